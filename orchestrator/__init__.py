@@ -1,0 +1,1 @@
+"""Who runs it: the study, the trial state machine, slots, workers, recovery."""

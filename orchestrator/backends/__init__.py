@@ -1,0 +1,1 @@
+"""Where workers run: one small interface and what stands behind it."""

@@ -1,0 +1,1 @@
+"""What came out: the ledger, Try tables, plots, exports, the dashboard."""

@@ -1,0 +1,394 @@
+"""The ledger: what Optuna has no place for, in tables of our own beside Optuna's.
+
+Optuna's tables stay the truth for parameters, intermediate values, states and values. Here stand
+attempts, epochs, steps, effective parameters, findings, predictions and cost. Rows are frozen
+records keyed by UUIDs of ours (kept as attributes of study and trial), because a deleted study's
+ids are used again. Writing a row twice is the same as writing it once, so whatever a crash left
+unsaid can be said again. No session stays open between calls: an open read would make Optuna's
+next commit wait.
+"""
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+STUDY_UID = "trytable:uid"
+"""Attribute of an Optuna study and of an Optuna trial that holds our UUID."""
+
+_metadata = sa.MetaData()
+
+
+def _table(name: str, *columns: sa.Column[Any]) -> sa.Table:
+    return sa.Table(f"trytable_{name}", _metadata, *columns)
+
+
+def _key(name: str, type_: Any = sa.String(64)) -> sa.Column[Any]:
+    return sa.Column(name, type_, primary_key=True)
+
+
+def _columns(type_: Any, *names: str) -> tuple[sa.Column[Any], ...]:
+    return tuple(sa.Column(name, type_) for name in names)
+
+
+_TEXT, _FLOAT, _INTEGER = sa.Text, sa.Double, sa.BigInteger
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """A study: the sweep as it was read (JSON) and what `prepare` found of data and model."""
+
+    uid: str
+    name: str
+    sweep: dict[str, Any]
+    facts: dict[str, Any]
+    created_at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """A trial: the settings asked for, where they came from, our status and the outcome.
+
+    `status` is one of waiting, running, drained, completed, pruned, stopped, failed. `number` is
+    Optuna's, so Try 1 is number 0. Values that never came are None.
+    """
+
+    uid: str
+    study_uid: str
+    number: int
+    requested: dict[str, Any]
+    source: str
+    status: str
+    reason: str = ""
+    failures: int = 0
+    best_epoch: int | None = None
+    best_dev_accuracy: float | None = None
+    test_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class AttemptRow:
+    """One start of a worker. `outcome` is empty while it runs. Times are seconds since 1970."""
+
+    trial_uid: str
+    attempt: int
+    slot: str
+    device: str
+    threads: int
+    started_at: float
+    ended_at: float | None = None
+    outcome: str = ""
+    message: str = ""
+    pid: int | None = None
+    precision: str = ""
+    parameters: int | None = None
+    trainable_parameters: int | None = None
+    steps_total: int | None = None
+    resumed_from_step: int | None = None
+    data_hash: str = ""
+    code_hash: str = ""
+
+
+@dataclass(frozen=True)
+class StepRow:
+    trial_uid: str
+    attempt: int
+    step: int
+    epoch: int
+    loss: float | None
+    lr: float | None
+    gradient_norm: float | None
+    weight_norm: float | None
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """One epoch as one attempt trained it. A resumed trial's epochs span several attempts."""
+
+    trial_uid: str
+    attempt: int
+    epoch: int
+    step: int
+    train_loss: float | None
+    running_accuracy: float | None
+    probe_accuracy: float | None
+    dev_loss: float | None
+    dev_accuracy: float | None
+    dev_macro_f1: float | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class EffectiveRow:
+    """A parameter as the worker read it back from live objects."""
+
+    trial_uid: str
+    attempt: int
+    name: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class FindingRow:
+    trial_uid: str
+    attempt: int
+    kind: str
+    severity: str
+    message: str
+    evidence: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PredictionRow:
+    """Class indices of a split in the order of its file, at the trial's best epoch."""
+
+    trial_uid: str
+    split: str
+    labels: list[int]
+
+
+@dataclass(frozen=True)
+class GoldRow:
+    """The gold class indices of a split; no row for a split without labels."""
+
+    study_uid: str
+    split: str
+    labels: list[int]
+
+
+Row = (
+    StudyRow
+    | TrialRow
+    | AttemptRow
+    | StepRow
+    | EpochRow
+    | EffectiveRow
+    | FindingRow
+    | PredictionRow
+    | GoldRow
+)
+
+_TABLES: dict[type[Any], sa.Table] = {
+    StudyRow: _table(
+        "studies",
+        _key("uid"),
+        *_columns(_TEXT, "name"),
+        *_columns(sa.JSON, "sweep", "facts"),
+        *_columns(_FLOAT, "created_at"),
+    ),
+    TrialRow: _table(
+        "trials",
+        _key("uid"),
+        sa.Column("study_uid", sa.String(64), index=True),
+        *_columns(_INTEGER, "number", "failures", "best_epoch"),
+        *_columns(sa.JSON, "requested"),
+        *_columns(_TEXT, "source", "status", "reason"),
+        *_columns(_FLOAT, "best_dev_accuracy", "test_accuracy"),
+    ),
+    AttemptRow: _table(
+        "attempts",
+        _key("trial_uid"),
+        _key("attempt", _INTEGER),
+        *_columns(_TEXT, "slot", "device", "outcome", "message", "precision"),
+        *_columns(_TEXT, "data_hash", "code_hash"),
+        *_columns(_INTEGER, "threads", "pid", "parameters", "trainable_parameters"),
+        *_columns(_INTEGER, "steps_total", "resumed_from_step"),
+        *_columns(_FLOAT, "started_at", "ended_at"),
+    ),
+    StepRow: _table(
+        "steps",
+        _key("trial_uid"),
+        _key("attempt", _INTEGER),
+        _key("step", _INTEGER),
+        *_columns(_INTEGER, "epoch"),
+        *_columns(_FLOAT, "loss", "lr", "gradient_norm", "weight_norm"),
+    ),
+    EpochRow: _table(
+        "epochs",
+        _key("trial_uid"),
+        _key("attempt", _INTEGER),
+        _key("epoch", _INTEGER),
+        *_columns(_INTEGER, "step"),
+        *_columns(_FLOAT, "train_loss", "running_accuracy", "probe_accuracy"),
+        *_columns(_FLOAT, "dev_loss", "dev_accuracy", "dev_macro_f1", "seconds"),
+    ),
+    EffectiveRow: _table(
+        "effective",
+        _key("trial_uid"),
+        _key("attempt", _INTEGER),
+        _key("name"),
+        *_columns(sa.JSON, "value"),
+    ),
+    FindingRow: _table(
+        "findings",
+        _key("trial_uid"),
+        _key("attempt", _INTEGER),
+        _key("kind"),
+        *_columns(_TEXT, "severity", "message"),
+        *_columns(sa.JSON, "evidence"),
+    ),
+    PredictionRow: _table(
+        "predictions", _key("trial_uid"), _key("split"), *_columns(sa.JSON, "labels")
+    ),
+    GoldRow: _table("gold", _key("study_uid"), _key("split"), *_columns(sa.JSON, "labels")),
+}
+
+
+@dataclass(frozen=True)
+class StudyLedger:
+    """All that the ledger holds of one study, each tuple in the order of its key."""
+
+    study: StudyRow
+    trials: tuple[TrialRow, ...]
+    attempts: tuple[AttemptRow, ...]
+    steps: tuple[StepRow, ...]
+    epochs: tuple[EpochRow, ...]
+    effective: tuple[EffectiveRow, ...]
+    findings: tuple[FindingRow, ...]
+    predictions: tuple[PredictionRow, ...]
+    gold: tuple[GoldRow, ...]
+
+
+def finite(value: float | None) -> float | None:
+    """None for what is missing, NaN or infinite: a database cannot keep those everywhere."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+class Ledger:
+    """Reads and writes the ledger's tables.
+
+    Args:
+        url: SQLAlchemy's URL of the study database.
+        busy_seconds: how long to wait for an SQLite file that another process is writing.
+
+    Every method raises sqlalchemy.exc.SQLAlchemyError where the database cannot be used.
+    """
+
+    def __init__(self, url: str, busy_seconds: float = 60.0) -> None:
+        arguments = {"timeout": busy_seconds} if url.startswith("sqlite") else {}
+        # NullPool: a pooled SQLite connection could keep a read open across an Optuna call.
+        self._engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=arguments)
+        dialect = self._engine.dialect.name
+        self._insert: Any = postgresql_insert if dialect == "postgresql" else sqlite_insert
+
+    def create_tables(self) -> None:
+        """Make the tables that are not there yet."""
+        _metadata.create_all(self._engine)
+
+    def write(self, *rows: Row) -> None:
+        """Write all rows in one transaction; a row with the same key replaces the old one."""
+        if rows:
+            with self._engine.begin() as connection:
+                for kind, batch in _batches(rows):
+                    self._upsert(connection, _TABLES[kind], batch)
+
+    def study_uids(self) -> tuple[str, ...]:
+        """The UUIDs of all studies, oldest first."""
+        table = _TABLES[StudyRow]
+        with self._reading() as connection:
+            found = connection.execute(sa.select(table.c.uid).order_by(table.c.created_at))
+            return tuple(found.scalars())
+
+    def read(self, study_uid: str) -> StudyLedger:
+        """Read a study in one transaction. Raises KeyError where there is no such UUID."""
+        with self._reading() as connection:
+            studies = _select(connection, StudyRow, "uid", study_uid)
+            if not studies:
+                raise KeyError(study_uid)
+            of_study = [_select(connection, kind, "study_uid", study_uid) for kind in _OF_STUDY]
+            of_trials = [_select_of_trials(connection, kind, study_uid) for kind in _OF_TRIALS]
+        (trials, gold), (attempts, steps, epochs, effective, findings, predictions) = (
+            of_study,
+            of_trials,
+        )
+        return StudyLedger(
+            study=studies[0],
+            trials=tuple(sorted(trials, key=lambda row: row.number)),
+            attempts=attempts,
+            steps=steps,
+            epochs=epochs,
+            effective=effective,
+            findings=findings,
+            predictions=predictions,
+            gold=gold,
+        )
+
+    def delete(self, study_uid: str) -> None:
+        """Delete a study and all that belongs to it, in one transaction."""
+        with self._engine.begin() as connection:
+            for kind in _OF_TRIALS:
+                table = _TABLES[kind]
+                connection.execute(sa.delete(table).where(_of_study(table, study_uid)))
+            for kind in _OF_STUDY:
+                table = _TABLES[kind]
+                connection.execute(sa.delete(table).where(table.c.study_uid == study_uid))
+            studies = _TABLES[StudyRow]
+            connection.execute(sa.delete(studies).where(studies.c.uid == study_uid))
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with self._engine.connect() as connection:
+            yield connection
+
+    def _upsert(
+        self, connection: sa.Connection, table: sa.Table, batch: list[dict[str, Any]]
+    ) -> None:
+        statement = self._insert(table)
+        keys = [column.name for column in table.primary_key]
+        changed = {
+            column.name: statement.excluded[column.name]
+            for column in table.columns
+            if column.name not in keys
+        }
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=keys, set_=changed), batch
+        )
+
+
+_OF_STUDY: tuple[type[Any], ...] = (TrialRow, GoldRow)
+_OF_TRIALS: tuple[type[Any], ...] = (
+    AttemptRow,
+    StepRow,
+    EpochRow,
+    EffectiveRow,
+    FindingRow,
+    PredictionRow,
+)
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[tuple[type[Any], list[dict[str, Any]]]]:
+    grouped: dict[type[Any], list[dict[str, Any]]] = {}
+    for row in rows:
+        grouped.setdefault(type(row), []).append(asdict(row))
+    yield from grouped.items()
+
+
+def _of_study(table: sa.Table, study_uid: str) -> sa.ColumnElement[bool]:
+    trials = _TABLES[TrialRow]
+    uids = sa.select(trials.c.uid).where(trials.c.study_uid == study_uid)
+    return table.c.trial_uid.in_(uids)
+
+
+def _select(connection: sa.Connection, kind: type[Any], column: str, value: str) -> tuple[Any, ...]:
+    return _rows(connection, kind, _TABLES[kind].c[column] == value)
+
+
+def _select_of_trials(
+    connection: sa.Connection, kind: type[Any], study_uid: str
+) -> tuple[Any, ...]:
+    return _rows(connection, kind, _of_study(_TABLES[kind], study_uid))
+
+
+def _rows(
+    connection: sa.Connection, kind: type[Any], where: sa.ColumnElement[bool]
+) -> tuple[Any, ...]:
+    table = _TABLES[kind]
+    columns = [table.c[item.name] for item in fields(kind)]
+    found = connection.execute(sa.select(*columns).where(where).order_by(*table.primary_key))
+    return tuple(kind(**row._mapping) for row in found)

@@ -1,0 +1,1 @@
+"""What to try: a named sweep is one YAML file."""

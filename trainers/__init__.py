@@ -1,0 +1,1 @@
+"""How one trial trains: the worker process and everything it does."""

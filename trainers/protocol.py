@@ -1,0 +1,237 @@
+"""What goes into a worker and what comes out: the job, the events, the knobs.
+
+A job is one JSON object; events come back as JSON lines; control lines go the other way.
+This module imports neither torch nor another room, so that the orchestrator can read it.
+"""
+
+import time
+from typing import Annotated, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+Scalar = bool | int | float | str | None
+"""A value that a parameter, an attribute or a table cell may hold."""
+
+StopReason = Literal["prune", "drain", "gate"]
+"""Why a worker is asked to stop: by the pruner, by the person (with a checkpoint), by a diagnosis."""
+
+
+class Record(BaseModel):
+    """A frozen record that refuses unknown keys and keeps NaN and infinity through JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+class DataSource(Record):
+    """Where the text comes from.
+
+    `name` is `docstrings` (the embedded data), a folder with train, dev and test files, or a
+    data set name for the `datasets` package.
+    """
+
+    name: str = "docstrings"
+    text: str = "text"
+    text_pair: str | None = None
+    label: str = "label"
+
+
+class FinetuneSettings(Record):
+    """The knobs of the built-in trainer. Each can be fixed in a sweep's baseline or swept."""
+
+    lr: float = Field(
+        2e-4, gt=0, le=1, description="peak learning rate of AdamW, per optimizer step"
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="probability that a unit is dropped")
+    dropout_scope: Literal["head", "all"] = Field(
+        "head",
+        description="`head`: the dropout before the classifier; `all`: every dropout of the model",
+    )
+    weight_decay: float = Field(
+        0.01, ge=0, le=10, description="decoupled weight decay; never on biases and norms"
+    )
+    batch_size: int = Field(32, ge=1, le=65536, description="sentences per optimizer step")
+    freeze: Literal["none", "embed", "half", "full"] | Annotated[int, Field(ge=0)] = Field(
+        "none",
+        description=(
+            "`embed`: the embeddings; `half`: embeddings and lower half of the layers; `full`: "
+            "embeddings and lower three quarters; a number: embeddings and that many layers"
+        ),
+    )
+    epochs: int = Field(3, ge=1, le=10_000, description="passes over the training sentences")
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "linear", description="shape of the learning rate after warm-up; steps, not epochs"
+    )
+    warmup_share: float = Field(
+        0.1, ge=0, lt=1, description="share of all steps in which the rate rises linearly from 0"
+    )
+    max_gradient_norm: float = Field(
+        1.0, gt=0, description="gradients are scaled down to this global L2 norm"
+    )
+    max_length: int = Field(128, ge=8, le=131_072, description="tokens kept of each text")
+    pooling: Literal["cls", "mean", "last"] = Field(
+        "mean", description="how token states become one sentence vector"
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="`auto`: bf16 autocast where the hardware has it natively, else fp32"
+    )
+    probe_size: int = Field(
+        500, ge=1, description="train sentences on which train accuracy is measured in eval mode"
+    )
+    log_every_steps: int = Field(10, ge=1, description="optimizer steps between `step` events")
+    checkpoint_seconds: float = Field(
+        60, ge=0, description="least time between two resumable checkpoints, taken at epoch ends"
+    )
+
+
+class Job(Record):
+    """One attempt at one trial: all that a worker knows.
+
+    Paths are absolute. `seed` is the root of every random draw. `device` is `cpu` or the UUID of
+    a GPU. `model` is `minilm`, a local folder or a hub name.
+    """
+
+    study: str
+    trial_uid: str
+    number: int
+    attempt: int
+    folder: str
+    cache_folder: str
+    model: str
+    data: DataSource
+    settings: FinetuneSettings
+    seed: int
+    device: str = "cpu"
+    threads: int = 1
+
+
+class Event(Record):
+    """What a worker says; `attempt` tells the attempts of a trial apart in its events.jsonl."""
+
+    attempt: int
+    at: float = Field(default_factory=time.time, description="seconds since 1970, UTC")
+
+
+class Started(Event):
+    """The worker stands ready. `effective` was read back from live objects, not from the job."""
+
+    event: Literal["started"] = "started"
+    effective: dict[str, Scalar]
+    parameters: int
+    trainable_parameters: int
+    data_hash: str
+    code_hash: str
+    device: str
+    threads: int
+    precision: str
+    steps_per_epoch: int
+    steps_total: int
+    resumed_from_step: int = 0
+    pid: int = 0
+
+
+class Step(Event):
+    """One optimizer step, counted from 1 over the whole trial. `lr` is the one just used."""
+
+    event: Literal["step"] = "step"
+    step: int
+    epoch: int
+    loss: float
+    lr: float
+    gradient_norm: float
+    weight_norm: float | None = None
+
+
+class Epoch(Event):
+    """One pass, counted from 1. Losses are means per sentence in nats, accuracies shares."""
+
+    event: Literal["epoch"] = "epoch"
+    epoch: int
+    step: int
+    train_loss: float
+    running_accuracy: float
+    probe_accuracy: float
+    dev_loss: float
+    dev_accuracy: float
+    dev_macro_f1: float
+    seconds: float
+
+
+class Finding(Event):
+    """A health check's word."""
+
+    event: Literal["finding"] = "finding"
+    kind: str
+    severity: Literal["info", "warning", "error"]
+    message: str
+    evidence: dict[str, Scalar] = {}
+
+
+class Checkpoint(Event):
+    """A resumable checkpoint has been written whole."""
+
+    event: Literal["checkpoint"] = "checkpoint"
+    step: int
+    epoch: int
+
+
+class Finished(Event):
+    """The trial is done. Predictions are class indices in the order of the data's file.
+
+    `test_accuracy` is None where the test file holds no gold labels.
+    """
+
+    event: Literal["finished"] = "finished"
+    best_epoch: int
+    best_dev_accuracy: float
+    test_accuracy: float | None
+    dev_predictions: tuple[int, ...]
+    test_predictions: tuple[int, ...]
+
+
+class Failed(Event):
+    """The attempt ended in an error. Only kind `error` is worth another attempt."""
+
+    event: Literal["failed"] = "failed"
+    kind: Literal["user", "oom", "non_finite", "error"]
+    message: str
+    traceback: str = ""
+
+
+AnyEvent = Annotated[
+    Started | Step | Epoch | Finding | Checkpoint | Finished | Failed,
+    Field(discriminator="event"),
+]
+_EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
+
+
+def parse_event(line: str | bytes) -> AnyEvent:
+    """Read one JSON line. Raises pydantic.ValidationError for anything but a whole event."""
+    return _EVENTS.validate_json(line)
+
+
+class Prepared(Record):
+    """What `python -m trainers.prepare` found and made ready before any worker starts.
+
+    `gold` holds the labels of dev and test, as class indices; no entry for an unlabelled split.
+    """
+
+    classes: tuple[str, ...]
+    sizes: dict[str, int]
+    gold: dict[str, tuple[int, ...]]
+    data_hash: str
+    model_hash: str
+    notes: tuple[str, ...] = ()
+
+
+class Line(Protocol):
+    """A worker's two-way line to whoever started it."""
+
+    def say(self, event: Event) -> None:
+        """Write the event to events.jsonl, then send it."""
+
+    def stop_reason(self) -> StopReason | None:
+        """Tell without waiting whether a stop has been asked for, and why."""
+
+
+class Refused(Exception):
+    """The person's fault: a file, a folder or a value that cannot be used. One paragraph."""
