@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
@@ -21,6 +21,9 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 STUDY_UID = "trytable:uid"
 """Attribute of an Optuna study and of an Optuna trial that holds our UUID."""
+
+Status = Literal["waiting", "running", "drained", "completed", "pruned", "stopped", "failed"]
+"""Where a trial stands. The first three are RUNNING (or WAITING) in Optuna's words."""
 
 _metadata = sa.MetaData()
 
@@ -55,8 +58,7 @@ class StudyRow:
 class TrialRow:
     """A trial: the settings asked for, where they came from, our status and the outcome.
 
-    `status` is one of waiting, running, drained, completed, pruned, stopped, failed. `number` is
-    Optuna's, so Try 1 is number 0. Values that never came are None.
+    `number` is Optuna's, so Try 1 is number 0. Values that never came are None.
     """
 
     uid: str
@@ -64,7 +66,7 @@ class TrialRow:
     number: int
     requested: dict[str, Any]
     source: str
-    status: str
+    status: Status
     reason: str = ""
     failures: int = 0
     best_epoch: int | None = None

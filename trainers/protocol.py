@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 Scalar = bool | int | float | str | None
 """A value that a parameter, an attribute or a table cell may hold."""
 
+FailureKind = Literal["user", "oom", "non_finite", "error"]
+"""Why an attempt failed. Only `error` is worth another attempt: the others would come again."""
+
 StopReason = Literal["prune", "drain", "gate"]
 """Why a worker is asked to stop: by the pruner, by the person (with a checkpoint), by a diagnosis."""
 
@@ -83,6 +86,31 @@ class FinetuneSettings(Record):
     )
 
 
+class ScriptedSettings(Record):
+    """Knobs of the scripted trainer, which trains nothing: it says what a trial would say.
+
+    It shows the orchestrator at work where training is beside the point.
+    """
+
+    value: float = Field(0.5, description="dev accuracy that the curve approaches")
+    epochs: int = Field(3, ge=1, description="epochs to say")
+    epoch_seconds: float = Field(0.0, ge=0, description="seconds that an epoch takes")
+    crash: Literal["none", "signal", "exit", "error", "user", "hang", "garbage", "flood"] = Field(
+        "none", description="how an attempt ends before its time"
+    )
+    crash_at_epoch: int = Field(1, ge=1, description="the epoch before whose word it crashes")
+    crash_attempts: int = Field(1_000_000, ge=0, description="how many attempts crash")
+
+
+Settings = FinetuneSettings | ScriptedSettings
+
+TRAINERS: dict[str, type[FinetuneSettings] | type[ScriptedSettings]] = {
+    "finetune": FinetuneSettings,
+    "scripted": ScriptedSettings,
+}
+"""The trainers that a sweep may name, and the knobs of each."""
+
+
 class Job(Record):
     """One attempt at one trial: all that a worker knows.
 
@@ -98,7 +126,7 @@ class Job(Record):
     cache_folder: str
     model: str
     data: DataSource
-    settings: FinetuneSettings
+    settings: Settings
     seed: int
     device: str = "cpu"
     threads: int = 1
@@ -189,10 +217,10 @@ class Finished(Event):
 
 
 class Failed(Event):
-    """The attempt ended in an error. Only kind `error` is worth another attempt."""
+    """The attempt ended in an error."""
 
     event: Literal["failed"] = "failed"
-    kind: Literal["user", "oom", "non_finite", "error"]
+    kind: FailureKind
     message: str
     traceback: str = ""
 

@@ -1,0 +1,179 @@
+"""Keeps the ledger: turns what happens into rows. The ledger is always written before Optuna."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.backends.base import Message, Said
+from orchestrator.states import Settle, Start
+from orchestrator.study import AskedTrial
+from results.ledger import (
+    AttemptRow,
+    EffectiveRow,
+    EpochRow,
+    FindingRow,
+    Ledger,
+    PredictionRow,
+    Row,
+    StepRow,
+    TrialRow,
+    finite,
+)
+from trainers.protocol import Epoch, Finding, Finished, Job, Started, Step
+
+
+class Book:
+    """The rows of the trials that have not ended, and their way into the ledger."""
+
+    def __init__(self, ledger: Ledger, study_uid: str) -> None:
+        self._ledger = ledger
+        self._study_uid = study_uid
+        self._trials: dict[str, TrialRow] = {}
+        self._attempts: dict[str, AttemptRow] = {}
+
+    def trial(self, uid: str) -> TrialRow:
+        """The row of a trial that has not ended."""
+        return self._trials[uid]
+
+    def asked(self, asked: AskedTrial, requested: dict[str, Any]) -> None:
+        """A new trial, with all the settings that it will be trained with."""
+        row = TrialRow(
+            uid=asked.uid,
+            study_uid=self._study_uid,
+            number=asked.number,
+            requested=requested,
+            source=asked.source,
+            status="waiting",
+        )
+        self._trials[asked.uid] = row
+        self._ledger.write(row)
+
+    def resumed(self, trial: TrialRow, attempt: AttemptRow | None) -> None:
+        """A trial of an earlier run that goes on."""
+        self._trials[trial.uid] = trial
+        if attempt is not None:
+            self._attempts[trial.uid] = attempt
+
+    def starting(self, start: Start, job: Job) -> None:
+        """An attempt is about to start."""
+        trial = replace(self._trials[start.uid], status="running", reason="")
+        attempt = AttemptRow(
+            trial_uid=start.uid,
+            attempt=start.attempt,
+            slot=start.slot.name,
+            device=job.device,
+            threads=job.threads,
+            started_at=time.time(),
+        )
+        self._trials[start.uid], self._attempts[start.uid] = trial, attempt
+        self._ledger.write(trial, attempt)
+
+    def heard(self, messages: Iterable[Message]) -> None:
+        """Write all that workers said, in one transaction."""
+        rows = [
+            row
+            for message in messages
+            if isinstance(message, Said) and message.trial_uid in self._trials
+            for row in self._rows(message)
+        ]
+        self._ledger.write(*rows)
+
+    def settled(self, settle: Settle) -> TrialRow:
+        """An attempt has ended; returns the trial as it stands now."""
+        trial = replace(
+            self._trials[settle.uid],
+            status=settle.status,
+            reason=settle.reason,
+            failures=settle.failures,
+        )
+        if settle.finished is not None:
+            trial = replace(
+                trial,
+                best_epoch=settle.finished.best_epoch,
+                best_dev_accuracy=settle.finished.best_dev_accuracy,
+                test_accuracy=settle.finished.test_accuracy,
+            )
+        rows: list[Row] = [trial]
+        attempt = self._attempts.pop(settle.uid, None)
+        if attempt is not None and attempt.attempt == settle.attempt:
+            rows.append(_ended(attempt, settle))
+        self._trials[settle.uid] = trial
+        self._ledger.write(*rows)
+        return trial
+
+    def _rows(self, message: Said) -> Sequence[Row]:
+        uid, attempt, event = message.trial_uid, message.attempt, message.event
+        match event:
+            case Started():
+                return self._started(uid, event)
+            case Step():
+                return [_step_row(uid, event)]
+            case Epoch():
+                return [_epoch_row(uid, event)]
+            case Finding():
+                return [
+                    FindingRow(
+                        uid, attempt, event.kind, event.severity, event.message, event.evidence
+                    )
+                ]
+            case Finished():
+                said = {"dev": event.dev_predictions, "test": event.test_predictions}
+                return [PredictionRow(uid, split, list(made)) for split, made in said.items() if made]
+            case _:
+                return []
+
+    def _started(self, uid: str, event: Started) -> Sequence[Row]:
+        attempt = self._attempts.get(uid)
+        if attempt is None or attempt.attempt != event.attempt:
+            return []
+        self._attempts[uid] = attempt = replace(
+            attempt,
+            pid=event.pid,
+            device=event.device,
+            threads=event.threads,
+            precision=event.precision,
+            parameters=event.parameters,
+            trainable_parameters=event.trainable_parameters,
+            steps_total=event.steps_total,
+            resumed_from_step=event.resumed_from_step,
+            data_hash=event.data_hash,
+            code_hash=event.code_hash,
+        )
+        effective = event.effective.items()
+        return [attempt, *(EffectiveRow(uid, event.attempt, *item) for item in effective)]
+
+
+def _ended(attempt: AttemptRow, settle: Settle) -> AttemptRow:
+    # An attempt that is followed by another has failed, whatever the trial's status is now.
+    outcome = "retried" if settle.status == "waiting" else settle.status
+    return replace(attempt, ended_at=time.time(), outcome=outcome, message=settle.reason)
+
+
+def _step_row(uid: str, event: Step) -> StepRow:
+    return StepRow(
+        trial_uid=uid,
+        attempt=event.attempt,
+        step=event.step,
+        epoch=event.epoch,
+        loss=finite(event.loss),
+        lr=finite(event.lr),
+        gradient_norm=finite(event.gradient_norm),
+        weight_norm=finite(event.weight_norm),
+    )
+
+
+def _epoch_row(uid: str, event: Epoch) -> EpochRow:
+    return EpochRow(
+        trial_uid=uid,
+        attempt=event.attempt,
+        epoch=event.epoch,
+        step=event.step,
+        train_loss=finite(event.train_loss),
+        running_accuracy=finite(event.running_accuracy),
+        probe_accuracy=finite(event.probe_accuracy),
+        dev_loss=finite(event.dev_loss),
+        dev_accuracy=finite(event.dev_accuracy),
+        dev_macro_f1=finite(event.dev_macro_f1),
+        seconds=finite(event.seconds),
+    )

@@ -1,0 +1,68 @@
+"""Whether a sweep is still the one that its study was made with."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from orchestrator.errors import SweepChanged
+
+# Budgets, known tries, texts, sampler and pruner may change from run to run: trials that have
+# ended stay comparable. What follows would make them incomparable.
+_FIXED = ("trainer", "seed", "objective", "baseline", "parameters")
+_FACTS = {"data_hash": "the data", "model_hash": "the model"}
+
+
+def differences(
+    then: Mapping[str, Any], now: Mapping[str, Any], path: str = ""
+) -> Iterator[str]:
+    """Every leaf in which two nested mappings differ, as `baseline.lr: 0.0002 then, 1e-05 now`."""
+    for key in sorted(then.keys() | now.keys()):
+        old, new = then.get(key), now.get(key)
+        where = f"{path}{key}"
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from differences(old, new, f"{where}.")
+        elif old != new:
+            yield f"{where}: {_word(old)} then, {_word(new)} now"
+
+
+def _word(value: Any) -> str:
+    return "not set" if value is None else str(value)
+
+
+def sweep_differences(
+    then: Mapping[str, Any],
+    now: Mapping[str, Any],
+    facts_then: Mapping[str, Any],
+    facts_now: Mapping[str, Any],
+) -> list[str]:
+    """What keeps a sweep from going on in its study; the sweeps and facts are as stored (JSON)."""
+    found = list(differences(_comparable(then, now), _comparable(now, then)))
+    for key, what in _FACTS.items():
+        if facts_then.get(key) != facts_now.get(key):
+            found.append(f"{what} have other content: {_source(then, key)} then, {_source(now, key)} now")
+    return found
+
+
+def _comparable(sweep: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: sweep.get(key) for key in _FIXED}
+    parameters = dict(sweep.get("parameters", {}))
+    for name, parameter in parameters.items():
+        numbers = parameter.get("kind") in ("float", "int")
+        if numbers and other.get("parameters", {}).get(name, {}).get("kind") == parameter["kind"]:
+            parameters[name] = {"kind": parameter["kind"]}  # points may come and go on a grid
+    return {**kept, "parameters": parameters}
+
+
+def _source(sweep: Mapping[str, Any], key: str) -> str:
+    if key == "model_hash":
+        return str(sweep.get("model"))
+    return str(sweep.get("data", {}).get("name"))
+
+
+def refuse(study: str, found: list[str]) -> SweepChanged:
+    """The error for a study that cannot go on."""
+    listed = "\n".join(f"  {line}" for line in found)
+    return SweepChanged(
+        f"The study {study!r} was made with other settings, so its tries could not be compared "
+        f"with new ones:\n{listed}\nAS_NEW=1 starts a study of its own beside it, RUNS=folder "
+        "keeps studies in another folder, and undoing the change goes on with this one."
+    )

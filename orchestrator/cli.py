@@ -1,0 +1,144 @@
+"""`trytable VERB`: each verb also is a target of the Makefile, which hands its variables over
+in the environment (TRYTABLE_NAME and so on)."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from orchestrator.errors import UserError
+from orchestrator.folders import Folders
+
+FAULT_OF_THE_USER = 2
+FAILED = 1
+INTERRUPTED = 130
+"""Exit codes; 130 is the shell's for Ctrl-C."""
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+Name = Annotated[str, typer.Option(envvar="TRYTABLE_NAME", help="the sweep")]
+Runs = Annotated[Path, typer.Option(envvar="TRYTABLE_RUNS", help="the folder of all studies")]
+
+
+@app.command()
+def sweep(
+    name: Name = "",
+    trials: Annotated[str, typer.Option(envvar="TRYTABLE_TRIALS", help="trials in all")] = "",
+    hours: Annotated[str, typer.Option(envvar="TRYTABLE_HOURS", help="end after so long")] = "",
+    data: Annotated[str, typer.Option(envvar="TRYTABLE_DATA", help="a folder or a name")] = "",
+    model: Annotated[str, typer.Option(envvar="TRYTABLE_MODEL", help="a folder or a name")] = "",
+    slots: Annotated[str, typer.Option(envvar="TRYTABLE_SLOTS", help="trials at once")] = "",
+    runs: Runs = Path("runs"),
+    settings: Annotated[
+        str, typer.Option("--set", envvar="TRYTABLE_SET", help="'key=value …' over the file's")
+    ] = "",
+    retry_failed: Annotated[
+        str, typer.Option(envvar="TRYTABLE_RETRY_FAILED", help="0: leave failed points alone")
+    ] = "",
+    as_new: Annotated[
+        str, typer.Option(envvar="TRYTABLE_AS_NEW", help="1: a changed sweep's own new study")
+    ] = "",
+) -> None:
+    """Run a sweep, or what is missing of it, and print its Try table."""
+    # Here, not at the top: a verb pays for what it uses.
+    from orchestrator import verbs  # noqa: PLC0415 - see above
+
+    shorthand = {"trials": trials, "hours": hours, "data": data, "model": model}
+    given = {key: value for key, value in shorthand.items() if value}
+    console = Console()
+    outcome = verbs.sweep(
+        name=name,
+        runs=runs,
+        shorthand=given,
+        settings=settings,
+        slots=_number("SLOTS", slots),
+        retry_failed=_switch("RETRY_FAILED", retry_failed, default=True),
+        as_new=_switch("AS_NEW", as_new, default=False),
+        console=console,
+    )
+    if outcome.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if outcome.failed and not outcome.completed:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def sweeps() -> None:
+    """List the sweeps and what each varies."""
+    from orchestrator import verbs  # noqa: PLC0415 - as in sweep
+
+    verbs.list_sweeps(Console())
+
+
+@app.command()
+def report(name: Name = "", runs: Runs = Path("runs")) -> None:
+    """Write report.html, report.md and the tables of a study, and print its Try table."""
+    from orchestrator import verbs  # noqa: PLC0415 - as in sweep
+
+    verbs.report(name, Folders(runs.resolve(), name), Console())
+
+
+@app.command()
+def export(
+    name: Name = "",
+    formats: Annotated[
+        str, typer.Option("--format", envvar="TRYTABLE_FORMAT", help="such as md,csv,tex")
+    ] = "",
+    runs: Runs = Path("runs"),
+) -> None:
+    """Write a study's Try table as md, csv, tex, xlsx or json; all of them by default."""
+    from orchestrator import verbs  # noqa: PLC0415 - as in sweep
+
+    verbs.export(name, Folders(runs.resolve(), name), formats, Console())
+
+
+@app.command()
+def dashboard(
+    runs: Runs = Path("runs"),
+    port: Annotated[str, typer.Option(envvar="TRYTABLE_PORT", help="on 127.0.0.1")] = "",
+    writable: Annotated[
+        str, typer.Option(envvar="TRYTABLE_WRITABLE", help="1: allow changes")
+    ] = "",
+) -> None:
+    """Open the Optuna dashboard on the studies, read-only unless asked otherwise."""
+    from orchestrator import verbs  # noqa: PLC0415 - as in sweep
+
+    verbs.dashboard(
+        Folders(runs.resolve(), ""),
+        port=_number("PORT", port) or verbs.DASHBOARD_PORT,
+        writable=_switch("WRITABLE", writable, default=False),
+        console=Console(),
+    )
+
+
+def _number(name: str, text: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise UserError(f"{name}={text!r} is not a whole number.")
+    return int(text)
+
+
+def _switch(name: str, text: str, default: bool) -> bool:
+    if text not in ("", "0", "1"):
+        raise UserError(f"{name}={text!r}: allowed are 0 and 1.")
+    return text == "1" if text else default
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line; a mistake of the user's is one paragraph and exit code 2."""
+    from orchestrator.verbs import user_errors  # noqa: PLC0415 - as in sweep
+
+    try:
+        with user_errors():
+            app(arguments)
+    except UserError as error:
+        Console(stderr=True).print(Text(f"trytable: {error}"), soft_wrap=True)
+        sys.exit(FAULT_OF_THE_USER)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""The live display: a row a slot on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.backends.base import Message
+from orchestrator.progress import Lane, Progress
+from orchestrator.states import Instruction
+from results.ledger import TrialRow
+
+
+class Display:
+    """Shows a Progress while the block runs: redrawn in place on a terminal, else line by line."""
+
+    def __init__(self, progress: Progress, console: Console) -> None:
+        self._progress = progress
+        self._console = console
+        self._live = Live(
+            console=console, get_renderable=lambda: screen(progress), refresh_per_second=4
+        )
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def saw(self, instruction: Instruction, trial: TrialRow) -> None:
+        """An instruction about a trial is being carried out."""
+        self._progress.saw(instruction, trial)
+        self._print_lines()
+
+    def heard(self, messages: Sequence[Message]) -> None:
+        """Messages have come."""
+        self._progress.heard(messages)
+        self._print_lines()
+
+    def say(self, text: str) -> None:
+        """Print a line above the display."""
+        self._console.print(Text(text))
+
+    def _print_lines(self) -> None:
+        lines = self._progress.lines
+        if not self._console.is_terminal:
+            for line in lines:
+                self._console.print(Text(line), soft_wrap=True)
+        lines.clear()
+
+
+def screen(progress: Progress) -> Group:
+    """What a terminal shows: the slots, then one line of counts, then the best so far."""
+    return Group(_lanes(progress), _counts(progress), _best(progress))
+
+
+def _lanes(progress: Progress) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("slot", justify="right")
+    table.add_column("try", justify="right")
+    table.add_column(", ".join(progress.varied))
+    table.add_column("epoch", justify="right")
+    table.add_column("progress", width=24)
+    table.add_column("loss", justify="right")
+    table.add_column("dev acc", justify="right")
+    table.add_column("")
+    for slot in sorted(progress.lanes, key=lambda name: (len(name), name)):
+        table.add_row(*_row(progress.lanes[slot], progress.varied))
+    return table
+
+
+def _row(lane: Lane, varied: Sequence[str]) -> tuple[str | Text | ProgressBar, ...]:
+    # With one parameter its name stands in the heading.
+    params = lane.params.removeprefix(f"{varied[0]} ") if len(varied) == 1 else lane.params
+    return (
+        lane.slot,
+        str(lane.number + 1),
+        Text(params),
+        f"{lane.epoch}/{lane.epochs}",
+        ProgressBar(total=max(lane.steps_total, 1), completed=lane.step, width=24),
+        _number(lane.loss),
+        _number(lane.dev_accuracy),
+        Text(lane.note, style="dim"),
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _counts(progress: Progress) -> Text:
+    parts = [f"{progress.ended}/{progress.total} done"]
+    for status in ("pruned", "stopped", "failed"):
+        if progress.counts.get(status):
+            parts.append(f"{progress.counts[status]} {status}")
+    if progress.epochs_saved:
+        parts.append(f"{progress.epochs_saved} epochs saved by pruning")
+    parts.append(f"{duration(time.monotonic() - progress.started_at)} so far")
+    left = progress.seconds_left(time.monotonic())
+    if left is not None:
+        parts.append(f"about {duration(left)} left")
+    return Text("  ".join(parts), style="bold")
+
+
+def _best(progress: Progress) -> Text:
+    if progress.best is None:
+        return Text("")
+    accuracy, number, params = progress.best
+    return Text(f"best so far: Try {number + 1}, dev accuracy {accuracy:.3f} ({params})")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `4 s`, `2 min 05 s` or `1 h 07 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

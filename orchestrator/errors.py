@@ -1,0 +1,18 @@
+"""What the person can mend: one readable paragraph, exit code 2, never a traceback.
+
+UserError
+ +-- StudyLocked     another orchestrator works on the study
+ +-- SweepChanged    the sweep is not the one that the study was made with
+"""
+
+
+class UserError(Exception):
+    """A mistake or a state of things that the person can mend; the message is all they see."""
+
+
+class StudyLocked(UserError):
+    """Another orchestrator works on this study; the message names it."""
+
+
+class SweepChanged(UserError):
+    """The study was made with other settings; the message lists every difference."""

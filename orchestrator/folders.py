@@ -1,0 +1,96 @@
+"""Where everything lies: the one place that knows the paths under runs/."""
+
+import json
+import os
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainers.protocol import AnyEvent, parse_event
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The paths of one study.
+
+    Args:
+        runs: the folder of all studies, absolute.
+        study: the study's name.
+    """
+
+    runs: Path
+    study: str
+
+    @property
+    def url(self) -> str:
+        """SQLAlchemy's URL of the default study database."""
+        return f"sqlite:///{self.runs / 'studies.db'}"
+
+    @property
+    def cache(self) -> Path:
+        """Tokenised data, shared by all studies; may be deleted at any time."""
+        return self.runs / ".cache"
+
+    @property
+    def home(self) -> Path:
+        return self.runs / self.study
+
+    @property
+    def lock(self) -> Path:
+        return self.home / ".lock"
+
+    @property
+    def warm_log(self) -> Path:
+        return self.home / "warm.log"
+
+    @property
+    def tables(self) -> Path:
+        return self.home / "tables"
+
+    @property
+    def trials(self) -> Path:
+        return self.home / "trials"
+
+    def trial(self, number: int) -> Path:
+        return self.trials / f"{number:04d}"
+
+    def checkpoints(self, number: int) -> Path:
+        return self.trial(number) / "checkpoints"
+
+    def events(self, number: int, attempt: int) -> list[AnyEvent]:
+        """What an attempt wrote down; a line cut short by its end is left out."""
+        path = self.trial(number) / "events.jsonl"
+        if not path.exists():
+            return []
+        events = [_event(line) for line in path.read_bytes().splitlines()]
+        return [event for event in events if event is not None and event.attempt == attempt]
+
+    def keep_checkpoints(self, keep: Collection[int], ended: Collection[int]) -> None:
+        """Delete the checkpoints of ended trials, by number, but for those to keep."""
+        for number in set(ended) - set(keep):
+            shutil.rmtree(self.checkpoints(number), ignore_errors=True)
+
+    def discard_if_unused(self) -> None:
+        """Remove a study's folder that holds no trial: nothing half-written stays behind."""
+        if self.home.is_dir() and not self.trials.exists() and not self.tables.exists():
+            shutil.rmtree(self.home)
+
+
+def _event(line: bytes) -> AnyEvent | None:
+    try:
+        return parse_event(line)
+    except ValueError:
+        return None
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file's text as a whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def to_json(value: object) -> str:
+    """Canonical JSON, for comparing records."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)

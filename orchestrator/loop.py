@@ -1,0 +1,171 @@
+"""Carries the state machine's instructions out: all the I/O of a running sweep, and no decision."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from orchestrator.backends.base import Backend, Message, Said
+from orchestrator.book import Book
+from orchestrator.folders import Folders
+from orchestrator.states import (
+    TERMINAL,
+    Ask,
+    Asked,
+    Halt,
+    Input,
+    Instruction,
+    Interrupted,
+    Lost,
+    Machine,
+    NothingLeft,
+    PruneAdvised,
+    Report,
+    Settle,
+    Start,
+    Stop,
+    Tick,
+    TrialState,
+)
+from orchestrator.study import OptunaStudy
+from results.ledger import TrialRow
+from trainers.protocol import Job
+
+POLL_SECONDS = 0.2
+KEPT_CHECKPOINTS = 3
+"""The best weights of so many completed trials stay on disk."""
+
+JobMaker = Callable[[TrialRow, Start], Job]
+
+
+class Watcher(Protocol):
+    """Sees all that happens, for the person's eyes; changes nothing."""
+
+    def saw(self, instruction: Instruction, trial: TrialRow) -> None:
+        """An instruction about a trial is being carried out."""
+
+    def heard(self, messages: Sequence[Message]) -> None:
+        """Messages have come; none where the wait ran out."""
+
+
+class SweepLoop:
+    """Runs a machine against a study, a book and a backend until it is done.
+
+    Args:
+        requested: the full settings of a trial, from its point.
+        make_job: the job of an attempt.
+        interrupts: how many times the person has pressed Ctrl-C so far.
+        now: monotonic seconds.
+        best: completed trials of earlier runs, as (dev accuracy, number).
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        study: OptunaStudy,
+        book: Book,
+        backend: Backend,
+        folders: Folders,
+        watcher: Watcher,
+        requested: Callable[[dict[str, Any]], dict[str, Any]],
+        make_job: JobMaker,
+        interrupts: Callable[[], int] = lambda: 0,
+        now: Callable[[], float] = time.monotonic,
+        best: Iterable[tuple[float, int]] = (),
+    ) -> None:
+        self._machine = machine
+        self._study = study
+        self._book = book
+        self._backend = backend
+        self._folders = folders
+        self._watcher = watcher
+        self._requested = requested
+        self._make_job = make_job
+        self._interrupts = interrupts
+        self._now = now
+        self._completed = list(best)
+        self._seen_interrupts = 0
+
+    def run(self) -> None:
+        """Go on until nothing is left to do or to wait for."""
+        while True:
+            self._feed_interrupts()
+            self._feed(Tick(self._now(), self._backend.free_slots()))
+            if self._machine.done:
+                return
+            messages = self._backend.poll(POLL_SECONDS)
+            self._book.heard(messages)
+            for message in messages:
+                self._feed(message)
+            self._watcher.heard(messages)
+
+    def replay(self, trial: TrialState) -> None:
+        """Take in what an earlier orchestrator's last attempt at a trial wrote down, then its end.
+
+        So a result that was written and never told is adopted instead of trained again.
+        """
+        events = self._folders.events(trial.number, trial.attempt)
+        messages = [Said(trial.uid, trial.attempt, event) for event in events]
+        self._book.heard(messages)
+        for message in messages:
+            self._feed(message)
+        self._feed(Lost(trial.uid))
+
+    def _feed_interrupts(self) -> None:
+        while self._seen_interrupts < self._interrupts():
+            self._seen_interrupts += 1
+            self._feed(Interrupted())
+
+    def _feed(self, event: Input) -> None:
+        for instruction in self._machine.handle(event):
+            answer = self._carry_out(instruction)
+            if answer is not None:
+                self._feed(answer)
+
+    def _carry_out(self, instruction: Instruction) -> Input | None:
+        match instruction:
+            case Ask():
+                return self._ask(instruction)
+            case Start():
+                self._start(instruction)
+            case Report(uid, epoch, dev_accuracy):
+                number = self._book.trial(uid).number
+                advised = self._study.report(number, epoch, dev_accuracy)
+                return PruneAdvised(uid) if advised else None
+            case Stop(uid, reason):
+                self._watcher.saw(instruction, self._book.trial(uid))
+                self._backend.stop(uid, reason)
+            case Settle():
+                self._settle(instruction)
+            case Halt():
+                self._backend.close()
+        return None
+
+    def _ask(self, ask: Ask) -> Input:
+        asked = self._study.ask()
+        if asked is None:
+            return NothingLeft()
+        self._book.asked(asked, self._requested(asked.params))
+        return Asked(ask.slot, asked.uid, asked.number)
+
+    def _start(self, start: Start) -> None:
+        trial = self._book.trial(start.uid)
+        job = self._make_job(trial, start)
+        self._book.starting(start, job)
+        self._watcher.saw(start, trial)
+        self._backend.start(job, start.slot)
+
+    def _settle(self, settle: Settle) -> None:
+        trial = self._book.settled(settle)
+        if settle.status in TERMINAL:
+            self._study.tell(trial.number, settle.status, trial.best_dev_accuracy)
+            self._tidy(trial)
+        self._watcher.saw(settle, trial)
+
+    def _tidy(self, trial: TrialRow) -> None:
+        """Keep the checkpoints of the best completed trials and no other ended trial's."""
+        ended = {number for _, number in self._completed} | {trial.number}
+        if trial.status == "completed" and trial.best_dev_accuracy is not None:
+            self._completed.append((trial.best_dev_accuracy, trial.number))
+        self._completed.sort(key=lambda pair: (-pair[0], pair[1]))
+        del self._completed[KEPT_CHECKPOINTS:]
+        self._folders.keep_checkpoints({number for _, number in self._completed}, ended)

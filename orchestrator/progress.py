@@ -1,0 +1,148 @@
+"""What the person sees of a running sweep, as plain numbers: no drawing here."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from orchestrator.backends.base import Message, Said
+from orchestrator.states import Instruction, Settle, Start, Stop
+from results.ledger import TrialRow
+from trainers.protocol import Epoch, Event, Started, Step
+
+
+@dataclass
+class Lane:
+    """One slot and the trial in it. Accuracies are shares."""
+
+    slot: str
+    uid: str
+    number: int
+    params: str
+    steps_total: int = 0
+    step: int = 0
+    epoch: int = 0
+    epochs: int = 0
+    dev_accuracy: float | None = None
+    loss: float | None = None
+    note: str = "starting"
+
+    def hear(self, event: Event) -> None:
+        """Take in what the worker of this slot says."""
+        match event:
+            case Started():
+                self.steps_total, self.step = event.steps_total, event.resumed_from_step
+                self.note = "training"
+            case Step():
+                self.step, self.loss = event.step, event.loss
+            case Epoch():
+                self.step, self.epoch, self.dev_accuracy = event.step, event.epoch, event.dev_accuracy
+            case _:
+                pass
+
+
+@dataclass
+class Progress:
+    """Counts and lanes of a sweep.
+
+    Args:
+        total: trials in all, as far as is known.
+        varied: the names of the parameters that vary.
+        counts: ended trials of earlier runs by status.
+    """
+
+    total: int
+    varied: Sequence[str]
+    counts: dict[str, int] = field(default_factory=dict)
+    best: tuple[float, int, str] | None = None
+    epochs_saved: int = 0
+    lanes: dict[str, Lane] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    started_at: float = field(default_factory=time.monotonic)
+    _ended_here: int = 0
+
+    @property
+    def ended(self) -> int:
+        """Trials that have ended, in this run and earlier ones."""
+        return sum(self.counts.values())
+
+    def seconds_left(self, now: float) -> float | None:
+        """Seconds until the last trial ends, from the pace of this run; None before the first."""
+        if not self._ended_here:
+            return None
+        return (now - self.started_at) / self._ended_here * max(0, self.total - self.ended)
+
+    def saw(self, instruction: Instruction, trial: TrialRow) -> None:
+        """Take in an instruction about a trial."""
+        match instruction:
+            case Start():
+                self._start(instruction, trial)
+            case Stop(_, reason):
+                lane = self._lane(trial.uid)
+                if lane:
+                    lane.note = {"prune": "pruning", "drain": "saving", "gate": "stopping"}[reason]
+            case Settle():
+                self._settle(instruction, trial)
+            case _:
+                pass
+
+    def heard(self, messages: Sequence[Message]) -> None:
+        """Take in what workers said."""
+        for message in messages:
+            lane = self._lane(message.trial_uid)
+            if lane and isinstance(message, Said):
+                lane.hear(message.event)
+                if isinstance(message.event, Epoch):
+                    self.lines.append(_epoch_line(lane, message.event))
+
+    def _lane(self, uid: str) -> Lane | None:
+        return next((lane for lane in self.lanes.values() if lane.uid == uid), None)
+
+    def _start(self, start: Start, trial: TrialRow) -> None:
+        params = describe(trial, self.varied)
+        epochs = int(trial.requested.get("epochs", 0))
+        self.lanes[start.slot.name] = Lane(
+            start.slot.name, trial.uid, trial.number, params, epochs=epochs
+        )
+        again = f", attempt {start.attempt}" if start.attempt > 1 else ""
+        self.lines.append(f"Try {trial.number + 1} starts ({params}{again})")
+
+    def _settle(self, settle: Settle, trial: TrialRow) -> None:
+        lane = self._lane(trial.uid)
+        if lane:
+            del self.lanes[lane.slot]
+        if settle.status in ("completed", "pruned", "stopped", "failed"):
+            self.counts[settle.status] = self.counts.get(settle.status, 0) + 1
+            self._ended_here += 1
+        if settle.status in ("pruned", "stopped") and lane:
+            self.epochs_saved += max(0, lane.epochs - lane.epoch)
+        best = trial.best_dev_accuracy
+        if settle.status == "completed" and best is not None:
+            if self.best is None or best > self.best[0]:
+                self.best = (best, trial.number, describe(trial, self.varied))
+        self.lines.append(_settled_line(settle, trial))
+
+
+def describe(trial: TrialRow, varied: Sequence[str]) -> str:
+    """The parameters that vary, as `lr 0.0002, dropout 0.1`."""
+    return ", ".join(f"{name} {_short(trial.requested.get(name))}" for name in varied)
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _epoch_line(lane: Lane, epoch: Epoch) -> str:
+    return (
+        f"Try {lane.number + 1} epoch {epoch.epoch}/{lane.epochs}: "
+        f"train loss {epoch.train_loss:.3f}, dev loss {epoch.dev_loss:.3f}, "
+        f"dev accuracy {epoch.dev_accuracy:.3f}"
+    )
+
+
+def _settled_line(settle: Settle, trial: TrialRow) -> str:
+    name = f"Try {trial.number + 1}"
+    if settle.status == "completed":
+        return f"{name} completed: dev accuracy {trial.best_dev_accuracy:.3f} at epoch {trial.best_epoch}"
+    if settle.status == "waiting":
+        return f"{name} will be tried again: {settle.reason}"
+    return f"{name} {settle.status}: {settle.reason}"

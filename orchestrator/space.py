@@ -1,0 +1,130 @@
+"""A sweep's space in Optuna's terms: distributions, sampler, pruner."""
+
+import hashlib
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+
+from sweeps.spec import Range, Sweep, Values
+
+Point = dict[str, Any]
+
+
+def distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
+    """One distribution a parameter; numbers in a list span a range.
+
+    Optuna lets a study's ranges grow but not its categories, so a list of numbers stays a range
+    to which values can be added later; the dashboard also draws it on a number axis.
+    """
+    return {
+        name: _distribution(parameter, [point[name] for point in _known_points(sweep)])
+        for name, parameter in sweep.parameters.items()
+    }
+
+
+def _known_points(sweep: Sweep) -> list[Point]:
+    return [
+        {name: {**sweep.baseline, **known}[name] for name in sweep.parameters}
+        for known in ({}, *sweep.enqueue)
+    ]
+
+
+def _distribution(parameter: Values | Range, known: list[Any]) -> BaseDistribution:
+    if isinstance(parameter, Range):
+        kind = IntDistribution if parameter.integer else FloatDistribution
+        step = parameter.step if parameter.step is not None else (1 if parameter.integer else None)
+        return kind(parameter.low, parameter.high, log=parameter.log, step=step)
+    values = [*parameter.values, *known]
+    if parameter.kind == "float":
+        return FloatDistribution(min(values), max(values))
+    if parameter.kind == "int":
+        return IntDistribution(min(values), max(values))
+    return CategoricalDistribution(tuple(dict.fromkeys(values)))
+
+
+def sampler(sweep: Sweep, trials_so_far: int) -> BaseSampler:
+    """The sampler, seeded by the sweep's seed and the number of trials so far.
+
+    So a resumed sampler does not give its first points again. QMC alone keeps its place in its
+    sequence in the study. A grid needs no sampler: its points are enqueued.
+    """
+    seed = _seed(sweep.seed, trials_so_far)
+    startup = sweep.sampler.startup_trials
+    match sweep.sampler.name:
+        case "tpe":
+            return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup)
+        case "gp":
+            return optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup)
+        case "qmc":
+            return _qmc(_seed(sweep.seed, 0))
+        case _:
+            return optuna.samplers.RandomSampler(seed=seed)
+
+
+def _qmc(seed: int) -> BaseSampler:
+    with warnings.catch_warnings():
+        # Optuna's label for an interface that has stood still since 3.0.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return optuna.samplers.QMCSampler(
+            seed=seed,
+            scramble=True,
+            # Both warn of what is meant here: one process asks, and words are drawn at random.
+            warn_asynchronous_seeding=False,
+            warn_independent_sampling=False,
+        )
+
+
+def _seed(seed: int, trials_so_far: int) -> int:
+    digest = hashlib.sha256(f"sampler {seed} {trials_so_far}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def pruner(sweep: Sweep, epochs: int) -> BasePruner:
+    """The pruner; epochs are counted from 1, as the study's steps are."""
+    options = sweep.pruner
+    match options.name:
+        case "median":
+            return _median(options.startup_trials, options.warmup_epochs, options.patience)
+        case "asha":
+            return optuna.pruners.SuccessiveHalvingPruner(
+                min_resource=options.min_epochs, reduction_factor=options.reduction_factor
+            )
+        case "hyperband":
+            return optuna.pruners.HyperbandPruner(
+                min_resource=options.min_epochs,
+                max_resource=epochs,
+                reduction_factor=options.reduction_factor,
+            )
+        case _:
+            return optuna.pruners.NopPruner()
+
+
+def _median(startup_trials: int, warmup_epochs: int, patience: int | None) -> BasePruner:
+    # Optuna judges from step n_warmup_steps on; the first epoch after the warm-up has one more.
+    median = optuna.pruners.MedianPruner(
+        n_startup_trials=startup_trials, n_warmup_steps=warmup_epochs + 1
+    )
+    if not patience:
+        return median
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # as in _qmc
+        return optuna.pruners.PatientPruner(median, patience=patience)
+
+
+def same_point(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two points are the same; 1 and 1.0 are, 1 and True are not."""
+    return one.keys() == other.keys() and all(
+        one[key] == other[key] and isinstance(one[key], bool) == isinstance(other[key], bool)
+        for key in one
+    )

@@ -1,0 +1,339 @@
+"""The life of every trial, as a pure state machine: an event goes in, instructions come out.
+
+Nothing here does I/O or looks at a clock: time comes in with `Tick`. The loop around it carries
+the instructions out. So every order of events can be tested without a process.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from orchestrator.backends.base import Exited, Said, Slot
+from results.ledger import Status
+from trainers.protocol import Checkpoint, Epoch, Failed, Finished, StopReason
+
+MOVES: dict[Status, frozenset[Status]] = {
+    "waiting": frozenset({"running"}),
+    "running": frozenset({"waiting", "drained", "completed", "pruned", "stopped", "failed"}),
+    "drained": frozenset({"running"}),
+    "completed": frozenset(),
+    "pruned": frozenset(),
+    "stopped": frozenset(),
+    "failed": frozenset(),
+}
+"""The legal moves. `running` to `waiting` is a retry: the trial's next attempt is to come."""
+
+TERMINAL: frozenset[Status] = frozenset(status for status, to in MOVES.items() if not to)
+
+
+# What goes in, besides a backend's Said and Exited.
+
+
+@dataclass(frozen=True)
+class Tick:
+    """It is `now` (monotonic seconds), and these slots are free."""
+
+    now: float
+    free: tuple[Slot, ...]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The sampler gave a new trial, to be started in the slot it was asked for."""
+
+    slot: Slot
+    uid: str
+    number: int
+
+
+@dataclass(frozen=True)
+class NothingLeft:
+    """The sampler has no point left to try."""
+
+
+@dataclass(frozen=True)
+class PruneAdvised:
+    """The pruner would end this trial."""
+
+    uid: str
+
+
+@dataclass(frozen=True)
+class Lost:
+    """An attempt ended together with an earlier orchestrator; that is no failure of the trial."""
+
+    uid: str
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """The person pressed Ctrl-C: the first drains, the second stops now."""
+
+
+Input = Tick | Asked | NothingLeft | PruneAdvised | Lost | Interrupted | Said | Exited
+
+
+# What comes out.
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Ask the sampler for a trial for this slot; answer with Asked or NothingLeft."""
+
+    slot: Slot
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start this attempt of a trial in this slot."""
+
+    uid: str
+    attempt: int
+    slot: Slot
+
+
+@dataclass(frozen=True)
+class Report:
+    """Report the epoch's dev accuracy to the study; answer with PruneAdvised if the pruner says so."""
+
+    uid: str
+    epoch: int
+    dev_accuracy: float
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Ask the worker to stop."""
+
+    uid: str
+    reason: StopReason
+
+
+@dataclass(frozen=True)
+class Settle:
+    """An attempt has ended and the trial is now in `status`; a terminal one is told to the study.
+
+    `failures` counts the attempts that failed so far; `reason` is for people.
+    """
+
+    uid: str
+    attempt: int
+    status: Status
+    reason: str
+    failures: int
+    finished: Finished | None = None
+
+
+@dataclass(frozen=True)
+class Halt:
+    """Kill every worker now."""
+
+
+Instruction = Ask | Start | Report | Stop | Settle | Halt
+
+
+@dataclass
+class TrialState:
+    """What the machine knows of a trial that has not ended. `attempt` is the last one started."""
+
+    uid: str
+    number: int
+    status: Status = "waiting"
+    attempt: int = 0
+    failures: int = 0
+    last_epoch: int = 0
+    stop: StopReason | None = None
+    checkpointed: bool = False
+    finished: Finished | None = None
+    failed: Failed | None = None
+    story: list[str] = field(default_factory=list)
+
+    def move(self, status: Status, why: str) -> None:
+        """Change the status. Raises InvalidMove, with the story so far, for an illegal one."""
+        if status not in MOVES[self.status]:
+            raise InvalidMove(self, status, why)
+        self.story.append(f"{self.status} -> {status} ({why})")
+        self.status = status
+
+
+class InvalidMove(Exception):
+    """A mistake of ours: a trial was to make a move that the table does not have."""
+
+    def __init__(self, trial: TrialState, status: Status, why: str) -> None:
+        story = "; ".join(trial.story) or "nothing yet"
+        super().__init__(
+            f"trial {trial.number}: {trial.status} -> {status} ({why}) is not a legal move; "
+            f"so far: {story}"
+        )
+
+
+class Machine:
+    """Decides what happens next in one sweep.
+
+    Args:
+        to_ask: how many new trials may still be asked for.
+        max_attempts: after so many failed attempts a trial has failed.
+        deadline: the monotonic second at which the sweep drains, or None.
+        unfinished: trials of an earlier run that go on.
+    """
+
+    def __init__(
+        self,
+        to_ask: int,
+        max_attempts: int = 3,
+        deadline: float | None = None,
+        unfinished: Iterable[TrialState] = (),
+    ) -> None:
+        self.trials = {trial.uid: trial for trial in unfinished}
+        self.to_ask = to_ask
+        self.max_attempts = max_attempts
+        self.deadline = deadline
+        self.mode: Literal["running", "draining", "halted"] = "running"
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to wait for."""
+        if any(trial.status == "running" for trial in self.trials.values()):
+            return False
+        return self.mode != "running" or (not self.trials and self.to_ask <= 0)
+
+    def handle(self, event: Input) -> tuple[Instruction, ...]:
+        """Take in one event and say what is to be done, in this order."""
+        match event:
+            case Tick():
+                return self._tick(event)
+            case Asked():
+                return self._asked(event)
+            case NothingLeft():
+                self.to_ask = 0
+                return ()
+            case PruneAdvised():
+                return self._prune_advised(event)
+            case Lost():
+                return self._lost(self.trials[event.uid])
+            case Interrupted():
+                return self._interrupted()
+            case Said():
+                return self._said(event)
+            case Exited():
+                return self._exited(event)
+
+    def _tick(self, tick: Tick) -> tuple[Instruction, ...]:
+        if self.mode == "running" and self.deadline is not None and tick.now >= self.deadline:
+            return self._drain()
+        if self.mode != "running":
+            return ()
+        waiting = [trial for trial in self.trials.values() if trial.status != "running"]
+        resumed, rest = tick.free[: len(waiting)], tick.free[len(waiting) :]
+        starts = tuple(
+            self._start(trial, slot) for trial, slot in zip(waiting, resumed, strict=False)
+        )
+        return starts + tuple(Ask(slot) for slot in rest[: max(self.to_ask, 0)])
+
+    def _asked(self, event: Asked) -> tuple[Instruction, ...]:
+        trial = TrialState(event.uid, event.number)
+        self.trials[event.uid] = trial
+        self.to_ask -= 1
+        return (self._start(trial, event.slot),)
+
+    def _start(self, trial: TrialState, slot: Slot) -> Start:
+        trial.attempt += 1
+        trial.stop = trial.finished = trial.failed = None
+        trial.checkpointed = False
+        trial.move("running", f"attempt {trial.attempt} in slot {slot.name}")
+        return Start(trial.uid, trial.attempt, slot)
+
+    def _current(self, event: Said | Exited) -> TrialState | None:
+        """The trial, unless the message is from an attempt that is over."""
+        trial = self.trials.get(event.trial_uid)
+        current = (
+            trial is not None and trial.status == "running" and trial.attempt == event.attempt
+        )
+        return trial if current else None
+
+    def _said(self, message: Said) -> tuple[Instruction, ...]:
+        trial = self._current(message)
+        if trial is None:
+            return ()
+        match message.event:
+            case Epoch() as epoch if epoch.epoch > trial.last_epoch:
+                trial.last_epoch = epoch.epoch
+                return (Report(trial.uid, epoch.epoch, epoch.dev_accuracy),)
+            case Checkpoint():
+                trial.checkpointed = True
+            case Finished() as finished:
+                trial.finished = finished
+            case Failed() as failed:
+                trial.failed = failed
+            case _:
+                pass
+        return ()
+
+    def _prune_advised(self, event: PruneAdvised) -> tuple[Instruction, ...]:
+        trial = self.trials.get(event.uid)
+        if trial is None or trial.status != "running" or trial.finished:
+            return ()
+        return self._stop(trial, "prune")
+
+    def _stop(self, trial: TrialState, reason: StopReason) -> tuple[Instruction, ...]:
+        if trial.stop is not None:
+            return ()
+        trial.stop = reason
+        return (Stop(trial.uid, reason),)
+
+    def _interrupted(self) -> tuple[Instruction, ...]:
+        if self.mode == "running":
+            return self._drain()
+        if self.mode == "halted":
+            return ()
+        self.mode = "halted"
+        halted = tuple(
+            self._settle(trial, "waiting", "stopped by the person")
+            for trial in list(self.trials.values())
+            if trial.status == "running"
+        )
+        return (Halt(), *halted)
+
+    def _drain(self) -> tuple[Instruction, ...]:
+        self.mode = "draining"
+        running = [trial for trial in self.trials.values() if trial.status == "running"]
+        return tuple(stop for trial in running for stop in self._stop(trial, "drain"))
+
+    def _exited(self, message: Exited) -> tuple[Instruction, ...]:
+        trial = self._current(message)
+        return () if trial is None else (self._end_of_attempt(trial, message.how),)
+
+    def _lost(self, trial: TrialState) -> tuple[Instruction, ...]:
+        if trial.finished is None and trial.failed is None and trial.stop is None:
+            return (self._settle(trial, "waiting", "the orchestrator ended"),)
+        return (self._end_of_attempt(trial, "the orchestrator ended"),)
+
+    def _end_of_attempt(self, trial: TrialState, how: str) -> Settle:
+        if trial.finished is not None:
+            # It was done before a stop could reach it: a value is never thrown away.
+            return self._settle(trial, "completed", "")
+        if trial.stop == "prune":
+            return self._settle(trial, "pruned", f"pruned after epoch {trial.last_epoch}")
+        if trial.stop == "gate":
+            return self._settle(trial, "stopped", "stopped by a diagnosis")
+        if trial.stop == "drain" and trial.failed is None:
+            kept = "with a checkpoint" if trial.checkpointed else "without a new checkpoint"
+            return self._settle(trial, "drained", f"drained {kept}")
+        return self._attempt_failed(trial, how)
+
+    def _attempt_failed(self, trial: TrialState, how: str) -> Settle:
+        trial.failures += 1
+        said = trial.failed
+        reason = f"{said.kind}: {said.message}" if said else f"died without a word: {how}"
+        worth_a_retry = said is None or said.kind == "error"
+        if worth_a_retry and trial.failures < self.max_attempts:
+            return self._settle(trial, "waiting", reason)
+        return self._settle(trial, "failed", reason)
+
+    def _settle(self, trial: TrialState, status: Status, reason: str) -> Settle:
+        trial.move(status, reason or status)
+        if status in TERMINAL:
+            del self.trials[trial.uid]
+        return Settle(
+            trial.uid, trial.attempt, status, reason, trial.failures, finished=trial.finished
+        )

@@ -1,0 +1,236 @@
+"""Runs a sweep from its file to the end of its last trial: puts the parts together."""
+
+import importlib.metadata
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.exceptions import StorageInternalError
+from rich.console import Console
+
+from orchestrator import prepare
+from orchestrator.backends.base import Backend, BackendError, Slot
+from orchestrator.backends.local import LocalBackend
+from orchestrator.book import Book
+from orchestrator.changes import refuse, sweep_differences
+from orchestrator.display import Display
+from orchestrator.errors import UserError
+from orchestrator.folders import Folders
+from orchestrator.interrupts import Interrupts
+from orchestrator.lock import study_lock
+from orchestrator.loop import SweepLoop
+from orchestrator.progress import Progress, describe
+from orchestrator.recovery import reconcile
+from orchestrator.states import TERMINAL, Machine, Start, TrialState
+from orchestrator.study import OptunaStudy, open_storage
+from results.ledger import GoldRow, Ledger, StudyLedger, StudyRow, TrialRow
+from sweeps.spec import Sweep
+from trainers.protocol import TRAINERS, DataSource, Job, Prepared
+
+PINS = ("torch", "transformers", "optuna")
+"""The packages whose versions are kept with a study."""
+
+_DRAINING = "Saving the running trials; the same command goes on later. Ctrl-C again stops now."
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. `failed` and `completed` count the study's trials."""
+
+    interrupted: bool
+    completed: int
+    failed: int
+
+
+def run_sweep(
+    sweep: Sweep,
+    folders: Folders,
+    slots: Sequence[Slot],
+    console: Console,
+    retry_failed: bool = True,
+) -> Outcome:
+    """Run what is missing of a sweep, or all of it.
+
+    Raises UserError for all that the person can mend; then nothing half-written stays behind.
+    """
+    with ExitStack() as stack:
+        stack.callback(folders.discard_if_unused)
+        stack.enter_context(study_lock(folders.lock))
+        stack.enter_context(_readable_errors(folders))
+        backend, facts, gold = _prepared(sweep, folders, slots, stack)
+        storage = open_storage(folders.url)
+        ledger = Ledger(folders.url)
+        ledger.create_tables()
+        study = OptunaStudy(storage, sweep, folders.study, retry_failed)
+        _write_study(ledger, study.uid, folders.study, sweep, facts, gold)
+        return _run(sweep, folders, study, ledger, backend, console)
+
+
+@contextmanager
+def _readable_errors(folders: Folders) -> Iterator[None]:
+    """Say in one paragraph what a backend or a database cannot do."""
+    try:
+        yield
+    except BackendError as error:
+        raise UserError(str(error)) from error
+    except (sa.exc.SQLAlchemyError, StorageInternalError) as error:
+        cause = error if isinstance(error, sa.exc.SQLAlchemyError) else error.__cause__
+        raise UserError(
+            f"The study database {folders.runs / 'studies.db'} cannot be used: "
+            f"{getattr(cause, 'orig', None) or error}. What workers said is kept in the trials' "
+            "folders: mend it and run the same sweep again, or choose another folder with "
+            "RUNS=folder."
+        ) from error
+
+
+def _prepared(
+    sweep: Sweep, folders: Folders, slots: Sequence[Slot], stack: ExitStack
+) -> tuple[Backend, dict[str, Any], dict[str, tuple[int, ...]]]:
+    """The backend, what is known of data and model, and the gold labels by split.
+
+    Data are checked and tokenised while the warm parent reads the model.
+    """
+    pins = {name: importlib.metadata.version(name) for name in PINS}
+    if sweep.trainer != "finetune":
+        return _backend(sweep, folders, slots, stack), {"pins": pins}, {}
+    data = DataSource.model_validate(sweep.data)
+    length = int(sweep.baseline["max_length"])
+    preparation = prepare.begin(sweep.model, data, length, folders.cache)
+    stack.callback(preparation.close)
+    backend = _backend(sweep, folders, slots, stack)
+    found: Prepared = preparation.result()
+    check_batch_sizes(sweep, found.sizes["train"])
+    return backend, {**found.model_dump(exclude={"gold"}), "pins": pins}, found.gold
+
+
+def _backend(
+    sweep: Sweep, folders: Folders, slots: Sequence[Slot], stack: ExitStack
+) -> Backend:
+    backend = LocalBackend(slots, sweep.trainer, sweep.model, folders.warm_log)
+    stack.callback(backend.close)
+    return backend
+
+
+def check_batch_sizes(sweep: Sweep, train_size: int) -> None:
+    """Raise UserError where a batch would be larger than the training data."""
+    parameter = sweep.parameters.get("batch_size")
+    asked = [sweep.baseline["batch_size"], *(p.get("batch_size", 0) for p in sweep.enqueue)]
+    if parameter is not None:
+        asked.append(parameter.largest)
+    if max(asked) > train_size:
+        raise UserError(
+            f"{sweep.path}: batch_size {max(asked)} is larger than the training data, which hold "
+            f"{train_size} sentences. Allowed: 1 to {train_size}."
+        )
+
+
+def _write_study(
+    ledger: Ledger,
+    uid: str,
+    name: str,
+    sweep: Sweep,
+    facts: dict[str, Any],
+    gold: dict[str, tuple[int, ...]],
+) -> None:
+    """Enter the study, or check that it is still the same. Raises SweepChanged."""
+    now = sweep.to_json()
+    created_at = time.time()
+    if uid in ledger.study_uids():
+        then = ledger.read(uid).study
+        found = sweep_differences(then.sweep, now, then.facts, facts)
+        if found:
+            raise refuse(name, found)
+        created_at = then.created_at
+    rows = [GoldRow(uid, split, list(labels)) for split, labels in gold.items()]
+    ledger.write(StudyRow(uid, name, now, facts, created_at), *rows)
+
+
+def _run(
+    sweep: Sweep,
+    folders: Folders,
+    study: OptunaStudy,
+    ledger: Ledger,
+    backend: Backend,
+    console: Console,
+) -> Outcome:
+    """Take up what an earlier run left, then go on to the end."""
+    schema = TRAINERS[sweep.trainer]
+
+    def requested(params: dict[str, Any]) -> dict[str, Any]:
+        return schema.model_validate({**sweep.baseline, **params}).model_dump()
+
+    book = Book(ledger, study.uid)
+    left = reconcile(study, book, ledger.read(study.uid), requested)
+    unfinished = [*left.waiting, *left.interrupted]
+    machine = _machine(sweep, study.left_to_ask(), unfinished)
+    earlier = ledger.read(study.uid)
+    progress = _progress(sweep, machine, earlier)
+    with Interrupts() as interrupts, Display(progress, console) as display:
+        interrupts.on_first = partial(display.say, _DRAINING)
+        loop = SweepLoop(
+            machine=machine,
+            study=study,
+            book=book,
+            backend=backend,
+            folders=folders,
+            watcher=display,
+            requested=requested,
+            make_job=partial(_job, sweep, folders),
+            interrupts=lambda: interrupts.count,
+            best=_best(earlier),
+        )
+        for trial in left.interrupted:
+            loop.replay(trial)
+        loop.run()
+    counts = progress.counts
+    return Outcome(interrupts.count > 0, counts.get("completed", 0), counts.get("failed", 0))
+
+
+def _machine(sweep: Sweep, to_ask: int, unfinished: Sequence[TrialState]) -> Machine:
+    deadline = time.monotonic() + sweep.hours * 3600 if sweep.hours else None
+    return Machine(to_ask, sweep.attempts, deadline, unfinished)
+
+
+def _job(sweep: Sweep, folders: Folders, trial: TrialRow, start: Start) -> Job:
+    return Job(
+        study=folders.study,
+        trial_uid=trial.uid,
+        number=trial.number,
+        attempt=start.attempt,
+        folder=str(folders.trial(trial.number)),
+        cache_folder=str(folders.cache),
+        model=sweep.model,
+        data=DataSource.model_validate(sweep.data),
+        settings=TRAINERS[sweep.trainer].model_validate(trial.requested),
+        seed=sweep.seed,
+        device=start.slot.device,
+        threads=start.slot.threads,
+    )
+
+
+def _progress(sweep: Sweep, machine: Machine, earlier: StudyLedger) -> Progress:
+    varied = tuple(sweep.parameters)
+    progress = Progress(0, varied)
+    for trial in earlier.trials:
+        if trial.status in TERMINAL:
+            progress.counts[trial.status] = progress.counts.get(trial.status, 0) + 1
+    progress.total = progress.ended + len(machine.trials) + machine.to_ask
+    for accuracy, number in _best(earlier)[:1]:
+        row = next(trial for trial in earlier.trials if trial.number == number)
+        progress.best = (accuracy, number, describe(row, varied))
+    return progress
+
+
+def _best(earlier: StudyLedger) -> list[tuple[float, int]]:
+    """Completed trials as (dev accuracy, number), best first."""
+    completed = [
+        (trial.best_dev_accuracy, trial.number)
+        for trial in earlier.trials
+        if trial.status == "completed" and trial.best_dev_accuracy is not None
+    ]
+    return sorted(completed, key=lambda pair: (-pair[0], pair[1]))

@@ -1,0 +1,349 @@
+"""A study as its database tells it: Optuna's trials and our ledger merged, try by try.
+
+Optuna's tables are the truth for parameters, dev accuracies, states and values. A trial without
+a ledger row (a person's own, or one whose ledger was lost) appears with what Optuna has.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.distributions import BaseDistribution
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from results.ledger import (
+    STUDY_UID,
+    AttemptRow,
+    EpochRow,
+    FindingRow,
+    Ledger,
+    Status,
+    StudyLedger,
+    TrialRow,
+    finite,
+)
+from results.storage import BUSY_SECONDS, StudyNotFound, open_read_only, read_only_url
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """One epoch, counted from 1. Losses are in nats, accuracies shares; None never came."""
+
+    epoch: int
+    dev_accuracy: float | None = None
+    dev_loss: float | None = None
+    dev_macro_f1: float | None = None
+    train_loss: float | None = None
+    running_accuracy: float | None = None
+    probe_accuracy: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class TryResult:
+    """One trial. What never came is None.
+
+    `params` are the study's, `requested` all settings asked for, `effective` what the last worker
+    read back from live objects. `best_dev_accuracy` is Optuna's value for a completed trial, else
+    the best so far. `seconds` is the sum over the attempts that have ended.
+    """
+
+    number: int
+    uid: str | None
+    status: Status
+    reason: str
+    source: str
+    params: Mapping[str, Any]
+    distributions: Mapping[str, BaseDistribution]
+    requested: Mapping[str, Any]
+    effective: Mapping[str, Any]
+    curve: tuple[EpochResult, ...]
+    best_epoch: int | None
+    best_dev_accuracy: float | None
+    test_accuracy: float | None
+    attempts: tuple[AttemptRow, ...]
+    findings: tuple[FindingRow, ...]
+    seconds: float | None
+
+    @property
+    def label(self) -> str:
+        """How people call it: trial 0 is Try 1."""
+        return f"Try {self.number + 1}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings asked for; the study's own parameters win."""
+        return {**self.requested, **self.params}
+
+    @property
+    def intermediate(self) -> dict[int, float]:
+        """Dev accuracy by epoch, where it came."""
+        return {e.epoch: e.dev_accuracy for e in self.curve if e.dev_accuracy is not None}
+
+    @property
+    def epochs_run(self) -> int | None:
+        """The last epoch that was evaluated."""
+        return self.curve[-1].epoch if self.curve else None
+
+    @property
+    def last_dev_accuracy(self) -> float | None:
+        """Dev accuracy after the last epoch."""
+        return self.curve[-1].dev_accuracy if self.curve else None
+
+    @property
+    def last_train_accuracy(self) -> float | None:
+        """Probe accuracy after the last epoch."""
+        return self.curve[-1].probe_accuracy if self.curve else None
+
+    @property
+    def train_accuracy(self) -> float | None:
+        """Accuracy on the fixed train probe, in eval mode, at the best epoch."""
+        return next((e.probe_accuracy for e in self.curve if e.epoch == self.best_epoch), None)
+
+    @property
+    def gap(self) -> float | None:
+        """Train minus dev accuracy at the best epoch."""
+        return difference(self.train_accuracy, self.best_dev_accuracy)
+
+    @property
+    def trainable_share(self) -> float | None:
+        """Share of the model's parameters that were trained."""
+        for row in reversed(self.attempts):
+            if row.parameters and row.trainable_parameters is not None:
+                return row.trainable_parameters / row.parameters
+        return None
+
+    @property
+    def precision(self) -> str:
+        """Precision of the last attempt that said one, else empty."""
+        return next((row.precision for row in reversed(self.attempts) if row.precision), "")
+
+    @property
+    def threads(self) -> int | None:
+        """CPU threads of the last attempt."""
+        return self.attempts[-1].threads if self.attempts else None
+
+    @property
+    def device(self) -> str:
+        """Device of the last attempt, else empty."""
+        return self.attempts[-1].device if self.attempts else ""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A study. `sweep` and `facts` are empty where the ledger holds nothing of it."""
+
+    name: str
+    uid: str | None
+    maximize: bool
+    sweep: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    created_at: float | None
+    tries: tuple[TryResult, ...]
+
+    @property
+    def baseline(self) -> TryResult | None:
+        """The try that ran the sweep's baseline: the first that completed, else the first."""
+        found = [one for one in self.tries if one.source == "baseline"]
+        completed = [one for one in found if one.status == "completed"]
+        return next(iter(completed + found), None)
+
+    @property
+    def ranked(self) -> tuple[TryResult, ...]:
+        """The completed tries, best first; ties by number."""
+        sign = -1 if self.maximize else 1
+        found = (
+            (sign * one.best_dev_accuracy, one.number, one)
+            for one in self.tries
+            if one.status == "completed" and one.best_dev_accuracy is not None
+        )
+        return tuple(one for *_, one in sorted(found, key=lambda entry: entry[:2]))
+
+
+def list_studies(url: str) -> tuple[str, ...]:
+    """Names of all studies in the database, oldest first. Raises DatabaseUnreadable."""
+    with open_read_only(url) as storage:
+        return _names(storage)
+
+
+def read_study(url: str, name: str) -> StudyResult:
+    """Read a study while, perhaps, an orchestrator writes it.
+
+    Raises StudyNotFound (which names those that exist) and DatabaseUnreadable.
+    """
+    with open_read_only(url) as storage:
+        study_id = _study_id(storage, name)
+        uid = storage.get_study_user_attrs(study_id).get(STUDY_UID)
+        # The ledger is read whole and closed before Optuna's next query.
+        ledger = _read_ledger(storage, url, uid)
+        directions = storage.get_study_directions(study_id)
+        trials = storage.get_all_trials(study_id, deepcopy=False)
+    maximize = directions[0] != StudyDirection.MINIMIZE
+    return StudyResult(
+        name=name,
+        uid=uid,
+        maximize=maximize,
+        sweep=ledger.study.sweep if ledger else {},
+        facts=ledger.study.facts if ledger else {},
+        created_at=ledger.study.created_at if ledger else None,
+        tries=_tries(trials, ledger, maximize),
+    )
+
+
+def difference(left: float | None, right: float | None) -> float | None:
+    """Left minus right; None where either is missing."""
+    return None if left is None or right is None else left - right
+
+
+def _names(storage: RDBStorage) -> tuple[str, ...]:
+    studies = sorted(storage.get_all_studies(), key=lambda study: study._study_id)
+    return tuple(study.study_name for study in studies)
+
+
+def _study_id(storage: RDBStorage, name: str) -> int:
+    try:
+        return storage.get_study_id_from_name(name)
+    except KeyError:
+        raise StudyNotFound(name, _names(storage)) from None
+
+
+def _read_ledger(storage: RDBStorage, url: str, uid: str | None) -> StudyLedger | None:
+    if uid is None or not sa.inspect(storage.engine).has_table("trytable_studies"):
+        return None
+    try:
+        return Ledger(read_only_url(url), BUSY_SECONDS).read(uid)
+    except KeyError:
+        return None
+
+
+def _tries(
+    trials: Iterable[FrozenTrial], ledger: StudyLedger | None, maximize: bool
+) -> tuple[TryResult, ...]:
+    rows = {row.uid: row for row in ledger.trials} if ledger else {}
+    attempts = _by_trial(ledger.attempts if ledger else ())
+    epochs = _by_trial(ledger.epochs if ledger else ())
+    effective = _by_trial(ledger.effective if ledger else ())
+    findings = _by_trial(ledger.findings if ledger else ())
+    found = []
+    for trial in sorted(trials, key=lambda one: one.number):
+        uid = trial.user_attrs.get(STUDY_UID)
+        tried = attempts.get(uid, ())
+        read_back = {row.name: row.value for row in effective.get(uid, ())}
+        made = _Merged(trial, rows.get(uid), _curve(trial, epochs.get(uid, ())), maximize)
+        found.append(made.result(tried, findings.get(uid, ()), read_back))
+    return tuple(found)
+
+
+def _by_trial(rows: Iterable[Any]) -> dict[str | None, tuple[Any, ...]]:
+    grouped: dict[str | None, list[Any]] = {}
+    for row in rows:
+        grouped.setdefault(row.trial_uid, []).append(row)
+    return {uid: tuple(found) for uid, found in grouped.items()}
+
+
+def _curve(trial: FrozenTrial, rows: Iterable[EpochRow]) -> tuple[EpochResult, ...]:
+    """Every epoch once: rows come by attempt, so the last attempt's stands."""
+    latest = {row.epoch: row for row in rows}
+    reported = trial.intermediate_values
+    return tuple(
+        _epoch(epoch, latest.get(epoch), reported.get(epoch))
+        for epoch in sorted({*latest, *reported})
+    )
+
+
+def _epoch(epoch: int, row: EpochRow | None, reported: float | None) -> EpochResult:
+    if row is None:
+        return EpochResult(epoch, dev_accuracy=finite(reported))
+    return EpochResult(
+        epoch=epoch,
+        # An epoch stands in the ledger a moment before it stands in Optuna.
+        dev_accuracy=finite(row.dev_accuracy if reported is None else reported),
+        dev_loss=row.dev_loss,
+        dev_macro_f1=row.dev_macro_f1,
+        train_loss=row.train_loss,
+        running_accuracy=row.running_accuracy,
+        probe_accuracy=row.probe_accuracy,
+        seconds=row.seconds,
+    )
+
+
+@dataclass(frozen=True)
+class _Merged:
+    """One trial of Optuna's beside its ledger row."""
+
+    trial: FrozenTrial
+    row: TrialRow | None
+    curve: tuple[EpochResult, ...]
+    maximize: bool
+
+    def result(
+        self,
+        attempts: tuple[AttemptRow, ...],
+        findings: tuple[FindingRow, ...],
+        effective: Mapping[str, Any],
+    ) -> TryResult:
+        trial, row, status = self.trial, self.row, self._status()
+        value = self._value() if status == "completed" else None
+        best_epoch, best = self._best(value)
+        return TryResult(
+            number=trial.number,
+            uid=trial.user_attrs.get(STUDY_UID),
+            status=status,
+            reason=row.reason if row else "",
+            source=row.source if row else "",
+            # A trial that waits in Optuna's queue has its parameters as attributes only.
+            params=trial.params or trial.system_attrs.get("fixed_params", {}),
+            distributions=trial.distributions,
+            requested=row.requested if row else {},
+            effective=effective,
+            curve=self.curve,
+            best_epoch=best_epoch,
+            best_dev_accuracy=best,
+            test_accuracy=finite(row.test_accuracy) if row else None,
+            attempts=attempts,
+            findings=findings,
+            seconds=_seconds(trial, attempts),
+        )
+
+    def _status(self) -> Status:
+        written: Status | None = self.row.status if self.row else None
+        match self.trial.state:
+            case TrialState.COMPLETE:
+                return "completed"
+            case TrialState.PRUNED:
+                return "stopped" if written == "stopped" else "pruned"
+            case TrialState.FAIL:
+                return "failed"
+            case TrialState.WAITING:
+                return written or "waiting"
+            case _:
+                # The ledger is written before Optuna, so its word is at least as new.
+                return written or "running"
+
+    def _value(self) -> float | None:
+        values = self.trial.values
+        if values is not None:
+            return finite(values[0])
+        return finite(self.row.best_dev_accuracy) if self.row else None
+
+    def _best(self, value: float | None) -> tuple[int | None, float | None]:
+        """Best epoch and its dev accuracy: a completed trial's value, else the best so far."""
+        known = [(e.epoch, e.dev_accuracy) for e in self.curve if e.dev_accuracy is not None]
+        choose = max if self.maximize else min
+        epoch, best = choose(known, key=lambda point: point[1], default=(None, None))
+        if value is None:
+            return epoch, best
+        if self.row is not None and self.row.best_epoch is not None:
+            return self.row.best_epoch, value
+        return (epoch if best == value else None), value
+
+
+def _seconds(trial: FrozenTrial, attempts: tuple[AttemptRow, ...]) -> float | None:
+    ended = [row.ended_at - row.started_at for row in attempts if row.ended_at is not None]
+    if ended:
+        return sum(ended)
+    duration = trial.duration
+    return duration.total_seconds() if duration is not None and not attempts else None

@@ -1,0 +1,90 @@
+"""The worker's side of its line to the orchestrator, and the choice of the trainer."""
+
+import json
+import os
+import socket
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainers import scripted
+from trainers.protocol import Event, Failed, FailureKind, FinetuneSettings, Job, Refused, StopReason
+
+if TYPE_CHECKING:
+    from trainers.backbone import LoadedModel
+
+ORCHESTRATOR_GONE = 75
+"""Exit code of a worker whose orchestrator has gone (sysexits.h: EX_TEMPFAIL)."""
+
+
+class SocketLine:
+    """A Line over a stream socket; every event goes to the trial's events.jsonl first."""
+
+    def __init__(self, job: Job, connection: socket.socket) -> None:
+        self._connection = connection
+        self._events = (Path(job.folder) / "events.jsonl").open("ab")
+        self._heard = b""
+        self._reason: StopReason | None = None
+
+    def say(self, event: Event) -> None:
+        """Write the event down, then send it. Ends the process where nobody listens any more."""
+        line = event.model_dump_json().encode() + b"\n"
+        self._events.write(line)
+        self._events.flush()
+        try:
+            self._connection.sendall(line)
+        except OSError:
+            os._exit(ORCHESTRATOR_GONE)
+
+    def stop_reason(self) -> StopReason | None:
+        """Look, without waiting, whether a stop has come."""
+        try:
+            heard = self._connection.recv(4096, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return self._reason
+        except OSError:
+            heard = b""
+        if not heard:
+            os._exit(ORCHESTRATOR_GONE)
+        *lines, self._heard = (self._heard + heard).split(b"\n")
+        for line in lines:
+            self._reason = json.loads(line)["stop"]
+        return self._reason
+
+
+def run(job: Job, connection: socket.socket, loaded: "LoadedModel | None") -> None:
+    """Train, and say `failed` with its kind where that raises."""
+    line = SocketLine(job, connection)
+    try:
+        _train(job, line, loaded)
+    except Exception as error:
+        line.say(_failed(job, error))
+
+
+def _train(job: Job, line: SocketLine, loaded: "LoadedModel | None") -> None:
+    if isinstance(job.settings, FinetuneSettings):
+        # Here, not at the top: a scripted worker needs no torch.
+        from trainers import backbone, finetune  # noqa: PLC0415 - see above
+
+        finetune.train(job, job.settings, line, loaded or backbone.load_model(job.model))
+    else:
+        scripted.train(job, job.settings, line)
+
+
+def _failed(job: Job, error: Exception) -> Failed:
+    return Failed(
+        attempt=job.attempt,
+        kind=_kind(error),
+        message=str(error) or type(error).__name__,
+        traceback=traceback.format_exc(),
+    )
+
+
+def _kind(error: Exception) -> FailureKind:
+    """The kind of a failure, by the exception's name, so that torch need not be imported."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    if isinstance(error, Refused):
+        return "user"
+    if "OutOfMemoryError" in names:
+        return "oom"
+    return "non_finite" if "NonFinite" in names else "error"
