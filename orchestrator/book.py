@@ -119,7 +119,9 @@ class Book:
                 ]
             case Finished():
                 said = {"dev": event.dev_predictions, "test": event.test_predictions}
-                return [PredictionRow(uid, split, list(made)) for split, made in said.items() if made]
+                return [
+                    PredictionRow(uid, split, list(made)) for split, made in said.items() if made
+                ]
             case _:
                 return []
 

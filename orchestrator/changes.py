@@ -11,9 +11,7 @@ _FIXED = ("trainer", "seed", "objective", "baseline", "parameters")
 _FACTS = {"data_hash": "the data", "model_hash": "the model"}
 
 
-def differences(
-    then: Mapping[str, Any], now: Mapping[str, Any], path: str = ""
-) -> Iterator[str]:
+def differences(then: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterator[str]:
     """Every leaf in which two nested mappings differ, as `baseline.lr: 0.0002 then, 1e-05 now`."""
     for key in sorted(then.keys() | now.keys()):
         old, new = then.get(key), now.get(key)
@@ -38,7 +36,9 @@ def sweep_differences(
     found = list(differences(_comparable(then, now), _comparable(now, then)))
     for key, what in _FACTS.items():
         if facts_then.get(key) != facts_now.get(key):
-            found.append(f"{what} have other content: {_source(then, key)} then, {_source(now, key)} now")
+            found.append(
+                f"{what} have other content: {_source(then, key)} then, {_source(now, key)} now"
+            )
     return found
 
 

@@ -1,6 +1,7 @@
 """`trytable VERB`: each verb also is a target of the Makefile, which hands its variables over
 in the environment (TRYTABLE_NAME and so on)."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,11 +12,14 @@ from rich.text import Text
 
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
+from sweeps.overrides import parse_overrides
 
 FAULT_OF_THE_USER = 2
 FAILED = 1
 INTERRUPTED = 130
 """Exit codes; 130 is the shell's for Ctrl-C."""
+
+_STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -25,6 +29,7 @@ Runs = Annotated[Path, typer.Option(envvar="TRYTABLE_RUNS", help="the folder of 
 
 @app.command()
 def sweep(
+    *,
     name: Name = "",
     trials: Annotated[str, typer.Option(envvar="TRYTABLE_TRIALS", help="trials in all")] = "",
     hours: Annotated[str, typer.Option(envvar="TRYTABLE_HOURS", help="end after so long")] = "",
@@ -46,18 +51,20 @@ def sweep(
     # Here, not at the top: a verb pays for what it uses.
     from orchestrator import verbs  # noqa: PLC0415 - see above
 
-    shorthand = {"trials": trials, "hours": hours, "data": data, "model": model}
-    given = {key: value for key, value in shorthand.items() if value}
-    console = Console()
+    overrides = dict(parse_overrides(settings))
+    if trials:
+        overrides["trials"] = _number("TRIALS", trials)
+    if hours:
+        overrides["hours"] = _hours(hours)
+    overrides |= {key: value for key, value in (("data", data), ("model", model)) if value}
     outcome = verbs.sweep(
         name=name,
         runs=runs,
-        shorthand=given,
-        settings=settings,
+        overrides=overrides,
         slots=_number("SLOTS", slots),
         retry_failed=_switch("RETRY_FAILED", retry_failed, default=True),
         as_new=_switch("AS_NEW", as_new, default=False),
-        console=console,
+        console=Console(),
     )
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
@@ -78,7 +85,7 @@ def report(name: Name = "", runs: Runs = Path("runs")) -> None:
     """Write report.html, report.md and the tables of a study, and print its Try table."""
     from orchestrator import verbs  # noqa: PLC0415 - as in sweep
 
-    verbs.report(name, Folders(runs.resolve(), name), Console())
+    verbs.report(_study(name, runs), Console())
 
 
 @app.command()
@@ -92,7 +99,7 @@ def export(
     """Write a study's Try table as md, csv, tex, xlsx or json; all of them by default."""
     from orchestrator import verbs  # noqa: PLC0415 - as in sweep
 
-    verbs.export(name, Folders(runs.resolve(), name), formats, Console())
+    verbs.export(_study(name, runs), formats, Console())
 
 
 @app.command()
@@ -112,6 +119,23 @@ def dashboard(
         writable=_switch("WRITABLE", writable, default=False),
         console=Console(),
     )
+
+
+def _study(name: str, runs: Path) -> Folders:
+    """The folders of a study that is to be read. A name is never a path."""
+    if not _STUDY_NAME.fullmatch(name):
+        raise UserError(
+            f"NAME={name!r} is no study's name. Allowed are letters, digits and . _ - @, "
+            "such as NAME=dropout."
+        )
+    return Folders(runs.resolve(), name)
+
+
+def _hours(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"HOURS={text!r} is not a number.") from None
 
 
 def _number(name: str, text: str) -> int | None:

@@ -1,11 +1,11 @@
 """Where everything lies: the one place that knows the paths under runs/."""
 
-import json
-import os
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from trainers.protocol import AnyEvent, parse_event
 
@@ -25,7 +25,11 @@ class Folders:
     @property
     def url(self) -> str:
         """SQLAlchemy's URL of the default study database."""
-        return f"sqlite:///{self.runs / 'studies.db'}"
+        return sa.URL.create("sqlite", database=str(self.database)).render_as_string()
+
+    @property
+    def database(self) -> Path:
+        return self.runs / "studies.db"
 
     @property
     def cache(self) -> Path:
@@ -82,15 +86,3 @@ def _event(line: bytes) -> AnyEvent | None:
         return parse_event(line)
     except ValueError:
         return None
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file's text as a whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-def to_json(value: object) -> str:
-    """Canonical JSON, for comparing records."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)

@@ -56,10 +56,12 @@ class SweepLoop:
         interrupts: how many times the person has pressed Ctrl-C so far.
         now: monotonic seconds.
         best: completed trials of earlier runs, as (dev accuracy, number).
+        after_end: called after a trial's end has been told.
     """
 
     def __init__(
         self,
+        *,
         machine: Machine,
         study: OptunaStudy,
         book: Book,
@@ -71,6 +73,7 @@ class SweepLoop:
         interrupts: Callable[[], int] = lambda: 0,
         now: Callable[[], float] = time.monotonic,
         best: Iterable[tuple[float, int]] = (),
+        after_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._machine = machine
         self._study = study
@@ -83,6 +86,7 @@ class SweepLoop:
         self._interrupts = interrupts
         self._now = now
         self._completed = list(best)
+        self._after_end = after_end
         self._seen_interrupts = 0
 
     def run(self) -> None:
@@ -159,6 +163,7 @@ class SweepLoop:
         if settle.status in TERMINAL:
             self._study.tell(trial.number, settle.status, trial.best_dev_accuracy)
             self._tidy(trial)
+            self._after_end()
         self._watcher.saw(settle, trial)
 
     def _tidy(self, trial: TrialRow) -> None:

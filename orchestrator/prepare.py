@@ -46,7 +46,7 @@ def begin(model: str, data: DataSource, max_length: int, cache: Path) -> Prepara
         "max_length": max_length,
         "cache_folder": str(cache),
     }
-    process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+    process = subprocess.Popen(
         [sys.executable, "-m", "trainers.prepare"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -35,7 +35,11 @@ class Lane:
             case Step():
                 self.step, self.loss = event.step, event.loss
             case Epoch():
-                self.step, self.epoch, self.dev_accuracy = event.step, event.epoch, event.dev_accuracy
+                self.step, self.epoch, self.dev_accuracy = (
+                    event.step,
+                    event.epoch,
+                    event.dev_accuracy,
+                )
             case _:
                 pass
 
@@ -117,9 +121,12 @@ class Progress:
             self.epochs_saved += max(0, lane.epochs - lane.epoch)
         best = trial.best_dev_accuracy
         if settle.status == "completed" and best is not None:
-            if self.best is None or best > self.best[0]:
-                self.best = (best, trial.number, describe(trial, self.varied))
+            self._keep_best(best, trial)
         self.lines.append(_settled_line(settle, trial))
+
+    def _keep_best(self, best: float, trial: TrialRow) -> None:
+        if self.best is None or best > self.best[0]:
+            self.best = (best, trial.number, describe(trial, self.varied))
 
 
 def describe(trial: TrialRow, varied: Sequence[str]) -> str:
@@ -142,7 +149,8 @@ def _epoch_line(lane: Lane, epoch: Epoch) -> str:
 def _settled_line(settle: Settle, trial: TrialRow) -> str:
     name = f"Try {trial.number + 1}"
     if settle.status == "completed":
-        return f"{name} completed: dev accuracy {trial.best_dev_accuracy:.3f} at epoch {trial.best_epoch}"
+        reached = f"dev accuracy {trial.best_dev_accuracy:.3f} at epoch {trial.best_epoch}"
+        return f"{name} completed: {reached}"
     if settle.status == "waiting":
         return f"{name} will be tried again: {settle.reason}"
     return f"{name} {settle.status}: {settle.reason}"

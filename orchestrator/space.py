@@ -22,13 +22,17 @@ Point = dict[str, Any]
 
 
 def distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
-    """One distribution a parameter; numbers in a list span a range.
+    """One distribution a parameter; the numbers of a grid span a range.
 
-    Optuna lets a study's ranges grow but not its categories, so a list of numbers stays a range
-    to which values can be added later; the dashboard also draws it on a number axis.
+    Optuna lets a study's ranges grow but not its categories, so values can be added to a grid
+    later; the dashboard also draws it on a number axis. No sampler draws from that range.
     """
     return {
-        name: _distribution(parameter, [point[name] for point in _known_points(sweep)])
+        name: _distribution(
+            parameter,
+            [point[name] for point in _known_points(sweep)],
+            on_grid=sweep.sampler.name == "grid",
+        )
         for name, parameter in sweep.parameters.items()
     }
 
@@ -40,17 +44,22 @@ def _known_points(sweep: Sweep) -> list[Point]:
     ]
 
 
-def _distribution(parameter: Values | Range, known: list[Any]) -> BaseDistribution:
+def _distribution(parameter: Values | Range, known: list[Any], on_grid: bool) -> BaseDistribution:
     if isinstance(parameter, Range):
-        kind = IntDistribution if parameter.integer else FloatDistribution
-        step = parameter.step if parameter.step is not None else (1 if parameter.integer else None)
-        return kind(parameter.low, parameter.high, log=parameter.log, step=step)
+        return _range(parameter)
     values = [*parameter.values, *known]
-    if parameter.kind == "float":
+    if on_grid and parameter.kind == "float":
         return FloatDistribution(min(values), max(values))
-    if parameter.kind == "int":
+    if on_grid and parameter.kind == "int":
         return IntDistribution(min(values), max(values))
     return CategoricalDistribution(tuple(dict.fromkeys(values)))
+
+
+def _range(parameter: Range) -> BaseDistribution:
+    if parameter.integer:
+        low, high, step = int(parameter.low), int(parameter.high), int(parameter.step or 1)
+        return IntDistribution(low, high, log=parameter.log, step=step)
+    return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
 
 
 def sampler(sweep: Sweep, trials_so_far: int) -> BaseSampler:

@@ -94,7 +94,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Report:
-    """Report the epoch's dev accuracy to the study; answer with PruneAdvised if the pruner says so."""
+    """Report an epoch's dev accuracy; answer with PruneAdvised if the pruner would end it."""
 
     uid: str
     epoch: int
@@ -197,7 +197,7 @@ class Machine:
             return False
         return self.mode != "running" or (not self.trials and self.to_ask <= 0)
 
-    def handle(self, event: Input) -> tuple[Instruction, ...]:
+    def handle(self, event: Input) -> tuple[Instruction, ...]:  # noqa: PLR0911 - one an event
         """Take in one event and say what is to be done, in this order."""
         match event:
             case Tick():
@@ -246,9 +246,7 @@ class Machine:
     def _current(self, event: Said | Exited) -> TrialState | None:
         """The trial, unless the message is from an attempt that is over."""
         trial = self.trials.get(event.trial_uid)
-        current = (
-            trial is not None and trial.status == "running" and trial.attempt == event.attempt
-        )
+        current = trial is not None and trial.status == "running" and trial.attempt == event.attempt
         return trial if current else None
 
     def _said(self, message: Said) -> tuple[Instruction, ...]:
@@ -313,12 +311,12 @@ class Machine:
             # It was done before a stop could reach it: a value is never thrown away.
             return self._settle(trial, "completed", "")
         if trial.stop == "prune":
-            return self._settle(trial, "pruned", f"pruned after epoch {trial.last_epoch}")
+            return self._settle(trial, "pruned", f"after epoch {trial.last_epoch}")
         if trial.stop == "gate":
-            return self._settle(trial, "stopped", "stopped by a diagnosis")
+            return self._settle(trial, "stopped", "by a diagnosis")
         if trial.stop == "drain" and trial.failed is None:
             kept = "with a checkpoint" if trial.checkpointed else "without a new checkpoint"
-            return self._settle(trial, "drained", f"drained {kept}")
+            return self._settle(trial, "drained", kept)
         return self._attempt_failed(trial, how)
 
     def _attempt_failed(self, trial: TrialState, how: str) -> Settle:

@@ -41,7 +41,8 @@ def open_storage(url: str, busy_seconds: float = 60.0) -> RDBStorage:
     """Optuna's tables; made if they are not there."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     arguments = {"timeout": busy_seconds} if url.startswith("sqlite") else {}
-    return RDBStorage(url, engine_kwargs={"connect_args": arguments})
+    escaped = url.replace("{", "{{").replace("}", "}}")  # Optuna reads it as a format string
+    return RDBStorage(escaped, engine_kwargs={"connect_args": arguments})
 
 
 class OptunaStudy:
@@ -60,13 +61,13 @@ class OptunaStudy:
         self._storage = storage
         self._sweep = sweep
         self._epochs = int(sweep.baseline["epochs"])
-        self._study = optuna.create_study(
+        self.study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", load_if_exists=True
         )
         self._id = storage.get_study_id_from_name(name)
         earlier = self._trials()
-        self._study.sampler = space.sampler(sweep, len(earlier))
-        self._study.pruner = space.pruner(sweep, self._epochs)
+        self.study.sampler = space.sampler(sweep, len(earlier))
+        self.study.pruner = space.pruner(sweep, self._epochs)
         self._distributions = space.distributions(sweep)
         self._earlier = len(earlier)
         self._retry_failed = retry_failed
@@ -74,16 +75,16 @@ class OptunaStudy:
     @property
     def uid(self) -> str:
         """Our UUID of the study; made on first use. Raises UserError for a study not ours."""
-        found = self._study.user_attrs.get(STUDY_UID)
+        found = self.study.user_attrs.get(STUDY_UID)
         if found is None:
             if self._trials():
                 raise UserError(
-                    f"The database already holds a study named {self._study.study_name!r} that "
+                    f"The database already holds a study named {self.study.study_name!r} that "
                     "was not made by Trytable. Give the sweep's file another name, or keep its "
                     "study in another folder with RUNS=folder."
                 )
             found = uuid.uuid4().hex
-            self._study.set_user_attr(STUDY_UID, found)
+            self.study.set_user_attr(STUDY_UID, found)
         return str(found)
 
     def left_to_ask(self) -> int:
@@ -104,7 +105,7 @@ class OptunaStudy:
                 self._enqueue(*left[0])
             elif self._sweep.sampler.name == "grid":
                 return None
-        trial = self._study.ask(self._distributions)
+        trial = self.study.ask(self._distributions)
         uid = trial.user_attrs.get(STUDY_UID)
         source = trial.user_attrs.get(SOURCE, "sampler")
         if uid is None:
@@ -114,7 +115,7 @@ class OptunaStudy:
 
     def running(self) -> list[tuple[AskedTrial | None, FrozenTrial]]:
         """The trials that an earlier orchestrator left RUNNING; None for one never made ready."""
-        found = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        found = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return [(self._as_asked(trial), trial) for trial in found]
 
     def report(self, number: int, epoch: int, dev_accuracy: float) -> bool:
@@ -126,13 +127,13 @@ class OptunaStudy:
         self._storage.set_trial_intermediate_value(trial_id, epoch, dev_accuracy)
         if epoch >= self._epochs_of(number):
             return False
-        return self._study.pruner.prune(self._study, self._storage.get_trial(trial_id))
+        return self.study.pruner.prune(self.study, self._storage.get_trial(trial_id))
 
     def tell(self, number: int, status: Status, value: float | None) -> None:
         """Tell a trial's end; only a completed one has a value. One already told is left so."""
         state = _OPTUNA_STATE[status]
         told = value if state == TrialState.COMPLETE else None
-        self._study.tell(number, told, state=state, skip_if_finished=True)
+        self.study.tell(number, told, state=state, skip_if_finished=True)
 
     def _as_asked(self, trial: FrozenTrial) -> AskedTrial | None:
         uid = trial.user_attrs.get(STUDY_UID)
@@ -149,14 +150,14 @@ class OptunaStudy:
         return int(params.get("epochs", self._epochs))
 
     def _trials(self) -> Sequence[FrozenTrial]:
-        return self._study.get_trials(deepcopy=False)
+        return self.study.get_trials(deepcopy=False)
 
     def _waiting(self) -> bool:
-        return bool(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+        return bool(self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
 
     def _enqueue(self, point: Point, source: str) -> None:
         attributes = {STUDY_UID: uuid.uuid4().hex, SOURCE: source}
-        self._study.enqueue_trial(point, user_attrs=attributes)
+        self.study.enqueue_trial(point, user_attrs=attributes)
 
     def _points_left(self) -> list[tuple[Point, str]]:
         """The known points that no trial has taken, in the order in which they are to run."""
@@ -184,7 +185,9 @@ class OptunaStudy:
             known += [(point, "grid") for point in grid_points(self._sweep)]
         failed = [trial for trial in trials if trial.state == TrialState.FAIL]
         return known + [
-            (_point_of(trial), "retry") for trial in failed if _point_of(trial).keys() == names.keys()
+            (_point_of(trial), "retry")
+            for trial in failed
+            if _point_of(trial).keys() == names.keys()
         ]
 
 

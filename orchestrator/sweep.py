@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,6 +23,7 @@ from orchestrator.folders import Folders
 from orchestrator.interrupts import Interrupts
 from orchestrator.lock import study_lock
 from orchestrator.loop import SweepLoop
+from orchestrator.note import NoteKeeper
 from orchestrator.progress import Progress, describe
 from orchestrator.recovery import reconcile
 from orchestrator.states import TERMINAL, Machine, Start, TrialState
@@ -67,8 +67,8 @@ def run_sweep(
         ledger = Ledger(folders.url)
         ledger.create_tables()
         study = OptunaStudy(storage, sweep, folders.study, retry_failed)
-        _write_study(ledger, study.uid, folders.study, sweep, facts, gold)
-        return _run(sweep, folders, study, ledger, backend, console)
+        _write_study(ledger, study.uid, folders.study, sweep, facts=facts, gold=gold)
+        return _run(sweep, folders, study, ledger, backend, console=console)
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def _readable_errors(folders: Folders) -> Iterator[None]:
     except (sa.exc.SQLAlchemyError, StorageInternalError) as error:
         cause = error if isinstance(error, sa.exc.SQLAlchemyError) else error.__cause__
         raise UserError(
-            f"The study database {folders.runs / 'studies.db'} cannot be used: "
+            f"The study database {folders.database} cannot be used: "
             f"{getattr(cause, 'orig', None) or error}. What workers said is kept in the trials' "
             "folders: mend it and run the same sweep again, or choose another folder with "
             "RUNS=folder."
@@ -108,9 +108,7 @@ def _prepared(
     return backend, {**found.model_dump(exclude={"gold"}), "pins": pins}, found.gold
 
 
-def _backend(
-    sweep: Sweep, folders: Folders, slots: Sequence[Slot], stack: ExitStack
-) -> Backend:
+def _backend(sweep: Sweep, folders: Folders, slots: Sequence[Slot], stack: ExitStack) -> Backend:
     backend = LocalBackend(slots, sweep.trainer, sweep.model, folders.warm_log)
     stack.callback(backend.close)
     return backend
@@ -134,6 +132,7 @@ def _write_study(
     uid: str,
     name: str,
     sweep: Sweep,
+    *,
     facts: dict[str, Any],
     gold: dict[str, tuple[int, ...]],
 ) -> None:
@@ -156,6 +155,7 @@ def _run(
     study: OptunaStudy,
     ledger: Ledger,
     backend: Backend,
+    *,
     console: Console,
 ) -> Outcome:
     """Take up what an earlier run left, then go on to the end."""
@@ -170,6 +170,7 @@ def _run(
     machine = _machine(sweep, study.left_to_ask(), unfinished)
     earlier = ledger.read(study.uid)
     progress = _progress(sweep, machine, earlier)
+    notes = NoteKeeper(study.study, folders.url)
     with Interrupts() as interrupts, Display(progress, console) as display:
         interrupts.on_first = partial(display.say, _DRAINING)
         loop = SweepLoop(
@@ -183,10 +184,12 @@ def _run(
             make_job=partial(_job, sweep, folders),
             interrupts=lambda: interrupts.count,
             best=_best(earlier),
+            after_end=notes.refresh,
         )
         for trial in left.interrupted:
             loop.replay(trial)
         loop.run()
+        notes.write()
     counts = progress.counts
     return Outcome(interrupts.count > 0, counts.get("completed", 0), counts.get("failed", 0))
 

@@ -1,7 +1,8 @@
 """What each verb of the command line does."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from rich.console import Console
@@ -14,12 +15,13 @@ from orchestrator.folders import Folders
 from orchestrator.screen import print_table
 from orchestrator.slots import find_slots
 from orchestrator.sweep import Outcome, run_sweep
-from results.dashboard import DashboardError, serve
+from results.dashboard import PortTaken, serve
 from results.formats import FORMATS, write_tables
 from results.report import write_report
-from results.study import StudyUnreadable, list_studies, read_study
+from results.storage import DatabaseUnreadable, StudyNotFound
+from results.study import list_studies, read_study
 from results.table import try_table
-from sweeps.spec import Sweep, SweepError, find_sweep, list_sweeps, parse_overrides, read_sweep
+from sweeps import spec
 from trainers.protocol import TRAINERS
 
 DASHBOARD_PORT = 8080
@@ -30,7 +32,7 @@ def user_errors() -> Iterator[None]:
     """Turn the other rooms' errors that the person can mend into UserError."""
     try:
         yield
-    except (SweepError, StudyUnreadable, DashboardError) as error:
+    except (spec.SweepError, StudyNotFound, DatabaseUnreadable, PortTaken) as error:
         raise UserError(str(error)) from error
     except OSError as error:
         if error.filename is None:
@@ -45,30 +47,88 @@ def sweeps_folder() -> Path:
 
 
 def sweep(
+    *,
     name: str,
     runs: Path,
-    shorthand: Mapping[str, str],
-    settings: str,
+    overrides: Mapping[str, object],
     slots: int | None,
     retry_failed: bool,
     as_new: bool,
     console: Console,
 ) -> Outcome:
-    """Run a sweep, then write its reports and print its Try table."""
-    overrides = {**parse_overrides(settings), **_typed(shorthand)}
-    found = read_sweep(find_sweep(sweeps_folder(), name), TRAINERS, overrides)
-    folders = Folders(runs.resolve(), found.name)
+    """Run a sweep, then write its reports and print its Try table.
+
+    `dropout@2` is the second study of the sweep `dropout`, which `as_new` starts.
+    """
+    file_name, at, _ = name.partition("@")
+    found = spec.read_sweep(spec.find_sweep(sweeps_folder(), file_name), TRAINERS, overrides)
+    study = _new_name(found.name, runs) if as_new else found.name
+    folders = Folders(runs.resolve(), name if at and not as_new else study)
     outcome = run_sweep(found, folders, find_slots(slots), console, retry_failed)
     report(folders, console)
     return outcome
 
 
-def list_sweeps_(console: Console) -> None:
+def _new_name(name: str, runs: Path) -> str:
+    """The first of name, name@2, name@3 ... that no study has."""
+    folders = Folders(runs.resolve(), name)
+    taken = set(list_studies(folders.url)) if folders.database.exists() else set()
+    names = (name if number == 1 else f"{name}@{number}" for number in count(1))
+    return next(name for name in names if name not in taken)
+
+
+def report(folders: Folders, console: Console) -> None:
+    """Write the reports and tables of a study and its note, and print its Try table."""
+    study = read_study(folders.url, folders.study)
+    table = try_table(study)
+    paths = [*write_report(study, folders.home), *write_tables(table, folders.tables)]
+    console.print()
+    print_table(table, console)
+    console.print()
+    _print_paths(paths, console)
+
+
+def export(folders: Folders, formats: str, console: Console) -> None:
+    """Write a study's Try table in the formats named, separated by commas; all by default."""
+    wanted = [part.strip() for part in formats.split(",") if part.strip()] or list(FORMATS)
+    table = try_table(read_study(folders.url, folders.study))
+    try:
+        paths = write_tables(table, folders.tables, wanted)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    _print_paths(paths, console)
+
+
+def dashboard(folders: Folders, port: int, writable: bool, console: Console) -> None:
+    """Serve the Optuna dashboard on this machine until Ctrl-C."""
+    mode = "changes are allowed" if writable else "read-only; WRITABLE=1 allows changes"
+    console.print(Text(f"Optuna dashboard on http://127.0.0.1:{port}/ ({mode}); Ctrl-C ends it."))
+    serve(folders.url, port, writable)
+
+
+def list_sweeps(console: Console) -> None:
     """Print every sweep with what it varies; a file that cannot be read is listed as such."""
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("sweep", "varies", "sampler", "pruner", "about"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     table.add_column("tries", justify="right")
-    for path in list_sweeps(sweeps_folder()):
-        table.add_row(*_listed(path))
+    for path in spec.list_sweeps(sweeps_folder()):
+        table.add_row(*(Text(cell) for cell in _listed(path)))
     console.print(table)
+
+
+def _listed(path: Path) -> Sequence[str]:
+    try:
+        found = spec.read_sweep(path, TRAINERS)
+    except spec.SweepError as error:
+        return (path.stem, "", "", "", str(error), "")
+    tries = found.trials or len(spec.grid_points(found))
+    varied = ", ".join(found.parameters)
+    about = found.description
+    return (found.name, varied, found.sampler.name, found.pruner.name, about, str(tries))
+
+
+def _print_paths(paths: Sequence[Path], console: Console) -> None:
+    for path in paths:
+        shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        console.print(Text(str(shown)), soft_wrap=True)

@@ -32,8 +32,8 @@ def _table(name: str, *columns: sa.Column[Any]) -> sa.Table:
     return sa.Table(f"trytable_{name}", _metadata, *columns)
 
 
-def _key(name: str, type_: Any = sa.String(64)) -> sa.Column[Any]:
-    return sa.Column(name, type_, primary_key=True)
+def _key(name: str, type_: Any = None) -> sa.Column[Any]:
+    return sa.Column(name, type_ or sa.String(64), primary_key=True)
 
 
 def _columns(type_: Any, *names: str) -> tuple[sa.Column[Any], ...]:

@@ -29,9 +29,7 @@ class StudyNotFound(LookupError):
 
     def __init__(self, name: str, existing: tuple[str, ...]) -> None:
         held = ", ".join(repr(other) for other in existing) or "none"
-        super().__init__(
-            f"There is no study named {name!r} in the database. Studies there: {held}."
-        )
+        super().__init__(f"The database holds no study named {name!r}. Studies there: {held}.")
         self.existing = existing
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -25,142 +24,24 @@ from results.ledger import (
     TrialRow,
     finite,
 )
-from results.storage import BUSY_SECONDS, StudyNotFound, open_read_only, read_only_url
+from results.records import EpochResult, StudyResult, TryResult
+from results.storage import (
+    BUSY_SECONDS,
+    DatabaseUnreadable,
+    StudyNotFound,
+    open_read_only,
+    read_only_url,
+)
 
-
-@dataclass(frozen=True)
-class EpochResult:
-    """One epoch, counted from 1. Losses are in nats, accuracies shares; None never came."""
-
-    epoch: int
-    dev_accuracy: float | None = None
-    dev_loss: float | None = None
-    dev_macro_f1: float | None = None
-    train_loss: float | None = None
-    running_accuracy: float | None = None
-    probe_accuracy: float | None = None
-    seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class TryResult:
-    """One trial. What never came is None.
-
-    `params` are the study's, `requested` all settings asked for, `effective` what the last worker
-    read back from live objects. `best_dev_accuracy` is Optuna's value for a completed trial, else
-    the best so far. `seconds` is the sum over the attempts that have ended.
-    """
-
-    number: int
-    uid: str | None
-    status: Status
-    reason: str
-    source: str
-    params: Mapping[str, Any]
-    distributions: Mapping[str, BaseDistribution]
-    requested: Mapping[str, Any]
-    effective: Mapping[str, Any]
-    curve: tuple[EpochResult, ...]
-    best_epoch: int | None
-    best_dev_accuracy: float | None
-    test_accuracy: float | None
-    attempts: tuple[AttemptRow, ...]
-    findings: tuple[FindingRow, ...]
-    seconds: float | None
-
-    @property
-    def label(self) -> str:
-        """How people call it: trial 0 is Try 1."""
-        return f"Try {self.number + 1}"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """All settings asked for; the study's own parameters win."""
-        return {**self.requested, **self.params}
-
-    @property
-    def intermediate(self) -> dict[int, float]:
-        """Dev accuracy by epoch, where it came."""
-        return {e.epoch: e.dev_accuracy for e in self.curve if e.dev_accuracy is not None}
-
-    @property
-    def epochs_run(self) -> int | None:
-        """The last epoch that was evaluated."""
-        return self.curve[-1].epoch if self.curve else None
-
-    @property
-    def last_dev_accuracy(self) -> float | None:
-        """Dev accuracy after the last epoch."""
-        return self.curve[-1].dev_accuracy if self.curve else None
-
-    @property
-    def last_train_accuracy(self) -> float | None:
-        """Probe accuracy after the last epoch."""
-        return self.curve[-1].probe_accuracy if self.curve else None
-
-    @property
-    def train_accuracy(self) -> float | None:
-        """Accuracy on the fixed train probe, in eval mode, at the best epoch."""
-        return next((e.probe_accuracy for e in self.curve if e.epoch == self.best_epoch), None)
-
-    @property
-    def gap(self) -> float | None:
-        """Train minus dev accuracy at the best epoch."""
-        return difference(self.train_accuracy, self.best_dev_accuracy)
-
-    @property
-    def trainable_share(self) -> float | None:
-        """Share of the model's parameters that were trained."""
-        for row in reversed(self.attempts):
-            if row.parameters and row.trainable_parameters is not None:
-                return row.trainable_parameters / row.parameters
-        return None
-
-    @property
-    def precision(self) -> str:
-        """Precision of the last attempt that said one, else empty."""
-        return next((row.precision for row in reversed(self.attempts) if row.precision), "")
-
-    @property
-    def threads(self) -> int | None:
-        """CPU threads of the last attempt."""
-        return self.attempts[-1].threads if self.attempts else None
-
-    @property
-    def device(self) -> str:
-        """Device of the last attempt, else empty."""
-        return self.attempts[-1].device if self.attempts else ""
-
-
-@dataclass(frozen=True)
-class StudyResult:
-    """A study. `sweep` and `facts` are empty where the ledger holds nothing of it."""
-
-    name: str
-    uid: str | None
-    maximize: bool
-    sweep: Mapping[str, Any]
-    facts: Mapping[str, Any]
-    created_at: float | None
-    tries: tuple[TryResult, ...]
-
-    @property
-    def baseline(self) -> TryResult | None:
-        """The try that ran the sweep's baseline: the first that completed, else the first."""
-        found = [one for one in self.tries if one.source == "baseline"]
-        completed = [one for one in found if one.status == "completed"]
-        return next(iter(completed + found), None)
-
-    @property
-    def ranked(self) -> tuple[TryResult, ...]:
-        """The completed tries, best first; ties by number."""
-        sign = -1 if self.maximize else 1
-        found = (
-            (sign * one.best_dev_accuracy, one.number, one)
-            for one in self.tries
-            if one.status == "completed" and one.best_dev_accuracy is not None
-        )
-        return tuple(one for *_, one in sorted(found, key=lambda entry: entry[:2]))
+__all__ = [
+    "DatabaseUnreadable",
+    "EpochResult",
+    "StudyNotFound",
+    "StudyResult",
+    "TryResult",
+    "list_studies",
+    "read_study",
+]
 
 
 def list_studies(url: str) -> tuple[str, ...]:
@@ -193,11 +74,6 @@ def read_study(url: str, name: str) -> StudyResult:
     )
 
 
-def difference(left: float | None, right: float | None) -> float | None:
-    """Left minus right; None where either is missing."""
-    return None if left is None or right is None else left - right
-
-
 def _names(storage: RDBStorage) -> tuple[str, ...]:
     studies = sorted(storage.get_all_studies(), key=lambda study: study._study_id)
     return tuple(study.study_name for study in studies)
@@ -222,7 +98,7 @@ def _read_ledger(storage: RDBStorage, url: str, uid: str | None) -> StudyLedger 
 def _tries(
     trials: Iterable[FrozenTrial], ledger: StudyLedger | None, maximize: bool
 ) -> tuple[TryResult, ...]:
-    rows = {row.uid: row for row in ledger.trials} if ledger else {}
+    rows: dict[str | None, TrialRow] = {row.uid: row for row in ledger.trials} if ledger else {}
     attempts = _by_trial(ledger.attempts if ledger else ())
     epochs = _by_trial(ledger.epochs if ledger else ())
     effective = _by_trial(ledger.effective if ledger else ())

@@ -16,7 +16,7 @@ FailureKind = Literal["user", "oom", "non_finite", "error"]
 """Why an attempt failed. Only `error` is worth another attempt: the others would come again."""
 
 StopReason = Literal["prune", "drain", "gate"]
-"""Why a worker is asked to stop: by the pruner, by the person (with a checkpoint), by a diagnosis."""
+"""Who asks a worker to stop: the pruner, the person (with a checkpoint), or a diagnosis."""
 
 
 class Record(BaseModel):

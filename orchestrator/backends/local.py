@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -224,10 +225,8 @@ class LocalBackend(Backend):
         self._ended.append(Exited(worker.job.trial_uid, worker.job.attempt, how))
 
     def _tell(self, worker: _Worker, reason: StopReason) -> None:
-        try:
+        with suppress(OSError):  # it is ending already; its end is on its way
             worker.connection.send(json.dumps({"stop": reason}).encode() + b"\n")
-        except OSError:
-            pass  # it is ending already; its end is on its way
 
     def _kill_overdue(self) -> None:
         now = time.monotonic()
@@ -238,10 +237,8 @@ class LocalBackend(Backend):
     def _kill(self, worker: _Worker) -> None:
         """Have the warm parent kill it: only a parent knows that a pid is still its child's."""
         worker.kill_at = None
-        try:
+        with suppress(OSError):  # the warm parent has gone, and its workers with it
             self._control.send(json.dumps({"kill": worker.key}).encode())
-        except OSError:
-            pass  # the warm parent has gone, and its workers with it
 
 
 def _receive(connection: socket.socket) -> bytes:

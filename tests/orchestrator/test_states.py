@@ -12,9 +12,9 @@ from orchestrator.states import (
     Ask,
     Asked,
     Halt,
-    InvalidMove,
     Instruction,
     Interrupted,
+    InvalidMove,
     Lost,
     Machine,
     NothingLeft,
@@ -126,7 +126,7 @@ def test_a_pruned_trial_is_stopped_then_settled() -> None:
     assert machine.handle(PruneAdvised("a")) == (Stop("a", "prune"),)
     assert machine.handle(PruneAdvised("a")) == ()
     settle = settled(machine.handle(Exited("a", 1, "exit code 0")))
-    assert (settle.status, settle.reason) == ("pruned", "pruned after epoch 1")
+    assert (settle.status, settle.reason) == ("pruned", "after epoch 1")
 
 
 def test_a_trial_that_finishes_before_the_stop_reaches_it_keeps_its_value() -> None:
@@ -143,7 +143,7 @@ def test_the_first_interrupt_drains_and_starts_nothing_more() -> None:
     assert machine.handle(Tick(1.0, (Slot("2"),))) == ()
     machine.handle(Said("a", 1, Checkpoint(attempt=1, step=3, epoch=1)))
     settle = settled(machine.handle(Exited("a", 1, "exit code 0")))
-    assert (settle.status, settle.reason) == ("drained", "drained with a checkpoint")
+    assert (settle.status, settle.reason) == ("drained", "with a checkpoint")
     assert machine.done
 
 
@@ -196,7 +196,7 @@ def test_an_illegal_move_tells_the_story_so_far() -> None:
     trial = TrialState("a", 0)
     trial.move("running", "attempt 1")
     trial.move("pruned", "the pruner said so")
-    with pytest.raises(InvalidMove, match="pruned -> running .* waiting -> running .attempt 1."):
+    with pytest.raises(InvalidMove, match=r"pruned -> running .* waiting -> running .attempt 1\."):
         trial.move("running", "again")
 
 
@@ -254,7 +254,9 @@ class AnyOrder(RuleBasedStateMachine):
             case "finished":
                 self.feed(Said(uid, attempt, finished(attempt)))
             case "user" | "error":
-                self.feed(Said(uid, attempt, failed("user" if kind == "user" else "error", attempt)))
+                self.feed(
+                    Said(uid, attempt, failed("user" if kind == "user" else "error", attempt))
+                )
             case _:
                 del self.live[uid]
                 self.feed(Exited(uid, attempt, "exit code 1"))

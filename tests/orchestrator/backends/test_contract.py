@@ -14,7 +14,7 @@ from trainers import scripted
 from trainers.protocol import AnyEvent, DataSource, Job, ScriptedSettings
 
 SLOTS = (Slot("1"), Slot("2"))
-ODD_NAME = "it's a \"trial\"\nwith $(odd) names"
+ODD_NAME = 'it\'s a "trial"\nwith $(odd) names'
 
 
 def make_job(folder: Path, uid: str, attempt: int = 1, **knobs: object) -> Job:
@@ -48,7 +48,7 @@ class BackendContract(ABC):
 
     @abstractmethod
     @pytest.fixture
-    def backend(self, tmp_path: Path) -> Iterator[Backend]:
+    def backend(self, *args: Path) -> Iterator[Backend]:
         """A backend with SLOTS."""
 
     @pytest.fixture
@@ -95,9 +95,7 @@ class BackendContract(ABC):
         with pytest.raises(ValueError, match="already has a worker"):
             backend.start(job("a", attempt=2), SLOTS[1])
 
-    def test_two_workers_run_side_by_side(
-        self, backend: Backend, job: Callable[..., Job]
-    ) -> None:
+    def test_two_workers_run_side_by_side(self, backend: Backend, job: Callable[..., Job]) -> None:
         backend.start(job("a", epochs=2, epoch_seconds=0.3), SLOTS[0])
         backend.start(job("b", epochs=2, epoch_seconds=0.3), SLOTS[1])
         heard = self.until_exited(backend, "a", "b")
@@ -147,9 +145,7 @@ class BackendContract(ABC):
     def test_polling_without_workers_waits_and_returns_nothing(self, backend: Backend) -> None:
         assert list(backend.poll(0.01)) == []
 
-    def test_closing_twice_is_closing_once(
-        self, backend: Backend, job: Callable[..., Job]
-    ) -> None:
+    def test_closing_twice_is_closing_once(self, backend: Backend, job: Callable[..., Job]) -> None:
         backend.start(job("a", crash="hang"), SLOTS[0])
         backend.close()
         backend.close()
@@ -157,7 +153,7 @@ class BackendContract(ABC):
 
 class TestFake(BackendContract):
     @pytest.fixture
-    def backend(self, tmp_path: Path) -> Iterator[Backend]:
+    def backend(self) -> Iterator[Backend]:
         backend = FakeBackend(SLOTS, play)
         yield backend
         backend.close()

@@ -1,0 +1,54 @@
+"""Escapes text for the formats in which a text could mean something."""
+
+import re
+
+_MARKDOWN = re.compile(r"([\\`*\[\]|~$])|(?<![^\W_])_|_(?![^\W_])")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+}
+_LIGATURES = re.compile(r"([-,'])(?=\1)")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def markdown(text: str) -> str:
+    """Text inside a Markdown line or table cell: no markup, no HTML, no new row."""
+    entities = "".join(_ENTITIES.get(character, character) for character in " ".join(text.split()))
+    # An underscore inside a word, as in weight_decay, is no markup and reads better bare.
+    return _MARKDOWN.sub(r"\\\g<0>", entities)
+
+
+def latex(text: str) -> str:
+    """Text for LaTeX with T1 fonts; what pdflatex has no letter for becomes [U+4E2D]."""
+    escaped = "".join(map(_latex_character, " ".join(text.split())))
+    # Two hyphens in a row would become a dash, two commas or apostrophes a quotation mark.
+    return _LIGATURES.sub(r"\1{}", escaped)
+
+
+def spreadsheet(text: str) -> str:
+    """Text for a CSV cell: an apostrophe before what a spreadsheet would take for a formula."""
+    if text.startswith(_FORMULA_STARTS) or text.lstrip().startswith(_FORMULA_STARTS):
+        return f"'{text}"
+    return text
+
+
+def _latex_character(character: str) -> str:
+    if character in _LATEX:
+        return _LATEX[character]
+    if character.isascii() or "\u00c0" <= character <= "\u00ff":
+        return character
+    return f"[U+{ord(character):04X}]"

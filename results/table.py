@@ -1,0 +1,160 @@
+"""The Try table: one row a trial, what was changed, what it did. Cells keep their raw numbers."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from results.ledger import Status
+from results.records import StudyResult, TryResult, difference
+from results.text import Cell, Kind, as_cell, clean, one_line
+
+_LONGEST_REASON = 200
+_ORDER: dict[Status, int] = {
+    "completed": 0,
+    "pruned": 1,
+    "stopped": 2,
+    "failed": 2,
+    "running": 3,
+    "waiting": 3,
+    "drained": 3,
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column; `key` is stable, `title` is for people."""
+
+    key: str
+    title: str
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row; `number` is the one shown, so trial 0 is 1. Cells stand in the columns' order."""
+
+    number: int
+    status: Status
+    reason: str
+    attempts: int
+    is_baseline: bool
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class TryTable:
+    """Completed tries first, best first; then pruned; then stopped and failed; then the rest."""
+
+    study: str
+    columns: tuple[Column, ...]
+    rows: tuple[TableRow, ...]
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters that vary."""
+        return tuple(_name(column) for column in self.columns if column.kind == "parameter")
+
+
+def try_table(study: StudyResult) -> TryTable:
+    """Make the table. Pruned tries are never ranked against completed ones."""
+    varied = varied_parameters(study.tries)
+    return TryTable(
+        study=study.name,
+        columns=_columns(varied, study.baseline),
+        rows=tuple(_row(one, varied, study.baseline) for one in ordered(study)),
+    )
+
+
+def varied_parameters(tries: Iterable[TryResult]) -> tuple[str, ...]:
+    """The parameters with at least two values; those of the study while one try is all there is."""
+    tried = tuple(tries)
+    names = {name: None for one in tried for name in (*one.params, *one.requested)}
+    if len(tried) == 1:
+        return tuple(tried[0].params)
+    return tuple(name for name in names if _values(tried, name) > 1)
+
+
+def ordered(study: StudyResult) -> tuple[TryResult, ...]:
+    """All tries in the table's order."""
+    ranks = {one.number: rank for rank, one in enumerate(study.ranked)}
+
+    def key(one: TryResult) -> tuple[int, int, int]:
+        # A completed try without a value cannot be ranked: it closes its group.
+        return _ORDER[one.status], ranks.get(one.number, len(ranks)), one.number
+
+    return tuple(sorted(study.tries, key=key))
+
+
+def _values(tries: tuple[TryResult, ...], name: str) -> int:
+    # By their text where they differ in type: True is no 1, but 1 and 1.0 are one value.
+    cells = (as_cell(one.settings[name]) for one in tries if name in one.settings)
+    return len({(isinstance(cell, bool), cell) for cell in cells})
+
+
+def _columns(varied: tuple[str, ...], baseline: TryResult | None) -> tuple[Column, ...]:
+    against = f"Try {baseline.number + 1}" if baseline else "baseline"
+    outcome = (
+        Column("epochs_run", "epochs run", "count"),
+        Column("best_dev_accuracy", "best dev acc", "accuracy"),
+        Column("best_epoch", "at epoch", "count"),
+        Column("last_dev_accuracy", "last dev acc", "accuracy"),
+        Column("train_accuracy", "train acc", "accuracy"),
+        Column("test_accuracy", "test acc", "accuracy"),
+        Column("gap", "gap", "difference"),
+        Column("delta", f"vs {against}", "difference"),
+        Column("seconds", "seconds", "seconds"),
+        Column("state", "state", "state"),
+    )
+    taken = {"try", *(column.title for column in outcome)}
+    parameters = (Column(f"parameter:{name}", _title(name, taken), "parameter") for name in varied)
+    return (Column("try", "try", "try"), *parameters, *outcome)
+
+
+def _title(name: str, taken: set[str]) -> str:
+    title = one_line(clean(name))
+    return f"parameter {title}" if title in taken else title
+
+
+def _name(column: Column) -> str:
+    return column.key.removeprefix("parameter:")
+
+
+def _row(one: TryResult, varied: tuple[str, ...], baseline: TryResult | None) -> TableRow:
+    is_baseline = baseline is not None and one.number == baseline.number
+    parameters = tuple(as_cell(one.settings.get(name)) for name in varied)
+    return TableRow(
+        number=one.number + 1,
+        status=one.status,
+        reason=clean(one.reason),
+        attempts=len(one.attempts),
+        is_baseline=is_baseline,
+        cells=(
+            one.number + 1,
+            *parameters,
+            one.epochs_run,
+            one.best_dev_accuracy,
+            one.best_epoch,
+            one.last_dev_accuracy,
+            one.train_accuracy,
+            one.test_accuracy,
+            one.gap,
+            _delta(one, baseline),
+            one.seconds,
+            _state(one, is_baseline),
+        ),
+    )
+
+
+def _delta(one: TryResult, baseline: TryResult | None) -> float | None:
+    """Best dev accuracy minus the baseline's, between completed tries only."""
+    if baseline is None or {one.status, baseline.status} != {"completed"}:
+        return None
+    return difference(one.best_dev_accuracy, baseline.best_dev_accuracy)
+
+
+def _state(one: TryResult, is_baseline: bool) -> str:
+    text = f"{one.status} (baseline)" if is_baseline else str(one.status)
+    reason = one_line(clean(one.reason))
+    if reason:
+        cut = len(reason) > _LONGEST_REASON
+        text += f": {reason[:_LONGEST_REASON]}..." if cut else f": {reason}"
+    return f"{text}, {len(one.attempts)} attempts" if len(one.attempts) > 1 else text

@@ -1,0 +1,86 @@
+"""How a cell reads where it must be text: numbers rounded alike everywhere, strings harmless."""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Literal
+
+Cell = bool | int | float | str | None
+"""A typed cell; None is what never came."""
+
+Kind = Literal["try", "parameter", "count", "accuracy", "difference", "seconds", "state"]
+"""What a column holds, and with it how its numbers are rounded."""
+
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_SMALL, _LARGE = 1e-3, 1000
+_SHOWN_TENTHS_BELOW = 100
+
+
+def clean(text: str) -> str:
+    """The text without what XML, UTF-8 or a terminal cannot carry, each shown as a question."""
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def one_line(text: str) -> str:
+    """The text with every run of white space, newlines too, as one space."""
+    return " ".join(text.split())
+
+
+def as_cell(value: object) -> Cell:
+    """A parameter's value as a cell: what is no number, word or truth value becomes its text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return clean(value if isinstance(value, str) else repr(value))
+
+
+def is_number(cell: Cell) -> bool:
+    """True for a number; a truth value is none."""
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+
+def shown(cell: Cell, kind: Kind) -> str:
+    """The cell as text: accuracies to 3 decimals, small parameters as 2e-4; None is empty.
+
+    Strings come back as they are: each format escapes them its own way.
+    """
+    if cell is None:
+        return ""
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, str):
+        return cell
+    return _NUMBERS.get(kind, short)(cell)
+
+
+def short(number: float) -> str:
+    """At most four significant digits below 1000, six above; 2e-4 for 0.0002 and for 2e-04."""
+    if isinstance(number, int):
+        return str(number)
+    text = f"{number:.4g}" if abs(number) < _LARGE else f"{number:g}"
+    if 0 < abs(number) < _SMALL and "e" not in text:
+        mantissa, exponent = f"{number:.3e}".split("e")
+        text = f"{mantissa.rstrip('0').rstrip('.')}e{exponent}"
+    return re.sub(r"e([+-])0*(\d)", _exponent, text)
+
+
+def _exponent(found: re.Match[str]) -> str:
+    return f"e{found[1].replace('+', '')}{found[2]}"
+
+
+def _difference(number: float) -> str:
+    # Rounded first: a difference too small to show must not read -0.000.
+    return f"{number:+.3f}" if round(number, 3) else "0.000"
+
+
+def _seconds(number: float) -> str:
+    return f"{number:.1f}" if number < _SHOWN_TENTHS_BELOW else f"{number:.0f}"
+
+
+_NUMBERS: dict[Kind, Callable[[float], str]] = {
+    "try": "Try {}".format,
+    "accuracy": "{:.3f}".format,
+    "difference": _difference,
+    "seconds": _seconds,
+}

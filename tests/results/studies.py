@@ -1,0 +1,188 @@
+"""Builds real studies, with Optuna and the ledger, as the orchestrator would leave them."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy as sa
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from results.ledger import (
+    STUDY_UID,
+    AttemptRow,
+    EffectiveRow,
+    EpochRow,
+    FindingRow,
+    Ledger,
+    Row,
+    Status,
+    StudyRow,
+    TrialRow,
+)
+
+_STATES: dict[str, TrialState] = {
+    "completed": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "stopped": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+_BEGAN = 1_760_000_000.0
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A trial to be built: its dev and train accuracies epoch by epoch, and how it ends."""
+
+    params: dict[str, Any]
+    dev: tuple[float, ...] = ()
+    train: tuple[float | None, ...] = ()
+    status: Status = "completed"
+    reason: str = ""
+    source: str = "sampler"
+    test: float | None = None
+    seconds: float | None = 10.0
+    attempts: int = 1
+    findings: tuple[tuple[str, str, str], ...] = ()
+    requested: dict[str, Any] = field(default_factory=dict)
+
+
+def url_of(path: Path) -> str:
+    """SQLAlchemy's URL of an SQLite file, whatever its path holds."""
+    return sa.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+
+
+class Maker:
+    """Builds one study in a database file."""
+
+    def __init__(
+        self,
+        path: Path,
+        name: str = "dropout",
+        sweep: dict[str, Any] | None = None,
+        facts: dict[str, Any] | None = None,
+        space: dict[str, BaseDistribution] | None = None,
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.url, self.name, self.uid = url_of(path), name, f"study-{name}"
+        self.space = space or {}
+        self.storage = optuna.storages.RDBStorage(
+            self.url, engine_kwargs={"poolclass": sa.NullPool, "connect_args": {"timeout": 60}}
+        )
+        self.study = optuna.create_study(
+            storage=self.storage, study_name=name, direction="maximize"
+        )
+        self.study.set_user_attr(STUDY_UID, self.uid)
+        self.ledger = Ledger(self.url)
+        self.ledger.create_tables()
+        self.ledger.write(StudyRow(self.uid, name, sweep or {}, facts or {}, _BEGAN))
+
+    def add(self, *planned: Planned) -> None:
+        """Build trials, ledger first."""
+        for one in planned:
+            self._add(one)
+
+    def add_foreign(self, params: dict[str, Any], dev: tuple[float, ...]) -> None:
+        """A trial of a person's own: Optuna knows it, the ledger does not."""
+        trial = self._ask(params)
+        for epoch, accuracy in enumerate(dev, start=1):
+            trial.report(accuracy, epoch)
+        self.study.tell(trial, max(dev))
+
+    def _ask(self, params: dict[str, Any]) -> optuna.Trial:
+        space = {name: self.space.get(name) or _range(value) for name, value in params.items()}
+        self.study.enqueue_trial(params)
+        return self.study.ask(space)
+
+    def _add(self, one: Planned) -> None:
+        trial = self._ask(one.params)
+        uid = f"{self.uid}-{trial.number}"
+        trial.set_user_attr(STUDY_UID, uid)
+        self.ledger.write(*_rows(one, uid, self.uid, trial.number))
+        for epoch, accuracy in enumerate(one.dev, start=1):
+            trial.report(accuracy, epoch)
+        state = _STATES.get(one.status)
+        if state is not None:
+            value = max(one.dev) if state == TrialState.COMPLETE else None
+            self.study.tell(trial, value, state=state)
+
+
+def _range(value: object) -> BaseDistribution:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return IntDistribution(-(10**9), 10**9)
+    if isinstance(value, float):
+        return FloatDistribution(-1e9, 1e9)
+    raise TypeError(f"say in `space` which values there are beside {value!r}")
+
+
+def _rows(one: Planned, uid: str, study_uid: str, number: int) -> list[Row]:
+    completed = one.status == "completed" and bool(one.dev)
+    trial = TrialRow(
+        uid=uid,
+        study_uid=study_uid,
+        number=number,
+        requested={"schedule": "linear", **one.requested, **one.params},
+        source=one.source,
+        status=one.status,
+        reason=one.reason,
+        best_epoch=one.dev.index(max(one.dev)) + 1 if completed else None,
+        best_dev_accuracy=max(one.dev) if completed else None,
+        test_accuracy=one.test,
+    )
+    attempts = [_attempt(one, uid, attempt) for attempt in range(1, one.attempts + 1)]
+    findings = [
+        FindingRow(uid, one.attempts, kind, severity, message, {})
+        for kind, severity, message in one.findings
+    ]
+    effective = [EffectiveRow(uid, one.attempts, *item) for item in one.params.items()]
+    return [trial, *attempts, *_epochs(one, uid), *findings, *effective]
+
+
+def _attempt(one: Planned, uid: str, attempt: int) -> AttemptRow:
+    last = attempt == one.attempts
+    begin = _BEGAN + 100 * attempt
+    return AttemptRow(
+        trial_uid=uid,
+        attempt=attempt,
+        slot="cpu:0",
+        device="cpu",
+        threads=1,
+        started_at=begin,
+        ended_at=None if one.seconds is None else begin + one.seconds / one.attempts,
+        outcome=one.status if last else "retried",
+        message=one.reason if last else "the worker was killed by signal 9",
+        precision="fp32",
+        parameters=22_700_000,
+        trainable_parameters=11_350_000,
+        data_hash="d" * 64,
+        code_hash="c" * 64,
+    )
+
+
+def _epochs(one: Planned, uid: str) -> list[EpochRow]:
+    train = (*one.train, *(None for _ in range(len(one.dev) - len(one.train))))
+    return [
+        EpochRow(
+            trial_uid=uid,
+            attempt=one.attempts,
+            epoch=epoch,
+            step=epoch * 25,
+            train_loss=1.6 / epoch,
+            running_accuracy=accuracy,
+            probe_accuracy=probe,
+            dev_loss=1.5 / epoch,
+            dev_accuracy=accuracy,
+            dev_macro_f1=accuracy,
+            seconds=2.5,
+        )
+        for epoch, (accuracy, probe) in enumerate(zip(one.dev, train, strict=True), start=1)
+    ]
+
+
+def curve(peak: float, epochs: int, best: int) -> tuple[float, ...]:
+    """Dev accuracies that rise to the peak at epoch `best`, then sink a little."""
+    rising = (peak - 0.35 * math.exp(-0.9 * epoch) for epoch in range(1, best))
+    sinking = (peak - 0.012 * late for late in range(1, epochs - best + 1))
+    return tuple(round(value, 4) for value in (*rising, peak, *sinking))
