@@ -32,6 +32,10 @@ class Folders:
         return self.runs / "studies.db"
 
     @property
+    def database_lock(self) -> Path:
+        return self.runs / ".studies.lock"
+
+    @property
     def cache(self) -> Path:
         """Tokenised data, shared by all studies; may be deleted at any time."""
         return self.runs / ".cache"

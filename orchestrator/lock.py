@@ -13,6 +13,14 @@ from orchestrator.errors import StudyLocked
 
 
 @contextmanager
+def brief_lock(path: Path) -> Iterator[None]:
+    """Hold a lock file for a short while, after waiting for whoever holds it."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def study_lock(path: Path) -> Iterator[None]:
     """Hold the lock file while the block runs.
 

@@ -21,7 +21,7 @@ from orchestrator.display import Display
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
 from orchestrator.interrupts import Interrupts
-from orchestrator.lock import study_lock
+from orchestrator.lock import brief_lock, study_lock
 from orchestrator.loop import SweepLoop
 from orchestrator.note import NoteKeeper
 from orchestrator.progress import Progress, describe
@@ -63,9 +63,10 @@ def run_sweep(
         stack.enter_context(study_lock(folders.lock))
         stack.enter_context(_readable_errors(folders))
         backend, facts, gold = _prepared(sweep, folders, slots, stack)
-        storage = open_storage(folders.url)
         ledger = Ledger(folders.url)
-        ledger.create_tables()
+        with brief_lock(folders.database_lock):  # two processes must not make the same tables
+            storage = open_storage(folders.url)
+            ledger.create_tables()
         study = OptunaStudy(storage, sweep, folders.study, retry_failed)
         _write_study(ledger, study.uid, folders.study, sweep, facts=facts, gold=gold)
         return _run(sweep, folders, study, ledger, backend, console=console)
@@ -169,6 +170,7 @@ def _run(
     unfinished = [*left.waiting, *left.interrupted]
     machine = _machine(sweep, study.left_to_ask(), unfinished)
     earlier = ledger.read(study.uid)
+    data_hash = earlier.study.facts.get("data_hash", "")
     progress = _progress(sweep, machine, earlier)
     notes = NoteKeeper(study.study, folders.url)
     with Interrupts() as interrupts, Display(progress, console) as display:
@@ -181,7 +183,7 @@ def _run(
             folders=folders,
             watcher=display,
             requested=requested,
-            make_job=partial(_job, sweep, folders),
+            make_job=partial(_job, sweep, folders, data_hash),
             interrupts=lambda: interrupts.count,
             best=_best(earlier),
             after_end=notes.refresh,
@@ -199,7 +201,7 @@ def _machine(sweep: Sweep, to_ask: int, unfinished: Sequence[TrialState]) -> Mac
     return Machine(to_ask, sweep.attempts, deadline, unfinished)
 
 
-def _job(sweep: Sweep, folders: Folders, trial: TrialRow, start: Start) -> Job:
+def _job(sweep: Sweep, folders: Folders, data_hash: str, trial: TrialRow, start: Start) -> Job:
     return Job(
         study=folders.study,
         trial_uid=trial.uid,
@@ -209,6 +211,7 @@ def _job(sweep: Sweep, folders: Folders, trial: TrialRow, start: Start) -> Job:
         cache_folder=str(folders.cache),
         model=sweep.model,
         data=DataSource.model_validate(sweep.data),
+        data_hash=data_hash,
         settings=TRAINERS[sweep.trainer].model_validate(trial.requested),
         seed=sweep.seed,
         device=start.slot.device,

@@ -114,7 +114,7 @@ TRAINERS: dict[str, type[FinetuneSettings] | type[ScriptedSettings]] = {
 class Job(Record):
     """One attempt at one trial: all that a worker knows.
 
-    Paths are absolute. `seed` is the root of every random draw. `device` is `cpu` or the UUID of
+    Paths are absolute. `data_hash` names the data that were prepared in the cache. `seed` is the root of every random draw. `device` is `cpu` or the UUID of
     a GPU. `model` is `minilm`, a local folder or a hub name.
     """
 
@@ -126,6 +126,7 @@ class Job(Record):
     cache_folder: str
     model: str
     data: DataSource
+    data_hash: str = ""
     settings: Settings
     seed: int
     device: str = "cpu"

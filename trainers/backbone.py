@@ -1,0 +1,77 @@
+"""Pretrained models: finds one, reads it once, and builds it anew for every job."""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+
+from trainers.models import resolve
+from trainers.protocol import Refused
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A pretrained model as it lies in memory: class, config and weights, but no live module.
+
+    A live one could not take a new dropout; each job builds its own from these.
+    """
+
+    reference: str
+    folder: str
+    kind: type[PreTrainedModel]
+    config: PreTrainedConfig
+    state: dict[str, torch.Tensor]
+
+    def build(self, **changes: Any) -> PreTrainedModel:
+        """A model of its own, in fp32, with these attributes of its config changed."""
+        config = copy.deepcopy(self.config)
+        for name, value in changes.items():
+            setattr(config, name, value)
+        state = {name: tensor.clone() for name, tensor in self.state.items()}
+        return self.kind.from_pretrained(None, config=config, state_dict=state)
+
+
+def load_model(reference: str) -> LoadedModel:
+    """Read a model, safetensors only. Runs no forward pass. Raises Refused."""
+    folder = resolve(reference)
+    try:
+        model, report = AutoModel.from_pretrained(
+            folder,
+            local_files_only=Path(folder).is_dir(),
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except Exception as error:  # transformers, safetensors and the hub raise many kinds
+        raise Refused(f"MODEL={reference} cannot be read: {error}") from error
+    missing = [name for name in report["missing_keys"] if "pooler" not in name]
+    if missing:
+        raise Refused(
+            f"MODEL={reference} lacks {len(missing)} of its weights, such as {sorted(missing)[0]}."
+        )
+    return LoadedModel(reference, folder, type(model), model.config, model.state_dict())
+
+
+def layers_of(backbone: nn.Module) -> nn.ModuleList:
+    """The one list of transformer layers. Raises Refused where there is not exactly one."""
+    wanted = getattr(backbone.config, "num_hidden_layers", None)
+    lists = [m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == wanted]
+    if len(lists) != 1:
+        kind = type(backbone).__name__
+        raise Refused(f"{kind} has {len(lists)} lists of {wanted} layers; freezing needs one.")
+    return lists[0]
+
+
+def embeddings_of(backbone: nn.Module) -> list[nn.Module]:
+    """All that comes before the transformer layers."""
+    layers = layers_of(backbone)
+    before = []
+    for child in backbone.children():
+        if any(module is layers for module in child.modules()):
+            break
+        before.append(child)
+    return before

@@ -1,0 +1,122 @@
+"""Checkpoints, written whole or not at all: safetensors and JSON under a manifest of hashes."""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+_MANIFEST = "manifest.json"
+
+Tensors = dict[str, dict[str, Tensor]]
+"""Tensors by name, in groups: each group is a file."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds; `tensors` lie on the CPU."""
+
+    values: dict[str, Any]
+    tensors: Tensors
+
+
+class Checkpoints:
+    """The checkpoints of one trial: `last` and `previous` to resume from, `best` to keep.
+
+    Args:
+        folder: the trial's checkpoints folder; made on the first save.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def save_last(self, values: dict[str, Any], tensors: Tensors) -> None:
+        """Save a resumable state; the one before stays as `previous`. Raises OSError."""
+        _write(self._folder / "last", values, tensors, keep=self._folder / "previous")
+
+    def save_best(self, values: dict[str, Any], tensors: Tensors) -> None:
+        """Save the weights to keep. Raises OSError."""
+        _write(self._folder / "best", values, tensors)
+
+    def resume(self) -> Checkpoint | None:
+        """The newest resumable state that is whole, or None."""
+        found = (_read(self._folder / name) for name in ("last", "previous"))
+        return next((one for one in found if one is not None), None)
+
+    def best(self) -> Checkpoint | None:
+        """The weights kept, if they are whole."""
+        return _read(self._folder / "best")
+
+    def forget_resumable(self) -> None:
+        """Delete what only a resumed trial would need."""
+        for name in ("last", "previous"):
+            shutil.rmtree(self._folder / name, ignore_errors=True)
+
+    def forget_all(self) -> None:
+        """Delete every checkpoint."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _write(
+    folder: Path, values: dict[str, Any], tensors: Tensors, keep: Path | None = None
+) -> None:
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    temporary.mkdir(parents=True)
+    try:
+        for name, group in tensors.items():
+            save_file(group, temporary / f"{name}.safetensors")
+        (temporary / "values.json").write_text(json.dumps(values))
+        files = {path.name: _describe(path) for path in sorted(temporary.iterdir())}
+        (temporary / _MANIFEST).write_text(json.dumps(files, indent=1))
+        for path in (*temporary.iterdir(), temporary):
+            _to_disk(path)
+        if folder.exists():
+            _set_aside(folder, keep)
+        temporary.rename(folder)
+        _to_disk(folder.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _set_aside(folder: Path, keep: Path | None) -> None:
+    """Make room for a new folder; a crash in between leaves the old one under `keep`."""
+    if keep is None:
+        shutil.rmtree(folder)
+        return
+    shutil.rmtree(keep, ignore_errors=True)
+    folder.rename(keep)
+
+
+def _read(folder: Path) -> Checkpoint | None:
+    """A checkpoint that agrees with its manifest to the last byte, else None."""
+    try:
+        files = json.loads((folder / _MANIFEST).read_text())
+        if any(_describe(folder / name) != found for name, found in files.items()):
+            return None
+        values = json.loads((folder / "values.json").read_text())
+        names = [name for name in files if name.endswith(".safetensors")]
+        tensors = {name.removesuffix(".safetensors"): load_file(folder / name) for name in names}
+    except (OSError, ValueError, AttributeError, SafetensorError):
+        return None
+    return Checkpoint(values, tensors)
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"sha256": digest, "bytes": path.stat().st_size}
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,79 @@
+"""`python -m trainers.prepare`: reads and tokenises data and checks the model before any worker.
+
+One JSON object comes in on stdin (`model`, `data`, `max_length`, `cache_folder`), one JSON line
+goes out on stdout: `{"prepared": …}` or `{"refused": "why"}`.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from trainers import docstrings, tokens
+from trainers.data import SPLITS, UNLABELLED, TextData, read_data
+from trainers.models import model_hash, resolve
+from trainers.protocol import DataSource, Prepared, Refused
+
+
+def prepare(model: str, data: DataSource, max_length: int, cache: Path) -> Prepared:
+    """Check the model, read the data, tokenise them into the cache. Raises Refused."""
+    folder = resolve(model)
+    read = _read(data, cache)
+    tokens.keep_data(cache, read)
+    try:
+        tokens.tokenised(cache, read.hash, folder, max_length)
+    except (OSError, ValueError) as error:
+        raise Refused(f"MODEL={model}: its tokenizer cannot be used: {error}") from error
+    return Prepared(
+        classes=read.classes,
+        sizes={name: len(read.splits[name].texts) for name in SPLITS if name in read.splits},
+        gold=_gold(read),
+        data_hash=read.hash,
+        model_hash=model_hash(folder),
+        notes=read.notes,
+    )
+
+
+def _read(source: DataSource, cache: Path) -> TextData:
+    """Read the data; those that come from pinned packages only where no run has done so yet."""
+    if source.name != docstrings.NAME:
+        return read_data(source)
+    remembered = cache / f"docstrings-{docstrings.fingerprint()}"
+    try:
+        return tokens.kept_data(cache, remembered.read_text())
+    except OSError:
+        read = read_data(source)
+        tokens.keep_data(cache, read)
+        remembered.write_text(read.hash)
+        return read
+
+
+def _gold(data: TextData) -> dict[str, tuple[int, ...]]:
+    return {
+        name: split.labels
+        for name, split in data.splits.items()
+        if name != "train" and split.labelled and UNLABELLED not in split.labels
+    }
+
+
+def main() -> None:
+    """Answer the one request on stdin."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    request = json.loads(sys.stdin.buffer.read())
+    answer: dict[str, Any]
+    try:
+        prepared = prepare(
+            request["model"],
+            DataSource.model_validate(request["data"]),
+            request["max_length"],
+            Path(request["cache_folder"]),
+        )
+        answer = {"prepared": prepared.model_dump()}
+    except Refused as refusal:
+        answer = {"refused": str(refusal)}
+    sys.stdout.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    main()
