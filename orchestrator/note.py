@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 
 import optuna
-import optuna_dashboard
 
 from results.formats import note
 from results.study import read_study
@@ -52,6 +51,9 @@ class NoteKeeper:
 
 def save(study: optuna.Study, text: str) -> bool:
     """Save a note, and tell whether it was: a note that is not ours is left as it is."""
+    # Here, not at the top: it takes two seconds, which no sweep should wait for at its start.
+    import optuna_dashboard  # noqa: PLC0415 - see above
+
     current = optuna_dashboard.get_note(study)
     ours = study.user_attrs.get(NOTE_HASHES, [])
     if current and _hash(current) not in ours:

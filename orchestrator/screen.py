@@ -1,27 +1,72 @@
-"""The Try table on a terminal."""
+"""The Try table on a terminal, as wide as it is."""
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from results.table import TryTable
+from results.formats import numeric_columns
+from results.table import TableRow, TryTable
 from results.text import shown
 
 _STYLES = {"pruned": "dim", "stopped": "yellow", "failed": "red"}
 _PIPE_WIDTH = 200
 """Columns of text when nobody watches: a pipe has no width of its own."""
 
+_GAP = 2
+_FIRST_TO_GO = (
+    "last_dev_accuracy",
+    "test_accuracy",
+    "epochs_run",
+    "seconds",
+    "best_epoch",
+    "gap",
+    "train_accuracy",
+)
+"""Columns that a narrow terminal does without, in this order; the files have them all."""
+
 
 def print_table(table: TryTable, console: Console) -> None:
     """Print every row; numbers right-aligned, pruned and failed rows set apart by colour."""
+    if not console.is_terminal:
+        console = Console(file=console.file, width=_PIPE_WIDTH)
+    columns = _columns_that_fit(table, console.width)
+    numeric = numeric_columns(table)
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for column in table.columns:
-        left = column.kind in ("parameter", "state")
-        drawn.add_column(Text(column.title), justify="left" if left else "right")
-    for row in table.rows:
-        cells = zip(row.cells, table.columns, strict=True)
-        drawn.add_row(
-            *(Text(shown(cell, column.kind)) for cell, column in cells),
-            style=_STYLES.get(row.status, ""),
+    for index in columns:
+        column = table.columns[index]
+        right = column.key in numeric or column.kind == "try"
+        drawn.add_column(
+            Text(column.title.replace(" ", "\n")),
+            justify="right" if right else "left",
+            no_wrap=column.kind != "state",
+            overflow="fold",
         )
-    console.print(drawn, width=console.width if console.is_terminal else _PIPE_WIDTH)
+    for row in table.rows:
+        cells = [Text(_cell(table, row, index)) for index in columns]
+        drawn.add_row(*cells, style=_STYLES.get(row.status, ""))
+    console.print(drawn)
+
+
+def _columns_that_fit(table: TryTable, width: int) -> list[int]:
+    left = list(range(len(table.columns)))
+    keys = [column.key for column in table.columns]
+    for key in _FIRST_TO_GO:
+        if sum(_width(table, index) + _GAP for index in left) <= width:
+            break
+        left.remove(keys.index(key))
+    return left
+
+
+def _width(table: TryTable, index: int) -> int:
+    column = table.columns[index]
+    if column.kind == "state":
+        return len("completed (baseline)")  # a longer one is wrapped
+    words = max(map(cell_len, column.title.split()))
+    return max([words, *(cell_len(_cell(table, row, index)) for row in table.rows)])
+
+
+def _cell(table: TryTable, row: TableRow, index: int) -> str:
+    kind = table.columns[index].kind
+    text = shown(row.cells[index], kind)
+    return text.removeprefix("Try ") if kind == "try" else text

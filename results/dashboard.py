@@ -10,14 +10,13 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-import optuna_dashboard  # type: ignore[import-untyped]  # it ships no types
-
 from results.storage import existing_storage, open_read_only, read_only_storage
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 HOST = "127.0.0.1"
+_HTTP = 80
 
 
 class PortTaken(OSError):
@@ -28,6 +27,9 @@ class PortTaken(OSError):
             errno.EADDRINUSE,
             f"Port {port} on {HOST} is in use by another program. Choose another one.",
         )
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 def make_app(url: str, port: int, writable: bool = False) -> "WSGIApplication":
@@ -43,8 +45,12 @@ def make_app(url: str, port: int, writable: bool = False) -> "WSGIApplication":
         storage = existing_storage(url)
     else:
         storage = read_only_storage(url)
+    import optuna_dashboard  # noqa: PLC0415  it takes seconds; naming PortTaken should not
+
     app: WSGIApplication = optuna_dashboard.wsgi(storage)
-    hosts = frozenset(f"{name}:{port}" for name in (HOST, "localhost", "[::1]"))
+    names = (HOST, "localhost", "[::1]")
+    # A browser leaves out the port that HTTP has by default.
+    hosts = frozenset((*(f"{name}:{port}" for name in names), *(names if port == _HTTP else ())))
     return _guarded(app, hosts, writable)
 
 

@@ -21,7 +21,8 @@ def importances(study: StudyResult) -> dict[str, float]:
         return {}
     if len({one.best_dev_accuracy for one in completed}) == 1:
         return {}
-    return dict(optuna.importance.get_param_importances(_copy(study)))
+    shares = optuna.importance.get_param_importances(_copy(study))
+    return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _copy(study: StudyResult) -> optuna.Study:

@@ -67,7 +67,7 @@ def _draw_curves(axes: Axes, drawn: tuple[Curve, ...]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        axes.legend(handles[::-1], labels[::-1], fontsize=7, frameon=False)
+        axes.legend(handles[::-1], labels[::-1], fontsize=7, framealpha=0.7)
 
 
 def _draw_parameter(axes: Axes, picture: ParameterPicture) -> None:
@@ -77,13 +77,12 @@ def _draw_parameter(axes: Axes, picture: ParameterPicture) -> None:
         if chosen:
             axes.scatter(places, accuracies, marker=marker, color=colour, label=name, s=25)
     if picture.scale == "category":
-        axes.set_xticks(
-            range(len(picture.categories)), [_safe(text) for text in picture.categories]
-        )
+        labels = [_safe(text) for text in picture.categories]
+        axes.set_xticks(range(len(labels)), labels)
     else:
         axes.set_xscale(picture.scale)
     _finish(axes, _safe(picture.name), "best dev accuracy")
-    axes.legend(fontsize=7, frameon=False)
+    axes.legend(fontsize=7, framealpha=0.7)
 
 
 def _place(cell: Cell, picture: ParameterPicture) -> float:

@@ -50,11 +50,15 @@ class ParameterPoint:
 
 @dataclass(frozen=True)
 class ParameterPicture:
-    """All points of one parameter and the axis that shows them best."""
+    """All points of one parameter and the axis that shows them best.
+
+    `choices` are the values of a parameter that is no number, in the given order.
+    """
 
     name: str
     scale: Scale
     points: tuple[ParameterPoint, ...]
+    choices: tuple[Cell, ...] = ()
 
     @property
     def groups(self) -> dict[str, tuple[ParameterPoint, ...]]:
@@ -67,9 +71,11 @@ class ParameterPicture:
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """The values as text, numbers first and in order; for a categorical axis."""
-        cells = {one.value: None for one in self.points}
-        return tuple(shown(cell, "parameter") for cell in sorted(cells, key=_category_order))
+        """The values as text: in the order of the choices, else numbers first and in order."""
+        seen = {shown(one.value, "parameter"): one.value for one in self.points}
+        given = {shown(cell, "parameter"): None for cell in self.choices}
+        rest = sorted(seen.keys() - given.keys(), key=lambda text: _category_order(seen[text]))
+        return (*(text for text in given if text in seen), *rest)
 
 
 def curves(study: StudyResult) -> tuple[Curve, ...]:
@@ -118,7 +124,13 @@ def _picture(study: StudyResult, name: str) -> ParameterPicture:
     )
     sampled_log = any(getattr(one.distributions.get(name), "log", False) for one in study.tries)
     scale = _scale([one.value for one in points], sampled_log)
-    return ParameterPicture(one_line(name), scale, points)
+    return ParameterPicture(one_line(name), scale, points, _choices(study, name))
+
+
+def _choices(study: StudyResult, name: str) -> tuple[Cell, ...]:
+    given = [getattr(one.distributions.get(name), "choices", ()) for one in study.tries]
+    choices = tuple(map(as_cell, max(given, key=len, default=())))
+    return () if all(map(is_number, choices)) else choices
 
 
 def _scale(cells: list[Cell], sampled_log: bool) -> Scale:

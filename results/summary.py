@@ -10,6 +10,15 @@ from results.table import varied_parameters
 from results.text import as_cell, clean, one_line, shown
 
 _HASH_SHOWN = 12
+_HEEDED: dict[str, tuple[str, ...]] = {
+    "grid": (),
+    "random": (),
+    "qmc": (),
+    "none": (),
+    "median": ("startup_trials", "warmup_epochs", "patience"),
+    "asha": ("min_epochs", "reduction_factor"),
+    "hyperband": ("min_epochs", "reduction_factor"),
+}
 
 
 def summary(study: StudyResult) -> str:
@@ -33,8 +42,8 @@ def facts(study: StudyResult) -> list[tuple[str, str]]:
     known = [
         ("Swept", "; ".join(_swept(study))),
         ("Baseline", _settings(sweep.get("baseline"))),
-        ("Sampler", _settings(sweep.get("sampler"))),
-        ("Pruner", _settings(sweep.get("pruner"))),
+        ("Sampler", _settings(_heeded(sweep.get("sampler")))),
+        ("Pruner", _settings(_heeded(sweep.get("pruner")))),
         ("Trainer", _words(sweep.get("trainer"))),
         ("Model", _hashed(sweep.get("model"), found.get("model_hash"))),
         ("Data", _hashed(_data_name(sweep.get("data")), found.get("data_hash"))),
@@ -127,6 +136,14 @@ def _settings(settings: object) -> str:
     name = given.pop("name", None)
     pairs = ", ".join(f"{_words(key)} {_words(value)}" for key, value in given.items())
     return " ".join(filter(None, (_words(name), f"({pairs})" if name and pairs else pairs)))
+
+
+def _heeded(chosen: object) -> object:
+    """The sampler's or pruner's settings without those that only other ones look at."""
+    if not isinstance(chosen, Mapping) or chosen.get("name") not in _HEEDED:
+        return chosen
+    names = {"name", *_HEEDED[chosen["name"]]}
+    return {name: value for name, value in chosen.items() if name in names}
 
 
 def _words(value: object) -> str:

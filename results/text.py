@@ -17,8 +17,9 @@ _SHOWN_TENTHS_BELOW = 100
 
 
 def clean(text: str) -> str:
-    """The text without what XML, UTF-8 or a terminal cannot carry, each shown as a question."""
-    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+    """The text with one kind of line end, and a question for each sign that XML cannot carry."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", lines)
 
 
 def one_line(text: str) -> str:

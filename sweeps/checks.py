@@ -1,190 +1,218 @@
-"""Checks a file's values against its form and the trainer's knobs, and collects mistakes."""
+"""Checks what a sweep file says of knobs: the baseline, the parameters, the known tries."""
 
-import difflib
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+import math
+from collections.abc import Mapping
+from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from sweeps.document import Document, Key
+from sweeps.knobs import Knobs
+from sweeps.records import Point, Range, Values
+from sweeps.schema import RangeForm, SweepFile, check_part
+from sweeps.wording import listed, not_allowed, show, unknown
 
-from sweeps.reading import Document, Path_
-from sweeps.records import Range, Values
-from sweeps.schema import SweepFile, pruner_mistakes
+MAX_POINTS = 10_000
+"""More points than a grid could ever be run at; such a sweep is a slip of a step."""
 
-_RANGE_KEYS = {"low": (int, float), "high": (int, float), "log": (bool,), "step": (int, float)}
-_PYDANTIC_HINTS = {"extra_forbidden": "no such key", "missing": "missing"}
-
-
-class Mistakes:
-    """Mistakes of one file, each with where it stands."""
-
-    def __init__(self, document: Document) -> None:
-        self._document = document
-        self.found: list[str] = []
-
-    def add(self, path: Path_, text: str) -> None:
-        """Note a mistake of the value at this path."""
-        self.found.append(f"{self._document.where(path)}: {text}")
+Parameters = dict[str, Values | Range]
 
 
-def check_form(document: Document, mistakes: Mistakes) -> SweepFile | None:
-    """The file's form; None where it is too broken to go on."""
-    pruner = document.values.get("pruner")
-    if isinstance(pruner, dict):
-        for option, text in pruner_mistakes(pruner):
-            mistakes.add(("pruner", option), text)
-    try:
-        return SweepFile.model_validate(document.values)
-    except ValidationError as error:
-        for one in error.errors():
-            mistakes.add(tuple(one["loc"]), _pydantic_text(one, SweepFile))
-        return None
+def mapping(data: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A part of the file as a mapping; what is none is complained of where its form is checked."""
+    found = data.get(name)
+    return found if isinstance(found, dict) else {}
 
 
-def _pydantic_text(error: Any, model: type[BaseModel]) -> str:
-    if error["type"] == "extra_forbidden":
-        fields = _fields_at(model, error["loc"][:-1])
-        return f"no such key{suggestion(str(error['loc'][-1]), fields)}"
-    if error["type"] == "missing":
-        return "this key is missing"
-    if error["loc"] == ("parameters",) and error["type"] == "too_short":
-        return "nothing varies; name at least one parameter"
-    text = str(error["msg"])
-    return f"{text[0].lower()}{text[1:]}, not {error['input']!r}"
+def check_baseline(document: Document, knobs: Knobs) -> dict[str, Any]:
+    """Every knob's value, defaults included."""
+    typed = _check_point(document, mapping(document.data, "baseline"), ("baseline",), knobs)
+    return knobs.check_settings(document, typed, ("baseline",))
 
 
-def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    for key in loc:
-        field = model.model_fields.get(str(key))
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return list(model.model_fields)
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """What was meant, if that is near; and what there is."""
-    names = list(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    meant = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{meant} (allowed: {', '.join(names)})" if names else ""
-
-
-class Knobs:
-    """The knobs of one trainer: what each may hold."""
-
-    def __init__(self, schema: type[BaseModel]) -> None:
-        self.names = tuple(schema.model_fields)
-        self.defaults = {name: field.default for name, field in schema.model_fields.items()}
-        self._adapters: dict[str, TypeAdapter[Any]] = {
-            # What pydantic keeps apart, put together again: the type and its bounds.
-            name: TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type] # built at run time
-            for name, field in schema.model_fields.items()
-        }
-
-    def value(self, name: str, value: Any, path: Path_, mistakes: Mistakes) -> Any:
-        """The value as the knob has it (1 as 1.0 for a float), or a mistake and None."""
-        try:
-            return self._adapters[name].validate_python(value, strict=True)
-        except ValidationError as error:
-            reasons = dict.fromkeys(_reason(one) for one in error.errors())
-            mistakes.add(path, f"{value!r} is not allowed: {' or '.join(reasons)}")
-            return None
-
-    def is_known(self, name: str, path: Path_, mistakes: Mistakes) -> bool:
-        """Whether there is such a knob; a mistake if not."""
-        if name in self.names:
-            return True
-        mistakes.add(path, f"the trainer has no such knob{suggestion(name, self.names)}")
-        return False
-
-
-def _reason(error: Any) -> str:
-    text = str(error["msg"])
-    return f"{text[0].lower()}{text[1:]}"
-
-
-def check_point(
-    point: Mapping[str, Any], path: Path_, knobs: Knobs, mistakes: Mistakes
+def _check_point(
+    document: Document, given: Mapping[str, Any], key: Key, knobs: Knobs
 ) -> dict[str, Any]:
-    """The known knobs of a mapping, typed."""
-    return {
-        name: knobs.value(name, value, (*path, name), mistakes)
-        for name, value in point.items()
-        if knobs.is_known(name, (*path, name), mistakes)
-    }
+    """The known knobs of a mapping whose values are right, typed."""
+    typed = {}
+    for name, one in given.items():
+        if knobs.check_name(document, (*key, name)):
+            value = knobs.check(document, name, one, (*key, name))
+            if value is not None:
+                typed[name] = value
+    return typed
 
 
-def check_parameter(
-    name: str, given: Any, knobs: Knobs, mistakes: Mistakes
-) -> Values | Range | None:
-    """One parameter's values or range; None where it is mistaken."""
-    path: Path_ = ("parameters", name)
-    before = len(mistakes.found)
-    if isinstance(given, list):
-        found: Values | Range | None = _values(name, given, path, knobs, mistakes)
-    elif isinstance(given, dict):
-        found = _range(name, given, path, knobs, mistakes)
-    else:
-        mistakes.add(path, f"{given!r} is neither a list of values nor a range {{low: …, high: …}}")
-        found = None
-    return found if len(mistakes.found) == before else None
-
-
-def _values(
-    name: str, given: list[Any], path: Path_, knobs: Knobs, mistakes: Mistakes
-) -> Values | None:
-    if not given:
-        mistakes.add(path, "the list is empty; name at least one value")
-    values = [knobs.value(name, value, (*path, i), mistakes) for i, value in enumerate(given)]
-    for index, value in enumerate(values):
-        if value is not None and value in values[:index]:
-            mistakes.add((*path, index), f"{value!r} stands in the list twice")
-    return Values(_kind(values), tuple(values))
-
-
-def _kind(values: list[Any]) -> Any:
-    kinds = {type(value) for value in values}
-    if kinds == {int}:
-        return "int"
-    return "float" if kinds == {float} else "choice"
-
-
-def _range(
-    name: str, given: dict[str, Any], path: Path_, knobs: Knobs, mistakes: Mistakes
-) -> Range | None:
-    for key, value in given.items():
-        if key not in _RANGE_KEYS:
-            mistakes.add((*path, key), f"no such key{suggestion(str(key), _RANGE_KEYS)}")
-        elif type(value) not in _RANGE_KEYS[key]:
-            mistakes.add(
-                (*path, key), f"{value!r} is not a {'truth value' if key == 'log' else 'number'}"
-            )
-    missing = [key for key in ("low", "high") if key not in given]
-    if missing:
-        mistakes.add(path, f"a range needs low and high; missing: {', '.join(missing)}")
-    if mistakes.found and any(f"{'.'.join(map(str, path))}" in one for one in mistakes.found):
-        return None
-    low = knobs.value(name, given["low"], (*path, "low"), mistakes)
-    high = knobs.value(name, given["high"], (*path, "high"), mistakes)
-    if low is None or high is None:
-        return None
-    return _ordered(low, high, given, path, mistakes)
-
-
-def _ordered(
-    low: Any, high: Any, given: dict[str, Any], path: Path_, mistakes: Mistakes
-) -> Range | None:
-    log, step = given.get("log", False), given.get("step")
-    integer = isinstance(low, int)
-    if not low < high:
-        mistakes.add(path, f"low {low} must be below high {high}")
-    if log and low <= 0:
-        mistakes.add((*path, "low"), f"a log range begins above 0, not at {low}")
-    if log and step is not None:
-        mistakes.add((*path, "step"), "a log range has no step")
-    if step is not None and (step <= 0 or (integer and not isinstance(step, int))):
-        mistakes.add(
-            (*path, "step"), f"{step} is no step; give a {'whole ' * integer}number above 0"
+def check_parameters(document: Document, knobs: Knobs) -> Parameters:
+    """What is swept; parameters with a mistake are left out."""
+    given = mapping(document.data, "parameters")
+    if "parameters" in document.data and not given:
+        document.complain(
+            ("parameters",),
+            "nothing is swept. At least one knob must be, such as "
+            f"`dropout: [0.0, 0.1]`. Knobs: {listed(knobs.names)}.",
         )
-    return Range(low, high, log, step, integer)
+    found: Parameters = {}
+    for name, one in given.items():
+        if knobs.check_name(document, ("parameters", name)):
+            parameter = _check_parameter(document, name, one, knobs)
+            if parameter is not None:
+                found[name] = parameter
+    return found
+
+
+def _check_parameter(
+    document: Document, name: str, given: Any, knobs: Knobs
+) -> Values | Range | None:
+    key: Key = ("parameters", name)
+    if isinstance(given, list):
+        return _check_values(document, name, given, knobs)
+    if not isinstance(given, dict):
+        document.complain(
+            key,
+            f"{show(given)} is neither a list of values ([a, b]) nor a range "
+            "({low: a, high: b}, with log: true or a step if wanted). To fix a knob, put it into "
+            "the baseline.",
+        )
+        return None
+    if knobs.kind(name) == "choice":
+        document.complain(key, f"only numbers have ranges; give a list of {knobs.allowed(name)}.")
+        return None
+    return _check_range(document, name, given, knobs)
+
+
+def _check_values(document: Document, name: str, given: list[Any], knobs: Knobs) -> Values | None:
+    key: Key = ("parameters", name)
+    before = len(document.problems)
+    if not given:
+        document.complain(key, f"the list is empty. Allowed: {knobs.allowed(name)}.")
+    first: dict[Any, int] = {}
+    for index, one in enumerate(given):
+        value = knobs.check(document, name, one, (*key, index))
+        if value is not None and first.setdefault(value, index) != index:
+            document.complain((*key, index), f"{show(one)} is in the list already.")
+    whole = len(document.problems) == before
+    return Values(knobs.kind(name), tuple(first)) if whole else None
+
+
+def _check_range(
+    document: Document, name: str, given: dict[str, Any], knobs: Knobs
+) -> Range | None:
+    key: Key = ("parameters", name)
+    form = check_part(document, key, given, RangeForm)
+    if form is None:
+        return None
+    before = len(document.problems)
+    low = knobs.check(document, name, given["low"], (*key, "low"))
+    high = knobs.check(document, name, given["high"], (*key, "high"))
+    if len(document.problems) > before:
+        return None
+    integer = knobs.kind(name) == "int"
+    step = given.get("step") if integer else form.step
+    if integer and step is not None and not isinstance(step, int):
+        document.complain((*key, "step"), not_allowed(step, {"type": "integer", "minimum": 1}))
+        return None
+    found = Range(low, high, form.log, step, integer)
+    _check_ends(document, key, found)
+    if len(document.problems) == before and step is not None:
+        _check_steps(document, (*key, "step"), found)
+    return found if len(document.problems) == before else None
+
+
+def _check_ends(document: Document, key: Key, given: Range) -> None:
+    if not given.low < given.high:
+        document.complain(key, f"low {given.low} must be below high {given.high}.")
+    if given.log and given.low <= 0:
+        document.complain(
+            (*key, "low"), f"{given.low} has no logarithm. Allowed with log: a number above 0."
+        )
+    if given.log and given.step is not None:
+        document.complain(
+            (*key, "step"), "log and step exclude each other: equal steps are not equal factors."
+        )
+
+
+def _check_steps(document: Document, key: Key, given: Range) -> None:
+    steps = given.steps()
+    if not 1 <= steps <= MAX_POINTS:
+        said = f"{given.step} makes {float(steps):.3g} steps. Allowed: 1 to {MAX_POINTS} of them."
+        document.complain(key, said)
+    elif steps % 1:
+        document.complain(
+            key,
+            f"steps of {given.step} from {given.low} lead to {given.points()[-1]}, "
+            f"not to high {given.high}.",
+        )
+
+
+def check_enqueue(
+    document: Document, knobs: Knobs, baseline: Mapping[str, Any], parameters: Parameters
+) -> tuple[Point, ...]:
+    """The known tries, each with a value for every parameter."""
+    points: list[Point] = []
+    given = document.data.get("enqueue")
+    for index, one in enumerate(given if isinstance(given, list) else []):
+        known = one if isinstance(one, dict) else {}  # its form has been complained of
+        points.append(_check_try(document, known, ("enqueue", index), knobs))
+    filled = [{name: {**baseline, **one}.get(name) for name in parameters} for one in points]
+    for index, one in enumerate(filled):
+        if one in filled[:index]:
+            first = filled.index(one)
+            document.complain(("enqueue", index), f"is the same try as enqueue[{first}].")
+    return tuple(filled)
+
+
+def _check_try(document: Document, given: dict[str, Any], key: Key, knobs: Knobs) -> dict[str, Any]:
+    swept = mapping(document.data, "parameters")
+    for name in given:
+        if name in knobs.names and name not in swept:
+            document.complain((*key, name), unknown("swept parameter", name, swept))
+    return _check_point(document, given, key, knobs)
+
+
+def check_inside(
+    document: Document, point: Mapping[str, Any], key: Key, parameters: Parameters
+) -> None:
+    """A known point lies in the ranges. Off a list it may be: it is one more value."""
+    for name, parameter in parameters.items():
+        value = point.get(name)
+        if value is None or isinstance(parameter, Values) or parameter.contains(value):
+            continue
+        steps = f" in steps of {parameter.step}" if parameter.step is not None else ""
+        document.complain(
+            (*key, name),
+            f"{value} lies outside what is swept. Allowed: {parameter.low} to "
+            f"{parameter.high}{steps}, as parameters.{name} says.",
+        )
+
+
+def check_budget(document: Document, form: SweepFile, parameters: Parameters) -> None:
+    """A grid needs values, any other sampler a number of trials."""
+    if form.sampler.name != "grid":
+        if form.trials is None:
+            document.complain(
+                ("trials",),
+                f"is missing. Sampler {form.sampler.name} needs it: a whole number at least 1; "
+                "only a grid ends by itself.",
+            )
+        return
+    for name, parameter in parameters.items():
+        if isinstance(parameter, Range) and parameter.step is None:
+            document.complain(
+                ("parameters", name),
+                "a grid needs values. Allowed: a list, or a range with a step; other samplers "
+                "take any range.",
+            )
+    points = math.prod(len(one.points()) or 1 for one in parameters.values())
+    if points > MAX_POINTS:
+        document.complain(
+            ("parameters",), f"the grid has {points} points. Allowed: at most {MAX_POINTS}."
+        )
+
+
+def check_epochs(document: Document, form: SweepFile, baseline: Mapping[str, Any]) -> None:
+    """Hyperband divides a trial's epochs, so it must leave some."""
+    epochs, least = baseline.get("epochs"), form.pruner.min_epochs
+    if form.pruner.name == "hyperband" and isinstance(epochs, int) and least > epochs:
+        document.complain(
+            ("pruner", "min_epochs"),
+            f"{least} is more than the baseline's epochs. Allowed with hyperband: 1 to {epochs}.",
+        )

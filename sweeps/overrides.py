@@ -4,71 +4,109 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sweeps.document import Document, Key, Place, spell
 from sweeps.errors import SweepError
-from sweeps.reading import Document, Path_, parse
+from sweeps.reading import parse_value
+from sweeps.schema import NAMED, SweepFile
+from sweeps.wording import show, unknown
+
+_SHORT = {"trials": "TRIALS", "hours": "HOURS", "data": "DATA", "model": "MODEL"}
+"""Variables of the command line that are short for one key."""
 
 
 def parse_overrides(text: str) -> dict[str, object]:
-    """Split by shell rules (no shell sees it) into keys and YAML values; one error for all."""
+    """Split `key=value ...` by a shell's rules for quotes (no shell sees it) into YAML values.
+
+    Raises SweepError that lists every mistake.
+    """
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise SweepError(f"SET: {error}; the text was {text!r}.") from error
+        raise SweepError(f"SET: {show(text)} cannot be split: {error}.") from error
     found: dict[str, object] = {}
-    mistakes: list[str] = []
+    mistakes = []
     for word in words:
         key, equals, value = word.partition("=")
         if not (key and equals):
-            mistakes.append(f"SET: {word!r} is not of the form key=value.")
+            mistakes.append(
+                f"SET: {show(word)} is not of the form key=value. Quote a value that holds "
+                "blanks: \"data.name='my folder'\"."
+            )
         elif key in found:
-            mistakes.append(f"SET: {key} is given twice.")
+            mistakes.append(f"SET: {key}: is given twice.")
         else:
-            found[key] = _value(key, value, mistakes)
+            _read(key, value, found, mistakes)
     if mistakes:
         raise SweepError("\n".join(mistakes))
     return found
 
 
-def _value(key: str, text: str, mistakes: list[str]) -> object:
+def _read(key: str, value: str, found: dict[str, object], mistakes: list[str]) -> None:
     try:
-        return parse(text, f"SET: {key}")
-    except SweepError as error:
-        mistakes.append(str(error))
-        return None
+        found[key] = parse_value(value)
+    except ValueError as error:
+        mistakes.append(f"SET: {key}: {show(value)} cannot be used: {error}")
 
 
-def apply(
-    document: Document, overrides: Mapping[str, object], keys: Iterable[str], knobs: Iterable[str]
-) -> Document:
-    """The document with the overrides in it, marked as standing on line 0.
+def apply(document: Document, overrides: Mapping[str, object], trainers: Mapping[str, Any]) -> None:
+    """Put overrides into a document that has not been checked yet.
 
-    A key is one of the file's, a knob (then it is the baseline's), or a dotted path.
+    A key is one of the file's, a knob (then it is the baseline's), or a dotted path. What cannot
+    be put anywhere is noted as a mistake.
     """
-    values, lines = _copy(document.values), dict(document.lines)
-    top, knob_names = set(keys), set(knobs)
-    for key, value in overrides.items():
-        path: Path_ = tuple(key.split("."))
-        if len(path) == 1 and key in knob_names and key not in top:
-            path = ("baseline", key)
-        _put(values, path, value)
-        for old in [known for known in lines if known[: len(path)] == path]:
-            del lines[old]
-        lines[path] = 0
-    return Document(document.source, values, lines)
+    expand_names(document)
+    ordered = sorted(
+        overrides, key=lambda name: name.partition(".")[0] not in SweepFile.model_fields
+    )
+    for name in ordered:  # the file's own keys first: the trainer decides what is a knob
+        key = _key(document, name, _knobs(document, trainers))
+        if key is not None:
+            _put(document, key, overrides[name])
+    expand_names(document)
 
 
-def _put(values: dict[str, Any], path: Path_, value: object) -> None:
-    *parents, last = path
-    for parent in parents:
-        inner = values.get(str(parent))
-        # `data: docstrings` and `sampler: grid` are short for a mapping with a name.
-        inner = {"name": inner} if isinstance(inner, str) else inner
-        values[str(parent)] = inner = inner if isinstance(inner, dict) else {}
-        values = inner
-    values[str(last)] = value
+def expand_names(document: Document) -> None:
+    """Write `sampler: grid` out as `sampler: {name: grid}`."""
+    for name in NAMED:
+        if isinstance(document.data.get(name), str):
+            document.data[name] = {"name": document.data[name]}
 
 
-def _copy(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _copy(inner) for key, inner in value.items()}
-    return [_copy(inner) for inner in value] if isinstance(value, list) else value
+def _knobs(document: Document, trainers: Mapping[str, Any]) -> Iterable[str]:
+    schema = trainers.get(str(document.data.get("trainer", "finetune")))
+    return schema.model_fields if schema else ()
+
+
+def _key(document: Document, name: str, knobs: Iterable[str]) -> Key | None:
+    parts = name.split(".")
+    if parts[0] in SweepFile.model_fields:
+        return tuple(parts)
+    if len(parts) == 1 and name in knobs:
+        return ("baseline", name)
+    known = [*SweepFile.model_fields, *knobs]
+    document.complain((name,), unknown("key of a sweep or knob", name, known), _place(name))
+    return None
+
+
+def _place(name: str) -> Place:
+    short = _SHORT.get(name)
+    return Place(f"SET or {short}" if short else "SET")
+
+
+def _put(document: Document, key: Key, value: object) -> None:
+    place = _place(spell(key))
+    holder: dict[str, Any] = document.data
+    for depth, part in enumerate(key[:-1], start=1):
+        inner = holder.get(str(part))
+        if inner is None:
+            holder[str(part)] = inner = {}
+            document.places[key[:depth]] = place
+        if not isinstance(inner, dict):
+            said = f"{spell(key[:depth])} holds {show(inner)}, which has no keys."
+            document.complain(key, said, place)
+            return
+        holder = inner
+    holder[str(key[-1])] = value
+    for old in [one for one in document.places if one[: len(key)] == key]:
+        del document.places[old]
+    document.places[key] = place

@@ -1,128 +1,220 @@
-"""Reads a sweep file as plain YAML 1.2 values, and remembers on which line each key stands."""
+"""A YAML 1.2 file as plain data that knows the line of every key.
 
-from dataclasses import dataclass, field
+ruamel.yaml's parser gives the events; they are put together here, so that a tag never makes an
+object, an alias never grows, and a key that stands twice is seen.
+"""
+
+import math
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent, DocumentStartEvent
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentEndEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+)
 
+from sweeps.document import Document, Key, Place
 from sweeps.errors import SweepError
+from sweeps.wording import show
 
-MAX_BYTES = 1_000_000
-"""A larger file is no sweep."""
+MAX_BYTES = 100_000
+MAX_DEPTH = 8
+MAX_DIGITS = 20
+"""Far above any sweep's."""
 
-Path_ = tuple[str | int, ...]
-"""Where a value stands, as `("parameters", "lr", "low")`."""
-
-
-@dataclass(frozen=True)
-class Document:
-    """A file's values, and the line (from 1) of every key and list entry in it."""
-
-    source: str
-    values: dict[str, Any]
-    lines: dict[Path_, int] = field(default_factory=dict)
-
-    def where(self, path: Path_) -> str:
-        """`sweeps/lr.yaml:12: baseline.lr`, or `SET: baseline.lr` for what was set outside."""
-        name = dotted(path)
-        for length in range(len(path), 0, -1):
-            if path[:length] in self.lines:
-                line = self.lines[path[:length]]
-                return f"{self.source}:{line}: {name}" if line else f"SET: {name}"
-        return f"{self.source}: {name}" if name else self.source
-
-
-def dotted(path: Path_) -> str:
-    """`enqueue[0].lr` for `("enqueue", 0, "lr")`."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return "".join(parts).removeprefix(".")
+# The core schema, YAML 1.2.2 section 10.3.2. ruamel's own resolver adds dates and 1_000.
+_WHOLE = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_WORDS: dict[str, Any] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), math.inf),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
+}
 
 
 def read_document(path: Path) -> Document:
-    """Read a file. Raises SweepError for all that is no plain mapping of YAML 1.2."""
-    text = _text(path)
-    values = parse(text, str(path))
-    if values is None:
-        raise SweepError(f"{path}: the file is empty; a sweep has at least `parameters:`.")
-    if not isinstance(values, dict):
-        raise SweepError(
-            f"{path}: a sweep is a mapping (`key: value` lines), not a {_kind(values)}."
-        )
-    return Document(str(path), values, lines_of(text))
+    """Read a file. Raises SweepError where it cannot be read as YAML at all.
 
-
-def parse(text: str, source: str) -> Any:
-    """The plain values of a YAML 1.2 text.
-
-    Raises SweepError, with the line, for a syntax error, a key that stands twice, and for tags,
-    anchors, aliases and directives: they could name objects to make or grow without bound.
+    Lesser mistakes (a tag, an alias, a key that stands twice) are in the document's problems.
     """
+    return parse(_read_text(path), str(path))
+
+
+def _read_text(path: Path) -> str:
     try:
-        _refuse_magic(text, source)
-        return _yaml().load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f":{mark.line + 1}" if mark else ""
-        raise SweepError(f"{source}{line}: {error.problem or error.context}") from error
-    except (YAMLError, ValueError) as error:
-        raise SweepError(f"{source}: {error}") from error
-
-
-def lines_of(text: str) -> dict[Path_, int]:
-    """The line of every key and entry of a YAML text that `parse` accepts."""
-    lines: dict[Path_, int] = {}
-    root = _yaml().compose(text)
-    if root is not None:
-        _collect(root, (), lines)
-    return lines
-
-
-def _yaml() -> YAML:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.version = (1, 2)
-    return yaml
-
-
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
+        if not path.is_file():
+            what = "is no regular file" if path.exists() else "does not exist"
+            raise SweepError(f"{path}: {what}. A sweep is a YAML file.")
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise SweepError(f"{path}: {error.strerror}.") from error
-    if len(content) > MAX_BYTES:
-        raise SweepError(f"{path}: {len(content)} bytes; a sweep has at most {MAX_BYTES}.")
+        raise SweepError(f"{path}: cannot be read: {error.strerror}.") from error
+    if len(raw) > MAX_BYTES:
+        raise SweepError(f"{path}: is larger than {MAX_BYTES} bytes, which no sweep is.")
     try:
-        return content.decode("utf-8")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise SweepError(f"{path}:{line}: not UTF-8 text ({error.reason}).") from error
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise SweepError(f"{path}:{line}: is not UTF-8 text.") from error
 
 
-def _refuse_magic(text: str, source: str) -> None:
-    for event in _yaml().parse(text):
-        where = f"{source}:{event.start_mark.line + 1}"
-        if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
-            raise SweepError(f"{where}: anchors and aliases (& and *) are not allowed.")
-        if isinstance(event, DocumentStartEvent):
-            if event.version or event.tags:
-                raise SweepError(f"{where}: directives (%) are not allowed; files are YAML 1.2.")
-        elif getattr(event, "tag", None):
-            raise SweepError(f"{where}: the tag {event.tag} is not allowed; write plain values.")
+def parse(text: str, source: str) -> Document:
+    """Read YAML text. Raises SweepError where it is none, or not one mapping."""
+    document = _parse(text, source)
+    if document.problems and not document.data:
+        document.fail()
+    return document
 
 
-def _collect(node: Node, path: Path_, lines: dict[Path_, int]) -> None:
-    if isinstance(node, MappingNode):
-        for key, value in node.value:
-            lines[(*path, key.value)] = key.start_mark.line + 1
-            _collect(value, (*path, key.value), lines)
-    elif isinstance(node, SequenceNode):
-        for index, value in enumerate(node.value):
-            lines[(*path, index)] = value.start_mark.line + 1
-            _collect(value, (*path, index), lines)
+def _parse(text: str, source: str) -> Document:
+    document = Document(source)
+    builder = _Builder(document, YAML(typ="safe", pure=True).parse(text))
+    try:
+        data = builder.whole()
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        line = mark.line + 1 if mark else text.count("\n", 0, getattr(error, "position", 0)) + 1
+        why = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+        document.complain((), f"this is not YAML: {why}.", Place(source, line))
+    except (ValueError, OverflowError):  # an escape for a character that does not exist
+        document.complain((), "this is not YAML: an escape names no character.")
+    else:
+        _take(document, data)
+    return document
 
 
-def _kind(value: Any) -> str:
-    return "list" if isinstance(value, list) else f"single value ({value!r})"
+def _take(document: Document, data: Any) -> None:
+    if isinstance(data, dict):
+        document.data = data
+    elif data is None:
+        document.complain((), "is empty. A sweep needs at least `parameters`.")
+    else:
+        document.complain((), f"holds {show(data)} where a mapping (`key: value`) is expected.")
+
+
+def parse_value(text: str) -> Any:
+    """Read one value: a flow list or mapping, a quoted text, or a plain scalar.
+
+    Raises ValueError, with the reason, for what looks like one of the former and is not.
+    """
+    if not text.startswith(("[", "{", '"', "'")):
+        return plain_scalar(text)
+    document = _parse("value: " + text, "")
+    if document.problems:
+        raise ValueError(document.problems[-1].text)
+    if len(document.data) != 1:
+        raise ValueError("it holds more than one value.")
+    return document.data["value"]
+
+
+def plain_scalar(text: str) -> Any:
+    """An unquoted word as YAML 1.2 reads it: nothing, a truth value, a number or a text."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _WHOLE.fullmatch(text):
+        # No number here needs so many digits; int() itself refuses thousands of them.
+        if len(text) > MAX_DIGITS:
+            return math.inf
+        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+    return float(text) if _NUMBER.fullmatch(text) else text
+
+
+class _Builder:
+    """Puts events together to plain data and enters lines and mistakes in the document."""
+
+    def __init__(self, document: Document, events: Iterator[Event]) -> None:
+        self._document = document
+        self._events = events
+
+    def whole(self) -> Any:
+        """The first document's data; a second one is a mistake."""
+        data = None
+        for event in self._events:
+            if isinstance(event, DocumentEndEvent):
+                break
+            if isinstance(event, ScalarEvent | SequenceStartEvent | MappingStartEvent | AliasEvent):
+                data = self._value(event, ())
+        for event in self._events:
+            if not isinstance(event, StreamEndEvent):
+                place = Place(self._document.source, _line(event))
+                self._document.complain((), "a second YAML document begins here.", place)
+            break
+        return data
+
+    def _value(self, event: Event, key: Key) -> Any:
+        self._document.places.setdefault(key, Place(self._document.source, _line(event)))
+        self._refuse_magic(event, key)
+        if isinstance(event, SequenceStartEvent | MappingStartEvent) and len(key) >= MAX_DEPTH:
+            raise YAMLError(f"nested more than {MAX_DEPTH} deep")
+        if isinstance(event, SequenceStartEvent):
+            return self._sequence(key)
+        if isinstance(event, MappingStartEvent):
+            return self._mapping(key)
+        return self._scalar(event, key) if isinstance(event, ScalarEvent) else None
+
+    def _refuse_magic(self, event: Event, key: Key) -> None:
+        if isinstance(event, AliasEvent) or getattr(event, "anchor", None) is not None:
+            self._document.complain(key, "anchors (&) and aliases (*) are not allowed.")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            self._document.complain(key, f"a tag ({show(str(tag))}) is not allowed.")
+
+    def _scalar(self, event: ScalarEvent, key: Key) -> Any:
+        text = str(event.value)
+        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+            self._document.complain(key, f"{show(text)} holds half a character.")
+        return text if event.style else plain_scalar(text)
+
+    def _sequence(self, key: Key) -> list[Any]:
+        items: list[Any] = []
+        for event in self._events:
+            if isinstance(event, SequenceEndEvent):
+                break
+            items.append(self._value(event, (*key, len(items))))
+        return items
+
+    def _mapping(self, key: Key) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for event in self._events:
+            if isinstance(event, MappingEndEvent):
+                break
+            name = self._name(event, key)
+            first = self._document.places.get((*key, name))
+            if first is None:
+                self._document.places[(*key, name)] = Place(self._document.source, _line(event))
+                found[name] = self._value(next(self._events), (*key, name))
+            else:
+                self._document.complain(
+                    (*key, name),
+                    f"stands twice; the first is in line {first.line}.",
+                    Place(self._document.source, _line(event)),
+                )
+                self._value(next(self._events), (*key, name))
+        return found
+
+    def _name(self, event: Event, key: Key) -> str:
+        if isinstance(event, ScalarEvent):
+            self._refuse_magic(event, (*key, str(event.value)))
+            return str(event.value)
+        place = Place(self._document.source, _line(event))
+        self._document.complain(key, "a key must be one word.", place)
+        self._value(event, (*key, "?"))
+        return "?"
+
+
+def _line(event: Event) -> int:
+    return int(event.start_mark.line) + 1

@@ -1,50 +1,158 @@
-"""A sweep, as the other rooms see it: frozen, checked, complete."""
+"""What a checked sweep is: frozen records that the other rooms read."""
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import Any, Literal
 
-from sweeps.schema import Pruner, Sampler
-
+Kind = Literal["float", "int", "choice"]
 Point = dict[str, Any]
-"""A value for each parameter that varies."""
+"""A value for each swept parameter."""
+
+SamplerName = Literal["grid", "random", "tpe", "gp", "qmc"]
+PrunerName = Literal["none", "median", "asha", "hyperband"]
+
+SAMPLER_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "grid": (),
+    "random": (),
+    "tpe": ("startup_trials",),
+    "gp": ("startup_trials",),
+    "qmc": (),
+}
+PRUNER_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "none": (),
+    "median": ("startup_trials", "warmup_epochs", "patience"),
+    "asha": ("min_epochs", "reduction_factor"),
+    "hyperband": ("min_epochs", "reduction_factor"),
+}
+"""The options that each sampler and pruner has."""
 
 
 @dataclass(frozen=True)
 class Values:
-    """Listed values: points of a grid, or what a sampler chooses from.
+    """A list of values: a grid's points, or what a sampler chooses from.
 
-    Numbers are all `float` or all `int`; anything else, mixed lists too, is a `choice`.
+    `float` and `int` hold numbers of that type, `choice` anything else, words and numbers mixed.
     """
 
-    kind: Literal["float", "int", "choice"]
+    kind: Kind
     values: tuple[Any, ...]
 
     @property
     def largest(self) -> Any:
-        """The largest of the numbers."""
+        """The largest value. Only numbers have one."""
         return max(self.values)
+
+    def points(self) -> tuple[Any, ...]:
+        """The values in the order of the file."""
+        return self.values
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict for the ledger."""
+        return {"kind": self.kind, "values": list(self.values)}
 
 
 @dataclass(frozen=True)
 class Range:
-    """All numbers from `low` to `high`, both included; `log`: drawn evenly on a log scale."""
+    """Numbers from `low` to `high`, both included; with a `step`, only low, low + step, ..."""
 
     low: float
     high: float
-    log: bool
-    step: float | None
-    integer: bool
+    log: bool = False
+    step: float | None = None
+    integer: bool = False
 
     @property
     def largest(self) -> float:
-        """The upper end."""
+        """The largest value."""
         return self.high
+
+    def steps(self) -> Decimal:
+        """How many steps lie between low and high; not whole where the step misses high.
+
+        Decimal, since 0.1 + 0.2 must be the 0.3 that a person wrote. Needs a step.
+        """
+        return (_exact(self.high) - _exact(self.low)) / _exact(self.step)
+
+    def points(self) -> tuple[float, ...]:
+        """Every value of a range with a step, lowest first; of one without, none."""
+        if self.step is None:
+            return ()
+        low, step = _exact(self.low), _exact(self.step)
+        number = int if self.integer else float
+        return tuple(number(low + step * i) for i in range(int(self.steps()) + 1))
+
+    def contains(self, value: float) -> bool:
+        """Whether a value lies in the range and, where there is a step, on one."""
+        if not self.low <= value <= self.high:
+            return False
+        return self.step is None or (_exact(value) - _exact(self.low)) % _exact(self.step) == 0
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict for the ledger."""
+        return {"kind": "range", **asdict(self)}
+
+
+def _exact(number: float | None) -> Decimal:
+    return Decimal(repr(number))
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Who chooses points. `startup_trials`: random ones before tpe and gp begin to learn."""
+
+    name: SamplerName
+    startup_trials: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The name and the options that this sampler has."""
+        return _with_options(self, SAMPLER_OPTIONS[self.name])
+
+
+@dataclass(frozen=True)
+class Pruner:
+    """Who ends trials early; each pruner reads its own options only (PRUNER_OPTIONS).
+
+    Attributes:
+        startup_trials: trials that must have ended before the median judges.
+        warmup_epochs: epochs of a trial that the median never judges.
+        patience: epochs without improvement that a trial may have, or None.
+        min_epochs: epochs that asha and hyperband give every trial.
+        reduction_factor: of so many trials one goes on to the next rung.
+    """
+
+    name: PrunerName
+    startup_trials: int
+    warmup_epochs: int
+    patience: int | None
+    min_epochs: int
+    reduction_factor: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The name and the options that this pruner has."""
+        return _with_options(self, PRUNER_OPTIONS[self.name])
+
+
+def _with_options(record: Sampler | Pruner, options: tuple[str, ...]) -> dict[str, Any]:
+    return {"name": record.name, **{option: getattr(record, option) for option in options}}
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What to try. `baseline` holds every knob of the trainer, `enqueue` known points."""
+    """A sweep whose every value has been checked.
+
+    Attributes:
+        name: the file's name without its ending; the study has the same.
+        path: the file, as it was given.
+        data: where the text comes from: name, text, text_pair, label.
+        baseline: the value of every knob, the trainer's defaults included.
+        parameters: what is swept, in the order of the file.
+        trials: trials in all, or None for every point of a grid.
+        hours: a budget, or None.
+        attempts: starts of a worker that a trial may have.
+        enqueue: known tries, each with a value for every parameter.
+    """
 
     name: str
     path: str
@@ -63,37 +171,34 @@ class Sweep:
     enqueue: tuple[Point, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for a database."""
-        plain = {
-            key: value
-            for key, value in vars(self).items()
-            if key not in ("path", "parameters", "sampler", "pruner", "enqueue")
-        }
+        """A plain dict for the ledger; the path stays out, which is this machine's own."""
         return {
-            **plain,
-            "parameters": {name: _plain(p) for name, p in self.parameters.items()},
-            "sampler": self.sampler.model_dump(),
-            "pruner": self.pruner.model_dump(),
-            "enqueue": list(self.enqueue),
+            "name": self.name,
+            "description": self.description,
+            "trainer": self.trainer,
+            "model": self.model,
+            "data": dict(self.data),
+            "seed": self.seed,
+            "baseline": dict(self.baseline),
+            "parameters": {name: one.to_json() for name, one in self.parameters.items()},
+            "sampler": self.sampler.to_json(),
+            "pruner": self.pruner.to_json(),
+            "trials": self.trials,
+            "hours": self.hours,
+            "attempts": self.attempts,
+            "enqueue": [dict(point) for point in self.enqueue],
             "objective": {"name": "dev_accuracy", "direction": "maximize"},
         }
 
 
-def _plain(parameter: Values | Range) -> dict[str, Any]:
-    if isinstance(parameter, Values):
-        return {"kind": parameter.kind, "values": list(parameter.values)}
-    return {"kind": "range", **asdict(parameter)}
-
-
 def grid_points(sweep: Sweep) -> tuple[Point, ...]:
-    """Every combination of the listed values, in their order, the baseline's first if it is one."""
-    listed = {n: p.values for n, p in sweep.parameters.items() if isinstance(p, Values)}
-    if len(listed) < len(sweep.parameters):
-        return ()
+    """Every point of the grid once, the last parameter fastest; none where a range has no step.
+
+    The baseline's point is first where it is on the grid.
+    """
     points = [
-        dict(zip(listed, combination, strict=True))
-        for combination in itertools.product(*listed.values())
+        dict(zip(sweep.parameters, values, strict=True))
+        for values in itertools.product(*(one.points() for one in sweep.parameters.values()))
     ]
-    baseline = {name: sweep.baseline[name] for name in listed}
-    points.sort(key=lambda point: point != baseline)
-    return tuple(points)
+    baseline = {name: sweep.baseline[name] for name in sweep.parameters}
+    return tuple(sorted(points, key=lambda point: point != baseline))

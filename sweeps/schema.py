@@ -1,62 +1,24 @@
-"""The form of a sweep file: which keys there are and what each may hold."""
+"""The form of a sweep file: which keys there are and what each may hold.
 
-from typing import Annotated, Any, Literal
+Knobs and ranges are checked against the trainer afterwards (see checks.py).
+"""
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from typing import Any, TypeVar
 
-SAMPLERS = ("grid", "random", "tpe", "gp", "qmc")
-PRUNERS = ("none", "median", "asha", "hyperband")
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-_MEDIAN = ("startup_trials", "warmup_epochs", "patience")
-_HALVING = ("min_epochs", "reduction_factor")
-_PRUNER_OPTIONS = {"none": (), "median": _MEDIAN, "asha": _HALVING, "hyperband": _HALVING}
+from sweeps.document import Document, Key
+from sweeps.records import PRUNER_OPTIONS, SAMPLER_OPTIONS, PrunerName, SamplerName
+from sweeps.wording import listed, not_allowed, unknown
+
+NAMED = ("data", "sampler", "pruner")
+"""Keys that may hold a name alone: `sampler: grid` is short for `sampler: {name: grid}`."""
 
 
 class Strict(BaseModel):
     """Frozen, without unknown keys, and without turning words into numbers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Sampler(Strict):
-    """How the next trial is chosen. `startup_trials` are drawn at random first (tpe and gp)."""
-
-    name: Literal["grid", "random", "tpe", "gp", "qmc"] = "grid"
-    startup_trials: int = Field(10, ge=1)
-
-
-class Pruner(Strict):
-    """When a trial is ended early.
-
-    median: a trial whose best dev accuracy so far is below the median of the others' at the same
-    epoch, from `startup_trials` ended trials and `warmup_epochs` epochs on; with `patience`, only
-    after so many epochs without a better one. asha, hyperband: successive halving from
-    `min_epochs` on, keeping one in `reduction_factor`.
-    """
-
-    name: Literal["none", "median", "asha", "hyperband"] = "none"
-    startup_trials: int = Field(5, ge=0)
-    warmup_epochs: int = Field(1, ge=0)
-    patience: int | None = Field(None, ge=1)
-    min_epochs: int = Field(1, ge=1)
-    reduction_factor: int = Field(3, ge=2)
-
-
-def pruner_mistakes(given: dict[str, Any]) -> list[tuple[str, str]]:
-    """Options that the named pruner does not have, as (option, what is wrong)."""
-    name = given.get("name", "none")
-    allowed = _PRUNER_OPTIONS.get(name)
-    if allowed is None:
-        return []
-    others = [key for key in given if key in (*_MEDIAN, *_HALVING) and key not in allowed]
-    listed = ", ".join(allowed) or "none"
-    why = (
-        "; successive halving sees every epoch, and patience around it would put late epochs "
-        "into early rungs"
-        if name in ("asha", "hyperband")
-        else ""
-    )
-    return [(key, f"{name} has no such option (it has: {listed}){why}") for key in others]
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Data(Strict):
@@ -68,23 +30,128 @@ class Data(Strict):
     label: str = "label"
 
 
-def _named(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
+class SamplerForm(Strict):
+    """How the next point is chosen."""
+
+    name: SamplerName = "grid"
+    startup_trials: int = Field(10, ge=1, le=1_000_000)
+
+
+class PrunerForm(Strict):
+    """When a trial is ended early; the options are explained at sweeps.records.Pruner."""
+
+    name: PrunerName = "none"
+    startup_trials: int = Field(5, ge=0, le=1_000_000)
+    warmup_epochs: int = Field(1, ge=0, le=1_000_000)
+    patience: int | None = Field(None, ge=1, le=1_000_000)
+    min_epochs: int = Field(1, ge=1, le=1_000_000)
+    reduction_factor: int = Field(3, ge=2, le=1_000_000)
+
+
+class RangeForm(Strict):
+    """A range of a parameter; the ends are checked and typed by the knob."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = Field(None, gt=0)
 
 
 class SweepFile(Strict):
-    """The file as a whole; knobs and ranges are checked against the trainer afterwards."""
+    """The file as a whole."""
 
     description: str = ""
     trainer: str = "finetune"
     model: str = Field("minilm", min_length=1)
-    data: Annotated[Data, BeforeValidator(_named)] = Data()
+    data: Data = Data()
     seed: int = Field(42, ge=0, lt=2**63)
     baseline: dict[str, Any] = {}
-    parameters: dict[str, Any] = Field(min_length=1)
-    sampler: Annotated[Sampler, BeforeValidator(_named)] = Sampler()
-    pruner: Annotated[Pruner, BeforeValidator(_named)] = Pruner()
-    trials: int | None = Field(None, ge=1)
+    parameters: dict[str, Any]
+    sampler: SamplerForm = SamplerForm()
+    pruner: PrunerForm = PrunerForm()
+    trials: int | None = Field(None, ge=1, le=1_000_000)
     hours: float | None = Field(None, gt=0)
     attempts: int = Field(3, ge=1, le=100)
     enqueue: list[dict[str, Any]] = []
+
+
+def check_form(document: Document) -> SweepFile | None:
+    """The file's form, or None with the mistakes noted in the document."""
+    _check_options(document, "sampler", SAMPLER_OPTIONS)
+    _check_options(document, "pruner", PRUNER_OPTIONS)
+    return check_part(document, (), document.data, SweepFile)
+
+
+Form = TypeVar("Form", bound=Strict)
+
+
+def check_part(document: Document, key: Key, given: Any, form: type[Form]) -> Form | None:
+    """A part of the document in its form, or None with the mistakes noted."""
+    try:
+        return form.model_validate(given)
+    except ValidationError as error:
+        schema = form.model_json_schema()
+        for one in error.errors(include_url=False):
+            loc = _loc_in_schema(schema, one["loc"])
+            found = _at(schema, loc)
+            text = _explain(str(one["type"]), one["input"], loc, found, _at(schema, loc[:-1]))
+            document.complain((*key, *loc), text)
+        return None
+
+
+def _explain(
+    kind: str, given: Any, loc: Key, schema: dict[str, Any], parent: dict[str, Any]
+) -> str:
+    if kind == "extra_forbidden":
+        return unknown("key here", loc[-1], parent.get("properties", {}))
+    if kind == "missing":
+        return f"is missing. {listed(parent.get('required', ()))} must be given."
+    return not_allowed(given, schema)
+
+
+def _loc_in_schema(schema: dict[str, Any], loc: Key) -> Key:
+    """Pydantic's path without the steps that name a branch of a union."""
+    kept: Key = ()
+    for part in loc:
+        if isinstance(part, str) and "anyOf" in _at(schema, kept):
+            continue
+        kept = (*kept, part)
+    return kept
+
+
+def _at(schema: dict[str, Any], loc: Key) -> dict[str, Any]:
+    """The part of a JSON schema that describes the value at a path."""
+    found = schema
+    for part in loc:
+        inner = (
+            found.get("items") if isinstance(part, int) else found.get("properties", {}).get(part)
+        )
+        found = inner or {}
+        reference = str(found.get("$ref", "")).rpartition("/")[2]
+        found = schema["$defs"][reference] if reference else found
+    return found
+
+
+_WHY = {
+    "patience": " Patience around successive halving would write late epochs into early rungs.",
+    "warmup_epochs": " Successive halving spares early epochs with min_epochs.",
+    "min_epochs": " The median pruner spares early epochs with warmup_epochs.",
+}
+
+
+def _check_options(document: Document, part: str, options: Any) -> None:
+    """Refuse the options of another sampler or pruner, which would be ignored in silence."""
+    given = document.data.get(part)
+    default = SweepFile.model_fields[part].default.name
+    name = given.get("name", default) if isinstance(given, dict) else None
+    if not (isinstance(given, dict) and isinstance(name, str) and name in options):
+        return
+    others = {option for has in options.values() for option in has} - set(options[name])
+    for option in [key for key in given if key in others]:
+        owners = listed(one for one, has in options.items() if option in has)
+        why = _WHY.get(option, "") if name not in ("none", "grid") else ""
+        document.complain(
+            (part, option),
+            f"{name} has no such option; it belongs to {owners}.{why} "
+            f"Allowed with {name}: {listed(options[name])}.",
+        )

@@ -2,19 +2,20 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from pydantic import BaseModel
 
-from sweeps.checks import Knobs, Mistakes, check_form, check_parameter, check_point, suggestion
+from sweeps import checks
+from sweeps.document import Document
 from sweeps.errors import SweepError
+from sweeps.knobs import Knobs
 from sweeps.overrides import apply, parse_overrides
-from sweeps.reading import Path_, read_document
-from sweeps.records import Point, Range, Sweep, Values, grid_points
-from sweeps.schema import SweepFile
+from sweeps.reading import read_document
+from sweeps.records import Point, Pruner, Range, Sampler, Sweep, Values, grid_points
+from sweeps.schema import SweepFile, check_form
+from sweeps.wording import listed, show, suggestion, unknown
 
 __all__ = [
     "Point",
@@ -35,7 +36,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 def list_sweeps(folder: Path) -> tuple[Path, ...]:
     """The sweep files of a folder, by name."""
-    return tuple(sorted(path for path in folder.glob("*.yaml") if _NAME.fullmatch(path.stem)))
+    return tuple(sorted(path for path in folder.glob("*.yaml") if _is_name(path.stem)))
+
+
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and ".." not in name
 
 
 def find_sweep(folder: Path, name: str) -> Path:
@@ -43,11 +48,15 @@ def find_sweep(folder: Path, name: str) -> Path:
     names = [path.stem for path in list_sweeps(folder)]
     if name in names:
         return folder / f"{name}.yaml"
-    there = ", ".join(names) or "none"
+    there = f"There are in {folder}: {listed(names)}."
     if not name:
-        raise SweepError(f"No sweep was named. There are: {there}. For example: NAME=dropout")
-    known = suggestion(name, names).partition(" (")[0]
-    raise SweepError(f"There is no sweep {name!r} in {folder}/{known or '.'} There are: {there}.")
+        raise SweepError(f"No sweep was named, as with NAME=dropout. {there}")
+    if not _is_name(name):
+        raise SweepError(
+            f"{show(name)} is no sweep's name. Allowed are letters, digits and _ . -, a letter or "
+            f"digit first, and no two dots together. {there}"
+        )
+    raise SweepError(f"There is no sweep {show(name)}.{suggestion(name, names)} {there}")
 
 
 def read_sweep(
@@ -62,79 +71,44 @@ def read_sweep(
         trainers: the knobs of each trainer, by its name.
         overrides: values over the file's, by top-level key, knob or dotted path.
 
-    Raises SweepError with every mistake, a line each.
+    Raises SweepError with every mistake, a line each: where it stands, the value, what is allowed.
     """
     document = read_document(path)
-    trainer = overrides.get("trainer", document.values.get("trainer", "finetune"))
-    knob_names = trainers[str(trainer)].model_fields if str(trainer) in trainers else ()
-    document = apply(document, overrides, SweepFile.model_fields, knob_names)
-    mistakes = Mistakes(document)
-    form = check_form(document, mistakes)
-    if str(trainer) not in trainers:
-        mistakes.add(("trainer",), f"no such trainer{suggestion(str(trainer), trainers)}")
-        raise SweepError("\n".join(mistakes.found))
-    points = _check_knobs(document.values, Knobs(trainers[str(trainer)]), mistakes)
-    if form is not None:
-        _check_budget(form, points.parameters, mistakes)
-    if mistakes.found or form is None:
-        raise SweepError("\n".join(mistakes.found))
-    return _sweep(form, points, path)
-
-
-@dataclass(frozen=True)
-class _Points:
-    baseline: Point
-    parameters: dict[str, Values | Range]
-    enqueue: tuple[Point, ...]
-
-
-def _check_knobs(values: Mapping[str, Any], knobs: Knobs, mistakes: Mistakes) -> _Points:
-    """What is said of knobs, also where the rest of the file is mistaken."""
-    fixed = check_point(_mapping(values, "baseline"), ("baseline",), knobs, mistakes)
-    baseline = {**knobs.defaults, **fixed}
-    parameters = {
-        name: checked
-        for name, given in _mapping(values, "parameters").items()
-        if knobs.is_known(name, ("parameters", name), mistakes)
-        and (checked := check_parameter(name, given, knobs, mistakes)) is not None
-    }
-    listed = values.get("enqueue")
-    enqueue = tuple(
-        check_point(point, ("enqueue", index), knobs, mistakes)
-        for index, point in enumerate(listed if isinstance(listed, list) else [])
-        if isinstance(point, dict)
-    )
-    varied = _mapping(values, "parameters")
+    apply(document, overrides, trainers)
+    form = check_form(document)
+    knobs = _find_knobs(document, trainers)
+    if knobs is None:
+        return document.fail()
+    baseline = checks.check_baseline(document, knobs)
+    parameters = checks.check_parameters(document, knobs)
+    enqueue = checks.check_enqueue(document, knobs, baseline, parameters)
+    checks.check_inside(document, baseline, ("baseline",), parameters)
     for index, point in enumerate(enqueue):
-        for name in [name for name in point if name not in varied]:
-            listing = ", ".join(varied)
-            mistakes.add(("enqueue", index, name), f"does not vary here (what does: {listing})")
-    _check_inside(parameters, baseline, ("baseline",), mistakes)
-    for index, point in enumerate(enqueue):
-        _check_inside(parameters, point, ("enqueue", index), mistakes)
-    return _Points(baseline, parameters, enqueue)
+        checks.check_inside(document, point, ("enqueue", index), parameters)
+    if form is None:
+        return document.fail()
+    checks.check_budget(document, form, parameters)
+    checks.check_epochs(document, form, baseline)
+    if document.problems:
+        return document.fail()
+    return _sweep(path, form, baseline, parameters, enqueue)
 
 
-def _mapping(values: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """A part of the file as a mapping; what is none has been complained of by its form."""
-    found = values.get(key)
-    return found if isinstance(found, dict) else {}
+def _find_knobs(document: Document, trainers: Mapping[str, type[BaseModel]]) -> Knobs | None:
+    name = document.data.get("trainer", SweepFile.model_fields["trainer"].default)
+    if isinstance(name, str) and name in trainers:
+        return Knobs(name, trainers[name])
+    document.complain(("trainer",), unknown("trainer", name, trainers))
+    return None
 
 
-def _check_inside(
-    parameters: Mapping[str, Values | Range], point: Point, path: Path_, mistakes: Mistakes
-) -> None:
-    """A known point lies in the ranges; off a list it is one more point."""
-    for name, parameter in parameters.items():
-        value = point.get(name)
-        if value is None or isinstance(parameter, Values):
-            continue
-        if not parameter.low <= value <= parameter.high:
-            allowed = f"{parameter.low} to {parameter.high}"
-            mistakes.add((*path, name), f"{value} is outside the range that varies, {allowed}")
-
-
-def _sweep(form: SweepFile, points: _Points, path: Path) -> Sweep:
+def _sweep(
+    path: Path,
+    form: SweepFile,
+    baseline: Point,
+    parameters: checks.Parameters,
+    enqueue: tuple[Point, ...],
+) -> Sweep:
     return Sweep(
         name=path.stem,
         path=str(path),
@@ -143,26 +117,12 @@ def _sweep(form: SweepFile, points: _Points, path: Path) -> Sweep:
         model=form.model,
         data=form.data.model_dump(),
         seed=form.seed,
-        baseline=points.baseline,
-        parameters=points.parameters,
-        sampler=form.sampler,
-        pruner=form.pruner,
+        baseline=baseline,
+        parameters=parameters,
+        sampler=Sampler(**form.sampler.model_dump()),
+        pruner=Pruner(**form.pruner.model_dump()),
         trials=form.trials,
         hours=form.hours,
         attempts=form.attempts,
-        enqueue=points.enqueue,
+        enqueue=enqueue,
     )
-
-
-def _check_budget(
-    form: SweepFile, parameters: Mapping[str, Values | Range], mistakes: Mistakes
-) -> None:
-    if form.sampler.name == "grid":
-        for name, parameter in parameters.items():
-            if isinstance(parameter, Range):
-                mistakes.add(
-                    ("parameters", name),
-                    "a grid needs a list of values; a range suits any other sampler",
-                )
-    elif form.trials is None:
-        mistakes.add(("trials",), f"sampler {form.sampler.name} needs a number of trials")

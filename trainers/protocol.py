@@ -114,8 +114,9 @@ TRAINERS: dict[str, type[FinetuneSettings] | type[ScriptedSettings]] = {
 class Job(Record):
     """One attempt at one trial: all that a worker knows.
 
-    Paths are absolute. `data_hash` names the data that were prepared in the cache. `seed` is the root of every random draw. `device` is `cpu` or the UUID of
-    a GPU. `model` is `minilm`, a local folder or a hub name.
+    Paths are absolute. `data_hash` names the data that were prepared in the cache. `seed` is the
+    root of every random draw. `device` is `cpu` or the UUID of a GPU. `model` is `minilm`, a local
+    folder or a hub name.
     """
 
     study: str

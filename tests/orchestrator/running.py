@@ -45,7 +45,9 @@ def start(folder: Path, verb: str = "sweep", **variables: str) -> "subprocess.Po
     )
 
 
-def run(folder: Path, verb: str = "sweep", seconds: float = 90, **variables: str) -> tuple[int, str]:
+def run(
+    folder: Path, verb: str = "sweep", seconds: float = 90, **variables: str
+) -> tuple[int, str]:
     """Run to the end; returns exit code and all that was printed."""
     process = start(folder, verb, **variables)
     printed, _ = process.communicate(timeout=seconds)

@@ -32,7 +32,7 @@ POINTS = [0.1, 0.2, 0.3, 0.5, 0.7, 0.9]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with a sweep in it, under a name that shells, URLs and formats dislike."""
-    odd = tmp_path / "it's {a} \"sweep\" 100% #1?\nhere"
+    odd = tmp_path / 'it\'s {a} "sweep" 100% #1?\nhere'
     write_sweep(odd)
     return odd
 

@@ -58,10 +58,13 @@ class Browser:
 
     def open(self, address: str) -> None:
         """Go to the address and wait until the page has loaded."""
+        # Away from the last page first, so that what it still does is not taken for this one's.
+        self.call("Page.navigate", url="about:blank")
+        self.wait_for("location.href === 'about:blank'")
         self.requests.clear()
         self.errors.clear()
         self.call("Page.navigate", url=address)
-        self.wait_for(f"document.readyState === 'complete' && location.href !== {'about:blank'!r}")
+        self.wait_for("document.readyState === 'complete' && location.href !== 'about:blank'")
 
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression in the page."""

@@ -1,5 +1,6 @@
 """Fixtures of the results room: awkward folders, a study, a browser."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 from tests.results.browser import Browser
 from tests.results.programs import needs
 from tests.results.studies import Maker, Planned
+
+_FACTS = {"sizes": {"dev": 500}, "classes": ["a", "b"]}
 
 
 @pytest.fixture
@@ -21,13 +24,20 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def maker(folder: Path) -> Maker:
     """An empty study in an awkward folder."""
-    return Maker(folder / "studies.db", facts={"sizes": {"dev": 500}, "classes": ["a", "b"]})
+    return Maker(folder / "studies.db", facts=_FACTS)
 
 
 @pytest.fixture
-def full(maker: Maker) -> Maker:
+def full(folder: Path, _full: Path) -> Maker:
     """A study with a try of each kind: numbers 0 to 7."""
-    maker.add(
+    shutil.copy(_full, folder / "studies.db")
+    return Maker(folder / "studies.db", facts=_FACTS)
+
+
+@pytest.fixture(scope="session")
+def _full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("full") / "studies.db"
+    Maker(path, facts=_FACTS).add(
         Planned({"dropout": 0.1}, (0.5, 0.6), (0.55, 0.7), source="baseline", test=0.58),
         Planned({"dropout": 0.3}, (0.5, 0.64, 0.62), (0.5, 0.7, 0.8), test=0.61, attempts=2),
         Planned({"dropout": 0.7}, (0.9, 0.2), (0.3, 0.4), status="pruned", reason="median"),
@@ -37,7 +47,7 @@ def full(maker: Maker) -> Maker:
         Planned({"dropout": 0.4}, (0.4,), status="running", seconds=None),
         Planned({"dropout": 0.6}, status="waiting", attempts=0),
     )
-    return maker
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Builds real studies, with Optuna and the ledger, as the orchestrator would leave them."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ class Maker:
         name: str = "dropout",
         sweep: dict[str, Any] | None = None,
         facts: dict[str, Any] | None = None,
-        space: dict[str, BaseDistribution] | None = None,
+        space: Mapping[str, BaseDistribution] | None = None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.url, self.name, self.uid = url_of(path), name, f"study-{name}"
@@ -72,7 +73,7 @@ class Maker:
             self.url, engine_kwargs={"poolclass": sa.NullPool, "connect_args": {"timeout": 60}}
         )
         self.study = optuna.create_study(
-            storage=self.storage, study_name=name, direction="maximize"
+            storage=self.storage, study_name=name, direction="maximize", load_if_exists=True
         )
         self.study.set_user_attr(STUDY_UID, self.uid)
         self.ledger = Ledger(self.url)

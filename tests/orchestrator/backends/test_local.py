@@ -74,17 +74,6 @@ def test_a_traceback_goes_to_the_failed_event(backend: LocalBackend, tmp_path: P
     assert "RuntimeError: the script says: crash" in failed.traceback  # type: ignore[union-attr] - a Failed
 
 
-def test_workers_know_nothing_of_the_orchestrator(tmp_path: Path) -> None:
-    """Neither the warm parent nor what it imports may bring in the study's side."""
-    code = (
-        "import sys, trainers.warm, trainers.worker, trainers.finetune, trainers.backbone\n"
-        "print([m for m in ('optuna', 'sqlalchemy', 'orchestrator', 'results', 'sweeps')"
-        " if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=TOP, capture_output=True, check=True)
-    assert done.stdout.decode().strip() == "[]"
-
-
 def test_a_worker_that_says_an_endless_line_is_killed(
     backend: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,110 @@
+# The front door: `make sweep NAME=dropout` needs nothing but Python, git and make.
+.ONESHELL:
+.SHELLFLAGS := -euc
+.DEFAULT_GOAL := help
+
+# What a user gives reaches the programs through the environment alone, as TRYTABLE_NAME and so
+# on. It never stands as $(NAME) here, not even in a condition: make would run a $(shell ...) in it.
+# This comes before any $(shell) of ours, which would be handed the variables expanded.
+VARS := NAME TRIALS HOURS DATA MODEL SLOTS RUNS SET FORMAT PORT WRITABLE RETRY_FAILED AS_NEW PYTHON
+$(foreach v,$(VARS),$(eval export TRYTABLE_$(v) := $$(value $(v)))$(eval unexport $(v)))
+
+# A misspelt variable would otherwise be ignored in silence.
+UNKNOWN := $(filter-out $(VARS),$(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $(v))),$(v))))
+$(if $(UNKNOWN),$(error There is no variable $(UNKNOWN). Allowed: $(VARS)))
+
+# The stamps' names change with what is to be installed, and with the folder: the commands in
+# .venv/bin hold its path and are written anew after a move.
+RUNTIME_KEY := $(shell { pwd; cat requirements.txt pyproject.toml; } | sha256sum | cut -c1-12)
+DEV_KEY := $(RUNTIME_KEY)-$(shell sha256sum <requirements-dev.txt | cut -c1-12)
+RUNTIME := .venv/.installed-$(RUNTIME_KEY)
+DEV := .venv/.installed-dev-$(DEV_KEY)
+
+.PHONY: help sweep sweeps report export dashboard test check bench clean
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
+	echo
+	echo 'Variables, as in make sweep NAME=dropout TRIALS=20 SET="epochs=2 lr=1e-4":'
+	echo '  $(VARS)'
+
+sweep: $(RUNTIME) ## run a sweep (NAME=dropout), or what is missing of it
+	@exec .venv/bin/trytable sweep
+
+sweeps: $(RUNTIME) ## list the sweeps and what each varies
+	@exec .venv/bin/trytable sweeps
+
+report: $(RUNTIME) ## write a study's report and tables again (NAME=dropout)
+	@exec .venv/bin/trytable report
+
+export: $(RUNTIME) ## write a study's Try table (NAME=dropout FORMAT=md,csv,tex)
+	@exec .venv/bin/trytable export
+
+dashboard: $(RUNTIME) ## open the Optuna dashboard on the studies, read-only (WRITABLE=1 lifts it)
+	@exec .venv/bin/trytable dashboard
+
+# The variables of a sweep are no business of the tests, and NAME is set on some machines.
+test: $(DEV) ## run the tests
+	@unset $(VARS:%=TRYTABLE_%)
+	exec .venv/bin/python -m pytest
+
+check: $(DEV) ## lint, formatting and types
+	@.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	exec .venv/bin/python -m mypy
+
+bench: $(DEV) ## measure what the README says of speed (DATA=folder for your own text)
+	@exec .venv/bin/python -m benchmarks
+
+clean: ## remove the virtual environment and all caches; runs/ stays
+	@rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An installation that did not come to its end leaves .unfinished behind and is made anew. Two at
+# once would wreck each other, so the second waits.
+$(RUNTIME):
+	@exec 9<Makefile
+	if command -v flock >/dev/null; then flock 9; fi
+	if [ -e '$@' ]; then exit 0; fi
+	fit() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+	if [ -e .venv/.unfinished ] || ! fit .venv/bin/python; then
+		rm -rf .venv
+		set -- "$$TRYTABLE_PYTHON"
+		if [ -z "$$1" ]; then set -- python3 python3.14 python3.13 python3.12 python3.11; fi
+		found=
+		for python in "$$@"; do
+			if [ -z "$$found" ] && fit "$$python"; then found=$$python; fi
+		done
+		if [ -z "$$found" ]; then
+			echo "$${TRYTABLE_PYTHON:-python3} is not Python 3.11 or newer. Install one (on Debian:" \
+				"apt install python3 python3-venv) or name one with PYTHON=/path/to/python3." >&2
+			exit 2
+		fi
+		if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then
+			echo "$$found has no venv module (on Debian: apt install python3-venv)." >&2
+			exit 2
+		fi
+		mkdir .venv
+		touch .venv/.unfinished
+		"$$found" -m venv .venv
+	fi
+	touch .venv/.unfinished
+	echo 'Installing the pinned packages into .venv, once; this takes some minutes.'
+	PIP_DISABLE_PIP_VERSION_CHECK=1
+	export PIP_DISABLE_PIP_VERSION_CHECK
+	.venv/bin/python -m pip install --no-input -r requirements.txt
+	.venv/bin/python -m pip install --no-input --quiet --no-deps --no-build-isolation -e .
+	rm -f .venv/.installed-*
+	touch '$@'
+	rm .venv/.unfinished
+
+$(DEV): $(RUNTIME)
+	@exec 9<Makefile
+	if command -v flock >/dev/null; then flock 9; fi
+	if [ -e '$@' ]; then exit 0; fi
+	touch .venv/.unfinished
+	echo 'Installing what the tests need besides.'
+	PIP_DISABLE_PIP_VERSION_CHECK=1 \
+		.venv/bin/python -m pip install --no-input --quiet -r requirements-dev.txt
+	touch '$@'
+	rm .venv/.unfinished

@@ -1,0 +1,119 @@
+"""The Try table: which columns, in which order the rows, and that blanks stay blank."""
+
+from typing import Any
+
+import pytest
+
+from results.study import read_study
+from results.table import TryTable, try_table
+from tests.results.studies import Maker, Planned
+
+
+def test_order_completed_best_first_then_pruned_then_the_rest(full: Maker) -> None:
+    table = _table(full)
+    assert [row.number for row in table.rows] == [2, 1, 6, 3, 4, 5, 7, 8]
+
+
+def test_ties_go_to_the_earlier_try(maker: Maker) -> None:
+    values = (0.5, 0.6, 0.6, 0.7)
+    maker.add(*(Planned({"dropout": 0.1 * n}, (value,)) for n, value in enumerate(values)))
+    assert [row.number for row in _table(maker).rows] == [4, 2, 3, 1]
+
+
+def test_a_pruned_try_never_stands_above_a_completed_one(full: Maker) -> None:
+    table = _table(full)
+    pruned = next(row for row in table.rows if row.status == "pruned")
+    assert _cells(table, pruned.number)["best_dev_accuracy"] == 0.9
+    assert _cells(table, pruned.number)["delta"] is None
+
+
+def test_only_what_varies(maker: Maker) -> None:
+    for lr in (1e-4, 2e-4):
+        maker.add(Planned({"lr": lr, "batch_size": 32}, (0.5,), requested={"dropout": 0.1}))
+    assert _table(maker).parameters == ("lr",)
+
+
+def test_a_setting_that_varies_beside_the_study_counts_too(maker: Maker) -> None:
+    for pooling in ("mean", "cls"):
+        maker.add(Planned({"lr": 1e-4}, (0.5,), requested={"pooling": pooling}))
+    assert _table(maker).parameters == ("pooling",)
+
+
+def test_a_single_try_shows_what_the_study_sweeps(maker: Maker) -> None:
+    maker.add(Planned({"lr": 1e-4}, (0.5,)))
+    assert _table(maker).parameters == ("lr",)
+
+
+def test_a_persons_own_trial_adds_no_column(full: Maker) -> None:
+    full.add_foreign({"dropout": 0.5}, (0.7,))
+    assert _table(full).parameters == ("dropout",)
+
+
+def test_against_the_baseline(full: Maker) -> None:
+    table = _table(full)
+    assert next(column.title for column in table.columns if column.key == "delta") == "vs Try 1"
+    deltas = [_cells(table, number)["delta"] for number in (1, 2, 6)]
+    assert deltas == pytest.approx([0.0, 0.04, 0.0])
+    assert [row.number for row in table.rows if row.is_baseline] == [1]
+    assert _cells(table, 1)["state"] == "completed (baseline)"
+
+
+def test_without_a_completed_baseline_there_is_no_difference(maker: Maker) -> None:
+    maker.add(
+        Planned({"dropout": 0.1}, (0.5,), status="pruned", source="baseline"),
+        Planned({"dropout": 0.2}, (0.6,)),
+    )
+    table = _table(maker)
+    assert [_cells(table, number)["delta"] for number in (1, 2)] == [None, None]
+
+
+def test_a_baseline_that_failed_and_was_tried_again(maker: Maker) -> None:
+    maker.add(
+        Planned({"dropout": 0.1}, status="failed", source="baseline"),
+        Planned({"dropout": 0.2}, (0.6,)),
+        Planned({"dropout": 0.1}, (0.5,), source="baseline"),
+    )
+    table = _table(maker)
+    assert [row.number for row in table.rows if row.is_baseline] == [3]
+    assert _cells(table, 2)["delta"] == pytest.approx(0.1)
+
+
+def test_what_is_missing_is_none_and_never_zero(full: Maker) -> None:
+    cells = _cells(_table(full), 5)
+    assert cells == {
+        "try": 5,
+        "parameter:dropout": 0.95,
+        "epochs_run": None,
+        "best_dev_accuracy": None,
+        "best_epoch": None,
+        "last_dev_accuracy": None,
+        "train_accuracy": None,
+        "test_accuracy": None,
+        "gap": None,
+        "delta": None,
+        "seconds": pytest.approx(10, abs=1e-5),
+        "state": "failed: CUDA out of memory, 3 attempts",
+    }
+    assert _cells(_table(full), 6)["train_accuracy"] is None, "no probe at its best epoch"
+
+
+def test_an_empty_study(maker: Maker) -> None:
+    table = _table(maker)
+    assert (table.rows, table.parameters) == ((), ())
+
+
+def test_a_parameter_named_as_one_of_our_columns(maker: Maker) -> None:
+    maker.add(Planned({"gap": 1}, (0.5,)), Planned({"gap": 2}, (0.6,)))
+    titles = [column.title for column in _table(maker).columns]
+    assert titles.count("gap") == 1
+    assert "parameter gap" in titles
+
+
+def _table(maker: Maker) -> TryTable:
+    return try_table(read_study(maker.url, maker.name))
+
+
+def _cells(table: TryTable, number: int) -> dict[str, Any]:
+    row = next(row for row in table.rows if row.number == number)
+    keys = (column.key for column in table.columns)
+    return dict(zip(keys, row.cells, strict=True))

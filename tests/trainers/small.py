@@ -1,0 +1,145 @@
+"""Small real things to train on: random models made from configs, and a few sentences."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    AutoModel,
+    BertConfig,
+    DistilBertConfig,
+    GPT2Config,
+    LlamaConfig,
+    ModernBertConfig,
+    PreTrainedConfig,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+)
+
+from trainers import tokens
+from trainers.data import Split, TextData
+from trainers.protocol import Event, FinetuneSettings, Job, StopReason
+
+WORDS = ["good", "bad", "film", "plot", "very", "not", "a", "the", "dull", "fine", "warm", "cold"]
+VOCABULARY = ["[PAD]", "[UNK]", *WORDS]
+_SIZES: dict[str, Any] = {"vocab_size": len(VOCABULARY), "pad_token_id": 0}
+_WIDE: dict[str, Any] = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
+
+CONFIGS: dict[str, PreTrainedConfig] = {
+    "bert": BertConfig(num_hidden_layers=3, **_WIDE, **_SIZES),
+    "roberta": RobertaConfig(num_hidden_layers=3, **_WIDE, **_SIZES),
+    "distilbert": DistilBertConfig(dim=16, n_heads=2, hidden_dim=32, n_layers=3, **_SIZES),
+    "modernbert": ModernBertConfig(
+        num_hidden_layers=3,
+        cls_token_id=1,
+        sep_token_id=1,
+        bos_token_id=1,
+        eos_token_id=1,
+        **_WIDE,
+        **_SIZES,
+    ),
+    "llama": LlamaConfig(num_hidden_layers=3, bos_token_id=1, eos_token_id=1, **_WIDE, **_SIZES),
+    "gpt2": GPT2Config(n_embd=16, n_head=2, n_layer=3, bos_token_id=1, eos_token_id=1, **_SIZES),
+}
+
+
+def save_model(folder: Path, kind: str = "bert") -> Path:
+    """A model folder with config, random weights and a tokenizer that splits at spaces."""
+    torch.manual_seed(0)
+    AutoModel.from_config(CONFIGS[kind]).save_pretrained(folder)
+    words = {word: index for index, word in enumerate(VOCABULARY)}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))  # noqa: S106 - no password
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # type: ignore[assignment] # a setter
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",  # noqa: S106 - no password
+        unk_token="[UNK]",  # noqa: S106 - no password
+    )
+    fast.save_pretrained(folder)
+    return folder
+
+
+def sentences(count: int, seed: int) -> Split:
+    """Sentences that are class 1 where `good` stands in them, else 0; of 2 to 9 words."""
+    generator = torch.Generator().manual_seed(seed)
+    texts, labels = [], []
+    for _ in range(count):
+        length = int(torch.randint(1, 9, (1,), generator=generator))
+        picked = torch.randint(1, len(WORDS), (length,), generator=generator).tolist()
+        label = int(torch.randint(0, 2, (1,), generator=generator))
+        texts.append(" ".join(["good" if label else "cold", *(WORDS[i] for i in picked)]))
+        labels.append(label)
+    return Split(tuple(texts), tuple(labels))
+
+
+DATA = TextData(
+    ("no", "yes"),
+    {"train": sentences(70, 1), "dev": sentences(40, 2), "test": sentences(30, 3)},
+)
+
+
+class Recorder:
+    """A line that remembers what was said, and asks for a stop after so many looks."""
+
+    def __init__(self, stop_after: int | None = None, reason: StopReason = "drain") -> None:
+        self.events: list[Event] = []
+        self._looks_left = stop_after
+        self._reason = reason
+
+    def say(self, event: Event) -> None:
+        self.events.append(event)
+
+    def stop_reason(self) -> StopReason | None:
+        if self._looks_left is None:
+            return None
+        self._looks_left -= 1
+        return self._reason if self._looks_left < 0 else None
+
+    def said(self, kind: type[Event]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def job_for(
+    folder: Path, model: Path | str, data: TextData = DATA, **knobs: object
+) -> tuple[Job, FinetuneSettings]:
+    """A job over data that lie prepared in the cache."""
+    tokens.keep_data(folder / "cache", data)
+    settings = FinetuneSettings.model_validate(
+        {"epochs": 2, "batch_size": 8, "lr": 1e-3, "precision": "fp32", "log_every_steps": 1}
+        | knobs
+    )
+    trial = folder / "trial"
+    trial.mkdir(parents=True, exist_ok=True)
+    return (
+        Job(
+            study="small",
+            trial_uid="u",
+            number=0,
+            attempt=1,
+            folder=str(trial),
+            cache_folder=str(folder / "cache"),
+            model=str(model),
+            data={"name": "small"},  # type: ignore[arg-type] # pydantic reads it
+            data_hash=data.hash,
+            settings=settings,
+            seed=7,
+        ),
+        settings,
+    )
+
+
+def same_tensors(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    """Whether two states are the same to the last bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def lines(*rows: str) -> str:
+    """Rows as a file's text."""
+    return "".join(f"{row}\n" for row in rows)
+
+
+def label_rows(labels: Iterable[int]) -> str:
+    """An SST-style file with these labels."""
+    return lines(*(f"{label} ||| sentence number {i}" for i, label in enumerate(labels)))

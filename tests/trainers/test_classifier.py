@@ -1,0 +1,132 @@
+"""What a classifier is made of: dropout, freezing and pooling, read back from live modules."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from tests.trainers.small import CONFIGS, save_model
+from trainers.backbone import LoadedModel, embeddings_of, layers_of, load_model
+from trainers.classifier import build, dropouts_of, frozen_layers, pool
+from trainers.protocol import FinetuneSettings, Refused
+
+
+@pytest.fixture(scope="module", params=list(CONFIGS))
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    return load_model(str(save_model(tmp_path_factory.mktemp(request.param), request.param)))
+
+
+def settings(**knobs: object) -> FinetuneSettings:
+    return FinetuneSettings.model_validate(knobs)
+
+
+def test_dropout_on_all_reaches_every_module(loaded: LoadedModel) -> None:
+    model = build(loaded, settings(dropout=0.37, dropout_scope="all"), 3, seed=1)
+    found = dropouts_of(model)
+    assert len(found) > 1
+    assert set(found) == {0.37}
+
+
+def test_dropout_on_the_head_leaves_the_backbone_as_it_was(loaded: LoadedModel) -> None:
+    before = dropouts_of(loaded.build())
+    model = build(loaded, settings(dropout=0.37, dropout_scope="head"), 3, seed=1)
+    assert model.dropout.p == 0.37
+    assert dropouts_of(model.backbone) == before
+
+
+@pytest.mark.parametrize(
+    ("freeze", "layers"), [("none", None), ("embed", 0), ("half", 1), ("full", 2), (3, 3)]
+)
+def test_what_is_frozen_has_no_gradient_and_stays_in_evaluation(
+    loaded: LoadedModel, freeze: str | int, layers: int | None
+) -> None:
+    model = build(loaded, settings(freeze=freeze), 3, seed=1).train()
+    blocks = layers_of(model.backbone)
+    for index, block in enumerate(blocks):
+        frozen = layers is not None and index < layers
+        assert all(p.requires_grad != frozen for p in block.parameters())
+        assert block.training != frozen
+    for module in embeddings_of(model.backbone):
+        assert all(p.requires_grad == (layers is None) for p in module.parameters())
+    batch = {"input_ids": torch.tensor([[2, 3, 4]]), "attention_mask": torch.ones(1, 3).long()}
+    model(batch).sum().backward()
+    with_gradient = {name for name, p in model.named_parameters() if p.grad is not None}
+    assert with_gradient <= {name for name, p in model.named_parameters() if p.requires_grad}
+    assert "head.weight" in with_gradient
+
+
+def test_the_embeddings_are_found(loaded: LoadedModel) -> None:
+    backbone = loaded.build()
+    inside = [m for part in embeddings_of(backbone) for m in part.modules()]
+    assert any(m is backbone.get_input_embeddings() for m in inside)
+
+
+def test_more_frozen_layers_than_there_are_is_refused(bert: LoadedModel) -> None:
+    with pytest.raises(Refused, match="freeze 4: the model has 3 layers"):
+        build(bert, settings(freeze=4), 3, seed=1)
+
+
+def test_shares_of_layers_round_down() -> None:
+    assert [frozen_layers("half", n) for n in (6, 7, 12)] == [3, 3, 6]
+    assert [frozen_layers("full", n) for n in (6, 7, 12)] == [4, 5, 9]
+
+
+def test_two_builds_share_no_weights(bert: LoadedModel) -> None:
+    one, other = (build(bert, settings(), 3, seed=1) for _ in range(2))
+    with torch.no_grad():
+        for parameter in one.parameters():
+            parameter.zero_()
+    assert any(parameter.abs().sum() > 0 for parameter in other.backbone.parameters())
+
+
+def test_the_head_depends_on_the_seed_alone(bert: LoadedModel) -> None:
+    heads = [
+        build(bert, settings(dropout=p), 3, seed=s).head for p, s in ((0, 1), (0.5, 1), (0, 2))
+    ]
+    assert torch.equal(heads[0].weight, heads[1].weight)
+    assert not torch.equal(heads[0].weight, heads[2].weight)
+
+
+@given(st.integers(1, 6), st.integers(0, 4), st.booleans())
+def test_padding_changes_no_pooling(real: int, padding: int, on_the_left: bool) -> None:
+    states = torch.arange(real, dtype=torch.float).view(1, real, 1) + 1
+    rubbish = torch.full((1, padding, 1), 99.0)
+    ones, zeros = torch.ones(1, real), torch.zeros(1, padding)
+    parts = (
+        ([rubbish, states], [zeros, ones]) if on_the_left else ([states, rubbish], [ones, zeros])
+    )
+    padded, mask = torch.cat(parts[0], 1), torch.cat(parts[1], 1).long()
+    assert pool(padded, mask, "cls").item() == 1
+    assert pool(padded, mask, "last").item() == real
+    assert pool(padded, mask, "mean").item() == pytest.approx((real + 1) / 2)
+
+
+def test_a_model_without_weights_is_refused(bert_folder: Path, odd: Path) -> None:
+    (odd / "config.json").write_bytes((bert_folder / "config.json").read_bytes())
+    with pytest.raises(Refused, match="lacks weights .* and a tokenizer"):
+        load_model(str(odd))
+
+
+def test_weights_that_are_no_weights_are_refused(bert_folder: Path, odd: Path) -> None:
+    for path in bert_folder.iterdir():
+        (odd / path.name).write_bytes(path.read_bytes())
+    (odd / "model.safetensors").write_bytes(b"\x80\x04not tensors")
+    with pytest.raises(Refused, match="cannot be read"):
+        load_model(str(odd))
+
+
+def test_a_dropout_that_does_not_arrive_is_refused(
+    bert: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nn.Dropout, "__init__", _broken_dropout)
+    with pytest.raises(Refused, match=r"dropout 0\.5 was asked for"):
+        build(bert, settings(dropout=0.5), 3, seed=1)
+
+
+def _broken_dropout(self: nn.Dropout, p: float = 0.5, inplace: bool = False) -> None:
+    """A dropout that ignores what it is given."""
+    nn.Module.__init__(self)
+    self.p, self.inplace = 0.1, inplace

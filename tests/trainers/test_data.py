@@ -1,0 +1,135 @@
+"""Data files in every form, and each mistake in them with its file, line and what was expected."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.trainers.small import label_rows, lines
+from trainers.data import TextData, from_json, read_data, to_json
+from trainers.protocol import DataSource, Refused
+
+ROWS = [("It 's a lovely film , 50 % \\/ 'wow' .", 1), ('a,b\tc "d" \u2028 e', 0), ("plain", 1)]
+
+
+def write_sst(path: Path) -> None:
+    path.write_text(lines(*(f"{label} ||| {text}" for text, label in ROWS)))
+
+
+def write_frame(path: Path) -> None:
+    frame = pd.DataFrame(ROWS, columns=["text", "label"])
+    match path.suffix:
+        case ".parquet":
+            frame.to_parquet(path)
+        case ".jsonl":
+            frame.to_json(path, orient="records", lines=True)
+        case _:
+            frame.to_csv(path, index=False, sep="\t" if path.suffix == ".tsv" else ",")
+
+
+def fill(folder: Path, ending: str, write: Callable[[Path], None]) -> DataSource:
+    for name in ("my-train", "valid_set", "x.test"):
+        write(folder / f"{name}{ending}")
+    return DataSource(name=str(folder))
+
+
+@pytest.mark.parametrize("ending", [".txt", ".csv", ".tsv", ".jsonl", ".parquet"])
+def test_every_form_reads_the_same(odd: Path, ending: str) -> None:
+    source = fill(odd, ending, write_sst if ending == ".txt" else write_frame)
+    data = read_data(source)
+    assert data.classes == ("0", "1")
+    for name in ("train", "dev", "test"):
+        split = data.splits[name]
+        assert list(zip(split.texts, split.labels, strict=True)) == ROWS
+    assert from_json(to_json(data)) == TextData(data.classes, data.splits)
+
+
+def test_a_label_mapping_names_the_classes(odd: Path) -> None:
+    source = fill(odd, ".txt", write_sst)
+    (odd / "sst-label-mapping.json").write_text(json.dumps(["awful", "good", "never seen"]))
+    assert read_data(source).classes == ("awful", "good", "never seen")
+
+
+def test_words_are_classes_too(odd: Path) -> None:
+    for name in ("train", "dev"):
+        (odd / f"{name}.txt").write_text("yes ||| one\nno ||| two\n")
+    data = read_data(DataSource(name=str(odd)))
+    assert data.classes == ("no", "yes")
+    assert data.splits["train"].labels == (1, 0)
+    assert data.notes == ("There is no test file, so there is no test accuracy.",)
+
+
+def test_columns_as_named_and_pairs(odd: Path) -> None:
+    frame = pd.DataFrame({"premise": ["a", "b"], "claim": ["c", "d"], "gold": [0, 1]})
+    for name in ("train", "dev"):
+        frame.to_csv(odd / f"{name}.csv", index=False)
+    source = DataSource(name=str(odd), text="premise", text_pair="claim", label="gold")
+    assert read_data(source).splits["dev"].pairs == ("c", "d")
+
+
+def test_a_test_file_of_minus_ones_is_unlabelled(odd: Path) -> None:
+    source = fill(odd, ".txt", write_sst)
+    (odd / "x.test.txt").write_text(label_rows([-1, -1]))
+    data = read_data(source)
+    assert not data.splits["test"].labelled
+    assert "no gold labels: predicted, never scored" in data.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("my-train.txt", b"1 ||| fine\nno separator\n", "my-train.txt:2: found 'no separator'"),
+        ("my-train.txt", b"", "my-train.txt: the file is empty"),
+        ("my-train.txt", b"1 ||| a\n0 |||  \n", "my-train.txt:2: the text is blank"),
+        ("my-train.txt", b"1 ||| a\n0 ||| \xff\n", "my-train.txt:2: not UTF-8"),
+        ("my-train.txt", b"1 ||| a\n1 ||| b\n", ":1: label '0' is outside the classes"),
+        ("my-train.txt", b"0 ||| a\n", "there is one class only"),
+        ("valid_set.txt", b"7 ||| a\n", "valid_set.txt:1: label '7' is outside the classes (0, 1)"),
+        ("valid_set.txt", b"-1 ||| a\n", "valid_set.txt:1: label '-1' is outside"),
+        ("other-train.txt", b"1 ||| a\n", "more than one train file"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_line(
+    odd: Path, name: str, content: bytes, message: str
+) -> None:
+    source = fill(odd, ".txt", write_sst)
+    (odd / name).write_bytes(content)
+    if "one class" in message:
+        for other in ("valid_set.txt", "x.test.txt"):
+            (odd / other).write_bytes(content)
+    if "label '0'" in message:
+        (odd / "sst-label-mapping.json").write_text('["only", "1"]')
+        (odd / name).write_bytes(b"2 ||| a\n")
+        message = "label '2' is outside the classes (only, 1)"
+    with pytest.raises(Refused) as refusal:
+        read_data(source)
+    assert message in str(refusal.value)
+
+
+def test_all_mistakes_come_in_one_message(odd: Path) -> None:
+    for name in ("train", "dev"):
+        (odd / f"{name}.txt").write_text("bad\n" * 6)
+    with pytest.raises(Refused) as refusal:
+        read_data(DataSource(name=str(odd)))
+    assert str(refusal.value).count("expected `label ||| sentence`") == 8
+    assert str(refusal.value).endswith("and 4 more.")
+
+
+def test_a_missing_column_is_named_with_those_there_are(odd: Path) -> None:
+    source = fill(odd, ".csv", lambda path: pd.DataFrame({"a": [1]}).to_csv(path, index=False))
+    with pytest.raises(Refused, match="no column 'text', 'label'; found: a"):
+        read_data(source)
+
+
+def test_a_missing_split_is_named(odd: Path) -> None:
+    (odd / "train.txt").write_text(label_rows([0, 1]))
+    with pytest.raises(Refused, match=r"no dev file; expected \*dev\* or \*valid\*"):
+        read_data(DataSource(name=str(odd)))
+
+
+def test_a_file_in_place_of_a_folder_is_refused(odd: Path) -> None:
+    (odd / "train.txt").write_text(label_rows([0, 1]))
+    with pytest.raises(Refused, match="is a file; expected a folder"):
+        read_data(DataSource(name=str(odd / "train.txt")))

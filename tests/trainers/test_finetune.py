@@ -1,0 +1,194 @@
+"""The trainer on small real models: what it says, what it keeps, how it stops and goes on."""
+
+import itertools
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.trainers.small import CONFIGS, DATA, Recorder, job_for, same_tensors, save_model
+from trainers import finetune
+from trainers.backbone import LoadedModel, load_model
+from trainers.checkpoints import Checkpoints
+from trainers.data import TextData
+from trainers.protocol import (
+    Checkpoint,
+    Epoch,
+    Finding,
+    FinetuneSettings,
+    Finished,
+    Refused,
+    Started,
+    Step,
+)
+
+STEPS = math.ceil(70 / 8)
+
+
+def best_weights(folder: Path) -> dict[str, torch.Tensor]:
+    found = Checkpoints(folder / "trial" / "checkpoints").best()
+    assert found is not None
+    return found.tensors["model"]
+
+
+def test_it_learns_and_says_so_in_order(odd: Path, bert: LoadedModel) -> None:
+    job, settings = job_for(odd, bert.folder, epochs=6, lr=5e-3)
+    line = Recorder()
+    finetune.train(job, settings, line, bert)
+    kinds = [kind for kind, _ in itertools.groupby(type(event) for event in line.events)]
+    assert kinds == [Started, *[Step, Epoch] * 6, Finished]
+    epochs, (finished,) = line.said(Epoch), line.said(Finished)
+    accuracies = [epoch.dev_accuracy for epoch in epochs]
+    assert finished.best_dev_accuracy == max(accuracies) > 0.9
+    assert finished.best_epoch == accuracies.index(max(accuracies)) + 1
+    assert finished.test_accuracy > 0.9
+    gold = DATA.splits["dev"].labels
+    agreed = [p == g for p, g in zip(finished.dev_predictions, gold, strict=True)]
+    assert sum(agreed) / len(agreed) == pytest.approx(finished.best_dev_accuracy)
+    assert epochs[-1].train_loss < epochs[0].train_loss
+    assert [step.step for step in line.said(Step)] == list(range(1, 6 * STEPS + 1))
+
+
+@pytest.mark.parametrize("looks", [0, 3, STEPS, STEPS + 1, STEPS + 3, 2 * STEPS + 3])
+def test_a_drained_trial_goes_on_as_if_nothing_had_happened(
+    odd: Path, bert: LoadedModel, looks: int
+) -> None:
+    knobs = {"dropout": 0.3, "dropout_scope": "all", "epochs": 3}
+    job, settings = job_for(odd / "whole", bert.folder, **knobs)
+    whole = Recorder()
+    finetune.train(job, settings, whole, bert)
+
+    job, settings = job_for(odd / "halves", bert.folder, **knobs)
+    first, second = Recorder(stop_after=looks), Recorder()
+    finetune.train(job, settings, first, bert)
+    assert len(first.said(Checkpoint)) == 1
+    assert not first.said(Finished)
+    finetune.train(job, settings, second, bert)
+
+    def curve(*lines: Recorder) -> list[tuple[object, ...]]:
+        said = [epoch for line in lines for epoch in line.said(Epoch)]
+        return [(e.epoch, e.train_loss, e.dev_loss, e.dev_accuracy, e.step) for e in said]
+
+    assert curve(first, second) == curve(whole)
+    assert same_tensors(best_weights(odd / "whole"), best_weights(odd / "halves"))
+    assert second.said(Finished)[0].dev_predictions == whole.said(Finished)[0].dev_predictions
+    assert not (odd / "halves" / "trial" / "checkpoints" / "last").exists()
+
+
+@pytest.mark.parametrize("reason", ["prune", "gate"])
+def test_a_pruned_trial_leaves_no_checkpoint(odd: Path, bert: LoadedModel, reason: str) -> None:
+    job, settings = job_for(odd, bert.folder, checkpoint_seconds=0)
+    line = Recorder(stop_after=STEPS + 4, reason=reason)  # type: ignore[arg-type] # one of them
+    finetune.train(job, settings, line, bert)
+    assert not line.said(Finished)
+    assert not (odd / "trial" / "checkpoints").exists()
+
+
+def test_a_torn_checkpoint_is_passed_over_for_the_one_before(odd: Path, bert: LoadedModel) -> None:
+    job, settings = job_for(odd, bert.folder, epochs=3, checkpoint_seconds=0)
+    # Two epochs and both their checkpoints, then away in the third.
+    finetune.train(job, settings, Recorder(stop_after=2 * (STEPS + 3) + 3, reason="drain"), bert)
+    weights = odd / "trial" / "checkpoints" / "last" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    line = Recorder()
+    finetune.train(job, settings, line, bert)
+    assert line.said(Started)[0].resumed_from_step == 2 * STEPS
+    assert [epoch.epoch for epoch in line.said(Epoch)] == [3]
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(
+    odd: Path, bert: LoadedModel
+) -> None:
+    def losses(folder: str, seed: int) -> list[float]:
+        job, settings = job_for(odd / folder, bert.folder, epochs=1)
+        line = Recorder()
+        finetune.train(job.model_copy(update={"seed": seed}), settings, line, bert)
+        return [step.loss for step in line.said(Step)]
+
+    assert losses("a", 1) == losses("b", 1) != losses("c", 2)
+
+
+def test_the_rate_that_the_optimizer_saw_is_the_schedule(odd: Path, bert: LoadedModel) -> None:
+    job, settings = job_for(odd, bert.folder, lr=2e-3, warmup_share=0.25, schedule="linear")
+    line = Recorder()
+    finetune.train(job, settings, line, bert)
+    rates = [step.lr for step in line.said(Step)]
+    warmup = round(2 * STEPS * 0.25)
+    assert rates[:warmup] == pytest.approx([2e-3 * (i + 1) / warmup for i in range(warmup)])
+    assert max(rates) == pytest.approx(2e-3)
+    assert rates[warmup:] == sorted(rates[warmup:], reverse=True)
+    effective = line.said(Started)[0].effective
+    assert effective["lr.peak"] == pytest.approx(2e-3)
+    assert effective["lr.last"] == pytest.approx(rates[-1])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "middle", "end"), [("constant", 1, 1), ("linear", 0.5, 0), ("cosine", 0.5, 0)]
+)
+def test_schedules(schedule: str, middle: float, end: float) -> None:
+    settings = FinetuneSettings.model_validate({"schedule": schedule, "warmup_share": 0.0})
+    shares = [finetune.lr_share(step, 1000, settings) for step in range(1000)]
+    assert shares[0] == 1
+    assert shares[500] == pytest.approx(middle)
+    assert shares[999] == pytest.approx(end, abs=2e-3)
+
+
+def test_weight_decay_spares_biases_and_norms(bert: LoadedModel) -> None:
+    settings = FinetuneSettings(weight_decay=0.3)
+    model = finetune.build(bert, settings, 2, seed=1)
+    optimizer = finetune.make_optimizer(model, settings, fused=False)
+    decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+    for name, parameter in model.named_parameters():
+        spared = name.endswith("bias") or "LayerNorm" in name
+        assert decay[id(parameter)] == (0.0 if spared else 0.3), name
+
+
+def test_a_loss_that_is_no_number_ends_the_attempt(
+    odd: Path, bert: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken: Callable[..., torch.Tensor] = lambda logits, labels, **_: logits.sum() * math.nan  # noqa: E731 - a stand-in
+    monkeypatch.setattr(finetune.functional, "cross_entropy", broken)
+    job, settings = job_for(odd, bert.folder)
+    line = Recorder()
+    with pytest.raises(finetune.NonFinite, match="nan at step 1"):
+        finetune.train(job, settings, line, bert)
+    assert line.said(Finding)[0].kind == "non_finite"
+
+
+def test_a_batch_larger_than_the_data_is_refused(odd: Path, bert: LoadedModel) -> None:
+    job, settings = job_for(odd, bert.folder, batch_size=71)
+    with pytest.raises(Refused, match=r"batch_size 71 .* 70 sentences.*1 to 70"):
+        finetune.train(job, settings, Recorder(), bert)
+
+
+def test_an_unlabelled_test_file_is_predicted_and_never_scored(
+    odd: Path, bert: LoadedModel
+) -> None:
+    hidden = DATA.splits["test"]
+    unlabelled = type(hidden)(hidden.texts, (-1,) * len(hidden.texts))
+    data = TextData(DATA.classes, {**DATA.splits, "test": unlabelled})
+    job, settings = job_for(odd, bert.folder, data=data)
+    line = Recorder()
+    finetune.train(job, settings, line, bert)
+    (finished,) = line.said(Finished)
+    assert finished.test_accuracy is None
+    assert len(finished.test_predictions) == 30
+
+
+@pytest.mark.parametrize("kind", list(CONFIGS))
+def test_every_family_trains(odd: Path, kind: str) -> None:
+    folder = save_model(odd / kind, kind)
+    job, settings = job_for(odd, folder, epochs=1, freeze="half", dropout_scope="all")
+    line = Recorder()
+    finetune.train(job, settings, line, load_model(str(folder)))
+    assert line.said(Finished)
+
+
+def test_bf16_trains_and_is_recorded(odd: Path, bert: LoadedModel) -> None:
+    job, settings = job_for(odd, bert.folder, precision="bf16", epochs=1)
+    line = Recorder()
+    finetune.train(job, settings, line, bert)
+    assert line.said(Started)[0].precision == "bf16"
+    assert math.isfinite(line.said(Epoch)[0].train_loss)

