@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +38,9 @@ PINS = ("torch", "transformers", "optuna")
 _DRAINING = "Saving the running trials; the same command goes on later. Ctrl-C again stops now."
 
 
+BackendStarter = Callable[[Sweep, Folders, Sequence[Slot]], Backend]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a run ended. `failed` and `completed` count the study's trials."""
@@ -52,9 +55,11 @@ def run_sweep(
     folders: Folders,
     slots: Sequence[Slot],
     console: Console,
+    *,
     retry_failed: bool = True,
+    start_backend: BackendStarter | None = None,
 ) -> Outcome:
-    """Run what is missing of a sweep, or all of it.
+    """Run what is missing of a sweep, or all of it; on this machine unless told otherwise.
 
     Raises UserError for all that the person can mend; then nothing half-written stays behind.
     """
@@ -62,7 +67,8 @@ def run_sweep(
         stack.callback(folders.discard_if_unused)
         stack.enter_context(study_lock(folders.lock))
         stack.enter_context(_readable_errors(folders))
-        backend, facts, gold = _prepared(sweep, folders, slots, stack)
+        start = partial(start_backend or start_local, sweep, folders, slots)
+        backend, facts, gold = _prepared(sweep, folders, start, stack)
         ledger = Ledger(folders.url)
         with brief_lock(folders.database_lock):  # two processes must not make the same tables
             storage = open_storage(folders.url)
@@ -90,7 +96,7 @@ def _readable_errors(folders: Folders) -> Iterator[None]:
 
 
 def _prepared(
-    sweep: Sweep, folders: Folders, slots: Sequence[Slot], stack: ExitStack
+    sweep: Sweep, folders: Folders, start: Callable[[], Backend], stack: ExitStack
 ) -> tuple[Backend, dict[str, Any], dict[str, tuple[int, ...]]]:
     """The backend, what is known of data and model, and the gold labels by split.
 
@@ -98,19 +104,23 @@ def _prepared(
     """
     pins = {name: importlib.metadata.version(name) for name in PINS}
     if sweep.trainer != "finetune":
-        return _backend(sweep, folders, slots, stack), {"pins": pins}, {}
+        return _closed_after(stack, start()), {"pins": pins}, {}
     data = DataSource.model_validate(sweep.data)
     length = int(sweep.baseline["max_length"])
     preparation = prepare.begin(sweep.model, data, length, folders.cache)
     stack.callback(preparation.close)
-    backend = _backend(sweep, folders, slots, stack)
+    backend = _closed_after(stack, start())
     found: Prepared = preparation.result()
     check_batch_sizes(sweep, found.sizes["train"])
     return backend, {**found.model_dump(exclude={"gold"}), "pins": pins}, found.gold
 
 
-def _backend(sweep: Sweep, folders: Folders, slots: Sequence[Slot], stack: ExitStack) -> Backend:
-    backend = LocalBackend(slots, sweep.trainer, sweep.model, folders.warm_log)
+def start_local(sweep: Sweep, folders: Folders, slots: Sequence[Slot]) -> Backend:
+    """Workers on this machine."""
+    return LocalBackend(slots, sweep.trainer, sweep.model, folders.warm_log)
+
+
+def _closed_after(stack: ExitStack, backend: Backend) -> Backend:
     stack.callback(backend.close)
     return backend
 

@@ -64,7 +64,7 @@ def sweep(
     found = spec.read_sweep(spec.find_sweep(sweeps_folder(), file_name), TRAINERS, overrides)
     study = _new_name(found.name, runs) if as_new else found.name
     folders = Folders(runs.resolve(), name if at and not as_new else study)
-    outcome = run_sweep(found, folders, find_slots(slots), console, retry_failed)
+    outcome = run_sweep(found, folders, find_slots(slots), console, retry_failed=retry_failed)
     report(folders, console)
     return outcome
 

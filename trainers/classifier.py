@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-
 from transformers import PreTrainedModel
 
 from trainers.backbone import LoadedModel, embeddings_of, layers_of
@@ -66,7 +65,7 @@ def build(loaded: LoadedModel, settings: FinetuneSettings, classes: int, seed: i
     changes = _dropouts(loaded, settings.dropout) if settings.dropout_scope == "all" else {}
     backbone = loaded.build(**changes)
     if getattr(backbone, "pooler", None) is not None:
-        setattr(backbone, "pooler", None)  # it would have weights that no gradient ever reaches
+        backbone.pooler = None  # type: ignore[assignment] # it would have weights that no gradient ever reaches
     model = Classifier(backbone, settings.pooling, settings.dropout, classes)
     generator = torch.Generator().manual_seed(draw_seed(seed, "init"))
     with torch.no_grad():

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainers.protocol import (
+    AnyEvent,
     Checkpoint,
     Epoch,
-    Event,
     Failed,
     Finding,
     Finished,
@@ -31,8 +31,10 @@ class Crash:
     how: str
 
 
-def script(job: Job, settings: ScriptedSettings, first_epoch: int = 1) -> Iterator[Event | Crash]:
-    """What one attempt says, from the epoch given on; an epoch's pause comes before its events."""
+def script(
+    job: Job, settings: ScriptedSettings, first_epoch: int = 1
+) -> Iterator[AnyEvent | Crash]:
+    """What one attempt says from an epoch on."""
     yield _started(job, settings, first_epoch)
     for epoch in range(first_epoch, settings.epochs + 1):
         if _crashes(job, settings, epoch):

@@ -144,7 +144,7 @@ class LocalBackend(Backend):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment(),
+                env=_environment(model),
                 process_group=0,
             )
         theirs.close()
@@ -248,10 +248,15 @@ def _receive(connection: socket.socket) -> bytes:
         return b""
 
 
-def _environment() -> dict[str, str]:
-    """One thread until a worker sets its own number; CUDA asked about without a context."""
+def _environment(model: str) -> dict[str, str]:
+    """One thread until a worker sets its own number; CUDA asked about without a context.
+
+    A model that lies on this machine needs no hub, and a slow network should not be asked.
+    """
+    offline = {"HF_HUB_OFFLINE": "1"} if model == "minilm" or Path(model).exists() else {}
     return {
         **os.environ,
+        **offline,
         "OMP_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTORCH_NVML_BASED_CUDA_CHECK": "1",

@@ -20,7 +20,7 @@ from transformers import (
 
 from trainers import tokens
 from trainers.data import Split, TextData
-from trainers.protocol import Event, FinetuneSettings, Job, StopReason
+from trainers.protocol import DataSource, Event, FinetuneSettings, Job, StopReason
 
 WORDS = ["good", "bad", "film", "plot", "very", "not", "a", "the", "dull", "fine", "warm", "cold"]
 VOCABULARY = ["[PAD]", "[UNK]", *WORDS]
@@ -48,11 +48,11 @@ CONFIGS: dict[str, PreTrainedConfig] = {
 def save_model(folder: Path, kind: str = "bert") -> Path:
     """A model folder with config, random weights and a tokenizer that splits at spaces."""
     torch.manual_seed(0)
-    AutoModel.from_config(CONFIGS[kind]).save_pretrained(folder)
+    AutoModel.from_config(CONFIGS[kind]).save_pretrained(folder)  # type: ignore[no-untyped-call] # untyped there
     words = {word: index for index, word in enumerate(VOCABULARY)}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))  # noqa: S106 - no password
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # type: ignore[assignment] # a setter
-    fast = PreTrainedTokenizerFast(
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call] # untyped there
         tokenizer_object=tokenizer,
         pad_token="[PAD]",  # noqa: S106 - no password
         unk_token="[UNK]",  # noqa: S106 - no password
@@ -121,7 +121,7 @@ def job_for(
             folder=str(trial),
             cache_folder=str(folder / "cache"),
             model=str(model),
-            data={"name": "small"},  # type: ignore[arg-type] # pydantic reads it
+            data=DataSource(name="small"),
             data_hash=data.hash,
             settings=settings,
             seed=7,

@@ -106,7 +106,7 @@ def test_padding_changes_no_pooling(real: int, padding: int, on_the_left: bool) 
 
 def test_a_model_without_weights_is_refused(bert_folder: Path, odd: Path) -> None:
     (odd / "config.json").write_bytes((bert_folder / "config.json").read_bytes())
-    with pytest.raises(Refused, match="lacks weights .* and a tokenizer"):
+    with pytest.raises(Refused, match=r"lacks weights .* and a tokenizer"):
         load_model(str(odd))
 
 

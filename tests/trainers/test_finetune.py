@@ -2,16 +2,18 @@
 
 import itertools
 import math
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional
 
 from tests.trainers.small import CONFIGS, DATA, Recorder, job_for, same_tensors, save_model
 from trainers import finetune
 from trainers.backbone import LoadedModel, load_model
 from trainers.checkpoints import Checkpoints
+from trainers.classifier import build
 from trainers.data import TextData
 from trainers.protocol import (
     Checkpoint,
@@ -55,7 +57,7 @@ def test_it_learns_and_says_so_in_order(odd: Path, bert: LoadedModel) -> None:
 def test_a_drained_trial_goes_on_as_if_nothing_had_happened(
     odd: Path, bert: LoadedModel, looks: int
 ) -> None:
-    knobs = {"dropout": 0.3, "dropout_scope": "all", "epochs": 3}
+    knobs: dict[str, Any] = {"dropout": 0.3, "dropout_scope": "all", "epochs": 3}
     job, settings = job_for(odd / "whole", bert.folder, **knobs)
     whole = Recorder()
     finetune.train(job, settings, whole, bert)
@@ -137,7 +139,7 @@ def test_schedules(schedule: str, middle: float, end: float) -> None:
 
 def test_weight_decay_spares_biases_and_norms(bert: LoadedModel) -> None:
     settings = FinetuneSettings(weight_decay=0.3)
-    model = finetune.build(bert, settings, 2, seed=1)
+    model = build(bert, settings, 2, seed=1)
     optimizer = finetune.make_optimizer(model, settings, fused=False)
     decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
     for name, parameter in model.named_parameters():
@@ -148,8 +150,10 @@ def test_weight_decay_spares_biases_and_norms(bert: LoadedModel) -> None:
 def test_a_loss_that_is_no_number_ends_the_attempt(
     odd: Path, bert: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken: Callable[..., torch.Tensor] = lambda logits, labels, **_: logits.sum() * math.nan  # noqa: E731 - a stand-in
-    monkeypatch.setattr(finetune.functional, "cross_entropy", broken)
+    def broken(logits: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+        return logits.sum() * math.nan
+
+    monkeypatch.setattr(functional, "cross_entropy", broken)
     job, settings = job_for(odd, bert.folder)
     line = Recorder()
     with pytest.raises(finetune.NonFinite, match="nan at step 1"):

@@ -15,7 +15,7 @@ from orchestrator.backends import local
 from orchestrator.backends.base import BackendError, Exited, Message, Said
 from orchestrator.backends.local import LocalBackend
 from tests.orchestrator.backends.test_contract import ODD_NAME, SLOTS, make_job
-from trainers.protocol import Started
+from trainers.protocol import Failed, Started
 
 TOP = Path(__file__).resolve().parents[3]
 
@@ -70,8 +70,8 @@ def test_a_job_and_all_that_was_said_lie_in_the_trials_folder(
 def test_a_traceback_goes_to_the_failed_event(backend: LocalBackend, tmp_path: Path) -> None:
     backend.start(make_job(tmp_path, "a", crash="error"), SLOTS[0])
     heard = poll_until(backend, lambda heard: any(isinstance(m, Exited) for m in heard))
-    (failed,) = [m.event for m in heard if isinstance(m, Said) and m.event.event == "failed"]
-    assert "RuntimeError: the script says: crash" in failed.traceback  # type: ignore[union-attr] - a Failed
+    (failed,) = [m.event for m in heard if isinstance(m, Said) and isinstance(m.event, Failed)]
+    assert "RuntimeError: the script says: crash" in failed.traceback
 
 
 def test_a_worker_that_says_an_endless_line_is_killed(

@@ -1,0 +1,65 @@
+"""What the orchestrator does for one trial besides waiting: ask, ten reports, prune, tell.
+
+A whole sweep on the real database, by the sampler and pruner of `joint`, with workers that take
+no time.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.measure import Result, seconds, spread
+from orchestrator.backends.base import Backend, Slot
+from orchestrator.backends.fake import Ends, FakeBackend
+from orchestrator.folders import Folders
+from orchestrator.sweep import run_sweep
+from sweeps.spec import Sweep, read_sweep
+from trainers import scripted
+from trainers.protocol import TRAINERS, AnyEvent, Job, ScriptedSettings
+
+REPEATS = 3
+TRIALS = 60
+TRIAL_SECONDS = 10.0
+_SWEEP = f"""
+trainer: scripted
+baseline: {{value: 0.5, epochs: 10}}
+parameters:
+  value: {{low: 0.1, high: 0.9}}
+sampler: {{name: tpe, startup_trials: 5}}
+pruner: {{name: median, startup_trials: {TRIALS}}}
+trials: {TRIALS}
+"""
+
+
+def run(folder: Path) -> Result:
+    """Run the sweep several times over, each in a database of its own."""
+    (folder / "timed.yaml").write_text(_SWEEP)
+    sweep = read_sweep(folder / "timed.yaml", TRAINERS)
+    costs = []
+    for repeat in range(REPEATS):
+        folders = Folders(folder / f"runs{repeat}", sweep.name)
+        costs.append(seconds(lambda: _sweep(sweep, folders)) / TRIALS)  # noqa: B023
+    share = sorted(costs)[len(costs) // 2] / TRIAL_SECONDS
+    figures = (
+        f"{spread(costs)} a trial over {TRIALS} trials of 10 epochs, "
+        f"{share:.2%} of a trial of {TRIAL_SECONDS:.0f} s"
+    )
+    return Result("bookkeeping", figures, "under 2 %", share < 0.02)  # noqa: PLR2004
+
+
+def _sweep(sweep: Sweep, folders: Folders) -> None:
+    run_sweep(sweep, folders, [Slot("1")], Console(file=io.StringIO()), start_backend=_fake)
+
+
+def _fake(_sweep: Sweep, _folders: Folders, slots: Sequence[Slot]) -> Backend:
+    return FakeBackend(slots, _play)
+
+
+def _play(job: Job) -> Iterator[tuple[float, AnyEvent | Ends]]:
+    if not isinstance(job.settings, ScriptedSettings):
+        raise TypeError(type(job.settings))
+    for said in scripted.script(job, job.settings):
+        if not isinstance(said, scripted.Crash):
+            yield 0.0, said
