@@ -51,7 +51,7 @@ def print_table(table: TryTable, console: Console) -> None:
 def _columns_that_fit(table: TryTable, width: int) -> list[int]:
     left = list(range(len(table.columns)))
     keys = [column.key for column in table.columns]
-    for key in _FIRST_TO_GO:
+    for key in (key for key in _FIRST_TO_GO if key in keys):
         if sum(_width(table, index) + _GAP for index in left) <= width:
             break
         left.remove(keys.index(key))

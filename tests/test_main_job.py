@@ -1,0 +1,118 @@
+"""The main job with the real encoder on real text: fine-tunes, survives, stores and compares."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import optuna
+import optuna_dashboard
+import psutil
+import pytest
+from optuna.trial import TrialState
+
+from orchestrator.folders import Folders
+from results.ledger import Ledger
+from results.study import read_study
+from tests.orchestrator.running import (
+    family,
+    run,
+    said,
+    start,
+    trials,
+    url,
+    wait_all_gone,
+    wait_for,
+    write_sweep,
+)
+from trainers import docstrings
+
+SWEEP = """
+description: a small real sweep
+baseline: {lr: 2e-4, dropout: 0.1, batch_size: 16, epochs: 2, precision: fp32}
+parameters:
+  dropout: [0.0, 0.1, 0.5]
+"""
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a few hundred of the embedded sentences."""
+    folder = tmp_path_factory.mktemp('it\'s my "data"')
+    classes, splits = docstrings.read()
+    for split, size in (("train", 240), ("dev", 120), ("test", 60)):
+        texts, labels = splits[split]
+        rows = [f"{classes[y]} ||| {x}\n" for x, y in zip(texts, labels, strict=True)]
+        (folder / f"{split}.txt").write_text("".join(rows[:size]))
+    return folder
+
+
+def test_a_real_sweep_survives_kills_and_compares(tmp_path: Path, text: Path) -> None:
+    write_sweep(tmp_path, SWEEP, "dropout")
+    given = {"NAME": "dropout", "DATA": str(text)}
+    first = start(tmp_path, **given)
+    wait_for(first, lambda: said(tmp_path, "step", "dropout") >= 2, seconds=120)
+    workers = [child for one in family(first) for child in one.children()]
+    workers[0].kill()
+    wait_for(first, lambda: said(tmp_path, "started", "dropout") >= 3)
+    processes = family(first)
+    first.kill()
+    first.communicate()
+    wait_all_gone(processes)
+
+    code, printed = run(tmp_path, seconds=240, **given)
+    assert code == 0, printed
+    found = trials(tmp_path, "dropout")
+    assert [trial.state for trial in found] == [TrialState.COMPLETE] * 3
+    assert sorted(trial.params["dropout"] for trial in found) == [0.0, 0.1, 0.5]
+    for trial in found:
+        assert sorted(trial.intermediate_values) == [1, 2]
+        assert trial.value == max(trial.intermediate_values.values())
+        assert trial.value > 0.4  # chance is 0.2
+    _check_ledger(tmp_path, text)
+    _check_files(tmp_path)
+    assert not _left_behind(tmp_path)
+
+
+def _check_ledger(folder: Path, text: Path) -> None:
+    study = read_study(url(folder), "dropout")
+    ledger = Ledger(url(folder)).read(str(study.uid))
+    gold = {row.split: row.labels for row in ledger.gold}
+    assert len(gold["dev"]) == 120
+    for one in study.tries:
+        predicted = next(
+            row.labels
+            for row in ledger.predictions
+            if (row.trial_uid, row.split) == (one.uid, "dev")
+        )
+        agreed = sum(p == g for p, g in zip(predicted, gold["dev"], strict=True)) / 120
+        assert agreed == pytest.approx(one.best_dev_accuracy)
+        assert one.test_accuracy is not None
+        assert one.effective["dropout.head"] == one.params["dropout"]
+        assert one.effective["batch_size"] == 16
+        assert one.trainable_share == 1.0
+    assert study.facts["sizes"] == {"train": 240, "dev": 120, "test": 60}
+    attempts = [attempt.outcome for one in study.tries for attempt in one.attempts]
+    assert attempts.count("completed") == 3
+    assert len(attempts) >= 5  # one was killed, and two died with their orchestrator
+    assert study.sweep["data"]["name"] == str(text)
+
+
+def _check_files(folder: Path) -> None:
+    home = Folders(folder / "runs", "dropout").home
+    table = json.loads((home / "tables" / "try_table.json").read_text())
+    assert [row["state"] for row in table["rows"]] == ["completed"] * 3
+    assert len(list(home.glob("trials/*/checkpoints/best/model.safetensors"))) == 3
+    assert not list(home.glob("trials/*/checkpoints/last"))
+    with sqlite3.connect(folder / "runs" / "studies.db") as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    study = optuna.load_study(study_name="dropout", storage=url(folder, for_optuna=True))
+    assert "Try table of dropout" in optuna_dashboard.get_note(study)
+
+
+def _left_behind(folder: Path) -> list[str]:
+    here = str(folder.resolve())
+    found = []
+    for process in psutil.process_iter(["cwd", "cmdline"]):
+        if process.info["cwd"] == here:
+            found.append(str(process.info["cmdline"]))
+    return found
