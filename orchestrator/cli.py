@@ -51,16 +51,14 @@ def sweep(
     # Here, not at the top: a verb pays for what it uses.
     from orchestrator import verbs  # noqa: PLC0415 - see above
 
-    overrides = dict(parse_overrides(settings))
-    if trials:
-        overrides["trials"] = _number("TRIALS", trials)
-    if hours:
-        overrides["hours"] = _hours(hours)
-    overrides |= {key: value for key, value in (("data", data), ("model", model)) if value}
+    # DATA and its kin come first: SET="data.text=review" changes a part of what DATA names.
+    overrides: dict[str, object] = {"data": data, "model": model}
+    overrides |= {"trials": _number("TRIALS", trials), "hours": _hours(hours)}
+    overrides = {key: value for key, value in overrides.items() if value not in ("", None)}
     outcome = verbs.sweep(
         name=name,
         runs=runs,
-        overrides=overrides,
+        overrides=overrides | parse_overrides(settings),
         slots=_number("SLOTS", slots),
         retry_failed=_switch("RETRY_FAILED", retry_failed, default=True),
         as_new=_switch("AS_NEW", as_new, default=False),
@@ -131,7 +129,9 @@ def _study(name: str, runs: Path) -> Folders:
     return Folders(runs.resolve(), name)
 
 
-def _hours(text: str) -> float:
+def _hours(text: str) -> float | None:
+    if not text:
+        return None
     try:
         return float(text)
     except ValueError:

@@ -17,6 +17,7 @@ from orchestrator.slots import find_slots
 from orchestrator.sweep import Outcome, run_sweep
 from results.dashboard import PortTaken, serve
 from results.formats import FORMATS, write_tables
+from results.pictures import write_pictures
 from results.report import write_report
 from results.storage import DatabaseUnreadable, StudyNotFound
 from results.study import list_studies, read_study
@@ -78,10 +79,14 @@ def _new_name(name: str, runs: Path) -> str:
 
 
 def report(folders: Folders, console: Console) -> None:
-    """Write the reports and tables of a study and its note, and print its Try table."""
+    """Write the reports, the picture and the tables of a study, and print its Try table."""
     study = read_study(folders.url, folders.study)
     table = try_table(study)
-    paths = [*write_report(study, folders.home), *write_tables(table, folders.tables)]
+    paths = [
+        *write_report(study, folders.home),
+        *write_pictures(study, folders.home),
+        *write_tables(table, folders.tables),
+    ]
     console.print()
     print_table(table, console)
     console.print()

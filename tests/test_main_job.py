@@ -6,6 +6,7 @@ from pathlib import Path
 
 import optuna
 import optuna_dashboard
+import pandas as pd
 import psutil
 import pytest
 from optuna.trial import TrialState
@@ -41,14 +42,16 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     classes, splits = docstrings.read()
     for split, size in (("train", 240), ("dev", 120), ("test", 60)):
         texts, labels = splits[split]
-        rows = [f"{classes[y]} ||| {x}\n" for x, y in zip(texts, labels, strict=True)]
-        (folder / f"{split}.txt").write_text("".join(rows[:size]))
+        rows = list(zip(texts, (classes[label] for label in labels), strict=True))[:size]
+        frame = pd.DataFrame(rows, columns=["a sentence", "package"])
+        frame.to_csv(folder / f"{split}.csv", index=False)
     return folder
 
 
 def test_a_real_sweep_survives_kills_and_compares(tmp_path: Path, text: Path) -> None:
     write_sweep(tmp_path, SWEEP, "dropout")
-    given = {"NAME": "dropout", "DATA": str(text)}
+    columns = "data.text='a sentence' data.label=package"
+    given = {"NAME": "dropout", "DATA": str(text), "SET": columns}
     first = start(tmp_path, **given)
     wait_for(first, lambda: said(tmp_path, "step", "dropout") >= 2, seconds=120)
     workers = [child for one in family(first) for child in one.children()]
