@@ -8,12 +8,12 @@ from typing import Any
 from orchestrator.backends.base import Message, Said
 from orchestrator.states import Settle, Start
 from orchestrator.study import AskedTrial
-from results.ledger import (
+from results.ledger import Ledger
+from results.rows import (
     AttemptRow,
     EffectiveRow,
     EpochRow,
     FindingRow,
-    Ledger,
     PredictionRow,
     Row,
     StepRow,

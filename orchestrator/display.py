@@ -14,7 +14,7 @@ from rich.text import Text
 from orchestrator.backends.base import Message
 from orchestrator.progress import Lane, Progress
 from orchestrator.states import Instruction
-from results.ledger import TrialRow
+from results.rows import TrialRow
 
 
 class Display:

@@ -27,7 +27,7 @@ from orchestrator.states import (
     TrialState,
 )
 from orchestrator.study import OptunaStudy
-from results.ledger import TrialRow
+from results.rows import TrialRow
 from trainers.protocol import Job
 
 POLL_SECONDS = 0.2

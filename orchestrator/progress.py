@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.backends.base import Message, Said
 from orchestrator.states import Instruction, Settle, Start, Stop
-from results.ledger import TrialRow
+from results.rows import TrialRow
 from trainers.protocol import Epoch, Event, Started, Step
 
 

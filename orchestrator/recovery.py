@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 from orchestrator.book import Book
 from orchestrator.states import TERMINAL, TrialState
 from orchestrator.study import OptunaStudy
-from results.ledger import AttemptRow, StudyLedger, TrialRow
+from results.rows import AttemptRow, StudyLedger, TrialRow
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator.backends.base import Exited, Said, Slot
-from results.ledger import Status
+from results.rows import Status
 from trainers.protocol import Checkpoint, Epoch, Failed, Finished, StopReason
 
 MOVES: dict[Status, frozenset[Status]] = {

@@ -12,7 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 from orchestrator import space
 from orchestrator.errors import UserError
 from orchestrator.space import Point
-from results.ledger import STUDY_UID, Status
+from results.ledger import STUDY_UID
+from results.rows import Status
 from sweeps.spec import Sweep, grid_points
 
 SOURCE = "trytable:source"

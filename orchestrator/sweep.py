@@ -28,7 +28,8 @@ from orchestrator.progress import Progress, describe
 from orchestrator.recovery import reconcile
 from orchestrator.states import TERMINAL, Machine, Start, TrialState
 from orchestrator.study import OptunaStudy, open_storage
-from results.ledger import GoldRow, Ledger, StudyLedger, StudyRow, TrialRow
+from results.ledger import Ledger
+from results.rows import GoldRow, StudyLedger, StudyRow, TrialRow
 from sweeps.spec import Sweep
 from trainers.protocol import TRAINERS, DataSource, Job, Prepared
 
@@ -75,7 +76,7 @@ def run_sweep(
             ledger.create_tables()
         study = OptunaStudy(storage, sweep, folders.study, retry_failed)
         _write_study(ledger, study.uid, folders.study, sweep, facts=facts, gold=gold)
-        return _run(sweep, folders, study, ledger, backend, console=console)
+        return _run(_Open(sweep, folders, study, ledger), backend, console)
 
 
 @contextmanager
@@ -160,29 +161,31 @@ def _write_study(
     ledger.write(StudyRow(uid, name, now, facts, created_at), *rows)
 
 
-def _run(
-    sweep: Sweep,
-    folders: Folders,
-    study: OptunaStudy,
-    ledger: Ledger,
-    backend: Backend,
-    *,
-    console: Console,
-) -> Outcome:
+@dataclass(frozen=True)
+class _Open:
+    """A sweep whose study and ledger are open and ours."""
+
+    sweep: Sweep
+    folders: Folders
+    study: OptunaStudy
+    ledger: Ledger
+
+    def requested(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The full settings of a trial."""
+        schema = TRAINERS[self.sweep.trainer]
+        return schema.model_validate({**self.sweep.baseline, **params}).model_dump()
+
+
+def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
     """Take up what an earlier run left, then go on to the end."""
-    schema = TRAINERS[sweep.trainer]
-
-    def requested(params: dict[str, Any]) -> dict[str, Any]:
-        return schema.model_validate({**sweep.baseline, **params}).model_dump()
-
+    study, ledger = work.study, work.ledger
     book = Book(ledger, study.uid)
-    left = reconcile(study, book, ledger.read(study.uid), requested)
+    left = reconcile(study, book, ledger.read(study.uid), work.requested)
     unfinished = [*left.waiting, *left.interrupted]
-    machine = _machine(sweep, study.left_to_ask(), unfinished)
+    machine = _machine(work.sweep, study.left_to_ask(), unfinished)
     earlier = ledger.read(study.uid)
-    data_hash = earlier.study.facts.get("data_hash", "")
-    progress = _progress(sweep, machine, earlier)
-    notes = NoteKeeper(study.study, folders.url)
+    progress = _progress(work.sweep, machine, earlier)
+    notes = NoteKeeper(study.study, work.folders.url)
     with Interrupts() as interrupts, Display(progress, console) as display:
         interrupts.on_first = partial(display.say, _DRAINING)
         loop = SweepLoop(
@@ -190,10 +193,10 @@ def _run(
             study=study,
             book=book,
             backend=backend,
-            folders=folders,
+            folders=work.folders,
             watcher=display,
-            requested=requested,
-            make_job=partial(_job, sweep, folders, data_hash),
+            requested=work.requested,
+            make_job=partial(_job, work, earlier.study.facts.get("data_hash", "")),
             interrupts=lambda: interrupts.count,
             best=_best(earlier),
             after_end=notes.refresh,
@@ -211,7 +214,8 @@ def _machine(sweep: Sweep, to_ask: int, unfinished: Sequence[TrialState]) -> Mac
     return Machine(to_ask, sweep.attempts, deadline, unfinished)
 
 
-def _job(sweep: Sweep, folders: Folders, data_hash: str, trial: TrialRow, start: Start) -> Job:
+def _job(work: _Open, data_hash: str, trial: TrialRow, start: Start) -> Job:
+    sweep, folders = work.sweep, work.folders
     return Job(
         study=folders.study,
         trial_uid=trial.uid,

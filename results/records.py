@@ -6,7 +6,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 
-from results.ledger import AttemptRow, FindingRow, Status
+from results.rows import AttemptRow, FindingRow, Status
 
 
 @dataclass(frozen=True)

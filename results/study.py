@@ -13,18 +13,9 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from results.ledger import (
-    STUDY_UID,
-    AttemptRow,
-    EpochRow,
-    FindingRow,
-    Ledger,
-    Status,
-    StudyLedger,
-    TrialRow,
-    finite,
-)
+from results.ledger import STUDY_UID, Ledger
 from results.records import EpochResult, StudyResult, TryResult
+from results.rows import AttemptRow, EpochRow, FindingRow, Status, StudyLedger, TrialRow, finite
 from results.storage import (
     BUSY_SECONDS,
     DatabaseUnreadable,

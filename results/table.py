@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from results.ledger import Status
 from results.records import StudyResult, TryResult, difference
+from results.rows import Status
 from results.text import Cell, Kind, as_cell, clean, one_line
 
 _LONGEST_REASON = 200

@@ -1,7 +1,6 @@
 """A backbone with a head: pooling, dropout and a linear layer, and what of it is trained."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -137,13 +136,3 @@ def _freeze(model: Classifier, freeze: str | int) -> None:
     model.frozen = [*embeddings_of(model.backbone), *layers[:number]]
     for module in model.frozen:
         module.requires_grad_(False)
-
-
-def effective_dropout(model: Classifier) -> dict[str, Any]:
-    """The dropout of the head, and the smallest and largest of the backbone."""
-    of_backbone = dropouts_of(model.backbone)
-    return {
-        "dropout.head": model.dropout.p,
-        "dropout.backbone_min": min(of_backbone, default=None),
-        "dropout.backbone_max": max(of_backbone, default=None),
-    }

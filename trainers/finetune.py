@@ -5,7 +5,6 @@ weights, test once from them. It looks for a stop between any two batches. What 
 on seed, epoch and step alone, so a resumed trial ends with the same weights as an undisturbed one.
 """
 
-import hashlib
 import math
 import os
 import time
@@ -20,12 +19,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainers import precision
+from trainers.attest import code_hash, effective
 from trainers.backbone import LoadedModel
 from trainers.checkpoints import Checkpoint, Checkpoints, Tensors
-from trainers.classifier import Classifier, build, effective_dropout
+from trainers.classifier import build
 from trainers.data import UNLABELLED
 from trainers.draws import draw_seed
 from trainers.metrics import macro_f1
+from trainers.optimizer import lr_share, make_optimizer
 from trainers.protocol import (
     Checkpoint as CheckpointSaid,
 )
@@ -37,7 +38,6 @@ from trainers.protocol import (
     Job,
     Line,
     Refused,
-    Scalar,
     Started,
     Step,
 )
@@ -53,10 +53,6 @@ from trainers.tokens import (
 
 EVALUATION_BATCH = 64
 """Sentences at once in evaluation: enough to fill the hardware, and no knob changes a result."""
-
-ADAM_EPSILON = 1e-8
-ADAM_BETAS = (0.9, 0.999)
-"""Loshchilov and Hutter 2019, as fine-tuning has it by custom."""
 
 
 class NonFinite(Exception):
@@ -346,10 +342,11 @@ class Run:
     def _say_started(self, resumed_from_step: int) -> None:
         sizes = [p.numel() for p in self.model.parameters()]
         trained = [p.numel() for p in self.model.parameters() if p.requires_grad]
+        lengths = self.splits["train"].lengths
         self.line.say(
             Started(
                 attempt=self.job.attempt,
-                effective=self._effective(),
+                effective=effective(self.model, self.optimizer, self.settings, lengths),
                 parameters=sum(sizes),
                 trainable_parameters=sum(trained),
                 data_hash=self.job.data_hash,
@@ -363,26 +360,6 @@ class Run:
                 pid=os.getpid(),
             )
         )
-
-    def _effective(self) -> dict[str, Scalar]:
-        """Settings as read back from the live model, optimizer and schedule."""
-        lengths = self.splits["train"].lengths
-        batches = batches_by_length(lengths, self.settings.batch_size, 0)
-        shares = [lr_share(i, self.steps_total, self.settings) for i in range(self.steps_total)]
-        decays = {str(g["name"]): g["weight_decay"] for g in self.optimizer.param_groups}
-        return {
-            "lr.peak": max(shares) * self.settings.lr,
-            "lr.first": shares[0] * self.settings.lr,
-            "lr.last": shares[-1] * self.settings.lr,
-            "weight_decay.matrices": decays.get("matrices"),
-            "weight_decay.biases_and_norms": decays.get("biases_and_norms"),
-            "batch_size": max(len(batch) for batch in batches),
-            "frozen_modules": len(self.model.frozen),
-            "pooling": self.model.pooling,
-            "classes": self.model.head.out_features,
-            "longest_tokens": int(lengths.max()),
-            **effective_dropout(self.model),
-        }
 
     def _say_step(self, step: int, loss: float, lr: float, gradient_norm: float) -> None:
         weights = [p.detach() for p in self._trainable().values()]
@@ -410,40 +387,3 @@ class Run:
             )
         )
         raise NonFinite(message)
-
-
-def make_optimizer(model: Classifier, settings: FinetuneSettings, fused: bool) -> torch.optim.AdamW:
-    """AdamW over what is trained; biases and norms (vectors) are not decayed."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in trained if p.ndim > 1]
-    vectors = [p for p in trained if p.ndim <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay, "name": "matrices"},
-        {"params": vectors, "weight_decay": 0.0, "name": "biases_and_norms"},
-    ]
-    return torch.optim.AdamW(
-        groups, lr=settings.lr, betas=ADAM_BETAS, eps=ADAM_EPSILON, fused=fused
-    )
-
-
-def lr_share(step: int, steps_total: int, settings: FinetuneSettings) -> float:
-    """Share of the peak learning rate at a step, counted from 0: a pure function of the step.
-
-    Warm-up rises linearly and reaches the peak at its last step. Then constant, linear to 0, or
-    half a cosine to 0 (Loshchilov and Hutter 2017, equation 5, without restarts).
-    """
-    warmup = round(steps_total * settings.warmup_share)
-    if step < warmup:
-        return (step + 1) / warmup
-    left = (steps_total - step) / (steps_total - warmup)
-    if settings.schedule == "cosine":
-        return 0.5 * (1 - math.cos(math.pi * left))
-    return left if settings.schedule == "linear" else 1.0
-
-
-def code_hash() -> str:
-    """SHA-256 over this room's sources: what trained."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()

@@ -9,7 +9,7 @@ from orchestrator.display import Display, duration, screen
 from orchestrator.progress import Progress
 from orchestrator.screen import print_table
 from orchestrator.states import Settle, Start, Stop
-from results.ledger import TrialRow
+from results.rows import TrialRow
 from results.table import Column, TableRow, TryTable
 from tests.orchestrator.test_states import epoch
 from trainers.protocol import Started, Step

@@ -11,13 +11,12 @@ import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from results.ledger import (
-    STUDY_UID,
+from results.ledger import STUDY_UID, Ledger
+from results.rows import (
     AttemptRow,
     EffectiveRow,
     EpochRow,
     FindingRow,
-    Ledger,
     Row,
     Status,
     StudyRow,

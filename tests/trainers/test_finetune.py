@@ -15,6 +15,7 @@ from trainers.backbone import LoadedModel, load_model
 from trainers.checkpoints import Checkpoints
 from trainers.classifier import build
 from trainers.data import TextData
+from trainers.optimizer import lr_share, make_optimizer
 from trainers.protocol import (
     Checkpoint,
     Epoch,
@@ -131,7 +132,7 @@ def test_the_rate_that_the_optimizer_saw_is_the_schedule(odd: Path, bert: Loaded
 )
 def test_schedules(schedule: str, middle: float, end: float) -> None:
     settings = FinetuneSettings.model_validate({"schedule": schedule, "warmup_share": 0.0})
-    shares = [finetune.lr_share(step, 1000, settings) for step in range(1000)]
+    shares = [lr_share(step, 1000, settings) for step in range(1000)]
     assert shares[0] == 1
     assert shares[500] == pytest.approx(middle)
     assert shares[999] == pytest.approx(end, abs=2e-3)
@@ -140,7 +141,7 @@ def test_schedules(schedule: str, middle: float, end: float) -> None:
 def test_weight_decay_spares_biases_and_norms(bert: LoadedModel) -> None:
     settings = FinetuneSettings(weight_decay=0.3)
     model = build(bert, settings, 2, seed=1)
-    optimizer = finetune.make_optimizer(model, settings, fused=False)
+    optimizer = make_optimizer(model, settings, fused=False)
     decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
     for name, parameter in model.named_parameters():
         spared = name.endswith("bias") or "LayerNorm" in name
