@@ -1,11 +1,13 @@
 """The study in Optuna: the only place that asks, reports and tells."""
 
 import uuid
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -85,6 +87,10 @@ class OptunaStudy:
                     "study in another folder with RUNS=folder."
                 )
             found = uuid.uuid4().hex
+            with warnings.catch_warnings():
+                # Optuna's label for an interface that has stood still since 3.2.
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                self.study.set_metric_names(["dev accuracy"])  # the dashboard's axes
             self.study.set_user_attr(STUDY_UID, found)
         return str(found)
 

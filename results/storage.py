@@ -6,8 +6,9 @@ Exception
  +-- DatabaseUnreadable   no database there, or nothing that can be read as one
 """
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -48,6 +49,7 @@ def read_only_url(url: str) -> str:
             f"There is no study database at {path}. Run a sweep first, or name the folder that "
             "holds it."
         )
+    _finish_rollback(path)
     # SQLAlchemy unquotes the whole URL once, SQLite its file: part once more.
     return sa.URL.create(
         "sqlite", database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"}
@@ -85,6 +87,16 @@ def existing_storage(url: str, **engine_arguments: Any) -> RDBStorage:
     # Optuna reads the URL as a format string.
     escaped = url.replace("{", "{{").replace("}", "}}")
     return RDBStorage(escaped, engine_kwargs=arguments, skip_table_creation=True)
+
+
+def _finish_rollback(path: Path) -> None:
+    """Have SQLite undo a commit that its process did not live to finish.
+
+    Until then nobody can read the file read-only. A journal whose process lives is left alone.
+    """
+    if path.with_name(f"{path.name}-journal").exists():
+        with suppress(sqlite3.Error), closing(sqlite3.connect(path, BUSY_SECONDS)) as database:
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 def _sqlite_path(url: sa.URL) -> Path:

@@ -24,7 +24,9 @@ def prepare(model: str, data: DataSource, max_length: int, cache: Path) -> Prepa
     try:
         tokens.tokenised(cache, read.hash, folder, max_length)
     except (OSError, ValueError) as error:
-        raise Refused(f"MODEL={model}: its tokenizer cannot be used: {error}") from error
+        local = Path(folder).is_dir()
+        what = "its tokenizer" if local else "there is no such folder, and as a name on the hub it"
+        raise Refused(f"MODEL={model}: {what} cannot be read: {error}") from error
     return Prepared(
         classes=read.classes,
         sizes={name: len(read.splits[name].texts) for name in SPLITS if name in read.splits},
