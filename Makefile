@@ -89,10 +89,10 @@ $(RUNTIME):
 		"$$found" -m venv .venv
 	fi
 	touch .venv/.unfinished
-	echo 'Installing the pinned packages into .venv, once; this takes some minutes.'
+	echo 'Installing the pinned packages into .venv, once. This takes some minutes, in silence.'
 	PIP_DISABLE_PIP_VERSION_CHECK=1
 	export PIP_DISABLE_PIP_VERSION_CHECK
-	.venv/bin/python -m pip install --no-input -r requirements.txt
+	.venv/bin/python -m pip install --no-input --quiet -r requirements.txt
 	.venv/bin/python -m pip install --no-input --quiet --no-deps --no-build-isolation -e .
 	rm -f .venv/.installed-*
 	touch '$@'

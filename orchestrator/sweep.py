@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 from rich.console import Console
+from rich.text import Text
 
 from orchestrator import prepare
 from orchestrator.backends.base import Backend, BackendError, Slot
@@ -69,7 +70,10 @@ def run_sweep(
         stack.enter_context(study_lock(folders.lock))
         stack.enter_context(_readable_errors(folders))
         start = partial(start_backend or start_local, sweep, folders, slots)
-        backend, facts, gold = _prepared(sweep, folders, start, stack)
+        with console.status("Reading data and model"):
+            backend, facts, gold = _prepared(sweep, folders, start, stack)
+        for line in introduction(sweep, folders.study, slots, facts):
+            console.print(Text(line), soft_wrap=True)
         ledger = Ledger(folders.url)
         with brief_lock(folders.database_lock):  # two processes must not make the same tables
             storage = open_storage(folders.url)
@@ -114,6 +118,17 @@ def _prepared(
     found: Prepared = preparation.result()
     check_batch_sizes(sweep, found.sizes["train"])
     return backend, {**found.model_dump(exclude={"gold"}), "pins": pins}, found.gold
+
+
+def introduction(
+    sweep: Sweep, study: str, slots: Sequence[Slot], facts: dict[str, Any]
+) -> tuple[str, ...]:
+    """What is about to run on what, and what the person should know of the data."""
+    sizes = ", ".join(f"{size} {split}" for split, size in facts.get("sizes", {}).items())
+    work = f" of {sweep.model} on {sweep.data['name']} ({sizes})" if sizes else ""
+    places = f"{len(slots)} slot{'s' if len(slots) > 1 else ''}"
+    first = f"{study}: {', '.join(sweep.parameters)}{work}, {places}"
+    return (first, *facts.get("notes", ()))
 
 
 def start_local(sweep: Sweep, folders: Folders, slots: Sequence[Slot]) -> Backend:

@@ -62,8 +62,9 @@ def test_a_real_sweep_survives_kills_and_compares(tmp_path: Path, text: Path) ->
     first.communicate()
     wait_all_gone(processes)
 
-    code, printed = run(tmp_path, seconds=240, **given)
+    code, printed = run(tmp_path, seconds=240, SLOTS="2", **given)
     assert code == 0, printed
+    assert f"dropout of minilm on {text} (240 train, 120 dev, 60 test), 2 slots" in printed
     found = trials(tmp_path, "dropout")
     assert [trial.state for trial in found] == [TrialState.COMPLETE] * 3
     assert sorted(trial.params["dropout"] for trial in found) == [0.0, 0.1, 0.5]
