@@ -8,7 +8,14 @@ from pathlib import Path
 
 from trainers import docstrings
 from trainers.protocol import DataSource, Refused
-from trainers.readers import Rows, find_files, label_names, read_hub, read_rows
+from trainers.readers import (
+    Rows,
+    find_files,
+    is_saved_dataset,
+    label_names,
+    read_dataset,
+    read_rows,
+)
 
 SPLITS = ("train", "dev", "test")
 UNLABELLED = -1
@@ -82,13 +89,13 @@ def read_data(source: DataSource) -> TextData:
         classes, splits = docstrings.read()
         return TextData(classes, {name: Split(*pair) for name, pair in splits.items()})
     folder = Path(source.name).expanduser()
-    if folder.is_dir():
+    if folder.is_dir() and not is_saved_dataset(folder):
         files, mapping = find_files(folder)
         rows = {split: read_rows(path, source) for split, path in files.items()}
-    elif folder.exists():
+    elif folder.is_file():
         raise Refused(f"DATA={source.name} is a file; expected a folder with train and dev files.")
     else:
-        rows, mapping = read_hub(source), None
+        rows, mapping = read_dataset(source), None
     return _assemble(rows, label_names(mapping) if mapping else None)
 
 

@@ -193,19 +193,26 @@ def _add_record(line: int, record: dict[str, Any], source: DataSource, rows: Row
     rows.add(line, str(record[source.label]), str(record[source.text]), pair)
 
 
-def read_hub(source: DataSource) -> dict[str, Rows]:
-    """Read a data set by name with the package `datasets`, which may come from its local cache."""
+def is_saved_dataset(folder: Path) -> bool:
+    """Whether a folder was written by the package `datasets`."""
+    return (folder / "dataset_dict.json").is_file()
+
+
+def read_dataset(source: DataSource) -> dict[str, Rows]:
+    """Read a data set with the package `datasets`: a folder that it saved, or a name on the hub."""
     try:
         import datasets  # noqa: PLC0415 - an extra: only names that are no folder need it
     except ImportError as error:
         raise Refused(
-            f"DATA={source.name}: there is no such folder, and reading it as a data set of the "
-            "hub needs the package `datasets` (pip install datasets)."
+            f"DATA={source.name} is no folder of text files; reading it as a data set needs the "
+            "package `datasets` (pip install datasets)."
         ) from error
     try:
-        found = datasets.load_dataset(source.name)
+        folder = Path(source.name).expanduser()
+        saved = is_saved_dataset(folder)
+        found = datasets.load_from_disk(folder) if saved else datasets.load_dataset(source.name)
     except Exception as error:  # the package raises what its many readers raise
-        raise Refused(f"DATA={source.name}: no such folder, and as a data set: {error}") from error
+        raise Refused(f"DATA={source.name} cannot be read as a data set: {error}") from error
     return _hub_rows(source, dict(found))
 
 

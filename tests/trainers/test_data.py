@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import datasets
 import pandas as pd
 import pytest
 
@@ -127,6 +128,28 @@ def test_a_missing_split_is_named(odd: Path) -> None:
     (odd / "train.txt").write_text(label_rows([0, 1]))
     with pytest.raises(Refused, match=r"no dev file; expected \*dev\* or \*valid\*"):
         read_data(DataSource(name=str(odd)))
+
+
+def test_a_folder_saved_by_datasets(odd: Path) -> None:
+    columns = {"review": ["a", "b", "c"], "stars": [1, 0, 1]}
+    splits = {name: datasets.Dataset.from_dict(columns) for name in ("train", "validation")}
+    datasets.DatasetDict(splits).save_to_disk(odd / "saved")
+    source = DataSource(name=str(odd / "saved"), text="review", label="stars")
+    data = read_data(source)
+    assert data.classes == ("0", "1")
+    assert data.splits["dev"].texts == ("a", "b", "c")
+    assert data.splits["dev"].labels == (1, 0, 1)
+    with pytest.raises(Refused, match="no column 'text', 'label'; found: review, stars"):
+        read_data(DataSource(name=str(odd / "saved")))
+    (odd / "saved" / "dataset_dict.json").write_text("{")
+    with pytest.raises(Refused, match="cannot be read as a data set"):
+        read_data(source)
+
+
+def test_a_name_that_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    with pytest.raises(Refused, match="DATA=no/such cannot be read as a data set"):
+        read_data(DataSource(name="no/such"))
 
 
 def test_a_file_in_place_of_a_folder_is_refused(odd: Path) -> None:
