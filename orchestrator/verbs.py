@@ -36,9 +36,10 @@ def user_errors() -> Iterator[None]:
     except (spec.SweepError, StudyNotFound, DatabaseUnreadable, PortTaken) as error:
         raise UserError(str(error)) from error
     except OSError as error:
-        if error.filename is None:
+        if error.errno is None:
             raise
-        raise UserError(f"{error.filename}: {error.strerror}.") from error
+        where = error.filename or "A file could not be written"
+        raise UserError(f"{where}: {error.strerror}.") from error
 
 
 def sweeps_folder() -> Path:
