@@ -72,6 +72,7 @@ class OptunaStudy:
         self.study.sampler = space.sampler(sweep, len(earlier))
         self.study.pruner = space.pruner(sweep, self._epochs)
         self._distributions = space.distributions(sweep)
+        self._places: dict[int, tuple[int, int]] = {}  # Optuna's id and the epochs, by number
         self._earlier = len(earlier)
         self._retry_failed = retry_failed
 
@@ -130,9 +131,11 @@ class OptunaStudy:
 
         After the last epoch the pruner is not asked: there is nothing left to save.
         """
-        trial_id = self._trial_id(number)
+        if number not in self._places:
+            self._places[number] = self._place(number)
+        trial_id, epochs = self._places[number]
         self._storage.set_trial_intermediate_value(trial_id, epoch, dev_accuracy)
-        if epoch >= self._epochs_of(number):
+        if epoch >= epochs:
             return False
         return self.study.pruner.prune(self.study, self._storage.get_trial(trial_id))
 
@@ -149,12 +152,10 @@ class OptunaStudy:
         source = trial.user_attrs.get(SOURCE, "sampler")
         return AskedTrial(uid, trial.number, dict(trial.params), source)
 
-    def _trial_id(self, number: int) -> int:
-        return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
-
-    def _epochs_of(self, number: int) -> int:
-        params = self._storage.get_trial(self._trial_id(number)).params
-        return int(params.get("epochs", self._epochs))
+    def _place(self, number: int) -> tuple[int, int]:
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+        params = self._storage.get_trial(trial_id).params
+        return trial_id, int(params.get("epochs", self._epochs))
 
     def _trials(self) -> Sequence[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
