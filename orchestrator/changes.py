@@ -1,9 +1,11 @@
 """Whether a sweep is still the one that its study was made with."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
 from typing import Any
 
 from orchestrator.errors import SweepChanged
+from results.rows import StudyRow
 
 # Budgets, known tries, texts, sampler and pruner may change from run to run: trials that have
 # ended stay comparable. What follows would make them incomparable.
@@ -40,6 +42,17 @@ def sweep_differences(
                 f"{what} have other content: {_source(then, key)} then, {_source(now, key)} now"
             )
     return found
+
+
+def study_that_fits(name: str, facts: Mapping[str, Any], studies: Iterable[StudyRow]) -> str:
+    """The first of name, name@2, name@3 ... that is of this data and model, or is not there yet."""
+    known = {row.name: row for row in studies}
+    for number in count(1):
+        candidate = name if number == 1 else f"{name}@{number}"
+        row = known.get(candidate)
+        if row is None or all(row.facts.get(key) == facts.get(key) for key in _FACTS):
+            return candidate
+    raise AssertionError("count() does not end")
 
 
 def _comparable(sweep: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

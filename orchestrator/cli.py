@@ -52,7 +52,7 @@ def sweep(
     from orchestrator import verbs  # noqa: PLC0415 - see above
 
     # DATA and its kin come first: SET="data.text=review" changes a part of what DATA names.
-    overrides: dict[str, object] = {"data": data, "model": model}
+    overrides: dict[str, object] = {"data": {"name": data} if data else "", "model": model}
     overrides |= {"trials": _number("TRIALS", trials), "hours": _hours(hours)}
     overrides = {key: value for key, value in overrides.items() if value not in ("", None)}
     outcome = verbs.sweep(

@@ -50,7 +50,7 @@ class Folders:
 
     @property
     def warm_log(self) -> Path:
-        return self.home / "warm.log"
+        return self.cache / f"{self.study}.warm.log"
 
     @property
     def tables(self) -> Path:

@@ -4,7 +4,7 @@ import importlib.metadata
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from orchestrator import prepare
 from orchestrator.backends.base import Backend, BackendError, Slot
 from orchestrator.backends.local import LocalBackend
 from orchestrator.book import Book
-from orchestrator.changes import refuse, sweep_differences
+from orchestrator.changes import refuse, study_that_fits, sweep_differences
 from orchestrator.display import Display
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
@@ -45,8 +45,9 @@ BackendStarter = Callable[[Sweep, Folders, Sequence[Slot]], Backend]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. `failed` and `completed` count the study's trials."""
+    """How a run of a study ended. `failed` and `completed` count the study's trials."""
 
+    study: str
     interrupted: bool
     completed: int
     failed: int
@@ -59,27 +60,35 @@ def run_sweep(
     console: Console,
     *,
     retry_failed: bool = True,
+    any_study: bool = True,
     start_backend: BackendStarter | None = None,
 ) -> Outcome:
     """Run what is missing of a sweep, or all of it; on this machine unless told otherwise.
 
+    A study is of one data set and one model: with `any_study` the sweep goes on in the one that
+    fits, or in a new one beside it; else in the study that `folders` names, if that fits.
+
     Raises UserError for all that the person can mend; then nothing half-written stays behind.
     """
     with ExitStack() as stack:
-        stack.callback(folders.discard_if_unused)
-        stack.enter_context(study_lock(folders.lock))
         stack.enter_context(_readable_errors(folders))
         start = partial(start_backend or start_local, sweep, folders, slots)
         with console.status("Reading data and model"):
             backend, facts, gold = _prepared(sweep, folders, start, stack)
-        for line in introduction(sweep, folders.study, slots, facts):
-            console.print(Text(line), soft_wrap=True)
+        folders.runs.mkdir(parents=True, exist_ok=True)
         ledger = Ledger(folders.url)
         with brief_lock(folders.database_lock):  # two processes must not make the same tables
             storage = open_storage(folders.url)
             ledger.create_tables()
+        if any_study:
+            name = study_that_fits(sweep.name, facts, ledger.studies())
+            folders = replace(folders, study=name)
+        stack.enter_context(study_lock(folders.lock))
+        stack.callback(folders.discard_if_unused)
         study = OptunaStudy(storage, sweep, folders.study, retry_failed)
         _write_study(ledger, study.uid, folders.study, sweep, facts=facts, gold=gold)
+        for line in introduction(sweep, folders.study, slots, facts):
+            console.print(Text(line), soft_wrap=True)
         return _run(_Open(sweep, folders, study, ledger), backend, console)
 
 
@@ -166,7 +175,7 @@ def _write_study(
     """Enter the study, or check that it is still the same. Raises SweepChanged."""
     now = sweep.to_json()
     created_at = time.time()
-    if uid in ledger.study_uids():
+    if uid in {row.uid for row in ledger.studies()}:
         then = ledger.read(uid).study
         found = sweep_differences(then.sweep, now, then.facts, facts)
         if found:
@@ -221,7 +230,12 @@ def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
         loop.run()
         notes.write()
     counts = progress.counts
-    return Outcome(interrupts.count > 0, counts.get("completed", 0), counts.get("failed", 0))
+    return Outcome(
+        study=work.folders.study,
+        interrupted=interrupts.count > 0,
+        completed=counts.get("completed", 0),
+        failed=counts.get("failed", 0),
+    )
 
 
 def _machine(sweep: Sweep, to_ask: int, unfinished: Sequence[TrialState]) -> Machine:

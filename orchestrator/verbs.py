@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -60,14 +61,21 @@ def sweep(
 ) -> Outcome:
     """Run a sweep, then write its reports and print its Try table.
 
-    `dropout@2` is the second study of the sweep `dropout`, which `as_new` starts.
+    `dropout@2` is the second study of the sweep `dropout`; `as_new` starts the next one.
     """
     file_name, at, _ = name.partition("@")
     found = spec.read_sweep(spec.find_sweep(sweeps_folder(), file_name), TRAINERS, overrides)
-    study = _new_name(found.name, runs) if as_new else found.name
-    folders = Folders(runs.resolve(), name if at and not as_new else study)
-    outcome = run_sweep(found, folders, find_slots(slots), console, retry_failed=retry_failed)
-    report(folders, console)
+    study = _new_name(found.name, runs) if as_new else name
+    folders = Folders(runs.resolve(), study)
+    outcome = run_sweep(
+        found,
+        folders,
+        find_slots(slots),
+        console,
+        retry_failed=retry_failed,
+        any_study=not (at or as_new),
+    )
+    report(replace(folders, study=outcome.study), console)
     return outcome
 
 

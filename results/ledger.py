@@ -146,12 +146,11 @@ class Ledger:
                 for kind, batch in _batches(rows):
                     self._upsert(connection, _TABLES[kind], batch)
 
-    def study_uids(self) -> tuple[str, ...]:
-        """The UUIDs of all studies, oldest first."""
-        table = _TABLES[StudyRow]
+    def studies(self) -> tuple[StudyRow, ...]:
+        """All studies, oldest first."""
         with self._reading() as connection:
-            found = connection.execute(sa.select(table.c.uid).order_by(table.c.created_at))
-            return tuple(found.scalars())
+            found: tuple[StudyRow, ...] = _rows(connection, StudyRow, sa.true())
+        return tuple(sorted(found, key=lambda row: row.created_at))
 
     def read(self, study_uid: str) -> StudyLedger:
         """Read a study in one transaction. Raises KeyError where there is no such UUID."""

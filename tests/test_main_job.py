@@ -25,6 +25,7 @@ from tests.orchestrator.running import (
     wait_for,
     write_sweep,
 )
+from tests.trainers.small import save_model
 from trainers import docstrings
 
 SWEEP = """
@@ -75,6 +76,29 @@ def test_a_real_sweep_survives_kills_and_compares(tmp_path: Path, text: Path) ->
     _check_ledger(tmp_path, text)
     _check_files(tmp_path)
     assert not _left_behind(tmp_path)
+
+
+def test_other_data_get_a_study_of_their_own(tmp_path: Path) -> None:
+    """The same sweep on other data neither mixes with the first study nor stands in its way."""
+    write_sweep(
+        tmp_path, "baseline: {epochs: 1, batch_size: 4}\nparameters: {dropout: [0.1]}\n", "s"
+    )
+    model = save_model(tmp_path / "model")
+    for data in ("one", "two"):
+        (tmp_path / data).mkdir()
+        for split in ("train", "dev"):
+            rows = [f"{i % 2} ||| {data} good {i}\n" for i in range(12)]
+            (tmp_path / data / f"{split}.txt").write_text("".join(rows))
+        code, printed = run(tmp_path, NAME="s", DATA=data, MODEL=str(model))
+        assert code == 0, printed
+    assert "s@2: dropout of" in printed
+    assert [len(trials(tmp_path, name)) for name in ("s", "s@2")] == [1, 1]
+    code, printed = run(tmp_path, NAME="s", DATA="two", MODEL=str(model))
+    assert code == 0, printed
+    assert len(trials(tmp_path, "s@2")) == 1
+    code, printed = run(tmp_path, NAME="s@2", DATA="one", MODEL=str(model))
+    assert code == 2
+    assert "the data have other content: two then, one now" in printed
 
 
 def _check_ledger(folder: Path, text: Path) -> None:
