@@ -50,7 +50,8 @@ class FakeBackend(Backend):
     def __init__(self, slots: Sequence[Slot], script: Script, stop_seconds: float = 0.1) -> None:
         self._script = script
         self._stop_seconds = stop_seconds
-        self._free = dict.fromkeys(slots)
+        self._slots = tuple(slots)
+        self._free = set(slots)
         self._workers: dict[str, _Worker] = {}
         self._due: list[_Due] = []
         self._order = count()
@@ -61,14 +62,14 @@ class FakeBackend(Backend):
         return self._now
 
     def free_slots(self) -> tuple[Slot, ...]:
-        return tuple(self._free)
+        return tuple(slot for slot in self._slots if slot in self._free)
 
     def start(self, job: Job, slot: Slot) -> None:
         if slot not in self._free:
             raise ValueError(f"slot {slot.name} is not free")
         if job.trial_uid in self._workers:
             raise ValueError(f"trial {job.number} already has a worker")
-        del self._free[slot]
+        self._free.remove(slot)
         worker = self._workers[job.trial_uid] = _Worker(job, slot)
         at = self._now
         for seconds, word in self._script(job):
@@ -96,7 +97,7 @@ class FakeBackend(Backend):
 
     def close(self) -> None:
         self._due.clear()
-        self._free.update(dict.fromkeys(worker.slot for worker in self._workers.values()))
+        self._free.update(worker.slot for worker in self._workers.values())
         self._workers.clear()
 
     def _schedule(self, at: float, worker: _Worker, word: AnyEvent | Ends) -> None:
@@ -109,5 +110,5 @@ class FakeBackend(Backend):
         if not isinstance(word, Ends):
             return [Said(job.trial_uid, job.attempt, word)]
         del self._workers[job.trial_uid]
-        self._free[worker.slot] = None
+        self._free.add(worker.slot)
         return [Exited(job.trial_uid, job.attempt, word.how)]
