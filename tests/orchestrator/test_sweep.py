@@ -114,15 +114,15 @@ def test_a_killed_orchestrator_takes_its_workers_along_and_a_rerun_finishes(
 
 def test_a_result_that_was_never_told_is_adopted(folder: Path) -> None:
     """Killed just when the worker had written its result: not one epoch is trained again."""
-    sweep = start(folder, SLOTS="1", TRIALS="1")
-    os.kill(sweep.pid, 0)
+    given = {"SLOTS": "1", "TRIALS": "1", "SET": "epoch_seconds=1"}
+    sweep = start(folder, **given)
     wait_for(sweep, lambda: said(folder, "epoch") >= 3)
     os.kill(sweep.pid, signal.SIGSTOP)
     wait_for(sweep, lambda: said(folder, "finished") == 1)
     sweep.kill()
     sweep.communicate()
     assert states(folder) == ["RUNNING"]
-    code, printed = run(folder, SLOTS="1", TRIALS="1")
+    code, printed = run(folder, seconds=90, **given)
     assert code == 0, printed
     assert states(folder) == ["COMPLETE"]
     assert said(folder, "started") == 1
