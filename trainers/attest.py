@@ -25,11 +25,12 @@ def effective(
     steps = math.ceil(len(lengths) / settings.batch_size) * settings.epochs
     shares = [lr_share(step, steps, settings) for step in range(steps)]
     decays = {str(group["name"]): group["weight_decay"] for group in optimizer.param_groups}
+    peak = max(group["peak_lr"] for group in optimizer.param_groups)
     of_backbone = dropouts_of(model.backbone)
     return {
-        "lr.peak": max(shares) * settings.lr,
-        "lr.first": shares[0] * settings.lr,
-        "lr.last": shares[-1] * settings.lr,
+        "lr.peak": max(shares) * peak,
+        "lr.first": shares[0] * peak,
+        "lr.last": shares[-1] * peak,
         "weight_decay.matrices": decays.get("matrices"),
         "weight_decay.biases_and_norms": decays.get("biases_and_norms"),
         "batch_size": max(map(len, batches_by_length(lengths, settings.batch_size, 0))),

@@ -12,6 +12,9 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 from trainers.models import resolve
 from trainers.protocol import Refused
 
+_POSITIONS = ("position_embeddings", "embed_positions", "wpe")
+"""What transformers calls tables of learned positions."""
+
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -42,6 +45,7 @@ def load_model(reference: str) -> LoadedModel:
         model, report = AutoModel.from_pretrained(
             folder,
             local_files_only=Path(folder).is_dir(),
+            trust_remote_code=False,  # else it asks whether to run what the folder holds
             use_safetensors=True,
             dtype=torch.float32,
             output_loading_info=True,
@@ -67,11 +71,34 @@ def layers_of(backbone: nn.Module) -> nn.ModuleList:
 
 
 def embeddings_of(backbone: nn.Module) -> list[nn.Module]:
-    """All that comes before the transformer layers."""
+    """All that comes before the transformer layers, however deep these lie (OPT's in a decoder)."""
     layers = layers_of(backbone)
-    before = []
-    for child in backbone.children():
-        if any(module is layers for module in child.modules()):
-            break
-        before.append(child)
+    before: list[nn.Module] = []
+    level = backbone
+    while level is not layers:
+        for child in level.children():
+            if any(module is layers for module in child.modules()):
+                level = child
+                break
+            before.append(child)
     return before
+
+
+def longest_input(backbone: nn.Module) -> int | None:
+    """Tokens that learned positions have room for; None where positions are computed.
+
+    RoBERTa's positions begin behind its padding index, so two of its 514 are never used.
+    """
+    named = [m for name, m in backbone.named_modules() if name.rpartition(".")[2] in _POSITIONS]
+    tables = [module for module in named if isinstance(module, nn.Embedding)]
+    if not tables:
+        return None
+    skipped = 0 if tables[0].padding_idx is None else tables[0].padding_idx + 1
+    room = tables[0].num_embeddings - skipped
+    return min(room, getattr(backbone.config, "max_position_embeddings", room))
+
+
+def pad_id_of(config: PreTrainedConfig) -> int:
+    """The id that fills a batch up: any will do where there's none, since the mask hides it."""
+    found = getattr(config, "pad_token_id", None)
+    return found if isinstance(found, int) and found >= 0 else 0

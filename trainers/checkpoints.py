@@ -46,7 +46,12 @@ class Checkpoints:
         _write(self._folder / "best", values, tensors)
 
     def resume(self) -> Checkpoint | None:
-        """The newest resumable state that is whole, or None."""
+        """The newest resumable state that is whole, or None.
+
+        Deletes what a killed attempt half wrote: only one attempt at a time has this folder.
+        """
+        for path in self._half_written():
+            shutil.rmtree(path, ignore_errors=True)
         found = (_read(self._folder / name) for name in ("last", "previous"))
         return next((one for one in found if one is not None), None)
 
@@ -55,9 +60,12 @@ class Checkpoints:
         return _read(self._folder / "best")
 
     def forget_resumable(self) -> None:
-        """Delete what only a resumed trial would need."""
-        for name in ("last", "previous"):
-            shutil.rmtree(self._folder / name, ignore_errors=True)
+        """Delete what only a resumed trial would need, and what a killed attempt half wrote."""
+        for path in (self._folder / "last", self._folder / "previous", *self._half_written()):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _half_written(self) -> list[Path]:
+        return list(self._folder.glob(".*.*"))
 
     def forget_all(self) -> None:
         """Delete every checkpoint."""

@@ -26,10 +26,14 @@ class Classifier(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(backbone.config.hidden_size, classes)
         self.frozen: list[nn.Module] = []
+        # A generic tokenizer tells pairs apart by types for models that have none, too; GPT-2
+        # would take them for words.
+        self._has_types = (getattr(backbone.config, "type_vocab_size", None) or 0) > 1
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Logits, shape (sentences, classes), of token ids and mask, shape (sentences, tokens)."""
-        states = self.backbone(**batch).last_hidden_state
+        known = {k: v for k, v in batch.items() if self._has_types or k != "token_type_ids"}
+        states = self.backbone(**known).last_hidden_state
         pooled = pool(states, batch["attention_mask"], self.pooling)
         logits: Tensor = self.head(self.dropout(pooled.to(self.head.weight.dtype)))
         return logits
@@ -80,7 +84,9 @@ def _dropouts(loaded: LoadedModel, dropout: float) -> dict[str, float]:
     found = {
         name: dropout
         for name, value in loaded.config.to_dict().items()
-        if ("dropout" in name or name.endswith("pdrop")) and isinstance(value, int | float)
+        if ("dropout" in name or name.endswith("pdrop"))
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)  # a switch is no probability
     }
     if not found:
         raise Refused(f"MODEL={loaded.reference} has no dropout to set; use dropout_scope: head.")

@@ -88,15 +88,23 @@ def read_data(source: DataSource) -> TextData:
     if source.name == docstrings.NAME:
         classes, splits = docstrings.read()
         return TextData(classes, {name: Split(*pair) for name, pair in splits.items()})
+    try:
+        return _read_folder_or_name(source)
+    except (OSError, RuntimeError) as error:  # RuntimeError: `~name` of nobody
+        raise Refused(f"DATA={source.name} cannot be read: {error}") from error
+
+
+def _read_folder_or_name(source: DataSource) -> TextData:
     folder = Path(source.name).expanduser()
     if folder.is_dir() and not is_saved_dataset(folder):
         files, mapping = find_files(folder)
         rows = {split: read_rows(path, source) for split, path in files.items()}
-    elif folder.is_file():
+        return _assemble(rows, label_names(mapping) if mapping else None)
+    if folder.is_file():
         raise Refused(f"DATA={source.name} is a file; expected a folder with train and dev files.")
-    else:
-        rows, mapping = read_dataset(source), None
-    return _assemble(rows, label_names(mapping) if mapping else None)
+    if not folder.exists() and (folder.is_absolute() or source.name.startswith(".")):
+        raise Refused(f"DATA={source.name}: there is no such folder.")
+    return _assemble(*read_dataset(source))
 
 
 def _assemble(rows: dict[str, Rows], names: Sequence[str] | None) -> TextData:
@@ -106,24 +114,42 @@ def _assemble(rows: dict[str, Rows], names: Sequence[str] | None) -> TextData:
     complaints.raise_if_any()
     classes = tuple(names) if names else _classes(rows["train"])
     if len(classes) < 2:  # noqa: PLR2004 - one class leaves nothing to learn
-        raise Refused(f"{rows['train'].source}: there is one class only, {classes[0]!r}.")
-    splits = {name: _split(name, found, classes, complaints) for name, found in rows.items()}
+        there = f"there is one class only, {classes[0]!r}" if classes else "there is no label"
+        raise Refused(f"{rows['train'].source}: {there}; expected two classes or more.")
+    index = _index(classes, set(rows["train"].labels), numbered=names is not None)
+    splits = {name: _split(name, found, classes, index, complaints) for name, found in rows.items()}
     complaints.raise_if_any()
     return TextData(classes, splits, _notes(splits, rows))
 
 
 def _classes(train: Rows) -> tuple[str, ...]:
-    """The classes of the training file: numbers from 0 on, or words in their order."""
+    """The labels that the training file has: numbers by size, or words in their order."""
     found = {label for label in train.labels if label != str(UNLABELLED)}
-    if found and all(label.isdigit() for label in found):
-        return tuple(str(number) for number in range(max(map(int, found)) + 1))
+    if all(label.isdecimal() for label in found):
+        return tuple(sorted(found, key=int))
     return tuple(sorted(found))
 
 
-def _split(name: str, rows: Rows, classes: tuple[str, ...], complaints: _Complaints) -> Split:
+def _index(classes: Sequence[str], found: set[str], *, numbered: bool) -> dict[str, int]:
+    """The class index of each label; `numbered` classes may also be given by their numbers.
+
+    Names may be numbers themselves (stars from 1 to 5), so all training labels, `found`, decide
+    which are meant: one label must not be a name here and a number there.
+    """
+    by_name = {name: number for number, name in enumerate(classes)}
+    if not numbered or found <= by_name.keys():
+        return by_name
+    return by_name | {str(number): number for number in range(len(classes))}
+
+
+def _split(
+    name: str,
+    rows: Rows,
+    classes: Sequence[str],
+    index: dict[str, int],
+    complaints: _Complaints,
+) -> Split:
     unlabelled = name == "test" and set(rows.labels) == {str(UNLABELLED)}
-    index = {label: number for number, label in enumerate(classes)}
-    index |= {str(number): number for number in range(len(classes)) if str(number) not in index}
     labels = []
     for line, label in zip(rows.lines, rows.labels, strict=True):
         if unlabelled:

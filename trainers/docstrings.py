@@ -51,9 +51,21 @@ def read() -> tuple[tuple[str, ...], dict[str, _Split]]:
 
 
 def fingerprint() -> str:
-    """Changes when a package's version or this file does, and with them perhaps the data."""
-    versions = [importlib.metadata.version(_DISTRIBUTION.get(name, name)) for name in PACKAGES]
+    """Changes when a package's version or this file does, and with them perhaps the data.
+
+    Raises Refused without a package.
+    """
+    versions = [_version(_DISTRIBUTION.get(name, name)) for name in PACKAGES]
     return _digest(f"{versions} {Path(__file__).read_text()}")[:32]
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise Refused(
+            f"The embedded data are made from the package {distribution}: install it."
+        ) from error
 
 
 def _choose(package: str, seen: set[str]) -> dict[str, list[str]]:

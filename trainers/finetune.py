@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from trainers import precision
 from trainers.attest import code_hash, effective
-from trainers.backbone import LoadedModel
+from trainers.backbone import LoadedModel, longest_input, pad_id_of
 from trainers.checkpoints import Checkpoint, Checkpoints, Tensors
 from trainers.classifier import build
 from trainers.data import UNLABELLED
@@ -54,9 +54,12 @@ from trainers.tokens import (
 EVALUATION_BATCH = 64
 """Sentences at once in evaluation: enough to fill the hardware, and no knob changes a result."""
 
+_IDENTITY = {"trial_uid", "model", "data_hash", "seed"}
+"""What tells jobs apart whose settings are the same."""
+
 
 class NonFinite(Exception):
-    """The loss became NaN or infinite: nothing can be learnt any more."""
+    """The loss or the gradient became NaN or infinite: nothing can be learnt any more."""
 
 
 class _Stopped(Exception):
@@ -112,8 +115,9 @@ class Run:
                 f"batch_size {settings.batch_size} is larger than the training data, which hold "
                 f"{sentences} sentences. Allowed: 1 to {sentences}."
             )
-        self.pad_id = getattr(loaded.config, "pad_token_id", None) or 0
+        self.pad_id = pad_id_of(loaded.config)
         self.model = build(loaded, settings, self.classes, job.seed).to(self.device)
+        self._check_lengths()
         self.optimizer = make_optimizer(self.model, settings, fused=self.device.type == "cuda")
         self.probe = self._probe()
         self.steps_per_epoch = math.ceil(len(self.splits["train"]) / settings.batch_size)
@@ -134,6 +138,15 @@ class Run:
                 self.save()
         self._finish()
 
+    def _check_lengths(self) -> None:
+        longest = max(int(split.lengths.max()) for split in self.splits.values())
+        room = longest_input(self.model.backbone)
+        if room is not None and longest > room:
+            raise Refused(
+                f"max_length {self.settings.max_length}: the longest text has {longest} tokens, "
+                f"and MODEL={self.job.model} takes {room}. Allowed: 8 to {room}."
+            )
+
     # Training.
 
     def _train_epoch(self) -> None:
@@ -151,9 +164,9 @@ class Run:
         progress, settings = self.progress, self.settings
         step = (progress.epoch - 1) * self.steps_per_epoch + progress.step_in_epoch
         torch.manual_seed(draw_seed(self.job.seed, "dropout", progress.epoch, step))
-        lr = settings.lr * lr_share(step, self.steps_total, settings)
+        share = lr_share(step, self.steps_total, settings)
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = group["peak_lr"] * share
         batch, labels = self._batch(split, indices)
         with self._autocast():
             logits = self.model(batch)
@@ -163,15 +176,15 @@ class Run:
         parameters = self._trainable().values()
         norm = torch.nn.utils.clip_grad_norm_(parameters, settings.max_gradient_norm)
         value = loss.item()
-        if not math.isfinite(value):
-            self._say_non_finite(step + 1, value)
+        self._check_finite("loss", value, step + 1)
+        self._check_finite("gradient norm", float(norm), step + 1)
         self.optimizer.step()
         progress.step_in_epoch += 1
         progress.loss_sum += value * len(indices)
         progress.correct += int((logits.argmax(1) == labels).sum())
         progress.seen += len(indices)
         if (step + 1) % settings.log_every_steps == 0 or step == 0:
-            self._say_step(step + 1, value, lr, float(norm))
+            self._say_step(step + 1, value, self.optimizer.param_groups[0]["lr"], float(norm))
 
     def _batch(self, split: TokenSplit, indices: Indices) -> tuple[dict[str, Tensor], Tensor]:
         batch, labels = padded(split, indices, self.pad_id)
@@ -196,6 +209,7 @@ class Run:
         progress = self.progress
         began = time.monotonic()
         loss, predictions = self._evaluate(self.splits["dev"])
+        self._check_finite("dev loss", loss, progress.epoch * self.steps_per_epoch)
         labels = np.asarray(self.splits["dev"].labels)
         accuracy = float((predictions == labels).mean())
         _, probe_predictions = self._evaluate(self.probe)
@@ -279,7 +293,8 @@ class Run:
         tensors: Tensors = {"model": self._weights(), "optimizer": self._moments()}
         if self.best_weights:
             tensors["best"] = self.best_weights
-        self.checkpoints.save_last(asdict(self.progress), tensors)
+        values = {"of": self._identity(), "progress": asdict(self.progress)}
+        self.checkpoints.save_last(values, tensors)
         self.saved_at = time.monotonic()
         steps = (self.progress.epoch - 1) * self.steps_per_epoch + self.progress.step_in_epoch
         self.line.say(
@@ -289,13 +304,18 @@ class Run:
     def _resume(self) -> int:
         """Take up the newest whole checkpoint; returns the steps that it had taken."""
         found: Checkpoint | None = self.checkpoints.resume()
-        if found is None:
+        if found is None or found.values.get("of") != self._identity():
             return 0
-        self.progress = Progress(**found.values)
+        self.progress = Progress(**found.values["progress"])
         self._load_weights(found.tensors["model"])
         self._load_moments(found.tensors["optimizer"])
         self.best_weights = found.tensors.get("best", {})
         return (self.progress.epoch - 1) * self.steps_per_epoch + self.progress.step_in_epoch
+
+    def _identity(self) -> dict[str, Any]:
+        """Whose checkpoint it is: a folder may still hold those of a study that was deleted."""
+        kept = self.job.model_dump(mode="json", include=_IDENTITY)
+        return {**kept, "settings": self.settings.model_dump(mode="json")}
 
     def _weights(self) -> dict[str, Tensor]:
         """Copies of the trained weights on the CPU; the frozen ones are the pretrained ones."""
@@ -375,15 +395,17 @@ class Run:
             )
         )
 
-    def _say_non_finite(self, step: int, loss: float) -> None:
-        message = f"the loss is {loss} at step {step}; a lower lr or fp32 may help"
+    def _check_finite(self, what: str, value: float, step: int) -> None:
+        if math.isfinite(value):
+            return
+        message = f"the {what} is {value} at step {step}; a lower lr or fp32 may help"
         self.line.say(
             Finding(
                 attempt=self.job.attempt,
                 kind="non_finite",
                 severity="error",
                 message=message,
-                evidence={"step": step, "loss": str(loss)},
+                evidence={"step": step, what: str(value)},
             )
         )
         raise NonFinite(message)

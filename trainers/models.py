@@ -18,8 +18,12 @@ def resolve(reference: str) -> str:
     """
     if reference == "minilm":
         return str(_minilm())
-    folder = Path(reference).expanduser()
-    if folder.exists():
+    try:
+        folder = Path(reference).expanduser()
+        there = folder.exists()
+    except (OSError, RuntimeError) as error:  # RuntimeError: `~name` of nobody
+        raise Refused(f"MODEL={reference} cannot be read: {error}") from error
+    if there:
         check_folder(folder)
         return str(folder)
     if folder.is_absolute() or reference.startswith("."):

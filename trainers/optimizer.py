@@ -1,6 +1,7 @@
 """The optimizer and its learning rate."""
 
 import math
+from typing import Any
 
 import torch
 
@@ -13,14 +14,19 @@ ADAM_BETAS = (0.9, 0.999)
 
 
 def make_optimizer(model: Classifier, settings: FinetuneSettings, fused: bool) -> torch.optim.AdamW:
-    """AdamW over what is trained; biases and norms (vectors) are not decayed."""
+    """AdamW over what is trained; biases and norms (vectors) are not decayed.
+
+    Every group's `peak_lr` is what the schedule scales.
+    """
     trained = [p for p in model.parameters() if p.requires_grad]
     matrices = [p for p in trained if p.ndim > 1]
     vectors = [p for p in trained if p.ndim <= 1]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": matrices, "weight_decay": settings.weight_decay, "name": "matrices"},
         {"params": vectors, "weight_decay": 0.0, "name": "biases_and_norms"},
     ]
+    for group in groups:
+        group["peak_lr"] = settings.lr
     return torch.optim.AdamW(
         groups, lr=settings.lr, betas=ADAM_BETAS, eps=ADAM_EPSILON, fused=fused
     )

@@ -4,6 +4,7 @@ One JSON object comes in on stdin (`model`, `data`, `max_length`, `cache_folder`
 goes out on stdout: `{"prepared": …}` or `{"refused": "why"}`.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -24,6 +25,8 @@ def prepare(model: str, data: DataSource, max_length: int, cache: Path) -> Prepa
     try:
         tokens.tokenised(cache, read.hash, folder, max_length)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's word; transformers' own come without a number
         local = Path(folder).is_dir()
         what = "its tokenizer" if local else "there is no such folder, and as a name on the hub it"
         raise Refused(f"MODEL={model}: {what} cannot be read: {error}") from error
@@ -65,12 +68,13 @@ def main() -> None:
     request = json.loads(sys.stdin.buffer.read())
     answer: dict[str, Any]
     try:
-        prepared = prepare(
-            request["model"],
-            DataSource.model_validate(request["data"]),
-            request["max_length"],
-            Path(request["cache_folder"]),
-        )
+        with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no answer
+            prepared = prepare(
+                request["model"],
+                DataSource.model_validate(request["data"]),
+                request["max_length"],
+                Path(request["cache_folder"]),
+            )
         answer = {"prepared": prepared.model_dump()}
     except Refused as refusal:
         answer = {"refused": str(refusal)}

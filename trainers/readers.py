@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,11 @@ SEPARATOR = "|||"
 _WORDS = {"train": ("train",), "dev": ("dev", "valid"), "test": ("test",)}
 _ENDINGS = (".txt", ".sst", ".csv", ".tsv", ".jsonl", ".parquet")
 _MAPPING = "label-mapping.json"
+_LONGEST_FIELD = 2**31 - 1
+"""Characters; the csv module's own limit of 131072 is less than a long document."""
+
+
+_EXPECTED = {"text": "sentence", "label": "class"}
 
 
 @dataclass
@@ -32,9 +38,13 @@ class Rows:
         self.mistakes.append(f"{self.source}:{line}: {text}")
 
     def add(self, line: int, label: str, text: str, pair: str | None = None) -> None:
-        """Take a row in, unless its text is blank."""
-        if not text.strip():
-            self.complain(line, "the text is blank; expected a sentence.")
+        """Take a row in, unless its text or label is blank or can't be written as UTF-8."""
+        for what, value in (("text", text), ("label", label)):
+            if not value.strip():
+                self.complain(line, f"the {what} is blank; expected a {_EXPECTED[what]}.")
+                return
+        if not _is_unicode(f"{label}{text}{pair}"):
+            self.complain(line, "it holds half a surrogate pair; expected whole characters.")
             return
         self.lines.append(line)
         self.texts.append(text.strip())
@@ -43,20 +53,38 @@ class Rows:
             self.pairs.append(pair.strip())
 
 
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def find_files(folder: Path) -> tuple[dict[str, Path], Path | None]:
     """The train, dev and test files of a folder, and its label mapping.
 
-    Raises Refused where train or dev is missing, or where two files could be the same split.
+    Raises Refused where train or dev is missing, where two files could be the same split or one
+    file two of them, and where there are two mappings. Raises OSError.
     """
     there = sorted(path for path in folder.iterdir() if path.is_file())
-    mapping = next((path for path in there if path.name.endswith(_MAPPING)), None)
+    mappings = [path for path in there if path.name.endswith(_MAPPING)]
     data = [path for path in there if path.suffix.lower() in _ENDINGS]
-    found, mistakes = {}, []
+    found: dict[str, Path] = {}
+    mistakes = []
+    if len(mappings) > 1:
+        names = ", ".join(path.name for path in mappings)
+        mistakes.append(f"{folder}: more than one label mapping ({names}); keep one of them.")
     for split, words in _WORDS.items():
         matching = [path for path in data if any(word in path.stem.lower() for word in words)]
         names = ", ".join(path.name for path in matching)
         if len(matching) > 1:
             mistakes.append(f"{folder}: more than one {split} file ({names}); keep one of them.")
+        elif matching and matching[0] in found.values():
+            mistakes.append(
+                f"{matching[0]}: the name fits {split} and another split; expected one of "
+                "train, dev (or valid) and test in a file's name."
+            )
         elif matching:
             found[split] = matching[0]
         elif split != "test":
@@ -64,7 +92,7 @@ def find_files(folder: Path) -> tuple[dict[str, Path], Path | None]:
             mistakes.append(f"{folder}: no {split} file; expected {pattern} ({_listed()}).")
     if mistakes:
         raise Refused("\n".join(mistakes))
-    return found, mapping
+    return found, mappings[0] if mappings else None
 
 
 def _listed() -> str:
@@ -84,6 +112,8 @@ def label_names(path: Path) -> list[str]:
         found = [by_index.get(str(index)) for index in range(len(found))]
     if not (isinstance(found, list) and found and all(isinstance(name, str) for name in found)):
         raise Refused(f"{path}: expected a list of class names, or names with indices from 0 on.")
+    if len(set(found)) < len(found):
+        raise Refused(f"{path}: a class name stands twice; expected each once.")
     return found
 
 
@@ -96,7 +126,10 @@ def read_rows(path: Path, source: DataSource) -> Rows:
         ".jsonl": _read_jsonl,
         ".parquet": _read_parquet,
     }.get(path.suffix.lower(), _read_sst)
-    reader(path, source, rows)
+    try:
+        reader(path, source, rows)
+    except OSError as error:
+        rows.mistakes.append(f"{path}: not readable ({error.strerror}).")
     if not rows.texts and not rows.mistakes:
         rows.mistakes.append(f"{path}: the file is empty; expected one sentence a line.")
     return rows
@@ -126,22 +159,32 @@ def _read_sst(path: Path, _source: DataSource, rows: Rows) -> None:
 
 def _read_separated(path: Path, source: DataSource, rows: Rows) -> None:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    content = path.read_bytes()
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        rows.complain(1, f"not UTF-8 text ({error.reason}); expected UTF-8.")
+        line = content.count(b"\n", 0, error.start) + 1
+        rows.complain(line, f"not UTF-8 text ({error.reason}); expected UTF-8.")
         return
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    if _has_columns(reader.fieldnames or (), source, rows):
-        for record in reader:
-            _add_record(reader.line_num, record, source, rows)
+    csv.field_size_limit(_LONGEST_FIELD)
+    # Strict: a stray quote would otherwise swallow the lines up to the next one in silence.
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        if _has_columns(reader.fieldnames or (), source, rows):
+            for record in reader:
+                _add_record(reader.line_num, record, source, rows)
+    except csv.Error as error:
+        # Where the broken record begins: the line after the last whole one.
+        rows.complain(
+            reader.line_num + 1, f"{error}; expected quotes around a field, doubled in it."
+        )
 
 
 def _read_jsonl(path: Path, source: DataSource, rows: Rows) -> None:
     for number, line in _lines(path, rows):
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             rows.complain(number, f"not JSON ({error}); expected one object a line.")
             continue
         if not isinstance(record, dict):
@@ -181,16 +224,35 @@ def _has_columns(names: Iterable[str], source: DataSource, rows: Rows) -> bool:
         rows.complain(
             1, f"no column {', '.join(map(repr, missing))}; found: {', '.join(map(str, there))}."
         )
-    return not missing
+    twice = [name for name in _wanted(source) if there.count(name) > 1]
+    if twice:
+        rows.complain(1, f"more than one column {', '.join(map(repr, twice))}; keep one of each.")
+    return not missing and not twice
 
 
-def _add_record(line: int, record: dict[str, Any], source: DataSource, rows: Rows) -> None:
-    missing = [name for name in _wanted(source) if record.get(name) is None]
-    if missing:
-        rows.complain(line, f"nothing for {', '.join(map(repr, missing))}; expected a value.")
+def _add_record(line: int, record: dict[Any, Any], source: DataSource, rows: Rows) -> None:
+    if None in record:  # where csv puts what is beyond the last column
+        rows.complain(line, "more fields than columns; expected quotes around a text that has any.")
         return
-    pair = None if source.text_pair is None else str(record[source.text_pair])
-    rows.add(line, str(record[source.label]), str(record[source.text]), pair)
+    values = {name: _word(record.get(name)) for name in _wanted(source)}
+    missing = [name for name, value in values.items() if value is None]
+    if missing:
+        rows.complain(
+            line, f"nothing for {', '.join(map(repr, missing))}; expected a word or a number."
+        )
+        return
+    words = {name: value for name, value in values.items() if value is not None}
+    pair = None if source.text_pair is None else words[source.text_pair]
+    rows.add(line, words[source.label], words[source.text], pair)
+
+
+def _word(value: object) -> str | None:
+    """A cell as text: 1.0 is 1, as columns with gaps hold it; None for what's no word or number."""
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        return str(int(value)) if value.is_integer() else str(value)
+    return str(value) if isinstance(value, str | int) else None
 
 
 def is_saved_dataset(folder: Path) -> bool:
@@ -198,8 +260,11 @@ def is_saved_dataset(folder: Path) -> bool:
     return (folder / "dataset_dict.json").is_file()
 
 
-def read_dataset(source: DataSource) -> dict[str, Rows]:
-    """Read a data set with the package `datasets`: a folder that it saved, or a name on the hub."""
+def read_dataset(source: DataSource) -> tuple[dict[str, Rows], list[str] | None]:
+    """Read a data set with the package `datasets`: a folder that it saved, or a name on the hub.
+
+    Returns the splits, and the class names where the data set knows them. Raises Refused.
+    """
     try:
         import datasets  # noqa: PLC0415 - an extra: only names that are no folder need it
     except ImportError as error:
@@ -213,7 +278,11 @@ def read_dataset(source: DataSource) -> dict[str, Rows]:
         found = datasets.load_from_disk(folder) if saved else datasets.load_dataset(source.name)
     except Exception as error:  # the package raises what its many readers raise
         raise Refused(f"DATA={source.name} cannot be read as a data set: {error}") from error
-    return _hub_rows(source, dict(found))
+    tables = dict(found)
+    rows = _hub_rows(source, tables)
+    features = {name: table.features.get(source.label) for name, table in tables.items()}
+    known = (getattr(feature, "names", None) for feature in features.values())
+    return rows, next((list(names) for names in known if names), None)
 
 
 def _hub_rows(source: DataSource, found: dict[str, Any]) -> dict[str, Rows]:
@@ -223,6 +292,8 @@ def _hub_rows(source: DataSource, found: dict[str, Any]) -> dict[str, Rows]:
         if name in names:
             one = rows[names[name]] = Rows(f"{source.name}[{name}]")
             _add_table(table.column_names, table, source, one)
+            if not one.texts and not one.mistakes:
+                one.mistakes.append(f"{one.source}: there is no row; expected sentences.")
     missing = {"train", "dev"} - rows.keys()
     if missing:
         raise Refused(

@@ -1,6 +1,7 @@
 """Tokenised data on disk, mapped into memory and shared by all trials; and batches by length."""
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import shutil
@@ -15,12 +16,15 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from trainers.data import Split, TextData, from_json, to_json
+from trainers.protocol import Refused
 
 Indices = NDArray[np.int64]
 
 JITTER = 0.02
 """Lengths are blurred by so much before sorting: batches vary from epoch to epoch, and the
 padding stays well under 5 % of the tokens."""
+
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".gguf")
 
 
 @dataclass(frozen=True)
@@ -59,18 +63,22 @@ def keep_data(cache: Path, data: TextData) -> None:
     """Keep data in the cache, so that no worker reads their sources again."""
     folder = _data_folder(cache, data.hash)
     if not folder.exists():
-        _write_folder(folder, lambda path: (path / "data.json").write_text(to_json(data)))
+        text = to_json(data).encode()
+        _write_folder(folder, lambda path: (path / "data.json").write_bytes(text))
 
 
 def kept_data(cache: Path, data_hash: str) -> TextData:
     """Data from the cache. Raises OSError where they are not there."""
-    return from_json((_data_folder(cache, data_hash) / "data.json").read_text())
+    return from_json((_data_folder(cache, data_hash) / "data.json").read_text(encoding="utf-8"))
 
 
 def tokenised(
     cache: Path, data_hash: str, tokenizer_folder: str, max_length: int
 ) -> dict[str, TokenSplit]:
-    """The splits, tokenised at most once for each data, model and length, mapped into memory."""
+    """The splits, tokenised at most once for each data, model and length, mapped into memory.
+
+    Raises Refused for a text without tokens, OSError and ValueError where there's no tokenizer.
+    """
     folder = _data_folder(cache, data_hash) / f"{_tokenizer_hash(tokenizer_folder)}-{max_length}"
     if not folder.exists():
         with FileLock(f"{folder}.lock"):
@@ -88,11 +96,16 @@ def _data_folder(cache: Path, data_hash: str) -> Path:
 
 
 def _tokenizer_hash(folder: str) -> str:
-    """Of all small files in a model's folder, which decide how it tokenises; or of its name."""
+    """Of all that decides how a model's folder tokenises; or of its name on the hub.
+
+    That's every file beside the weights: a vocabulary has a name of its own in each family.
+    """
     digest = hashlib.sha256(b"" if Path(folder).is_dir() else folder.encode())
-    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
-        path = Path(folder) / name
-        digest.update(path.read_bytes() if path.is_file() else b"-")
+    for library in ("transformers", "tokenizers"):
+        digest.update(importlib.metadata.version(library).encode())
+    for path in sorted(Path(folder).glob("*")):
+        if path.is_file() and path.suffix not in _WEIGHTS:
+            digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
 
@@ -105,8 +118,11 @@ def _write_folder(folder: Path, write: Any) -> None:
         for path in temporary.iterdir():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-        if not folder.exists():
+        try:
             temporary.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -116,11 +132,19 @@ def _tokenise(folder: Path, data: TextData, tokenizer_folder: str, max_length: i
     from transformers import AutoTokenizer  # noqa: PLC0415 - see above
 
     tokenizer = AutoTokenizer.from_pretrained(
-        tokenizer_folder, local_files_only=Path(tokenizer_folder).is_dir()
+        tokenizer_folder,
+        local_files_only=Path(tokenizer_folder).is_dir(),
+        trust_remote_code=False,  # else it asks whether to run what the folder holds
     )
     for name, split in data.splits.items():
         found = _encode(tokenizer, split, max_length)
         lengths = [len(one) for one in found["input_ids"]]
+        if 0 in lengths:
+            text = split.texts[lengths.index(0)]
+            raise Refused(
+                f"The tokenizer finds no token in the {name} text {text[:60]!r} (number "
+                f"{lengths.index(0) + 1}); expected one at least."
+            )
         np.save(folder / f"{name}.offsets.npy", np.cumsum([0, *lengths], dtype=np.int64))
         np.save(folder / f"{name}.labels.npy", np.asarray(split.labels, dtype=np.int64))
         np.save(folder / f"{name}.ids.npy", _flat(found["input_ids"]))

@@ -1,5 +1,6 @@
 """Small real things to train on: random models made from configs, and a few sentences."""
 
+import copy
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from transformers import (
     GPT2Config,
     LlamaConfig,
     ModernBertConfig,
+    OPTConfig,
     PreTrainedConfig,
     PreTrainedTokenizerFast,
     RobertaConfig,
@@ -41,14 +43,26 @@ CONFIGS: dict[str, PreTrainedConfig] = {
         **_SIZES,
     ),
     "llama": LlamaConfig(num_hidden_layers=3, bos_token_id=1, eos_token_id=1, **_WIDE, **_SIZES),
+    "opt": OPTConfig(
+        hidden_size=16,
+        word_embed_proj_dim=16,
+        ffn_dim=32,
+        num_attention_heads=2,
+        num_hidden_layers=3,
+        bos_token_id=1,
+        eos_token_id=1,
+        **_SIZES,
+    ),
     "gpt2": GPT2Config(n_embd=16, n_head=2, n_layer=3, bos_token_id=1, eos_token_id=1, **_SIZES),
 }
 
 
-def save_model(folder: Path, kind: str = "bert") -> Path:
+def save_model(folder: Path, kind: str = "bert", **changes: object) -> Path:
     """A model folder with config, random weights and a tokenizer that splits at spaces."""
     torch.manual_seed(0)
-    AutoModel.from_config(CONFIGS[kind]).save_pretrained(folder)  # type: ignore[no-untyped-call] # untyped there
+    config = copy.deepcopy(CONFIGS[kind])
+    config.update(changes)
+    AutoModel.from_config(config).save_pretrained(folder)  # type: ignore[no-untyped-call] # untyped there
     words = {word: index for index, word in enumerate(VOCABULARY)}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))  # noqa: S106 - no password
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()

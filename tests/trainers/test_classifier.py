@@ -1,5 +1,6 @@
 """What a classifier is made of: dropout, freezing and pooling, read back from live modules."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from transformers import AutoModel
 
 from tests.trainers.small import CONFIGS, save_model
-from trainers.backbone import LoadedModel, embeddings_of, layers_of, load_model
+from trainers.backbone import (
+    LoadedModel,
+    embeddings_of,
+    layers_of,
+    load_model,
+    longest_input,
+)
 from trainers.classifier import build, dropouts_of, frozen_layers, pool
 from trainers.protocol import FinetuneSettings, Refused
 
@@ -62,6 +70,56 @@ def test_the_embeddings_are_found(loaded: LoadedModel) -> None:
     backbone = loaded.build()
     inside = [m for part in embeddings_of(backbone) for m in part.modules()]
     assert any(m is backbone.get_input_embeddings() for m in inside)
+
+
+def test_frozen_embeddings_are_frozen(loaded: LoadedModel) -> None:
+    model = build(loaded, settings(freeze="embed"), 3, seed=1)
+    assert not any(p.requires_grad for p in model.backbone.get_input_embeddings().parameters())
+
+
+def test_types_go_only_to_a_model_that_has_them(loaded: LoadedModel) -> None:
+    model = build(loaded, settings(), 3, seed=1).eval()
+    ones = torch.ones(1, 3).long()
+    batch = {"input_ids": torch.tensor([[2, 3, 4]]), "attention_mask": ones}
+    with torch.inference_mode():
+        plain, typed = model(batch), model({**batch, "token_type_ids": ones})
+    assert torch.equal(plain, typed) == (loaded.config.model_type not in {"bert", "roberta"})
+
+
+def test_a_model_stored_in_bf16_is_trained_in_fp32(odd: Path) -> None:
+    folder = save_model(odd / "model", "llama")
+    AutoModel.from_pretrained(folder, dtype=torch.bfloat16).save_pretrained(folder)
+    model = build(load_model(str(folder)), settings(), 3, seed=1)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_learned_positions_have_room_for_so_many_tokens(odd: Path) -> None:
+    room = {
+        kind: longest_input(load_model(str(save_model(odd / kind, kind, **changes))).build())
+        for kind, changes in {
+            "bert": {"max_position_embeddings": 20},
+            "roberta": {"max_position_embeddings": 20},
+            "opt": {"max_position_embeddings": 20},
+            "gpt2": {"n_positions": 20},
+            "llama": {"max_position_embeddings": 20},
+        }.items()
+    }
+    # RoBERTa keeps the places up to its padding index free; LLaMA's positions are computed.
+    assert room == {"bert": 20, "roberta": 19, "opt": 20, "gpt2": 20, "llama": None}
+
+
+def test_code_that_lies_beside_a_model_is_never_run(
+    odd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save_model(odd / "model")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "mine", "auto_map": {"AutoConfig": "mine.C", "AutoModel": "mine.M"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "mine.py").write_text(f"open({str(odd / 'ran')!r}, 'w')")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(Refused, match="cannot be read"):
+        load_model(str(folder))
+    assert not (odd / "ran").exists()
 
 
 def test_more_frozen_layers_than_there_are_is_refused(bert: LoadedModel) -> None:

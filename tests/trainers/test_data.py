@@ -89,7 +89,10 @@ def test_a_test_file_of_minus_ones_is_unlabelled(odd: Path) -> None:
         ("my-train.txt", b"0 ||| a\n", "there is one class only"),
         ("valid_set.txt", b"7 ||| a\n", "valid_set.txt:1: label '7' is outside the classes (0, 1)"),
         ("valid_set.txt", b"-1 ||| a\n", "valid_set.txt:1: label '-1' is outside"),
+        ("valid_set.txt", b" ||| a\n", "valid_set.txt:1: the label is blank; expected a class"),
         ("other-train.txt", b"1 ||| a\n", "more than one train file"),
+        ("my-train.txt", b"-1 ||| a\n", "my-train.txt: there is no label; expected two classes"),
+        ("a-label-mapping.json", b'["x", "x"]', "a class name stands twice"),
     ],
 )
 def test_a_bad_file_is_named_with_its_line(
@@ -107,6 +110,98 @@ def test_a_bad_file_is_named_with_its_line(
     with pytest.raises(Refused) as refusal:
         read_data(source)
     assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"text,label\nHello, world,0\n", "my-train.csv:2: more fields than columns"),
+        (b'text,label\na,0\n"b,1\nc,1\n', "my-train.csv:3: unexpected end of data"),
+        (b"text,label\na,0\nb\xff,1\n", "my-train.csv:3: not UTF-8"),
+        (b"text,label,text\na,0,b\n", "my-train.csv:1: more than one column 'text'"),
+        (b"text,label\na,\n", "my-train.csv:2: the label is blank"),
+    ],
+)
+def test_a_bad_table_is_named_with_its_line(odd: Path, content: bytes, message: str) -> None:
+    source = fill(odd, ".csv", write_frame)
+    (odd / "my-train.csv").write_bytes(content)
+    with pytest.raises(Refused) as refusal:
+        read_data(source)
+    assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"text": ["a"], "label": 1}', "nothing for 'text'; expected a word or a number"),
+        (b'{"text": "a", "label": NaN}', "nothing for 'label'; expected a word or a number"),
+        (b'{"text": "\\ud800", "label": 1}', "half a surrogate pair"),
+        (b"[" * 100_000, "not JSON"),
+        (b'"a"', "expected a JSON object"),
+    ],
+)
+def test_a_bad_json_line_is_named(odd: Path, content: bytes, message: str) -> None:
+    source = fill(odd, ".jsonl", write_frame)
+    (odd / "my-train.jsonl").write_bytes(content)
+    with pytest.raises(Refused) as refusal:
+        read_data(source)
+    assert "my-train.jsonl:1: " in str(refusal.value)
+    assert message in str(refusal.value)
+
+
+def test_a_text_may_be_longer_than_the_csv_module_likes(odd: Path) -> None:
+    source = fill(odd, ".csv", write_frame)
+    (odd / "my-train.csv").write_text(lines("text,label", f"{'a' * 200_000},0", "b,1"))
+    assert len(read_data(source).splits["train"].texts[0]) == 200_000
+
+
+def test_a_file_that_fits_two_splits_is_refused(odd: Path) -> None:
+    (odd / "train-latest.txt").write_text(label_rows([0, 1]))
+    (odd / "dev.txt").write_text(label_rows([0, 1]))
+    with pytest.raises(Refused, match=r"train-latest\.txt: the name fits test and another split"):
+        read_data(DataSource(name=str(odd)))
+
+
+def test_two_label_mappings_are_refused(odd: Path) -> None:
+    source = fill(odd, ".txt", write_sst)
+    for name in ("a", "b"):
+        (odd / f"{name}-label-mapping.json").write_text('["x", "y"]')
+    with pytest.raises(Refused, match="more than one label mapping"):
+        read_data(source)
+
+
+def test_numbers_as_labels_need_not_begin_at_nought(odd: Path) -> None:
+    for name in ("train", "dev"):
+        (odd / f"{name}.txt").write_text(label_rows([10, 9, 1_000_000]))
+    data = read_data(DataSource(name=str(odd)))
+    assert data.classes == ("9", "10", "1000000")
+    assert data.splits["dev"].labels == (1, 0, 2)
+
+
+def test_labels_with_gaps_are_whole_numbers_all_the_same(odd: Path) -> None:
+    for name in ("train", "dev"):
+        frame = pd.DataFrame({"text": ["a", "b"], "label": [0.0, 1.0]})
+        frame.to_parquet(odd / f"{name}.parquet")
+    assert read_data(DataSource(name=str(odd))).classes == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("labels", "indices"), [([0, 1, 2], (0, 1, 2)), ([1, 2, 3], (0, 1, 2)), ([3, 1, 1], (2, 0, 0))]
+)
+def test_class_names_that_are_numbers_are_not_taken_for_places(
+    odd: Path, labels: list[int], indices: tuple[int, ...]
+) -> None:
+    for name in ("train", "dev"):
+        (odd / f"{name}.txt").write_text(label_rows(labels))
+    (odd / "label-mapping.json").write_text('["1", "2", "3"]')
+    assert read_data(DataSource(name=str(odd))).splits["dev"].labels == indices
+
+
+def test_a_number_is_no_word(odd: Path) -> None:
+    (odd / "train.txt").write_text("no ||| a\nyes ||| b\n")
+    (odd / "dev.txt").write_text("0 ||| a\n")
+    with pytest.raises(Refused, match=r"label '0' is outside the classes \(no, yes\)"):
+        read_data(DataSource(name=str(odd)))
 
 
 def test_all_mistakes_come_in_one_message(odd: Path) -> None:
@@ -143,6 +238,42 @@ def test_a_folder_saved_by_datasets(odd: Path) -> None:
         read_data(DataSource(name=str(odd / "saved")))
     (odd / "saved" / "dataset_dict.json").write_text("{")
     with pytest.raises(Refused, match="cannot be read as a data set"):
+        read_data(source)
+
+
+def test_a_saved_data_set_may_know_its_class_names(odd: Path) -> None:
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes", "eh"])}
+    )
+    table = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]}, features=features)
+    datasets.DatasetDict({"train": table, "validation": table}).save_to_disk(odd / "saved")
+    data = read_data(DataSource(name=str(odd / "saved")))
+    assert data.classes == ("no", "yes", "eh")
+    assert data.splits["train"].labels == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("./nowhere", "there is no such folder"),
+        ("/no/such/place", "there is no such folder"),
+        ("a" * 300, "cannot be read"),
+        ("~no-such-user/x", "cannot be read"),
+    ],
+)
+def test_a_folder_that_is_not_there(name: str, message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        read_data(DataSource(name=name))
+
+
+def test_a_disk_that_fails_is_told(odd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = fill(odd, ".txt", write_sst)
+
+    def broken(_path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", broken)
+    with pytest.raises(Refused, match=r"my-train\.txt: not readable \(Permission denied\)"):
         read_data(source)
 
 

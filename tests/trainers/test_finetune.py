@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from tests.trainers.small import CONFIGS, DATA, Recorder, job_for, same_tensors, save_model
-from trainers import finetune
+from trainers import finetune, tokens
 from trainers.backbone import LoadedModel, load_model
 from trainers.checkpoints import Checkpoints
 from trainers.classifier import build
@@ -101,6 +101,45 @@ def test_a_torn_checkpoint_is_passed_over_for_the_one_before(odd: Path, bert: Lo
     assert [epoch.epoch for epoch in line.said(Epoch)] == [3]
 
 
+@pytest.mark.parametrize(
+    "update", [{"trial_uid": "another"}, {"seed": 8}, {"data_hash": ""}, {"model": "another"}]
+)
+def test_a_checkpoint_of_another_job_is_not_resumed(
+    odd: Path, bert: LoadedModel, update: dict[str, Any]
+) -> None:
+    job, settings = job_for(odd, bert.folder)
+    finetune.train(job, settings, Recorder(stop_after=5), bert)
+    if "data_hash" in update:
+        other = TextData(("a", "b"), DATA.splits)
+        tokens.keep_data(odd / "cache", other)
+        update = {"data_hash": other.hash}
+    line = Recorder()
+    finetune.train(job.model_copy(update=update), settings, line, bert)
+    assert line.said(Started)[0].resumed_from_step == 0
+    assert line.said(Step)[0].step == 1
+
+
+def test_a_checkpoint_of_other_settings_is_not_resumed(odd: Path, bert: LoadedModel) -> None:
+    job, settings = job_for(odd, bert.folder)
+    finetune.train(job, settings, Recorder(stop_after=5), bert)
+    job, settings = job_for(odd, bert.folder, freeze="half")
+    line = Recorder()
+    finetune.train(job, settings, line, bert)
+    assert line.said(Started)[0].resumed_from_step == 0
+
+
+@pytest.mark.parametrize("drained", [False, True])
+def test_what_a_killed_attempt_half_wrote_is_cleared_away(
+    odd: Path, bert: LoadedModel, drained: bool
+) -> None:
+    job, settings = job_for(odd, bert.folder)
+    folder = odd / "trial" / "checkpoints"
+    (folder / ".last.0123").mkdir(parents=True)
+    (folder / ".last.0123" / "model.safetensors").write_bytes(b"half")
+    finetune.train(job, settings, Recorder(stop_after=5 if drained else None), bert)
+    assert [path.name for path in folder.iterdir()] == ["last" if drained else "best"]
+
+
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(
     odd: Path, bert: LoadedModel
 ) -> None:
@@ -160,6 +199,81 @@ def test_a_loss_that_is_no_number_ends_the_attempt(
     with pytest.raises(finetune.NonFinite, match="nan at step 1"):
         finetune.train(job, settings, line, bert)
     assert line.said(Finding)[0].kind == "non_finite"
+
+
+def test_a_gradient_that_is_no_number_ends_the_attempt_even_at_the_last_step(
+    odd: Path, bert: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, calls = torch.nn.utils.clip_grad_norm_, itertools.count(1)
+
+    def broken(parameters: Any, most: float) -> torch.Tensor:
+        norm = clip(parameters, most)
+        return norm * math.nan if next(calls) == STEPS else norm
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", broken)
+    job, settings = job_for(odd, bert.folder, epochs=1)
+    line = Recorder()
+    with pytest.raises(finetune.NonFinite, match=f"gradient norm is nan at step {STEPS}"):
+        finetune.train(job, settings, line, bert)
+    assert not line.said(Epoch)
+
+
+def test_a_dev_loss_that_is_no_number_ends_the_attempt(
+    odd: Path, bert: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = torch.optim.AdamW.step
+
+    def broken(self: torch.optim.AdamW) -> None:
+        step(self)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.data.fill_(math.nan)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", broken)
+    job, settings = job_for(odd, bert.folder, epochs=1, batch_size=70)
+    line = Recorder()
+    with pytest.raises(finetune.NonFinite, match="dev loss is nan at step 1"):
+        finetune.train(job, settings, line, bert)
+    assert not line.said(Epoch)
+    assert not line.said(Finished)
+
+
+def test_the_rate_said_is_the_optimizers_own(
+    odd: Path, bert: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deaf(*given: Any, **named: Any) -> torch.optim.AdamW:
+        made = make_optimizer(*given, **named)
+        for group in made.param_groups:
+            group["peak_lr"] = 5e-5
+        return made
+
+    monkeypatch.setattr(finetune, "make_optimizer", deaf)
+    job, settings = job_for(odd, bert.folder, lr=1e-3)
+    line = Recorder()
+    finetune.train(job, settings, line, bert)
+    assert line.said(Started)[0].effective["lr.peak"] == pytest.approx(5e-5)
+    assert max(step.lr for step in line.said(Step)) == pytest.approx(5e-5)
+
+
+def test_texts_longer_than_the_model_takes_are_refused(odd: Path) -> None:
+    folder = save_model(odd / "short", max_position_embeddings=8)
+    job, settings = job_for(odd, folder)
+    with pytest.raises(Refused, match=r"(?s)longest text has 9 tokens.* takes 8\. Allowed: 8 to 8"):
+        finetune.train(job, settings, Recorder(), load_model(str(folder)))
+    job, settings = job_for(odd, folder, max_length=8, epochs=1)
+    line = Recorder()
+    finetune.train(job, settings, line, load_model(str(folder)))
+    assert line.said(Finished)
+
+
+def test_a_model_without_a_padding_token_trains(odd: Path) -> None:
+    folder = save_model(odd / "model", "llama", pad_token_id=None)
+    job, settings = job_for(odd, folder, epochs=1)
+    line = Recorder()
+    loaded = load_model(str(folder))
+    loaded.config.pad_token_id = -1  # as some configs say it
+    finetune.train(job, settings, line, loaded)
+    assert line.said(Finished)
 
 
 def test_a_batch_larger_than_the_data_is_refused(odd: Path, bert: LoadedModel) -> None:

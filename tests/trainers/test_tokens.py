@@ -1,5 +1,10 @@
 """Tokens on disk and batches by length."""
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.trainers.small import DATA
+from tests.trainers.small import DATA, save_model
 from trainers import tokens
 from trainers.data import Split, TextData
+from trainers.protocol import Refused
 from trainers.tokens import batches_by_length, batches_in_order, padded, tokenised
+
+TOP = Path(__file__).resolve().parents[2]
 
 LENGTHS = st.lists(st.integers(1, 200), min_size=1, max_size=300).map(np.array)
 
@@ -70,6 +78,57 @@ def test_a_batch_is_padded_and_cut_to_the_length(odd: Path, bert_folder: Path) -
     assert labels.tolist() == [1, 0]
     part = split.take(np.array([1]))
     assert part.ids.tolist() == split.ids[split.offsets[1] :].tolist()
+
+
+def test_every_file_of_a_tokenizer_counts(odd: Path) -> None:
+    model = save_model(odd / "model")
+    tokens.keep_data(odd, DATA)
+    for merges in ("one", "two"):
+        (model / "merges.txt").write_text(merges)
+        tokenised(odd, DATA.hash, str(model), 16)
+    assert len(list(odd.glob("data-*/*-16"))) == 2
+
+
+def test_a_text_without_any_token_is_refused(odd: Path) -> None:
+    model = save_model(odd / "model")
+    tokenizer = json.loads((model / "tokenizer.json").read_text())
+    tokenizer["normalizer"] = {"type": "Replace", "pattern": {"String": "\u200b"}, "content": ""}
+    (model / "tokenizer.json").write_text(json.dumps(tokenizer))
+    split = Split(("good", "\u200b"), (0, 1))
+    data = TextData(("0", "1"), {"dev": split, "train": split})
+    tokens.keep_data(odd, data)
+    with pytest.raises(Refused, match=r"no token in the dev text .* \(number 2\)"):
+        tokenised(odd, data.hash, str(model), 16)
+    assert not list(odd.glob("data-*/*-16"))
+
+
+def test_whoever_keeps_data_second_finds_the_firsts(
+    odd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens.keep_data(odd / "first", DATA)
+    rename = Path.rename
+
+    def too_late(self: Path, target: Path) -> Path:
+        shutil.copytree(odd / "first" / target.name, target)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", too_late)
+    tokens.keep_data(odd / "second", DATA)
+    assert tokens.kept_data(odd / "second", DATA.hash).splits == DATA.splits
+    assert len(list((odd / "second").iterdir())) == 1
+
+
+def test_other_characters_than_the_locales_are_kept(odd: Path, bert_folder: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from trainers import tokens; "
+        "from trainers.data import Split, TextData; "
+        "split = Split(('\\u0142\\u20ac', '\\U0001f600'), (0, 1)); "
+        "data = TextData(('0', '1'), {'train': split}); "
+        "tokens.keep_data(Path(sys.argv[1]), data); "
+        "assert tokens.kept_data(Path(sys.argv[1]), data.hash).splits == data.splits"
+    )
+    environment = {**os.environ, "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", program, str(odd)], check=True, cwd=TOP, env=environment)
 
 
 def test_data_that_were_never_prepared_are_an_error(odd: Path, bert_folder: Path) -> None:
