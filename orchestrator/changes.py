@@ -1,6 +1,6 @@
 """Whether a sweep is still the one that its study was made with."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import count
 from typing import Any
 
@@ -46,13 +46,16 @@ def sweep_differences(
 
 def study_that_fits(name: str, facts: Mapping[str, Any], studies: Iterable[StudyRow]) -> str:
     """The first of name, name@2, name@3 ... that is of this data and model, or is not there yet."""
-    known = {row.name: row for row in studies}
-    for number in count(1):
-        candidate = name if number == 1 else f"{name}@{number}"
-        row = known.get(candidate)
-        if row is None or all(row.facts.get(key) == facts.get(key) for key in _FACTS):
-            return candidate
-    raise AssertionError("count() does not end")
+    others = {
+        row.name for row in studies if any(row.facts.get(key) != facts.get(key) for key in _FACTS)
+    }
+    return first_free(name, others)
+
+
+def first_free(name: str, taken: Container[str]) -> str:
+    """The first of name, name@2, name@3 ... that is not taken."""
+    names = (name if number == 1 else f"{name}@{number}" for number in count(1))
+    return next(one for one in names if one not in taken)
 
 
 def _comparable(sweep: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 import sweeps as sweeps_room
+from orchestrator.changes import first_free
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
 from orchestrator.screen import print_table
@@ -80,11 +80,9 @@ def sweep(
 
 
 def _new_name(name: str, runs: Path) -> str:
-    """The first of name, name@2, name@3 ... that no study has."""
+    """A name that no study of this folder has."""
     folders = Folders(runs.resolve(), name)
-    taken = set(list_studies(folders.url)) if folders.database.exists() else set()
-    names = (name if number == 1 else f"{name}@{number}" for number in count(1))
-    return next(name for name in names if name not in taken)
+    return first_free(name, list_studies(folders.url) if folders.database.exists() else ())
 
 
 def report(folders: Folders, console: Console) -> None:
