@@ -91,6 +91,7 @@ class Book:
             trial = replace(
                 trial,
                 best_epoch=settle.finished.best_epoch,
+                best_value=settle.finished.best_value,
                 best_dev_accuracy=settle.finished.best_dev_accuracy,
                 test_accuracy=settle.finished.test_accuracy,
             )
@@ -178,4 +179,6 @@ def _epoch_row(uid: str, event: Epoch) -> EpochRow:
         dev_accuracy=finite(event.dev_accuracy),
         dev_macro_f1=finite(event.dev_macro_f1),
         seconds=finite(event.seconds),
+        value=finite(event.value),
+        metrics={name: one for name, one in event.metrics.items() if finite(one) is not None},
     )

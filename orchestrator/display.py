@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.backends.base import Message
-from orchestrator.progress import Lane, Progress
+from orchestrator.progress import Lane, Progress, metric_title
 from orchestrator.states import Instruction
 from results.rows import TrialRow
 
@@ -76,7 +76,7 @@ def _lanes(progress: Progress) -> Table:
     table.add_column("epoch", justify="right")
     table.add_column("progress", width=24)
     table.add_column("loss", justify="right")
-    table.add_column("dev acc", justify="right")
+    table.add_column(metric_title(progress.objective.name), justify="right")
     table.add_column("")
     for slot in sorted(progress.lanes, key=lambda name: (len(name), name)):
         table.add_row(*_row(progress.lanes[slot], progress.varied))
@@ -93,7 +93,7 @@ def _row(lane: Lane, varied: Sequence[str]) -> tuple[str | Text | ProgressBar, .
         f"{lane.epoch}/{lane.epochs}",
         ProgressBar(total=max(lane.steps_total, 1), completed=lane.step, width=24),
         _number(lane.loss),
-        _number(lane.dev_accuracy),
+        _number(lane.value),
         Text(lane.note, style="dim"),
     )
 
@@ -119,8 +119,9 @@ def _counts(progress: Progress) -> Text:
 def _best(progress: Progress) -> Text:
     if progress.best is None:
         return Text("")
-    accuracy, number, params = progress.best
-    return Text(f"best so far: Try {number + 1}, dev accuracy {accuracy:.3f} ({params})")
+    value, number, params = progress.best
+    reached = f"{metric_title(progress.objective.name)} {value:.3f}"
+    return Text(f"best so far: Try {number + 1}, {reached} ({params})")
 
 
 def duration(seconds: float) -> str:

@@ -28,11 +28,20 @@ from orchestrator.states import (
 )
 from orchestrator.study import OptunaStudy
 from results.rows import TrialRow
-from trainers.protocol import Job
+from trainers.protocol import Job, Objective
 
 POLL_SECONDS = 0.2
 KEPT_CHECKPOINTS = 3
 """The best weights of so many completed trials stay on disk."""
+
+
+def best_first(
+    completed: Iterable[tuple[float, int]], objective: Objective
+) -> list[tuple[float, int]]:
+    """Pairs of value and trial number, best first; ties by number."""
+    sign = -1 if objective.direction == "maximize" else 1
+    return sorted(completed, key=lambda pair: (sign * pair[0], pair[1]))
+
 
 JobMaker = Callable[[TrialRow, Start], Job]
 
@@ -55,7 +64,8 @@ class SweepLoop:
         make_job: the job of an attempt.
         interrupts: how many times the person has pressed Ctrl-C so far.
         now: monotonic seconds.
-        best: completed trials of earlier runs, as (dev accuracy, number).
+        objective: what the sweep is after.
+        best: completed trials of earlier runs, as (value, number).
         after_end: called after a trial's end has been told.
     """
 
@@ -72,6 +82,7 @@ class SweepLoop:
         make_job: JobMaker,
         interrupts: Callable[[], int] = lambda: 0,
         now: Callable[[], float] = time.monotonic,
+        objective: Objective = Objective(),  # noqa: B008 - it is frozen
         best: Iterable[tuple[float, int]] = (),
         after_end: Callable[[], None] = lambda: None,
     ) -> None:
@@ -85,6 +96,7 @@ class SweepLoop:
         self._make_job = make_job
         self._interrupts = interrupts
         self._now = now
+        self._objective = objective
         self._completed = list(best)
         self._after_end = after_end
         self._seen_interrupts = 0
@@ -131,9 +143,9 @@ class SweepLoop:
                 return self._ask(instruction)
             case Start():
                 self._start(instruction)
-            case Report(uid, epoch, dev_accuracy):
+            case Report(uid, epoch, value):
                 number = self._book.trial(uid).number
-                advised = self._study.report(number, epoch, dev_accuracy)
+                advised = self._study.report(number, epoch, value)
                 return PruneAdvised(uid) if advised else None
             case Stop(uid, reason):
                 self._watcher.saw(instruction, self._book.trial(uid))
@@ -161,7 +173,7 @@ class SweepLoop:
     def _settle(self, settle: Settle) -> None:
         trial = self._book.settled(settle)
         if settle.status in TERMINAL:
-            self._study.tell(trial.number, settle.status, trial.best_dev_accuracy)
+            self._study.tell(trial.number, settle.status, trial.best_value)
             self._tidy(trial)
             self._after_end()
         self._watcher.saw(settle, trial)
@@ -169,8 +181,8 @@ class SweepLoop:
     def _tidy(self, trial: TrialRow) -> None:
         """Keep the checkpoints of the best completed trials and no other ended trial's."""
         ended = {number for _, number in self._completed} | {trial.number}
-        if trial.status == "completed" and trial.best_dev_accuracy is not None:
-            self._completed.append((trial.best_dev_accuracy, trial.number))
-        self._completed.sort(key=lambda pair: (-pair[0], pair[1]))
+        if trial.status == "completed" and trial.best_value is not None:
+            self._completed.append((trial.best_value, trial.number))
+        self._completed = best_first(self._completed, self._objective)
         del self._completed[KEPT_CHECKPOINTS:]
         self._folders.keep_checkpoints({number for _, number in self._completed}, ended)

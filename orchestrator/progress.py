@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from orchestrator.backends.base import Message, Said
 from orchestrator.states import Instruction, Settle, Start, Stop
 from results.rows import TrialRow
-from trainers.protocol import Epoch, Event, Started, Step
+from trainers.protocol import Epoch, Event, Objective, Started, Step
 
 
 @dataclass
 class Lane:
-    """One slot and the trial in it. Accuracies are shares."""
+    """One slot and the trial in it. `value` is the objective's after the last epoch."""
 
     slot: str
     uid: str
@@ -22,7 +22,7 @@ class Lane:
     step: int = 0
     epoch: int = 0
     epochs: int = 0
-    dev_accuracy: float | None = None
+    value: float | None = None
     loss: float | None = None
     note: str = "starting"
 
@@ -35,11 +35,7 @@ class Lane:
             case Step():
                 self.step, self.loss = event.step, event.loss
             case Epoch():
-                self.step, self.epoch, self.dev_accuracy = (
-                    event.step,
-                    event.epoch,
-                    event.dev_accuracy,
-                )
+                self.step, self.epoch, self.value = event.step, event.epoch, event.value
             case _:
                 pass
 
@@ -51,11 +47,13 @@ class Progress:
     Args:
         total: trials in all, as far as is known.
         varied: the names of the parameters that vary.
+        objective: what the sweep is after.
         counts: ended trials of earlier runs by status.
     """
 
     total: int
     varied: Sequence[str]
+    objective: Objective = Objective()  # noqa: RUF009 - it is frozen
     counts: dict[str, int] = field(default_factory=dict)
     best: tuple[float, int, str] | None = None
     epochs_saved: int = 0
@@ -96,7 +94,7 @@ class Progress:
             if lane and isinstance(message, Said):
                 lane.hear(message.event)
                 if isinstance(message.event, Epoch):
-                    self.lines.append(_epoch_line(lane, message.event))
+                    self.lines.append(_epoch_line(lane, message.event, self.objective))
 
     def _lane(self, uid: str) -> Lane | None:
         return next((lane for lane in self.lanes.values() if lane.uid == uid), None)
@@ -119,13 +117,13 @@ class Progress:
             self._ended_here += 1
         if settle.status in ("pruned", "stopped") and lane:
             self.epochs_saved += max(0, lane.epochs - lane.epoch)
-        best = trial.best_dev_accuracy
+        best = trial.best_value
         if settle.status == "completed" and best is not None:
             self._keep_best(best, trial)
-        self.lines.append(_settled_line(settle, trial))
+        self.lines.append(_settled_line(settle, trial, self.objective))
 
     def _keep_best(self, best: float, trial: TrialRow) -> None:
-        if self.best is None or best > self.best[0]:
+        if self.objective.is_better(best, self.best[0] if self.best else None):
             self.best = (best, trial.number, describe(trial, self.varied))
 
 
@@ -138,19 +136,27 @@ def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _epoch_line(lane: Lane, epoch: Epoch) -> str:
-    return (
-        f"Try {lane.number + 1} epoch {epoch.epoch}/{lane.epochs}: "
-        f"train loss {epoch.train_loss:.3f}, dev loss {epoch.dev_loss:.3f}, "
-        f"dev accuracy {epoch.dev_accuracy:.3f}"
-    )
+def metric_title(name: str) -> str:
+    """A metric's name as people read it."""
+    return name.replace("_", " ")
 
 
-def _settled_line(settle: Settle, trial: TrialRow) -> str:
+def _epoch_line(lane: Lane, epoch: Epoch, objective: Objective) -> str:
+    measured = {
+        "train loss": epoch.train_loss,
+        "dev loss": epoch.dev_loss,
+        "dev accuracy": epoch.dev_accuracy,
+        metric_title(objective.name): epoch.value,
+    }
+    told = ", ".join(f"{name} {one:.3f}" for name, one in measured.items() if one is not None)
+    return f"Try {lane.number + 1} epoch {epoch.epoch}/{lane.epochs}: {told}"
+
+
+def _settled_line(settle: Settle, trial: TrialRow, objective: Objective) -> str:
     name = f"Try {trial.number + 1}"
     if settle.status == "completed":
-        reached = f"dev accuracy {trial.best_dev_accuracy:.3f} at epoch {trial.best_epoch}"
-        return f"{name} completed: {reached}"
+        reached = f"{metric_title(objective.name)} {trial.best_value:.3f}"
+        return f"{name} completed: {reached} at epoch {trial.best_epoch}"
     if settle.status == "waiting":
         return f"{name} will be tried again: {settle.reason}"
     return f"{name} {settle.status}: {settle.reason}"

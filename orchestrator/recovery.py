@@ -67,6 +67,6 @@ def _state(row: TrialRow, trial: FrozenTrial, attempt: AttemptRow | None) -> Tri
 
 def _tell_again(study: OptunaStudy, row: TrialRow, ledger: StudyLedger) -> None:
     for epoch in ledger.epochs:
-        if epoch.trial_uid == row.uid and epoch.dev_accuracy is not None:
-            study.report(row.number, epoch.epoch, epoch.dev_accuracy)
-    study.tell(row.number, row.status, row.best_dev_accuracy)
+        if epoch.trial_uid == row.uid and epoch.value is not None:
+            study.report(row.number, epoch.epoch, epoch.value)
+    study.tell(row.number, row.status, row.best_value)

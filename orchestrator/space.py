@@ -94,7 +94,7 @@ def _qmc(seed: int) -> BaseSampler:
         )
 
 
-def _seed(seed: int, trials_so_far: int) -> int:
+def _seed(seed: int | None, trials_so_far: int) -> int:
     digest = hashlib.sha256(f"sampler {seed} {trials_so_far}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 

@@ -4,6 +4,7 @@ Nothing here does I/O or looks at a clock: time comes in with `Tick`. The loop a
 the instructions out. So every order of events can be tested without a process.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -94,11 +95,11 @@ class Start:
 
 @dataclass(frozen=True)
 class Report:
-    """Report an epoch's dev accuracy; answer with PruneAdvised if the pruner would end it."""
+    """Report the objective after an epoch; answer with PruneAdvised if the pruner would end it."""
 
     uid: str
     epoch: int
-    dev_accuracy: float
+    value: float
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,9 @@ class Machine:
         match message.event:
             case Epoch() as epoch if epoch.epoch > trial.last_epoch:
                 trial.last_epoch = epoch.epoch
-                return (Report(trial.uid, epoch.epoch, epoch.dev_accuracy),)
+                # The study keeps a NaN, and infinity would become its best value.
+                if epoch.value is not None and math.isfinite(epoch.value):
+                    return (Report(trial.uid, epoch.epoch, epoch.value),)
             case Checkpoint():
                 trial.checkpointed = True
             case Finished() as finished:

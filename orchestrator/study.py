@@ -65,7 +65,10 @@ class OptunaStudy:
         self._sweep = sweep
         self._epochs = int(sweep.baseline["epochs"])
         self.study = optuna.create_study(
-            storage=storage, study_name=name, direction="maximize", load_if_exists=True
+            storage=storage,
+            study_name=name,
+            direction=sweep.objective.direction,
+            load_if_exists=True,
         )
         self._id = storage.get_study_id_from_name(name)
         earlier = self._trials()
@@ -91,7 +94,8 @@ class OptunaStudy:
             with warnings.catch_warnings():
                 # Optuna's label for an interface that has stood still since 3.2.
                 warnings.simplefilter("ignore", ExperimentalWarning)
-                self.study.set_metric_names(["dev accuracy"])  # the dashboard's axes
+                # The dashboard's axes.
+                self.study.set_metric_names([self._sweep.objective.name.replace("_", " ")])
             self.study.set_user_attr(STUDY_UID, found)
         return str(found)
 
@@ -126,7 +130,7 @@ class OptunaStudy:
         found = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return [(self._as_asked(trial), trial) for trial in found]
 
-    def report(self, number: int, epoch: int, dev_accuracy: float) -> bool:
+    def report(self, number: int, epoch: int, value: float) -> bool:
         """Report an epoch (a second report replaces the first); True if the pruner would end it.
 
         After the last epoch the pruner is not asked: there is nothing left to save.
@@ -134,7 +138,7 @@ class OptunaStudy:
         if number not in self._places:
             self._places[number] = self._place(number)
         trial_id, epochs = self._places[number]
-        self._storage.set_trial_intermediate_value(trial_id, epoch, dev_accuracy)
+        self._storage.set_trial_intermediate_value(trial_id, epoch, value)
         if epoch >= epochs:
             return False
         return self.study.pruner.prune(self.study, self._storage.get_trial(trial_id))

@@ -1,10 +1,11 @@
 """Runs a sweep from its file to the end of its last trial: puts the parts together."""
 
 import importlib.metadata
+import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,7 @@ from orchestrator.errors import UserError
 from orchestrator.folders import Folders
 from orchestrator.interrupts import Interrupts
 from orchestrator.lock import brief_lock, study_lock
-from orchestrator.loop import SweepLoop
+from orchestrator.loop import SweepLoop, best_first
 from orchestrator.note import NoteKeeper
 from orchestrator.progress import Progress, describe
 from orchestrator.recovery import reconcile
@@ -32,10 +33,13 @@ from orchestrator.study import OptunaStudy, open_storage
 from results.ledger import Ledger
 from results.rows import GoldRow, StudyLedger, StudyRow, TrialRow
 from sweeps.spec import Sweep
-from trainers.protocol import TRAINERS, DataSource, Job, Prepared
+from trainers.protocol import TRAINERS, DataSource, Job, Objective, Prepared
 
 PINS = ("torch", "transformers", "optuna")
 """The packages whose versions are kept with a study."""
+
+_SEED_BITS = 31
+"""Short enough to be typed again."""
 
 _DRAINING = "Saving the running trials; the same command goes on later. Ctrl-C again stops now."
 
@@ -85,11 +89,20 @@ def run_sweep(
             folders = replace(folders, study=name)
         stack.enter_context(study_lock(folders.lock))
         stack.callback(folders.discard_if_unused)
+        sweep = _seeded(sweep, folders.study, ledger.studies())
         study = OptunaStudy(storage, sweep, folders.study, retry_failed)
         _write_study(ledger, study.uid, folders.study, sweep, facts=facts, gold=gold)
         for line in introduction(sweep, folders.study, slots, facts):
             console.print(Text(line), soft_wrap=True)
         return _run(_Open(sweep, folders, study, ledger), backend, console)
+
+
+def _seeded(sweep: Sweep, study: str, studies: Iterable[StudyRow]) -> Sweep:
+    """The sweep with the seed that its study has drawn, or draws now, where it names none."""
+    if sweep.seed is not None:
+        return sweep
+    kept = (row.sweep["seed"] for row in studies if row.name == study)
+    return replace(sweep, seed=next(kept, secrets.randbits(_SEED_BITS)))
 
 
 @contextmanager
@@ -194,6 +207,11 @@ class _Open:
     study: OptunaStudy
     ledger: Ledger
 
+    @property
+    def objective(self) -> Objective:
+        """What the sweep is after."""
+        return Objective(**asdict(self.sweep.objective))
+
     def requested(self, params: dict[str, Any]) -> dict[str, Any]:
         """The full settings of a trial."""
         schema = TRAINERS[self.sweep.trainer]
@@ -208,7 +226,7 @@ def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
     unfinished = [*left.waiting, *left.interrupted]
     machine = _machine(work.sweep, study.left_to_ask(), unfinished)
     earlier = ledger.read(study.uid)
-    progress = _progress(work.sweep, machine, earlier)
+    progress = _progress(work, machine, earlier)
     notes = NoteKeeper(study.study, work.folders.url)
     with Interrupts() as interrupts, Display(progress, console) as display:
         interrupts.on_first = partial(display.say, _DRAINING)
@@ -222,7 +240,8 @@ def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
             requested=work.requested,
             make_job=partial(_job, work, earlier.study.facts.get("data_hash", "")),
             interrupts=lambda: interrupts.count,
-            best=_best(earlier),
+            objective=work.objective,
+            best=_best(earlier, work.objective),
             after_end=notes.refresh,
         )
         for trial in left.interrupted:
@@ -245,6 +264,7 @@ def _machine(sweep: Sweep, to_ask: int, unfinished: Sequence[TrialState]) -> Mac
 
 def _job(work: _Open, data_hash: str, trial: TrialRow, start: Start) -> Job:
     sweep, folders = work.sweep, work.folders
+    assert sweep.seed is not None, "a study draws its seed before it asks"
     return Job(
         study=folders.study,
         trial_uid=trial.uid,
@@ -259,27 +279,28 @@ def _job(work: _Open, data_hash: str, trial: TrialRow, start: Start) -> Job:
         seed=sweep.seed,
         device=start.slot.device,
         threads=start.slot.threads,
+        objective=work.objective,
     )
 
 
-def _progress(sweep: Sweep, machine: Machine, earlier: StudyLedger) -> Progress:
-    varied = tuple(sweep.parameters)
-    progress = Progress(0, varied)
+def _progress(work: _Open, machine: Machine, earlier: StudyLedger) -> Progress:
+    varied = tuple(work.sweep.parameters)
+    progress = Progress(0, varied, work.objective)
     for trial in earlier.trials:
         if trial.status in TERMINAL:
             progress.counts[trial.status] = progress.counts.get(trial.status, 0) + 1
     progress.total = progress.ended + len(machine.trials) + machine.to_ask
-    for accuracy, number in _best(earlier)[:1]:
+    for value, number in _best(earlier, work.objective)[:1]:
         row = next(trial for trial in earlier.trials if trial.number == number)
-        progress.best = (accuracy, number, describe(row, varied))
+        progress.best = (value, number, describe(row, varied))
     return progress
 
 
-def _best(earlier: StudyLedger) -> list[tuple[float, int]]:
-    """Completed trials as (dev accuracy, number), best first."""
-    completed = [
-        (trial.best_dev_accuracy, trial.number)
+def _best(earlier: StudyLedger, objective: Objective) -> list[tuple[float, int]]:
+    """Completed trials as (value, number), best first."""
+    completed = (
+        (trial.best_value, trial.number)
         for trial in earlier.trials
-        if trial.status == "completed" and trial.best_dev_accuracy is not None
-    ]
-    return sorted(completed, key=lambda pair: (-pair[0], pair[1]))
+        if trial.status == "completed" and trial.best_value is not None
+    )
+    return best_first(completed, objective)

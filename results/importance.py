@@ -19,7 +19,7 @@ def importances(study: StudyResult) -> dict[str, float]:
     names = {name for one in completed for name in one.distributions}
     if len(completed) < ENOUGH or len(names) <= 1:
         return {}
-    if len({one.best_dev_accuracy for one in completed}) == 1:
+    if len({one.best_value for one in completed}) == 1:
         return {}
     shares = optuna.importance.get_param_importances(_copy(study))
     return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
@@ -41,7 +41,7 @@ def _copy(study: StudyResult) -> optuna.Study:
                 create_trial(
                     params=dict(one.params),
                     distributions=dict(one.distributions),
-                    value=one.best_dev_accuracy,
+                    value=one.best_value,
                 )
             )
     return copy

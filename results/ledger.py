@@ -14,6 +14,8 @@ from dataclasses import asdict, fields
 from typing import Any
 
 import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -67,7 +69,7 @@ _TABLES: dict[type[Any], sa.Table] = {
         *_columns(_INTEGER, "number", "failures", "best_epoch"),
         *_columns(sa.JSON, "requested"),
         *_columns(_TEXT, "source", "status", "reason"),
-        *_columns(_FLOAT, "best_dev_accuracy", "test_accuracy"),
+        *_columns(_FLOAT, "best_value", "best_dev_accuracy", "test_accuracy"),
     ),
     AttemptRow: _table(
         "attempts",
@@ -95,6 +97,8 @@ _TABLES: dict[type[Any], sa.Table] = {
         *_columns(_INTEGER, "step"),
         *_columns(_FLOAT, "train_loss", "running_accuracy", "probe_accuracy"),
         *_columns(_FLOAT, "dev_loss", "dev_accuracy", "dev_macro_f1", "seconds"),
+        *_columns(_FLOAT, "value"),
+        *_columns(sa.JSON, "metrics"),
     ),
     EffectiveRow: _table(
         "effective",
@@ -136,8 +140,14 @@ class Ledger:
         self._insert: Any = postgresql_insert if dialect == "postgresql" else sqlite_insert
 
     def create_tables(self) -> None:
-        """Make the tables that are not there yet."""
+        """Make the tables, and the columns of older ones, that are not there yet."""
         _metadata.create_all(self._engine)
+        with self._engine.begin() as connection:
+            operations = Operations(MigrationContext.configure(connection))
+            for table in _metadata.sorted_tables:
+                for column in table.columns:
+                    if column.name not in _present(connection, table):
+                        operations.add_column(table.name, sa.Column(column.name, column.type))
 
     def write(self, *rows: Row) -> None:
         """Write all rows in one transaction; a row with the same key replaces the old one."""
@@ -242,10 +252,22 @@ def _select_of_trials(
     return _rows(connection, kind, _of_study(_TABLES[kind], study_uid))
 
 
+def _present(connection: sa.Connection, table: sa.Table) -> frozenset[str]:
+    """Names of a table's columns in the database; none where there is no such table."""
+    try:
+        return frozenset(c["name"] for c in sa.inspect(connection).get_columns(table.name))
+    except sa.exc.NoSuchTableError:
+        return frozenset()
+
+
 def _rows(
     connection: sa.Connection, kind: type[Any], where: sa.ColumnElement[bool]
 ) -> tuple[Any, ...]:
     table = _TABLES[kind]
-    columns = [table.c[item.name] for item in fields(kind)]
+    # A database of an earlier version is read as it is: only a sweep adds what is missing.
+    present = _present(connection, table)
+    if not present:
+        return ()
+    columns = [table.c[item.name] for item in fields(kind) if item.name in present]
     found = connection.execute(sa.select(*columns).where(where).order_by(*table.primary_key))
     return tuple(kind(**row._mapping) for row in found)

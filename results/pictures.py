@@ -29,11 +29,12 @@ def write_pictures(study: StudyResult, folder: Path) -> list[Path]:
     if not drawn:
         return []
     path = folder / "curves.png"
-    write_whole(path, _png(drawn, parameter_pictures(study)[:_MOST_PARAMETERS]))
+    pictures = parameter_pictures(study)[:_MOST_PARAMETERS]
+    write_whole(path, _png(drawn, pictures, study.objective_title))
     return [path]
 
 
-def _png(drawn: tuple[Curve, ...], pictures: tuple[ParameterPicture, ...]) -> bytes:
+def _png(drawn: tuple[Curve, ...], pictures: tuple[ParameterPicture, ...], objective: str) -> bytes:
     content = io.BytesIO()
     panels = 1 + len(pictures)
     width, height = _PANEL_INCHES
@@ -42,20 +43,20 @@ def _png(drawn: tuple[Curve, ...], pictures: tuple[ParameterPicture, ...]) -> by
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = Figure(figsize=(width * panels, height), layout="constrained")
         axes = figure.subplots(1, panels, squeeze=False)[0]
-        _draw_curves(axes[0], drawn)
+        _draw_curves(axes[0], drawn, objective)
         for axis, picture in zip(axes[1:], pictures, strict=True):
-            _draw_parameter(axis, picture)
+            _draw_parameter(axis, picture, objective)
         figure.savefig(content, format="png", dpi=120, metadata={"Software": None})
     return content.getvalue()
 
 
-def _draw_curves(axes: Axes, drawn: tuple[Curve, ...]) -> None:
+def _draw_curves(axes: Axes, drawn: tuple[Curve, ...], objective: str) -> None:
     for curve in reversed(drawn):
         is_grey = curve.colour == GREY
         label = None if is_grey else _safe(curve.name)
         axes.plot(
             curve.epochs,
-            _numbers(curve.dev),
+            _numbers(curve.value),
             color=curve.colour,
             lw=0.7 if is_grey else 1.8,
             alpha=0.6 if is_grey else 1,
@@ -63,17 +64,17 @@ def _draw_curves(axes: Axes, drawn: tuple[Curve, ...]) -> None:
         )
         if not is_grey:
             axes.plot(curve.epochs, _numbers(curve.train), color=curve.colour, lw=1, ls="--")
-    _finish(axes, "epoch", "accuracy (dashed: train)")
+    _finish(axes, "epoch", f"{objective} (dashed: train accuracy)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         axes.legend(handles[::-1], labels[::-1], fontsize=7, framealpha=0.7)
 
 
-def _draw_parameter(axes: Axes, picture: ParameterPicture) -> None:
+def _draw_parameter(axes: Axes, picture: ParameterPicture, objective: str) -> None:
     for (name, chosen), (marker, colour) in zip(picture.groups.items(), _LOOKS, strict=True):
         places = [_place(one.value, picture) for one in chosen]
-        accuracies = [one.accuracy for one in chosen]
+        accuracies = [one.best for one in chosen]
         if chosen:
             axes.scatter(places, accuracies, marker=marker, color=colour, label=name, s=25)
     if picture.scale == "category":
@@ -81,7 +82,7 @@ def _draw_parameter(axes: Axes, picture: ParameterPicture) -> None:
         axes.set_xticks(range(len(labels)), labels)
     else:
         axes.set_xscale(picture.scale)
-    _finish(axes, _safe(picture.name), "best dev accuracy")
+    _finish(axes, _safe(picture.name), f"best {objective}")
     axes.legend(fontsize=7, framealpha=0.7)
 
 

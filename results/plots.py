@@ -31,18 +31,18 @@ _LOOKS = (
 def figures(study: StudyResult) -> dict[str, go.Figure]:
     """The figures by a fixed id, in the report's order; those without data are left out."""
     drawn = curves(study)
-    found = {"plot-curves": curves_figure(drawn)} if drawn else {}
+    found = {"plot-curves": curves_figure(drawn, study.objective_title)} if drawn else {}
     for index, picture in enumerate(parameter_pictures(study), start=1):
-        found[f"plot-parameter-{index}"] = parameter_figure(picture)
+        found[f"plot-parameter-{index}"] = parameter_figure(picture, study.objective_title)
     shares = importances(study)
     if shares:
         found["plot-importances"] = importance_figure(shares)
     return found
 
 
-def curves_figure(drawn: tuple[Curve, ...]) -> go.Figure:
-    """Dev accuracy by epoch (train probe dashed); rings at best epochs, crosses at early ends."""
-    figure = _figure("epoch", "accuracy")
+def curves_figure(drawn: tuple[Curve, ...], objective: str) -> go.Figure:
+    """The objective by epoch (train probe dashed); rings at best epochs, crosses at early ends."""
+    figure = _figure("epoch", objective)
     named: set[str] = set()
     for curve in drawn:
         group = _group(curve)
@@ -55,9 +55,9 @@ def curves_figure(drawn: tuple[Curve, ...]) -> go.Figure:
     return figure
 
 
-def parameter_figure(picture: ParameterPicture) -> go.Figure:
-    """The parameter against best dev accuracy; of a try that ended early, the best so far."""
-    figure = _figure(_safe(picture.name), "best dev accuracy")
+def parameter_figure(picture: ParameterPicture, objective: str) -> go.Figure:
+    """The parameter against the objective's best; of a try that ended early, the best so far."""
+    figure = _figure(_safe(picture.name), f"best {objective}")
     for (name, chosen), look in zip(picture.groups.items(), _LOOKS, strict=True):
         if chosen:
             figure.add_trace(_scatter(chosen, picture.scale, name, look))
@@ -116,7 +116,7 @@ def _dev_line(curve: Curve, group: str, *, shows_legend: bool) -> go.Scatter:
     edges = [2 if symbol == "circle-open" else 0 for symbol in marked]
     return go.Scatter(
         x=curve.epochs,
-        y=curve.dev,
+        y=curve.value,
         name=group,
         legendgroup=group,
         showlegend=shows_legend,
@@ -155,7 +155,7 @@ def _scatter(
     texts = [_safe(shown(one.value, "parameter")) for one in chosen]
     return go.Scatter(
         x=texts if scale == "category" else [one.value for one in chosen],
-        y=[one.accuracy for one in chosen],
+        y=[one.best for one in chosen],
         name=name,
         mode="markers",
         marker={"size": 9, **look},

@@ -7,13 +7,18 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 
 from results.rows import AttemptRow, FindingRow, Status
+from results.text import clean, one_line
 
 
 @dataclass(frozen=True)
 class EpochResult:
-    """One epoch, counted from 1. Losses are in nats, accuracies shares; None never came."""
+    """One epoch, counted from 1. Losses are in nats, accuracies shares; None never came.
+
+    `value` is the objective's.
+    """
 
     epoch: int
+    value: float | None = None
     dev_accuracy: float | None = None
     dev_loss: float | None = None
     dev_macro_f1: float | None = None
@@ -28,8 +33,9 @@ class TryResult:
     """One trial. What never came is None.
 
     `params` are the study's, `requested` all settings asked for, `effective` what the last worker
-    read back from live objects. `best_dev_accuracy` is Optuna's value for a completed trial, else
-    the best so far. `seconds` is the sum over the attempts that have ended.
+    read back from live objects. `best_value` is Optuna's value for a completed trial, else the best
+    so far; `best_dev_accuracy` is the accuracy at that epoch. `seconds` is the sum over the
+    attempts that have ended.
     """
 
     number: int
@@ -43,6 +49,7 @@ class TryResult:
     effective: Mapping[str, Any]
     curve: tuple[EpochResult, ...]
     best_epoch: int | None
+    best_value: float | None
     best_dev_accuracy: float | None
     test_accuracy: float | None
     attempts: tuple[AttemptRow, ...]
@@ -61,8 +68,8 @@ class TryResult:
 
     @property
     def intermediate(self) -> dict[int, float]:
-        """Dev accuracy by epoch, where it came."""
-        return {e.epoch: e.dev_accuracy for e in self.curve if e.dev_accuracy is not None}
+        """The objective by epoch, where it came."""
+        return {e.epoch: e.value for e in self.curve if e.value is not None}
 
     @property
     def epochs_run(self) -> int | None:
@@ -115,15 +122,24 @@ class TryResult:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """A study. `sweep` and `facts` are empty where the ledger holds nothing of it."""
+    """A study. `sweep` and `facts` are empty where the ledger holds nothing of it.
+
+    `objective` is the name of the metric that it is after, and `maximize` its direction.
+    """
 
     name: str
     uid: str | None
     maximize: bool
+    objective: str
     sweep: Mapping[str, Any]
     facts: Mapping[str, Any]
     created_at: float | None
     tries: tuple[TryResult, ...]
+
+    @property
+    def objective_title(self) -> str:
+        """The objective's name as people read it."""
+        return one_line(clean(self.objective.replace("_", " ")))
 
     @property
     def baseline(self) -> TryResult | None:
@@ -137,9 +153,9 @@ class StudyResult:
         """The completed tries, best first; ties by number."""
         sign = -1 if self.maximize else 1
         found = (
-            (sign * one.best_dev_accuracy, one.number, one)
+            (sign * one.best_value, one.number, one)
             for one in self.tries
-            if one.status == "completed" and one.best_dev_accuracy is not None
+            if one.status == "completed" and one.best_value is not None
         )
         return tuple(one for *_, one in sorted(found, key=lambda entry: entry[:2]))
 

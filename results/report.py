@@ -65,6 +65,7 @@ def to_html(study: StudyResult) -> str:
             study=one_line(clean(study.name)),
             description=one_line(clean(str(study.sweep.get("description") or ""))),
             summary=summary(study),
+            objective=study.objective_title,
             facts=facts(study),
             columns=table.columns,
             numeric=numeric_columns(table),

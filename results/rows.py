@@ -24,7 +24,8 @@ class StudyRow:
 class TrialRow:
     """A trial: the settings asked for, where they came from, our status and the outcome.
 
-    `number` is Optuna's, so Try 1 is number 0. Values that never came are None.
+    `number` is Optuna's, so Try 1 is number 0. `best_value` is the objective's at the best epoch.
+    Values that never came are None.
     """
 
     uid: str
@@ -36,6 +37,7 @@ class TrialRow:
     reason: str = ""
     failures: int = 0
     best_epoch: int | None = None
+    best_value: float | None = None
     best_dev_accuracy: float | None = None
     test_accuracy: float | None = None
 
@@ -77,7 +79,10 @@ class StepRow:
 
 @dataclass(frozen=True)
 class EpochRow:
-    """One epoch as one attempt trained it. A resumed trial's epochs span several attempts."""
+    """One epoch as one attempt trained it. A resumed trial's epochs span several attempts.
+
+    `value` is the objective's, `metrics` what was measured besides.
+    """
 
     trial_uid: str
     attempt: int
@@ -90,6 +95,8 @@ class EpochRow:
     dev_accuracy: float | None
     dev_macro_f1: float | None
     seconds: float | None
+    value: float | None = None
+    metrics: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ Scale = Literal["linear", "log", "category"]
 
 @dataclass(frozen=True)
 class Curve:
-    """A try's accuracies by epoch. `colour` is grey beyond the best few; None never came.
+    """A try's objective and train accuracy by epoch; None never came.
+
+    `colour` is grey beyond the best few.
 
     `name` is short enough for a legend: it holds the values only where one parameter varies.
     """
@@ -32,18 +34,18 @@ class Curve:
     colour: str
     completed: bool
     epochs: tuple[int, ...]
-    dev: tuple[float | None, ...]
+    value: tuple[float | None, ...]
     train: tuple[float | None, ...]
     best_epoch: int | None
 
 
 @dataclass(frozen=True)
 class ParameterPoint:
-    """A try as a point: the parameter's value and the best dev accuracy (or best so far)."""
+    """A try as a point: the parameter's value and the objective's best (or best so far)."""
 
     label: str
     value: Cell
-    accuracy: float
+    best: float
     completed: bool
     is_baseline: bool
 
@@ -103,7 +105,7 @@ def _curve(one: TryResult, names: tuple[str, ...], rank: int | None) -> Curve:
         colour=COLOURS[rank] if rank is not None and coloured else GREY,
         completed=one.status == "completed",
         epochs=tuple(epoch.epoch for epoch in one.curve),
-        dev=tuple(epoch.dev_accuracy for epoch in one.curve),
+        value=tuple(epoch.value for epoch in one.curve),
         train=tuple(epoch.probe_accuracy for epoch in one.curve),
         best_epoch=one.best_epoch,
     )
@@ -115,12 +117,12 @@ def _picture(study: StudyResult, name: str) -> ParameterPicture:
         ParameterPoint(
             label=one.label,
             value=as_cell(one.settings[name]),
-            accuracy=one.best_dev_accuracy,
+            best=one.best_value,
             completed=one.status == "completed",
             is_baseline=baseline is not None and one.number == baseline.number,
         )
         for one in study.tries
-        if one.best_dev_accuracy is not None and one.settings.get(name) is not None
+        if one.best_value is not None and one.settings.get(name) is not None
     )
     sampled_log = any(getattr(one.distributions.get(name), "log", False) for one in study.tries)
     scale = _scale([one.value for one in points], sampled_log)

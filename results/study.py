@@ -35,6 +35,9 @@ __all__ = [
 ]
 
 
+DEFAULT_OBJECTIVE = "dev_accuracy"
+
+
 def list_studies(url: str) -> tuple[str, ...]:
     """Names of all studies in the database, oldest first. Raises DatabaseUnreadable."""
     with open_read_only(url) as storage:
@@ -54,14 +57,17 @@ def read_study(url: str, name: str) -> StudyResult:
         directions = storage.get_study_directions(study_id)
         trials = storage.get_all_trials(study_id, deepcopy=False)
     maximize = directions[0] != StudyDirection.MINIMIZE
+    asked = ledger.study.sweep.get("objective") if ledger else None
+    objective = str((asked or {}).get("name", DEFAULT_OBJECTIVE))
     return StudyResult(
         name=name,
         uid=uid,
         maximize=maximize,
+        objective=objective,
         sweep=ledger.study.sweep if ledger else {},
         facts=ledger.study.facts if ledger else {},
         created_at=ledger.study.created_at if ledger else None,
-        tries=_tries(trials, ledger, maximize),
+        tries=_tries(trials, ledger, objective, maximize),
     )
 
 
@@ -87,7 +93,7 @@ def _read_ledger(storage: RDBStorage, url: str, uid: str | None) -> StudyLedger 
 
 
 def _tries(
-    trials: Iterable[FrozenTrial], ledger: StudyLedger | None, maximize: bool
+    trials: Iterable[FrozenTrial], ledger: StudyLedger | None, objective: str, maximize: bool
 ) -> tuple[TryResult, ...]:
     rows: dict[str | None, TrialRow] = {row.uid: row for row in ledger.trials} if ledger else {}
     attempts = _by_trial(ledger.attempts if ledger else ())
@@ -99,7 +105,8 @@ def _tries(
         uid = trial.user_attrs.get(STUDY_UID)
         tried = attempts.get(uid, ())
         read_back = {row.name: row.value for row in effective.get(uid, ())}
-        made = _Merged(trial, rows.get(uid), _curve(trial, epochs.get(uid, ())), maximize)
+        curve = _curve(trial, epochs.get(uid, ()), objective)
+        made = _Merged(trial, rows.get(uid), curve, objective, maximize)
         found.append(made.result(tried, findings.get(uid, ()), read_back))
     return tuple(found)
 
@@ -111,23 +118,29 @@ def _by_trial(rows: Iterable[Any]) -> dict[str | None, tuple[Any, ...]]:
     return {uid: tuple(found) for uid, found in grouped.items()}
 
 
-def _curve(trial: FrozenTrial, rows: Iterable[EpochRow]) -> tuple[EpochResult, ...]:
+def _curve(trial: FrozenTrial, rows: Iterable[EpochRow], objective: str) -> tuple[EpochResult, ...]:
     """Every epoch once: rows come by attempt, so the last attempt's stands."""
     latest = {row.epoch: row for row in rows}
     reported = trial.intermediate_values
     return tuple(
-        _epoch(epoch, latest.get(epoch), reported.get(epoch))
+        _epoch(epoch, latest.get(epoch), reported.get(epoch), objective)
         for epoch in sorted({*latest, *reported})
     )
 
 
-def _epoch(epoch: int, row: EpochRow | None, reported: float | None) -> EpochResult:
+def _epoch(epoch: int, row: EpochRow | None, reported: float | None, objective: str) -> EpochResult:
+    known = row.value if row else None
+    if known is None and row is not None and objective == DEFAULT_OBJECTIVE:
+        known = row.dev_accuracy  # a ledger of the first version has no values
+    # An epoch stands in the ledger a moment before it stands in Optuna.
+    value = finite(known if reported is None else reported)
+    accuracy = value if objective == DEFAULT_OBJECTIVE else None
     if row is None:
-        return EpochResult(epoch, dev_accuracy=finite(reported))
+        return EpochResult(epoch, value=value, dev_accuracy=accuracy)
     return EpochResult(
         epoch=epoch,
-        # An epoch stands in the ledger a moment before it stands in Optuna.
-        dev_accuracy=finite(row.dev_accuracy if reported is None else reported),
+        value=value,
+        dev_accuracy=row.dev_accuracy if accuracy is None else accuracy,
         dev_loss=row.dev_loss,
         dev_macro_f1=row.dev_macro_f1,
         train_loss=row.train_loss,
@@ -144,6 +157,7 @@ class _Merged:
     trial: FrozenTrial
     row: TrialRow | None
     curve: tuple[EpochResult, ...]
+    objective: str
     maximize: bool
 
     def result(
@@ -168,7 +182,8 @@ class _Merged:
             effective=effective,
             curve=self.curve,
             best_epoch=best_epoch,
-            best_dev_accuracy=best,
+            best_value=best,
+            best_dev_accuracy=best if self.objective == DEFAULT_OBJECTIVE else self._at(best_epoch),
             test_accuracy=finite(row.test_accuracy) if row else None,
             attempts=attempts,
             findings=findings,
@@ -194,11 +209,14 @@ class _Merged:
         values = self.trial.values
         if values is not None:
             return finite(values[0])
-        return finite(self.row.best_dev_accuracy) if self.row else None
+        return finite(self.row.best_value) if self.row else None
+
+    def _at(self, epoch: int | None) -> float | None:
+        return next((e.dev_accuracy for e in self.curve if e.epoch == epoch), None)
 
     def _best(self, value: float | None) -> tuple[int | None, float | None]:
-        """Best epoch and its dev accuracy: a completed trial's value, else the best so far."""
-        known = [(e.epoch, e.dev_accuracy) for e in self.curve if e.dev_accuracy is not None]
+        """Best epoch and its value: a completed trial's, else the best so far."""
+        known = [(e.epoch, e.value) for e in self.curve if e.value is not None]
         choose = max if self.maximize else min
         epoch, best = choose(known, key=lambda point: point[1], default=(None, None))
         if value is None:

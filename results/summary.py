@@ -91,13 +91,13 @@ def _best(study: StudyResult, best: TryResult) -> str:
     values = point(best, varied_parameters(study.tries))
     after = f" after epoch {best.best_epoch}" if best.best_epoch is not None else ""
     told = f"Best is {best.label}{f' ({values})' if values else ''}"
-    told += f" with dev accuracy {shown(best.best_dev_accuracy, 'accuracy')}{after}"
+    told += f" with {study.objective_title} {shown(best.best_value, 'accuracy')}{after}"
     baseline = study.baseline
     if baseline is None or baseline.status != "completed":
         return f"{told}."
     if baseline.number == best.number:
         return f"{told}; it is the baseline."
-    reached = shown(baseline.best_dev_accuracy, "accuracy")
+    reached = shown(baseline.best_value, "accuracy")
     return f"{told}; the baseline, {baseline.label}, reached {reached}."
 
 

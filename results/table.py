@@ -59,8 +59,8 @@ def try_table(study: StudyResult) -> TryTable:
     varied = varied_parameters(study.tries)
     return TryTable(
         study=study.name,
-        columns=_columns(varied, study.baseline),
-        rows=tuple(_row(one, varied, study.baseline) for one in ordered(study)),
+        columns=_columns(varied, study),
+        rows=tuple(_row(one, varied, study) for one in ordered(study)),
     )
 
 
@@ -90,10 +90,18 @@ def _values(tries: tuple[TryResult, ...], name: str) -> int:
     return len({(isinstance(cell, bool), cell) for cell in cells})
 
 
-def _columns(varied: tuple[str, ...], baseline: TryResult | None) -> tuple[Column, ...]:
+def _has_own_value(study: StudyResult) -> bool:
+    """Whether the objective needs a column of its own, beside dev accuracy."""
+    return study.objective != "dev_accuracy"
+
+
+def _columns(varied: tuple[str, ...], study: StudyResult) -> tuple[Column, ...]:
+    baseline = study.baseline
     against = f"Try {baseline.number + 1}" if baseline else "baseline"
+    value = Column("best_value", f"best {study.objective_title}", "accuracy")
     outcome = (
         Column("epochs_run", "epochs run", "count"),
+        *([value] if _has_own_value(study) else []),
         Column("best_dev_accuracy", "best dev acc", "accuracy"),
         Column("best_epoch", "at epoch", "count"),
         Column("last_dev_accuracy", "last dev acc", "accuracy"),
@@ -118,7 +126,8 @@ def _name(column: Column) -> str:
     return column.key.removeprefix("parameter:")
 
 
-def _row(one: TryResult, varied: tuple[str, ...], baseline: TryResult | None) -> TableRow:
+def _row(one: TryResult, varied: tuple[str, ...], study: StudyResult) -> TableRow:
+    baseline = study.baseline
     is_baseline = baseline is not None and one.number == baseline.number
     parameters = tuple(as_cell(one.settings.get(name)) for name in varied)
     return TableRow(
@@ -131,6 +140,7 @@ def _row(one: TryResult, varied: tuple[str, ...], baseline: TryResult | None) ->
             one.number + 1,
             *parameters,
             one.epochs_run,
+            *([one.best_value] if _has_own_value(study) else []),
             one.best_dev_accuracy,
             one.best_epoch,
             one.last_dev_accuracy,
@@ -145,10 +155,10 @@ def _row(one: TryResult, varied: tuple[str, ...], baseline: TryResult | None) ->
 
 
 def _delta(one: TryResult, baseline: TryResult | None) -> float | None:
-    """Best dev accuracy minus the baseline's, between completed tries only."""
+    """The objective's best minus the baseline's, between completed tries only."""
     if baseline is None or {one.status, baseline.status} != {"completed"}:
         return None
-    return difference(one.best_dev_accuracy, baseline.best_dev_accuracy)
+    return difference(one.best_value, baseline.best_value)
 
 
 def _state(one: TryResult, is_baseline: bool) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 
 from sweeps.document import Document, Key
 from sweeps.knobs import Knobs
-from sweeps.records import Point, Range, Values
-from sweeps.schema import RangeForm, SweepFile, check_part
+from sweeps.records import Objective, Point, Range, Values
+from sweeps.schema import ObjectiveForm, RangeForm, SweepFile, check_part
 from sweeps.wording import listed, not_allowed, show, unknown
 
 MAX_POINTS = 10_000
@@ -206,6 +206,28 @@ def check_budget(document: Document, form: SweepFile, parameters: Parameters) ->
         document.complain(
             ("parameters",), f"the grid has {points} points. Allowed: at most {MAX_POINTS}."
         )
+
+
+def check_objective(document: Document, form: ObjectiveForm, knobs: Knobs) -> Objective | None:
+    """What the sweep is after, with its direction; None with the mistake noted."""
+    known = knobs.objectives
+    if known and form.name not in known:
+        document.complain(("objective", "name"), unknown("objective", form.name, known))
+        return None
+    direction = form.direction or known.get(form.name)
+    if direction is None:
+        document.complain(
+            ("objective", "direction"),
+            f"is missing. Which way {show(form.name)} is better cannot be known. "
+            "Allowed: maximize, minimize.",
+        )
+        return None
+    if known and direction != known[form.name]:
+        document.complain(
+            ("objective", "direction"),
+            f"{direction} would look for the worst. Allowed with {form.name}: {known[form.name]}.",
+        )
+    return Objective(form.name, direction)
 
 
 def check_epochs(document: Document, form: SweepFile, baseline: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from sweeps.document import Document, Key
-from sweeps.records import Kind
+from sweeps.records import Direction, Kind
 from sweeps.wording import describe, not_allowed, show, unknown
 
 
@@ -18,6 +18,7 @@ class Knobs:
         self._trainer = trainer
         self._schema = schema
         self.names = tuple(schema.model_fields)
+        self.objectives: Mapping[str, Direction] = getattr(schema, "OBJECTIVES", {})
         self._adapters: dict[str, TypeAdapter[Any]] = {
             # What pydantic keeps apart, put together again: the type and its bounds.
             name: TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type] # built at run time

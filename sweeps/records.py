@@ -12,6 +12,7 @@ Point = dict[str, Any]
 
 SamplerName = Literal["grid", "random", "tpe", "gp", "qmc"]
 PrunerName = Literal["none", "median", "asha", "hyperband"]
+Direction = Literal["maximize", "minimize"]
 
 SAMPLER_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "grid": (),
@@ -139,6 +140,14 @@ def _with_options(record: Sampler | Pruner, options: tuple[str, ...]) -> dict[st
 
 
 @dataclass(frozen=True)
+class Objective:
+    """What the sweep is after: a metric of every epoch, and which way is better."""
+
+    name: str
+    direction: Direction
+
+
+@dataclass(frozen=True)
 class Sweep:
     """A sweep whose every value has been checked.
 
@@ -146,6 +155,8 @@ class Sweep:
         name: the file's name without its ending; the study has the same.
         path: the file, as it was given.
         data: where the text comes from: name, text, text_pair, label.
+        seed: the root of every random draw; None: the study draws one and keeps it.
+        objective: what is maximised or minimised.
         baseline: the value of every knob, the trainer's defaults included.
         parameters: what is swept, in the order of the file.
         trials: trials in all, or None for every point of a grid.
@@ -160,7 +171,8 @@ class Sweep:
     trainer: str
     model: str
     data: dict[str, Any]
-    seed: int
+    seed: int | None
+    objective: Objective
     baseline: dict[str, Any]
     parameters: dict[str, Values | Range]
     sampler: Sampler
@@ -187,7 +199,7 @@ class Sweep:
             "hours": self.hours,
             "attempts": self.attempts,
             "enqueue": [dict(point) for point in self.enqueue],
-            "objective": {"name": "dev_accuracy", "direction": "maximize"},
+            "objective": asdict(self.objective),
         }
 
 

@@ -8,10 +8,16 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sweeps.document import Document, Key
-from sweeps.records import PRUNER_OPTIONS, SAMPLER_OPTIONS, PrunerName, SamplerName
+from sweeps.records import (
+    PRUNER_OPTIONS,
+    SAMPLER_OPTIONS,
+    Direction,
+    PrunerName,
+    SamplerName,
+)
 from sweeps.wording import listed, not_allowed, unknown
 
-NAMED = ("data", "sampler", "pruner")
+NAMED = ("data", "objective", "sampler", "pruner")
 """Keys that may hold a name alone: `sampler: grid` is short for `sampler: {name: grid}`."""
 
 
@@ -48,6 +54,13 @@ class PrunerForm(Strict):
     reduction_factor: int = Field(3, ge=2, le=1_000_000)
 
 
+class ObjectiveForm(Strict):
+    """A metric of every epoch; the direction is known for those that the trainer measures."""
+
+    name: str = Field("dev_accuracy", min_length=1)
+    direction: Direction | None = None
+
+
 class RangeForm(Strict):
     """A range of a parameter; the ends are checked and typed by the knob."""
 
@@ -64,7 +77,8 @@ class SweepFile(Strict):
     trainer: str = "finetune"
     model: str = Field("minilm", min_length=1)
     data: Data = Data()
-    seed: int = Field(42, ge=0, lt=2**63)
+    seed: int | None = Field(42, ge=0, lt=2**63)
+    objective: ObjectiveForm = ObjectiveForm()
     baseline: dict[str, Any] = {}
     parameters: dict[str, Any]
     sampler: SamplerForm = SamplerForm()

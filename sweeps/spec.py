@@ -13,7 +13,7 @@ from sweeps.errors import SweepError
 from sweeps.knobs import Knobs
 from sweeps.overrides import apply, parse_overrides
 from sweeps.reading import read_document
-from sweeps.records import Point, Pruner, Range, Sampler, Sweep, Values, grid_points
+from sweeps.records import Objective, Point, Pruner, Range, Sampler, Sweep, Values, grid_points
 from sweeps.schema import SweepFile, check_form
 from sweeps.wording import listed, show, suggestion, unknown
 
@@ -87,11 +87,12 @@ def read_sweep(
         checks.check_inside(document, point, ("enqueue", index), parameters)
     if form is None:
         return document.fail()
+    objective = checks.check_objective(document, form.objective, knobs)
     checks.check_budget(document, form, parameters)
     checks.check_epochs(document, form, baseline)
-    if document.problems:
+    if document.problems or objective is None:
         return document.fail()
-    return _sweep(path, form, baseline, parameters, enqueue)
+    return _sweep(path, form, objective, baseline=baseline, parameters=parameters, enqueue=enqueue)
 
 
 def _find_knobs(document: Document, trainers: Mapping[str, type[BaseModel]]) -> Knobs | None:
@@ -105,6 +106,8 @@ def _find_knobs(document: Document, trainers: Mapping[str, type[BaseModel]]) -> 
 def _sweep(
     path: Path,
     form: SweepFile,
+    objective: Objective,
+    *,
     baseline: Point,
     parameters: checks.Parameters,
     enqueue: tuple[Point, ...],
@@ -117,6 +120,7 @@ def _sweep(
         model=form.model,
         data=form.data.model_dump(),
         seed=form.seed,
+        objective=objective,
         baseline=baseline,
         parameters=parameters,
         sampler=Sampler(**form.sampler.model_dump()),

@@ -77,7 +77,8 @@ class Progress:
     seen: int = 0
     seconds: float = 0.0
     best_epoch: int = 0
-    best_accuracy: float = -1.0
+    best_value: float | None = None
+    best_accuracy: float = 0.0
     best_predictions: list[int] = field(default_factory=list)
 
 
@@ -215,25 +216,31 @@ class Run:
         _, probe_predictions = self._evaluate(self.probe)
         probe_accuracy = float((probe_predictions == self.probe.labels).mean())
         progress.seconds += time.monotonic() - began
-        if accuracy > progress.best_accuracy:
-            progress.best_epoch, progress.best_accuracy = progress.epoch, accuracy
+        f1 = macro_f1(labels, predictions, self.classes)
+        measured = {"dev_accuracy": accuracy, "dev_macro_f1": f1, "dev_loss": loss}
+        value = measured[self.job.objective.name]
+        if self.job.objective.is_better(value, progress.best_value):
+            progress.best_epoch, progress.best_value = progress.epoch, value
+            progress.best_accuracy = accuracy
             progress.best_predictions = predictions.tolist()
             self.best_weights = self._weights()
         epoch = Epoch(
             attempt=self.job.attempt,
             epoch=progress.epoch,
             step=progress.epoch * self.steps_per_epoch,
+            value=value,
             train_loss=progress.loss_sum / progress.seen,
             running_accuracy=progress.correct / progress.seen,
             probe_accuracy=probe_accuracy,
             dev_loss=loss,
             dev_accuracy=accuracy,
-            dev_macro_f1=macro_f1(labels, predictions, self.classes),
+            dev_macro_f1=f1,
             seconds=progress.seconds,
         )
         self.progress = Progress(
             epoch=progress.epoch + 1,
             best_epoch=progress.best_epoch,
+            best_value=progress.best_value,
             best_accuracy=progress.best_accuracy,
             best_predictions=progress.best_predictions,
         )
@@ -267,6 +274,7 @@ class Run:
     def _finish(self) -> None:
         """Test once, from the best epoch's weights, and keep them."""
         self._load_weights(self.best_weights)
+        assert self.progress.best_value is not None, "at least one epoch was evaluated"
         test_accuracy, predictions = None, np.zeros(0, dtype=np.int64)
         if "test" in self.splits:
             split = self.splits["test"]
@@ -279,6 +287,7 @@ class Run:
             Finished(
                 attempt=self.job.attempt,
                 best_epoch=self.progress.best_epoch,
+                best_value=self.progress.best_value,
                 best_dev_accuracy=self.progress.best_accuracy,
                 test_accuracy=test_accuracy,
                 dev_predictions=tuple(self.progress.best_predictions),

@@ -5,7 +5,7 @@ This module imports neither torch nor another room, so that the orchestrator can
 """
 
 import time
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -38,8 +38,34 @@ class DataSource(Record):
     label: str = "label"
 
 
+Direction = Literal["maximize", "minimize"]
+
+
+class Objective(Record):
+    """What a sweep is after: a metric of every epoch, and which way is better."""
+
+    name: str = "dev_accuracy"
+    direction: Direction = "maximize"
+
+    def is_better(self, value: float, than: float | None) -> bool:
+        """Whether a value beats another one, or none at all."""
+        if than is None:
+            return True
+        return value > than if self.direction == "maximize" else value < than
+
+
+OBJECTIVES: dict[str, Direction] = {
+    "dev_accuracy": "maximize",
+    "dev_macro_f1": "maximize",
+    "dev_loss": "minimize",
+}
+"""What the trainers of ours measure after every epoch, and which way is better."""
+
+
 class FinetuneSettings(Record):
     """The knobs of the built-in trainer. Each can be fixed in a sweep's baseline or swept."""
+
+    OBJECTIVES: ClassVar[dict[str, Direction]] = OBJECTIVES
 
     lr: float = Field(
         2e-4, gt=0, le=1, description="peak learning rate of AdamW, per optimizer step"
@@ -92,6 +118,8 @@ class ScriptedSettings(Record):
     It shows the orchestrator at work where training is beside the point.
     """
 
+    OBJECTIVES: ClassVar[dict[str, Direction]] = OBJECTIVES
+
     value: float = Field(0.5, description="dev accuracy that the curve approaches")
     epochs: int = Field(3, ge=1, description="epochs to say")
     epoch_seconds: float = Field(0.0, ge=0, description="seconds that an epoch takes")
@@ -132,6 +160,7 @@ class Job(Record):
     seed: int
     device: str = "cpu"
     threads: int = 1
+    objective: Objective = Objective()
 
 
 class Event(Record):
@@ -172,18 +201,24 @@ class Step(Event):
 
 
 class Epoch(Event):
-    """One pass, counted from 1. Losses are means per sentence in nats, accuracies shares."""
+    """One pass, counted from 1. Losses are means per sentence in nats, accuracies shares.
+
+    `value` is the objective's after this epoch, `metrics` what was measured besides the fields
+    here. What was never measured is None or not there.
+    """
 
     event: Literal["epoch"] = "epoch"
     epoch: int
     step: int
-    train_loss: float
-    running_accuracy: float
-    probe_accuracy: float
-    dev_loss: float
-    dev_accuracy: float
-    dev_macro_f1: float
-    seconds: float
+    value: float | None = None
+    train_loss: float | None = None
+    running_accuracy: float | None = None
+    probe_accuracy: float | None = None
+    dev_loss: float | None = None
+    dev_accuracy: float | None = None
+    dev_macro_f1: float | None = None
+    seconds: float | None = None
+    metrics: dict[str, float] = {}
 
 
 class Finding(Event):
@@ -207,12 +242,14 @@ class Checkpoint(Event):
 class Finished(Event):
     """The trial is done. Predictions are class indices in the order of the data's file.
 
+    `best_value` is the objective's at the best epoch, `best_dev_accuracy` the accuracy there;
     `test_accuracy` is None where the test file holds no gold labels.
     """
 
     event: Literal["finished"] = "finished"
     best_epoch: int
-    best_dev_accuracy: float
+    best_value: float
+    best_dev_accuracy: float | None
     test_accuracy: float | None
     dev_predictions: tuple[int, ...]
     test_predictions: tuple[int, ...]

@@ -86,6 +86,7 @@ def _epoch(job: Job, settings: ScriptedSettings, epoch: int) -> Epoch:
         attempt=job.attempt,
         epoch=epoch,
         step=epoch * STEPS_PER_EPOCH,
+        value=_measured(job, settings, epoch),
         train_loss=1 / epoch,
         running_accuracy=reached,
         probe_accuracy=reached,
@@ -96,13 +97,19 @@ def _epoch(job: Job, settings: ScriptedSettings, epoch: int) -> Epoch:
     )
 
 
+def _measured(job: Job, settings: ScriptedSettings, epoch: int) -> float:
+    return 1 / epoch if job.objective.name == "dev_loss" else accuracy(settings, epoch)
+
+
 def _finished(job: Job, settings: ScriptedSettings) -> Finished:
-    curve = [accuracy(settings, epoch) for epoch in range(1, settings.epochs + 1)]
-    best = max(curve)
+    epochs = range(1, settings.epochs + 1)
+    choose = max if job.objective.direction == "maximize" else min
+    best = choose(epochs, key=lambda epoch: _measured(job, settings, epoch))
     return Finished(
         attempt=job.attempt,
-        best_epoch=curve.index(best) + 1,
-        best_dev_accuracy=best,
+        best_epoch=best,
+        best_value=_measured(job, settings, best),
+        best_dev_accuracy=accuracy(settings, best),
         test_accuracy=None,
         dev_predictions=(),
         test_predictions=(),

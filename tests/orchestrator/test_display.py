@@ -35,7 +35,9 @@ def started() -> Started:
 
 def watched() -> Progress:
     """A sweep of five in which Try 4 has come to epoch 2 and is being pruned."""
-    progress = Progress(5, ("lr",), {"completed": 1, "failed": 1}, best=(0.81, 0, "lr 0.001"))
+    progress = Progress(
+        5, ("lr",), counts={"completed": 1, "failed": 1}, best=(0.81, 0, "lr 0.001")
+    )
     progress.saw(Start("a", 1, Slot("1")), TRIAL)
     step = Step(attempt=1, step=15, epoch=2, loss=0.5, lr=1e-4, gradient_norm=1.0)
     for event in (started(), epoch(1, 0.6), step):

@@ -258,3 +258,43 @@ def test_only_the_best_three_keep_their_checkpoints(folder: Path) -> None:
     numbers = {int(path.parts[-3]) for path in kept.glob("*/checkpoints/epoch.txt")}
     best = sorted(trials(folder), key=lambda trial: -(trial.value or 0))[:3]
     assert numbers <= {trial.number for trial in best}
+
+
+LOSSES = """
+trainer: scripted
+objective: dev_loss
+baseline: {value: 0.9, epochs: 3}
+parameters:
+  epochs: [3, 1, 5]
+"""
+
+
+def test_an_objective_to_be_minimised_is_from_its_epochs_to_its_table(tmp_path: Path) -> None:
+    write_sweep(tmp_path, LOSSES)
+    code, printed = run(tmp_path)
+    assert code == 0, printed
+    assert "Try 3 completed: dev loss 0.200 at epoch 5" in printed
+    study = read_study(url(tmp_path), "quality")
+    assert (study.objective, study.maximize) == ("dev_loss", False)
+    # A scripted trial's dev loss is 1 / epoch: the longest trial is the best.
+    assert [(one.params["epochs"], one.best_value) for one in study.ranked] == [
+        (5, 1 / 5),
+        (3, 1 / 3),
+        (1, 1.0),
+    ]
+    assert study.ranked[0].best_dev_accuracy == pytest.approx(0.9 * (1 - 0.5**5))
+    for trial in trials(tmp_path):
+        assert trial.value == min(trial.intermediate_values.values())
+
+
+def test_a_seed_that_is_drawn_is_kept_with_the_study(tmp_path: Path) -> None:
+    write_sweep(tmp_path, GRID.replace("epoch_seconds: 0.15", "epoch_seconds: 0") + "seed: null\n")
+    assert run(tmp_path, TRIALS="2")[0] == 0
+    first = read_study(url(tmp_path), "quality").sweep["seed"]
+    assert run(tmp_path)[0] == 0
+    assert read_study(url(tmp_path), "quality").sweep["seed"] == first
+    jobs = (tmp_path / "runs" / "quality" / "trials").glob("*/job.json")
+    assert {json.loads(job.read_text())["seed"] for job in jobs} == {first}
+    write_sweep(tmp_path, GRID + "seed: null\n", name="other")
+    assert run(tmp_path, NAME="other")[0] == 0
+    assert read_study(url(tmp_path), "other").sweep["seed"] != first

@@ -61,7 +61,7 @@ def _try(
     number: int, values: dict[str, Any], accuracies: Sequence[tuple[float | None, float | None]]
 ) -> Any:
     curve = tuple(
-        EpochResult(epoch, dev_accuracy=dev, probe_accuracy=train)
+        EpochResult(epoch, value=dev, dev_accuracy=dev, probe_accuracy=train)
         for epoch, (dev, train) in enumerate(accuracies, start=1)
     )
     known = [(e.dev_accuracy, -e.epoch) for e in curve if e.dev_accuracy is not None]
@@ -78,6 +78,7 @@ def _try(
         effective={},
         curve=curve,
         best_epoch=-best[1] if best else None,
+        best_value=best[0] if best else None,
         best_dev_accuracy=best[0] if best else None,
         test_accuracy=curve[0].probe_accuracy if curve else None,
         attempts=(),
@@ -101,7 +102,7 @@ def tables(draw: st.DrawFn) -> TryTable:
         _try(number, {"lr": lr, "text|<b>=": text}, curve)
         for number, (lr, text, curve) in enumerate(drawn)
     )
-    return try_table(StudyResult("s", None, True, {}, {}, None, tries))
+    return try_table(StudyResult("s", None, True, "dev_accuracy", {}, {}, None, tries))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -239,7 +240,7 @@ def _hostile() -> TryTable:
         _try(number, {"=knob": text, "lr": 10.0**-number}, [(number / 100, None)])
         for number, text in enumerate(HOSTILE)
     )
-    return try_table(StudyResult("<b>=s", None, True, {}, {}, None, tries))
+    return try_table(StudyResult("<b>=s", None, True, "dev_accuracy", {}, {}, None, tries))
 
 
 def _table(maker: Maker) -> TryTable:

@@ -158,7 +158,7 @@ def test_the_markdown_report_escapes(evil: StudyResult) -> None:
 
 
 def test_summaries() -> None:
-    study = StudyResult("s", None, True, {}, {}, None, ())
+    study = StudyResult("s", None, True, "dev_accuracy", {}, {}, None, ())
     assert summary(study) == "No try has started yet."
     assert facts(study) == []
 
@@ -229,7 +229,7 @@ def test_the_picture(evil: StudyResult, full: Maker, folder: Path) -> None:
         (path,) = write_pictures(study, folder)
         assert path.read_bytes().startswith(b"\x89PNG")
         assert path.stat().st_size < 200_000
-    empty = StudyResult("s", None, True, {}, {}, None, ())
+    empty = StudyResult("s", None, True, "dev_accuracy", {}, {}, None, ())
     assert write_pictures(empty, folder) == []
 
 

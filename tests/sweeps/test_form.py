@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from sweeps.records import Objective
 from sweeps.spec import SweepError
 from tests.sweeps.conftest import Read, Refuse
 
@@ -177,3 +178,28 @@ def test_a_key_cannot_forge_a_line_of_the_message(refuse: Refuse) -> None:
 def test_the_error_is_one_of_its_own(read: Read) -> None:
     with pytest.raises(SweepError):
         read("")
+
+
+def test_the_objective_is_a_name_or_a_name_and_its_direction(read: Read) -> None:
+    assert read(PARAMETERS).objective == Objective("dev_accuracy", "maximize")
+    assert read(PARAMETERS + "objective: dev_loss\n").objective == Objective("dev_loss", "minimize")
+    long = "objective: {name: dev_macro_f1, direction: maximize}\n"
+    assert read(PARAMETERS + long).objective == Objective("dev_macro_f1", "maximize")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("dev_f1", "dev_macro_f1"),
+        ("{name: dev_loss, direction: maximize}", "would look for the worst"),
+        ("{name: dev_loss, direction: up}", "Allowed: maximize, minimize"),
+    ],
+)
+def test_an_objective_that_the_trainer_does_not_have_is_refused(
+    refuse: Refuse, given: str, said: str
+) -> None:
+    assert said in " ".join(refuse(PARAMETERS + f"objective: {given}\n"))
+
+
+def test_a_seed_may_be_left_to_be_drawn(read: Read) -> None:
+    assert read(PARAMETERS + "seed: null\n").seed is None
