@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import count
+from types import MappingProxyType
 from typing import Any
 
 from orchestrator.errors import SweepChanged
@@ -33,8 +34,14 @@ def sweep_differences(
     now: Mapping[str, Any],
     facts_then: Mapping[str, Any],
     facts_now: Mapping[str, Any],
+    defaults: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[str]:
-    """What keeps a sweep from going on in its study; the sweeps and facts are as stored (JSON)."""
+    """What keeps a sweep from going on in its study; the sweeps and facts are as stored (JSON).
+
+    `defaults` are the knobs': a study of an earlier version was trained as the newer knobs'
+    defaults have it.
+    """
+    then = {**then, "baseline": {**defaults, **then.get("baseline", {})}}
     found = list(differences(_comparable(then, now), _comparable(now, then)))
     for key, what in _FACTS.items():
         if facts_then.get(key) != facts_now.get(key):

@@ -190,12 +190,18 @@ def _write_study(
     created_at = time.time()
     if uid in {row.uid for row in ledger.studies()}:
         then = ledger.read(uid).study
-        found = sweep_differences(then.sweep, now, then.facts, facts)
+        found = sweep_differences(then.sweep, now, then.facts, facts, defaults_of(sweep.trainer))
         if found:
             raise refuse(name, found)
         created_at = then.created_at
     rows = [GoldRow(uid, split, list(labels)) for split, labels in gold.items()]
     ledger.write(StudyRow(uid, name, now, facts, created_at), *rows)
+
+
+def defaults_of(trainer: str) -> dict[str, Any]:
+    """The values that a trainer's knobs have where nobody sets them."""
+    fields = TRAINERS[trainer].model_fields.items()
+    return {name: field.default for name, field in fields if not field.is_required()}
 
 
 @dataclass(frozen=True)

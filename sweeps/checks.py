@@ -1,5 +1,6 @@
 """Checks what a sweep file says of knobs: the baseline, the parameters, the known tries."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -182,6 +183,27 @@ def check_inside(
             f"{value} lies outside what is swept. Allowed: {parameter.low} to "
             f"{parameter.high}{steps}, as parameters.{name} says.",
         )
+
+
+def check_together(
+    document: Document, knobs: Knobs, baseline: Point, parameters: Parameters
+) -> None:
+    """Whether the trainer takes every point of the sweep: knobs may exclude each other."""
+    ends = [
+        [(name, value) for value in _extremes(parameter)] for name, parameter in parameters.items()
+    ]
+    for point in itertools.islice(itertools.product(*ends), MAX_POINTS):
+        said = knobs.excluded({**baseline, **dict(point)})
+        if said is not None:
+            together = ", ".join(f"{name} {show(value)}" for name, value in point)
+            document.complain(("parameters",), f"with {together}: {said}.")
+            return
+
+
+def _extremes(parameter: Values | Range) -> tuple[Any, ...]:
+    if isinstance(parameter, Range):
+        return (parameter.low, parameter.high)
+    return parameter.values
 
 
 def check_budget(document: Document, form: SweepFile, parameters: Parameters) -> None:

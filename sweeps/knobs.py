@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -28,6 +28,9 @@ class Knobs:
     def kind(self, name: str) -> Kind:
         """Whether a knob holds numbers, and which, or is a choice (words, or words and numbers)."""
         annotation = self._schema.model_fields[name].annotation
+        known = set(get_args(annotation)) - {type(None)}
+        if len(known) == 1 and type(None) in get_args(annotation):
+            (annotation,) = known  # a number that may be left unset
         if annotation is float:
             return "float"
         return "int" if annotation is int else "choice"
@@ -55,6 +58,14 @@ class Knobs:
             return None
         return value
 
+    def excluded(self, settings: Mapping[str, Any]) -> str | None:
+        """What the trainer has against values that are right each by itself, or None."""
+        try:
+            self._schema.model_validate(dict(settings), strict=True)
+        except ValidationError as error:
+            return str(error.errors(include_url=False)[0]["msg"]).removeprefix("Value error, ")
+        return None
+
     def check_settings(
         self, document: Document, given: Mapping[str, Any], key: Key
     ) -> dict[str, Any]:
@@ -67,6 +78,6 @@ class Knobs:
                 if one["type"] == "missing":
                     text = f"is missing. Allowed: {self.allowed(name)}."
                 else:
-                    text = f"{one['msg']}."
+                    text = f"{one['msg'].removeprefix('Value error, ')}."
                 document.complain((*key, name) if name else key, text)
             return {}

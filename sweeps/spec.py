@@ -89,6 +89,8 @@ def read_sweep(
         return document.fail()
     objective = checks.check_objective(document, form.objective, knobs)
     checks.check_budget(document, form, parameters)
+    if baseline and not document.problems:
+        checks.check_together(document, knobs, baseline, parameters)
     checks.check_epochs(document, form, baseline)
     if document.problems or objective is None:
         return document.fail()

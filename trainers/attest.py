@@ -1,47 +1,208 @@
-"""What a trial really trains with, read back from live objects; and with which code."""
+"""What a trial really trains with, read back from live objects and held against what was asked."""
 
 import hashlib
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from trainers.classifier import Classifier, dropouts_of
-from trainers.optimizer import lr_share
+from trainers.backbone import layers_of
+from trainers.classifier import Classifier, dropouts_of, frozen_layers
+from trainers.losses import Criterion
+from trainers.optimizer import blocks_of, peak_rates, set_rates
 from trainers.protocol import FinetuneSettings, Scalar
+from trainers.schedule import Schedule
 from trainers.tokens import Indices, batches_by_length
 
+Readings = dict[str, Scalar]
+"""Parameters by name; the part before the first dot is the knob's."""
 
-def effective(
-    model: Classifier,
-    optimizer: torch.optim.Optimizer,
-    settings: FinetuneSettings,
-    lengths: Indices,
-) -> dict[str, Scalar]:
-    """Parameters as the model, the optimizer, the schedule and the batches have them.
 
-    `lengths`, shape (sentences,), are the training sentences' tokens.
-    """
-    steps = math.ceil(len(lengths) / settings.batch_size) * settings.epochs
-    shares = [lr_share(step, steps, settings) for step in range(steps)]
-    decays = {str(group["name"]): group["weight_decay"] for group in optimizer.param_groups}
-    peak = max(group["peak_lr"] for group in optimizer.param_groups)
+@dataclass(frozen=True)
+class Live:
+    """The objects that train; `lengths`, shape (sentences,), are the training texts' tokens."""
+
+    model: Classifier
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    criterion: Criterion
+    lengths: Indices
+    micro_batch: int
+    precision: str
+    seed: int
+
+
+def effective(live: Live, settings: FinetuneSettings) -> Readings:
+    """Parameters as the model, the optimizer, the schedule, the loss and the batches have them."""
+    batches = batches_by_length(live.lengths, settings.batch_size, 0)
+    largest = max(map(len, batches))
+    return {
+        **_rates(live),
+        **_decays(live),
+        **_dropouts(live.model),
+        **_trained(live.model),
+        "batch_size": largest,
+        "batch_size.micro": min(live.micro_batch, largest),
+        "batch_size.rest": min(map(len, batches)),
+        "epochs": live.schedule.steps_total / len(batches),
+        "steps": live.schedule.steps_total,
+        "warmup.steps": live.schedule.warmup_steps,
+        "schedule": live.schedule.settings.schedule,
+        "label_smoothing": live.criterion.label_smoothing,
+        "focal_gamma": live.criterion.focal_gamma,
+        **_class_weights(live.criterion),
+        "pooling": live.model.pooling,
+        "head": type(live.model.head).__name__,
+        "head.shape": _shape(live.model.head),
+        "precision": live.precision,
+        "seed": live.seed,
+        "max_length.longest_text": int(live.lengths.max()),
+    }
+
+
+def _rates(live: Live) -> Readings:
+    """What the groups hold at the first step, the peak and the last, once these are set."""
+    steps = {"first": 0, "peak": live.schedule.peak_step, "last": live.schedule.steps_total - 1}
+    found: Readings = {}
+    for word, step in steps.items():
+        set_rates(live.optimizer, live.schedule.share(step))
+        for group in live.optimizer.param_groups:
+            found[f"lr.{word}.{_role(group)}"] = group["lr"]
+    set_rates(live.optimizer, live.schedule.share(0))
+    return found
+
+
+def _role(group: Mapping[str, object]) -> str:
+    return str(group["name"]).rpartition(".")[0]
+
+
+def _decays(live: Live) -> Readings:
+    decays = {id(p): g["weight_decay"] for g in live.optimizer.param_groups for p in g["params"]}
+    trained = [p for p in live.model.parameters() if p.requires_grad]
+    kinds = {
+        "weight_decay.matrices": {decays.get(id(p)) for p in trained if p.ndim > 1},
+        "weight_decay.vectors": {decays.get(id(p)) for p in trained if p.ndim <= 1},
+    }
+    found: Readings = {
+        name: next(iter(values)) if len(values) == 1 else ", ".join(map(str, values))
+        for name, values in kinds.items()
+        if values
+    }
+    found["lr.without"] = sum(p.numel() for p in trained if id(p) not in decays)
+    return found
+
+
+def _dropouts(model: Classifier) -> Readings:
     of_backbone = dropouts_of(model.backbone)
     return {
-        "lr.peak": max(shares) * peak,
-        "lr.first": shares[0] * peak,
-        "lr.last": shares[-1] * peak,
-        "weight_decay.matrices": decays.get("matrices"),
-        "weight_decay.biases_and_norms": decays.get("biases_and_norms"),
-        "batch_size": max(map(len, batches_by_length(lengths, settings.batch_size, 0))),
         "dropout.head": model.dropout.p,
         "dropout.backbone_min": min(of_backbone, default=None),
         "dropout.backbone_max": max(of_backbone, default=None),
-        "frozen_modules": len(model.frozen),
-        "pooling": model.pooling,
-        "classes": model.head.out_features,
-        "longest_tokens": int(lengths.max()),
     }
+
+
+def _trained(model: Classifier) -> Readings:
+    """Trainable parameters of each block, and how many blocks have none from below."""
+    counts: dict[str, int] = {}
+    blocks = blocks_of(model)
+    for name, parameter in model.named_parameters():
+        counts.setdefault(blocks[name], 0)
+        counts[blocks[name]] += parameter.numel() if parameter.requires_grad else 0
+    layers = [count for block, count in counts.items() if block.startswith("layer.")]
+    return {
+        "freeze.embeddings": counts.get("embeddings") == 0,
+        "freeze.layers": sum(not count for count in layers),
+        **{f"trainable.{block}": count for block, count in counts.items()},
+    }
+
+
+def _class_weights(criterion: Criterion) -> Readings:
+    if criterion.weights is None:
+        return {"class_weights": "none"}
+    weights = criterion.weights.tolist()
+    return {"class_weights.min": min(weights), "class_weights.max": max(weights)}
+
+
+def _shape(head: nn.Module) -> str:
+    """Widths from the first linear layer's input to the last one's output, as `384-5`."""
+    linear = [m for m in head.modules() if isinstance(m, nn.Linear)]
+    return "-".join(map(str, [linear[0].in_features, *(one.out_features for one in linear)]))
+
+
+def requested(live: Live, settings: FinetuneSettings) -> Readings:
+    """What `effective` must find, from the settings alone, wherever they decide it.
+
+    The rates of the first and the last step are worked out anew here, on purpose: a schedule
+    cannot be its own witness.
+    """
+    asked: Readings = {
+        "lr.without": 0,
+        "weight_decay.matrices": settings.weight_decay,
+        "weight_decay.vectors": 0.0,
+        "dropout.head": settings.dropout,
+        "batch_size": settings.batch_size,
+        "epochs": settings.epochs,
+        "schedule": settings.schedule,
+        "label_smoothing": settings.label_smoothing,
+        "focal_gamma": settings.focal_gamma,
+        "pooling": settings.pooling,
+    }
+    if settings.dropout_scope == "all":
+        asked |= {f"dropout.backbone_{end}": settings.dropout for end in ("min", "max")}
+    if settings.precision != "auto":
+        asked["precision"] = settings.precision
+    return asked | _requested_rates(live, settings) | _requested_freeze(live, settings)
+
+
+def _requested_rates(live: Live, settings: FinetuneSettings) -> Readings:
+    shares = {"peak": 1.0, "first": _first_share(live.schedule)}
+    if settings.schedule in ("constant", "linear"):
+        left = 1 / (live.schedule.steps_total - live.schedule.warmup_steps)
+        fallen = left if settings.schedule == "linear" else 1.0
+        shares["last"] = settings.schedule_floor + (1 - settings.schedule_floor) * fallen
+    return {
+        f"lr.{word}.{role}": rate * share
+        for role, rate in peak_rates(live.model, settings).items()
+        for word, share in shares.items()
+    }
+
+
+def _first_share(schedule: Schedule) -> float:
+    return 1 / schedule.warmup_steps if schedule.warmup_steps else 1.0
+
+
+def _requested_freeze(live: Live, settings: FinetuneSettings) -> Readings:
+    if settings.freeze == "none":
+        return {"freeze.embeddings": False, "freeze.layers": 0}
+    layers = frozen_layers(settings.freeze, len(layers_of(live.model.backbone)))
+    return {"freeze.embeddings": layers is not None, "freeze.layers": layers or 0}
+
+
+def mismatches(asked: Readings, found: Readings) -> dict[str, tuple[Scalar, Scalar]]:
+    """What was asked for and what was found, where they differ; what was not found is no match.
+
+    A dropout of 0 may leave no dropout to be found.
+    """
+    return {
+        name: (value, found.get(name))
+        for name, value in asked.items()
+        if not _same(value, found.get(name)) and not _is_absent_role(name, found)
+    }
+
+
+def _is_absent_role(name: str, found: Readings) -> bool:
+    """Whether a rate is that of a role of which nothing is trained."""
+    return name.startswith("lr.") and name not in found
+
+
+def _same(asked: Scalar, found: Scalar) -> bool:
+    numbers = all(isinstance(one, int | float) for one in (asked, found))
+    if numbers and not isinstance(asked, bool):
+        return math.isclose(float(asked or 0), float(found or 0), rel_tol=1e-6, abs_tol=1e-12)
+    return asked == found or (asked == 0 and found is None)
 
 
 def code_hash() -> str:

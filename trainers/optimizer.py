@@ -1,47 +1,87 @@
-"""The optimizer and its learning rate."""
+"""The optimizer: AdamW, in groups that have a learning rate and a weight decay of their own."""
 
-import math
+from contextlib import suppress
 from typing import Any
 
 import torch
 
+from trainers.backbone import embeddings_of, layers_of
 from trainers.classifier import Classifier
-from trainers.protocol import FinetuneSettings
+from trainers.protocol import FinetuneSettings, Refused
 
 ADAM_EPSILON = 1e-8
 ADAM_BETAS = (0.9, 0.999)
 """Loshchilov and Hutter 2019, as fine-tuning has it by custom."""
 
+BACKBONE, HEAD, EMBEDDINGS = "backbone", "head", "embeddings"
+
 
 def make_optimizer(model: Classifier, settings: FinetuneSettings, fused: bool) -> torch.optim.AdamW:
     """AdamW over what is trained; biases and norms (vectors) are not decayed.
 
-    Every group's `peak_lr` is what the schedule scales.
+    A group's name is `ROLE.matrices` or `ROLE.vectors`; its `peak_lr` is what the schedule scales.
+    The first group is the backbone's uppermost, or the head's where nothing else is trained.
     """
-    trained = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in trained if p.ndim > 1]
-    vectors = [p for p in trained if p.ndim <= 1]
-    groups: list[dict[str, Any]] = [
-        {"params": matrices, "weight_decay": settings.weight_decay, "name": "matrices"},
-        {"params": vectors, "weight_decay": 0.0, "name": "biases_and_norms"},
-    ]
-    for group in groups:
-        group["peak_lr"] = settings.lr
+    roles = blocks_of(model)
+    if settings.layer_lr_decay == 1:
+        roles = {name: HEAD if role == HEAD else BACKBONE for name, role in roles.items()}
+    groups: list[dict[str, Any]] = []
+    for role, peak_lr in peak_rates(model, settings).items():
+        mine = [
+            p for name, p in model.named_parameters() if p.requires_grad and roles[name] == role
+        ]
+        for kind, decay in (("matrices", settings.weight_decay), ("vectors", 0.0)):
+            parameters = [p for p in mine if (p.ndim > 1) == (kind == "matrices")]
+            if parameters:
+                name = f"{role}.{kind}"
+                groups.append(
+                    {"params": parameters, "weight_decay": decay, "name": name, "peak_lr": peak_lr}
+                )
     return torch.optim.AdamW(
         groups, lr=settings.lr, betas=ADAM_BETAS, eps=ADAM_EPSILON, fused=fused
     )
 
 
-def lr_share(step: int, steps_total: int, settings: FinetuneSettings) -> float:
-    """Share of the peak learning rate at a step, counted from 0: a pure function of the step.
+def peak_rates(model: Classifier, settings: FinetuneSettings) -> dict[str, float]:
+    """The peak learning rate of each role, uppermost first.
 
-    Warm-up rises linearly and reaches the peak at its last step. Then constant, linear to 0, or
-    half a cosine to 0 (Loshchilov and Hutter 2017, equation 5, without restarts).
+    With layer-wise decay d the uppermost layer has lr, each one below d times as much, and the
+    embeddings d times the lowest layer's (Howard and Ruder 2018; Sun et al. 2019, equation 3).
     """
-    warmup = round(steps_total * settings.warmup_share)
-    if step < warmup:
-        return (step + 1) / warmup
-    left = (steps_total - step) / (steps_total - warmup)
-    if settings.schedule == "cosine":
-        return 0.5 * (1 - math.cos(math.pi * left))
-    return left if settings.schedule == "linear" else 1.0
+    own = settings.head_lr
+    head = settings.lr * settings.head_lr_multiplier if own is None else own
+    decay = settings.layer_lr_decay
+    if decay == 1:
+        return {BACKBONE: settings.lr, HEAD: head}
+    depth = len(layers_of(model.backbone))
+    layers = {_layer(k): settings.lr * decay ** (depth - 1 - k) for k in reversed(range(depth))}
+    # What stands behind the layers, such as a last norm, is as high as the uppermost.
+    return {BACKBONE: settings.lr, **layers, EMBEDDINGS: settings.lr * decay**depth, HEAD: head}
+
+
+def blocks_of(model: Classifier) -> dict[str, str]:
+    """The block of every parameter: `head`, `layer.K`, `embeddings`, or `backbone`.
+
+    Embeddings come before the layers; `backbone` is what stands behind them, or all of a backbone
+    that has no one list of layers (as where they share their weights).
+    """
+    backbone = model.backbone
+    blocks: dict[int, str] = {}
+    with suppress(Refused):
+        layers = enumerate(layers_of(backbone))
+        blocks = {id(p): _layer(k) for k, layer in layers for p in layer.parameters()}
+        blocks |= {id(p): EMBEDDINGS for one in embeddings_of(backbone) for p in one.parameters()}
+    return {
+        name: blocks.get(id(p), BACKBONE) if name.startswith("backbone.") else HEAD
+        for name, p in model.named_parameters()
+    }
+
+
+def _layer(index: int) -> str:
+    return f"layer.{index}"
+
+
+def set_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
+    """Give every group its share of its peak learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * share

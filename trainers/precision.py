@@ -9,11 +9,23 @@ _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """CPU flags (x86 and ARM) of processors that multiply bf16 in hardware."""
 
 
-def choose(asked: str, device: torch.device) -> Literal["fp32", "bf16"]:
+Precision = Literal["fp32", "bf16", "fp16"]
+DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""What autocast computes in; fp32 goes without it."""
+
+
+def choose(asked: Literal["auto"] | Precision, device: torch.device) -> Precision:
     """`auto` is bf16 where the hardware has it natively, else fp32."""
     if asked != "auto":
-        return "bf16" if asked == "bf16" else "fp32"
+        return asked
     return "bf16" if has_native_bf16(device) else "fp32"
+
+
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """The block in which a forward pass computes in this precision."""
+    return torch.autocast(
+        device.type, dtype=DTYPES.get(precision, torch.bfloat16), enabled=precision != "fp32"
+    )
 
 
 def has_native_bf16(device: torch.device) -> bool:

@@ -7,13 +7,15 @@ This module imports neither torch nor another room, so that the orchestrator can
 import time
 from typing import Annotated, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 Scalar = bool | int | float | str | None
 """A value that a parameter, an attribute or a table cell may hold."""
 
-FailureKind = Literal["user", "oom", "non_finite", "error"]
+FailureKind = Literal["user", "oom", "non_finite", "mismatch", "error"]
 """Why an attempt failed. Only `error` is worth another attempt: the others would come again."""
+
+Severity = Literal["info", "warning", "error"]
 
 StopReason = Literal["prune", "drain", "gate"]
 """Who asks a worker to stop: the pruner, the person (with a checkpoint), or a diagnosis."""
@@ -87,11 +89,53 @@ class FinetuneSettings(Record):
         ),
     )
     epochs: int = Field(3, ge=1, le=10_000, description="passes over the training sentences")
-    schedule: Literal["constant", "linear", "cosine"] = Field(
-        "linear", description="shape of the learning rate after warm-up; steps, not epochs"
+    schedule: Literal["constant", "linear", "cosine", "cosine_restarts", "step"] = Field(
+        "linear", description="shape of the learning rate after warm-up, by optimizer step"
     )
-    warmup_share: float = Field(
-        0.1, ge=0, lt=1, description="share of all steps in which the rate rises linearly from 0"
+    schedule_floor: float = Field(
+        0.0, ge=0, lt=1, description="share of the peak to which the learning rate falls"
+    )
+    schedule_cycles: int = Field(
+        3, ge=1, le=1000, description="half cosines of `cosine_restarts`, of equal length"
+    )
+    decay_factor: float = Field(
+        0.5, gt=0, lt=1, description="what `step` multiplies the learning rate by"
+    )
+    decay_every_epochs: int = Field(
+        1, ge=1, le=10_000, description="epochs between two falls of `step`"
+    )
+    warmup: float = Field(
+        0.1,
+        ge=0,
+        le=1_000_000,
+        description="how long the learning rate rises linearly from 0, in `warmup_unit`",
+    )
+    warmup_unit: Literal["share", "epochs", "steps"] = Field(
+        "share", description="what `warmup` counts: a share of all steps, epochs, or steps"
+    )
+    head_lr_multiplier: float = Field(
+        1.0, gt=0, le=1_000_000, description="the head's peak learning rate, in multiples of lr"
+    )
+    head_lr: float | None = Field(
+        None, gt=0, le=1, description="the head's own peak learning rate; null: lr times multiplier"
+    )
+    layer_lr_decay: float = Field(
+        1.0, gt=0, le=1, description="each layer's learning rate by that of the layer above it"
+    )
+    class_weights: Literal["none", "balanced"] | list[Annotated[float, Field(gt=0)]] = Field(
+        "none", description="weights of the classes' losses; `balanced`: N / (C n_c)"
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of the target spread evenly over all classes"
+    )
+    focal_gamma: float = Field(
+        0.0, ge=0, le=10, description="losses are scaled by (1 - p of the gold class) ** gamma"
+    )
+    micro_batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=65536,
+        description="sentences in memory at once; gradients add up to batch_size. null: all",
     )
     max_gradient_norm: float = Field(
         1.0, gt=0, description="gradients are scaled down to this global L2 norm"
@@ -100,8 +144,18 @@ class FinetuneSettings(Record):
     pooling: Literal["cls", "mean", "last"] = Field(
         "mean", description="how token states become one sentence vector"
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="`auto`: bf16 autocast where the hardware has it natively, else fp32"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto",
+        description="autocast; `fp16` scales losses; `auto`: bf16 where it is native, else fp32",
+    )
+    patience_epochs: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="epochs without a better objective (at a tie: dev loss) that end a trial",
+    )
+    min_epochs: int = Field(
+        1, ge=1, le=10_000, description="epochs before which `patience_epochs` ends nothing"
     )
     probe_size: int = Field(
         500, ge=1, description="train sentences on which train accuracy is measured in eval mode"
@@ -110,6 +164,18 @@ class FinetuneSettings(Record):
     checkpoint_seconds: float = Field(
         60, ge=0, description="least time between two resumable checkpoints, taken at epoch ends"
     )
+    allow_mismatch: bool = Field(
+        False, description="train although a parameter was read back otherwise than asked for"
+    )
+
+    @model_validator(mode="after")
+    def _one_head_rate(self) -> "FinetuneSettings":
+        if self.head_lr is not None and self.head_lr_multiplier != 1:
+            raise ValueError(
+                f"head_lr {self.head_lr:g} and head_lr_multiplier {self.head_lr_multiplier:g} "
+                "exclude each other. Allowed: one of them"
+            )
+        return self
 
 
 class ScriptedSettings(Record):
@@ -226,7 +292,7 @@ class Finding(Event):
 
     event: Literal["finding"] = "finding"
     kind: str
-    severity: Literal["info", "warning", "error"]
+    severity: Severity
     message: str
     evidence: dict[str, Scalar] = {}
 

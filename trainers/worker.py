@@ -87,4 +87,5 @@ def _kind(error: Exception) -> FailureKind:
         return "user"
     if "OutOfMemoryError" in names:
         return "oom"
-    return "non_finite" if "NonFinite" in names else "error"
+    known: dict[str, FailureKind] = {"NonFinite": "non_finite", "Mismatch": "mismatch"}
+    return next((kind for name, kind in known.items() if name in names), "error")

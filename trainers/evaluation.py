@@ -1,0 +1,78 @@
+"""Accuracy and loss of a split, in evaluation mode."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from trainers.batches import Batches
+from trainers.data import UNLABELLED
+from trainers.precision import Precision, autocast
+from trainers.stepping import is_out_of_memory
+from trainers.tokens import Indices, TokenSplit, batches_in_order
+
+EVALUATION_BATCH = 64
+"""Sentences at once: enough to fill the hardware, and no knob changes a result."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Plain cross-entropy in nats a labelled sentence, and predictions in the file's order."""
+
+    loss: float
+    predictions: Indices
+    accuracy: float
+
+
+class Evaluator:
+    """Evaluates a model.
+
+    Args:
+        check_stop: called before every batch; may raise.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Batches,
+        precision: Precision,
+        check_stop: Callable[[], None],
+    ) -> None:
+        self._model = model
+        self._batches = batches
+        self._precision = precision
+        self._check_stop = check_stop
+        self._size = EVALUATION_BATCH
+
+    def evaluate(self, split: TokenSplit) -> Evaluated:
+        """Evaluate a split, with fewer sentences at once where memory runs out."""
+        self._model.eval()
+        while True:
+            try:
+                return self._evaluate(split)
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or self._size == 1:
+                    raise
+                self._size = math.ceil(self._size / 2)
+
+    @torch.inference_mode()
+    def _evaluate(self, split: TokenSplit) -> Evaluated:
+        predictions = np.zeros(len(split), dtype=np.int64)
+        loss_sum = 0.0
+        for indices in batches_in_order(split.lengths, self._size):
+            self._check_stop()
+            batch, labels = self._batches.make(split, indices)
+            with autocast(self._precision, self._batches.device):
+                logits = self._model(batch).float()
+            predictions[indices] = logits.argmax(1).cpu().numpy()
+            loss_sum += functional.cross_entropy(
+                logits, labels, ignore_index=UNLABELLED, reduction="sum"
+            ).item()
+        gold = np.asarray(split.labels)
+        labelled = max(int((gold != UNLABELLED).sum()), 1)
+        right = int((predictions == gold).sum())
+        return Evaluated(loss_sum / labelled, predictions, right / labelled)
