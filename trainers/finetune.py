@@ -64,7 +64,7 @@ class Mismatch(Exception):
     """What was read back is not what was asked for: training on would prove nothing."""
 
 
-class _Stopped(Exception):
+class Stopped(Exception):
     """The orchestrator asked for a stop."""
 
 
@@ -77,7 +77,7 @@ def train(job: Job, settings: FinetuneSettings, line: Line, loaded: LoadedModel)
     run = Run(job, settings, line, loaded)
     try:
         run.go()
-    except _Stopped:
+    except Stopped:
         if line.stop_reason() == "drain":
             run.save()
         else:
@@ -152,7 +152,7 @@ class Run:
 
     def _check_stop(self) -> None:
         if self.line.stop_reason() is not None:
-            raise _Stopped
+            raise Stopped
 
     # Before the first step.
 

@@ -15,10 +15,12 @@ from trainers.backbone import LoadedModel, load_model
 from trainers.checkpoints import Checkpoints
 from trainers.data import TextData
 from trainers.protocol import (
+    OBJECTIVES,
     Checkpoint,
     Epoch,
     Finding,
     Finished,
+    Objective,
     Refused,
     Started,
     Step,
@@ -272,3 +274,31 @@ def test_bf16_trains_and_is_recorded(odd: Path, bert: LoadedModel) -> None:
     finetune.train(job, settings, line, bert)
     assert line.said(Started)[0].precision == "bf16"
     assert math.isfinite(line.said(Epoch)[0].train_loss)
+
+
+@pytest.mark.parametrize(
+    ("name", "choose"), [("dev_loss", min), ("dev_macro_f1", max), ("dev_accuracy", max)]
+)
+def test_the_best_epoch_is_the_objectives(
+    odd: Path, bert: LoadedModel, name: str, choose: Any
+) -> None:
+    objective = Objective(name=name, direction=OBJECTIVES[name])
+    job, settings = job_for(odd, bert.folder, epochs=5, lr=2e-2)
+    line = Recorder()
+    finetune.train(job.model_copy(update={"objective": objective}), settings, line, bert)
+    epochs, (finished,) = line.said(Epoch), line.said(Finished)
+    values = [getattr(epoch, name) for epoch in epochs]
+    assert [epoch.value for epoch in epochs] == values
+    assert finished.best_value == choose(values)
+    best = epochs[finished.best_epoch - 1]
+    assert (best.value, best.dev_accuracy) == (finished.best_value, finished.best_dev_accuracy)
+
+
+def test_patience_ends_a_trial_early_and_says_so(odd: Path, bert: LoadedModel) -> None:
+    # At such a rate the model soon says one class whatever it reads.
+    job, settings = job_for(odd, bert.folder, epochs=30, lr=0.5, patience_epochs=2, min_epochs=4)
+    line = Recorder()
+    finetune.train(job, settings, line, bert)
+    last, (finished,) = line.said(Epoch)[-1].epoch, line.said(Finished)
+    assert 4 <= last == max(finished.best_epoch + 2, 4) < 30
+    assert [one.kind for one in line.said(Finding)] == ["patience"]
