@@ -1,7 +1,7 @@
 """What blows up: divergence, non_finite and exploding_weights."""
 
 from collections.abc import Iterator, Sequence
-from statistics import fmean
+from itertools import accumulate
 
 from results.diagnosis import limits
 from results.diagnosis.records import Advice, Found, Scalar, Task, Trial
@@ -47,8 +47,9 @@ def _epoch_losses(trial: Trial) -> tuple[tuple[int, float], ...]:
 def _smoothed(course: Sequence[tuple[int, float]]) -> Iterator[tuple[int, float]]:
     """Means over a tenth of the course, each with the place where it ends."""
     width = max(1, len(course) // _SHARE)
+    sums = [0.0, *accumulate(loss for _, loss in course)]
     for end in range(width, len(course) + 1):
-        yield course[end - 1][0], fmean(loss for _, loss in course[end - width : end])
+        yield course[end - 1][0], (sums[end] - sums[end - width]) / width
 
 
 def non_finite(trial: Trial) -> Found | None:

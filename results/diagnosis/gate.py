@@ -10,10 +10,8 @@ def no_go(trial: Trial, task: Task, limit: Limits) -> Found | None:
     """The first finding that stops this trial, or None. Nothing but NaN stops it in the window."""
     last = trial.steps[-1].step if trial.steps else 0
     past = last >= limit.window_steps
-    judged = {
-        "non_finite": lambda: non_finite(trial),
-        "no_learning": lambda: no_learning(trial, task, limit) if past else None,
-        "divergence": lambda: divergence(trial, task) if past else None,
-    }
-    found = (judge() for kind, judge in judged.items() if kind in limit.stops)
-    return next((one for one in found if one is not None), None)
+    if "non_finite" in limit.stops and (found := non_finite(trial)):
+        return found
+    if past and "no_learning" in limit.stops and (found := no_learning(trial, task, limit)):
+        return found
+    return divergence(trial, task) if past and "divergence" in limit.stops else None

@@ -1,7 +1,7 @@
 """What is trained of the model: dead_gradients by layer, and frozen_too_much."""
 
 from results.diagnosis import limits
-from results.diagnosis.records import Advice, Found, Trial
+from results.diagnosis.records import Advice, Found, Scalar, Severity, Trial
 
 
 def dead_gradients(trial: Trial) -> Found | None:
@@ -18,7 +18,7 @@ def dead_gradients(trial: Trial) -> Found | None:
     dead = [block for block, share in largest.items() if share < limits.DEAD]
     if not dead:
         return None
-    evidence = {
+    evidence: dict[str, Scalar] = {
         "blocks": ", ".join(dead),
         "dead": len(dead),
         "trained": len(largest),
@@ -36,11 +36,11 @@ def frozen_too_much(trial: Trial, learns: bool) -> Found | None:
     share = trial.trainable_parameters / trial.parameters
     if share >= limits.TOO_FROZEN:
         return None
-    evidence = {
+    evidence: dict[str, Scalar] = {
         "trainable": trial.trainable_parameters,
         "parameters": trial.parameters,
         "share": share,
         "freeze": trial.settings.get("freeze"),
     }
-    severity = "warning" if learns else "error"
+    severity: Severity = "warning" if learns else "error"
     return Found("frozen_too_much", severity, evidence, (Advice("freeze", "lower"),))

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from results.diagnosis import limits
 from results.diagnosis.limits import Limits
-from results.diagnosis.records import Advice, Found, Severity, Task, Trial
+from results.diagnosis.records import Advice, Found, Scalar, Severity, Task, Trial
 from results.records import EpochResult
 from results.rows import StepRow
 
@@ -93,7 +93,7 @@ def _running(window: Sequence[StepRow]) -> list[float]:
 
 def _evidence(
     loss: float, fall: float, accuracies: Sequence[float], task: Task, limit: Limits
-) -> dict[str, bool | int | float | str | None]:
+) -> dict[str, Scalar]:
     return {
         "loss": loss,
         "fall": fall,
@@ -106,7 +106,7 @@ def _evidence(
     }
 
 
-def _found(variant: str, evidence: dict[str, bool | int | float | str | None]) -> Found:
+def _found(variant: str, evidence: dict[str, Scalar]) -> Found:
     return Found("no_learning", "error", evidence, _FASTER, variant)
 
 

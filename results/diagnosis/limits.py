@@ -62,7 +62,7 @@ DEAD = 1e-6
 """Gradient norm of a block by the whole one's: Adam would still move it, by rounding errors."""
 
 TOO_FROZEN = 0.01
-"""Trainable share below which little more than a head is trained; a run with 0.0015 never learnt."""
+"""Trainable share below which little but a head is trained; a run with 0.0015 never learnt."""
 
 SLIGHT, MODERATE, SEVERE = 0.15, 0.30, 0.50
 """Gaps of train and dev accuracy where people call the overfitting so: they called 0.14 none, 0.16

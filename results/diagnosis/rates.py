@@ -1,6 +1,7 @@
 """The learning rate as it really was, against the one that was asked for."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import median
 
 from results.diagnosis import limits
@@ -59,7 +60,7 @@ def _swinging(trial: Trial, rates: Rates) -> Found | None:
     ]
     if len(lows) < limits.LEAST_TURNS:
         return None
-    period = median(b - a for a, b in zip(lows, lows[1:], strict=False))
+    period = median(b - a for a, b in pairwise(lows))
     evidence: dict[str, Scalar] = {
         "asked": str(trial.settings.get("schedule", "")),
         "period_steps": period,
@@ -105,4 +106,4 @@ def _course(trial: Trial, rates: Rates) -> Found | None:
 
 
 def _interval(rates: Rates) -> int:
-    return max(b - a for (a, _), (b, _) in zip(rates, rates[1:], strict=False))
+    return max(b - a for (a, _), (b, _) in pairwise(rates))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from results.diagnosis import limits
-from results.diagnosis.records import Advice, Found, Trial
+from results.diagnosis.records import Advice, Found, Scalar, Trial
 from results.records import EpochResult
 
 
@@ -18,7 +18,7 @@ def stagnation(trial: Trial) -> Found | None:
     rate = _rate(trial, epochs[0], epochs[-1])
     if rate is not None and rate[0] < limits.RATE_GONE * rate[1]:
         return None
-    evidence = {
+    evidence: dict[str, Scalar] = {
         "first_epoch": epochs[0],
         "last_epoch": epochs[-1],
         "epochs": len(epochs),
@@ -47,7 +47,7 @@ def frozen_validation(trial: Trial) -> Found | None:
     moved = _weights_moved(trial, epochs[0], epochs[-1])
     if moved is None:
         return None
-    evidence = {
+    evidence: dict[str, Scalar] = {
         "metric": metric,
         "value": values[0],
         "first_epoch": epochs[0],
@@ -89,9 +89,7 @@ def _weights_moved(trial: Trial, first: int, last: int) -> tuple[str, float] | N
     None where that is not more than rounding makes.
     """
     norms = [
-        s.weight_norm
-        for s in trial.steps
-        if s.weight_norm is not None and first <= s.epoch <= last
+        s.weight_norm for s in trial.steps if s.weight_norm is not None and first <= s.epoch <= last
     ]
     if norms:
         return _if_above("weight_norm", norms, limits.WEIGHTS_MOVED)

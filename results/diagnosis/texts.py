@@ -35,13 +35,14 @@ _SEED = "Equal first losses come from equal seeds, not from a parameter that is 
 _SEED_ZH = "开头损失相同是因为随机种子相同，并不表示参数没有生效。"
 
 _OVERFIT_SEEN = (
-    "{level} overfitting: train minus dev accuracy is {gap_at_last:.3f} at the last epoch{at_best}; "
-    "dev accuracy peaked at epoch {peak_epoch} with {peak_accuracy:.3f}, "
+    "{level} overfitting: train minus dev accuracy is {gap_at_last:.3f} at the last "
+    "epoch{at_best}; dev accuracy peaked at epoch {peak_epoch} with {peak_accuracy:.3f}, "
     "{epochs_after_peak} epochs before the end"
 )
 _OVERFIT_SEEN_ZH = (
     "{level}过拟合：末轮训练与验证准确率之差为 {gap_at_last:.3f}{at_best}；"
-    "验证准确率在第 {peak_epoch} 轮达到峰值 {peak_accuracy:.3f}，此后又训练了 {epochs_after_peak} 轮"
+    "验证准确率在第 {peak_epoch} 轮达到峰值 {peak_accuracy:.3f}，"
+    "此后又训练了 {epochs_after_peak} 轮"
 )
 
 ENGLISH: dict[str, Wording] = {
@@ -269,9 +270,7 @@ CHINESE: dict[str, Wording] = {
         "{turns} 次",
         "调度长度按轮设定，却在每个批次后调用。" + _SCHEDULE_ZH,
     ),
-    "schedule.constant": Wording(
-        "学习率一直是 {highest:.3g}，而设定的是 {asked}", _SCHEDULE_ZH
-    ),
+    "schedule.constant": Wording("学习率一直是 {highest:.3g}，而设定的是 {asked}", _SCHEDULE_ZH),
     "schedule.above_floor": Wording(
         "学习率在第 {last_step} 步停在 {last:.3g}，比最低值 {floor:.3g} 高出 {share:.0%}",
         "调度末尾的精细步从未走到。",

@@ -22,7 +22,7 @@ def test_a_loss_that_doubles_over_a_thousand_steps() -> None:
     assert found is not None
     assert found.variant == "rose"
     assert found.evidence["ratio"] == pytest.approx(3.1209 / 1.6831)
-    assert [advice.parameter for advice in found.advice][0] == "lr"
+    assert found.advice[0].parameter == "lr"
     assert divergence(STEADY, FOUR) is None
 
 

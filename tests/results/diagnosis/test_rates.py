@@ -48,7 +48,7 @@ def test_one_warm_up_is_no_swing() -> None:
 
 
 def test_a_rate_three_times_that_asked_for() -> None:
-    rates = {at: 1.5e-4 for at in range(10, 301, 10)}
+    rates = dict.fromkeys(range(10, 301, 10), 0.00015)
     found = schedule(trial(rates, {"lr": 5e-5, "schedule": "constant"}))
     assert found is not None
     assert (found.variant, found.severity) == ("peak", "error")
@@ -56,13 +56,13 @@ def test_a_rate_three_times_that_asked_for() -> None:
 
 
 def test_a_head_that_is_trained_alone_has_its_own_peak() -> None:
-    rates = {at: 1e-3 for at in range(10, 301, 10)}
+    rates = dict.fromkeys(range(10, 301, 10), 0.001)
     settings = {"lr": 1e-5, "head_lr_multiplier": 100.0, "schedule": "constant"}
     assert schedule(trial(rates, settings)) is None
 
 
 def test_a_constant_rate_where_a_falling_one_was_asked_for() -> None:
-    rates = {at: PEAK for at in range(10, 301, 10)}
+    rates = dict.fromkeys(range(10, 301, 10), PEAK)
     found = schedule(trial(rates, COSINE))
     assert found is not None
     assert found.variant == "constant"

@@ -7,7 +7,7 @@ import pytest
 
 from results.diagnosis import texts
 from results.diagnosis.limits import Limits
-from results.diagnosis.records import Advice, Found, Language, Trial
+from results.diagnosis.records import Advice, Language, Trial
 from results.diagnosis.study import findings
 from results.diagnosis.telling import say_advice, told, told_by_worker
 from results.rows import FindingRow
