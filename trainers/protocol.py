@@ -364,6 +364,18 @@ class Prepared(Record):
     notes: tuple[str, ...] = ()
 
 
+Verdict = Literal["ok", "warning", "failed"]
+
+
+class Check(Record):
+    """What `python -m trainers.diagnose` found of one thing; `rows` are the numbers behind it."""
+
+    name: str
+    verdict: Verdict
+    message: str
+    rows: tuple[tuple[str, Scalar], ...] = ()
+
+
 class Line(Protocol):
     """A worker's two-way line to whoever started it."""
 

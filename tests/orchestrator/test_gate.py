@@ -4,6 +4,7 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -160,7 +161,7 @@ parameters: {lr: [3.0e-3, 1.0e-9]}
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> dict[str, str]:
+def small(tmp_path: Path) -> dict[str, Any]:
     """A folder of sentences and one of a model, as the command line takes them."""
     data = tmp_path / "data"
     data.mkdir()
@@ -171,7 +172,7 @@ def small(tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_rate_at_which_nothing_moves_is_stopped_after_300_steps(
-    tmp_path: Path, small: dict[str, str]
+    tmp_path: Path, small: dict[str, Any]
 ) -> None:
     write_sweep(tmp_path, CANNOT_LEARN)
     code, printed = run(tmp_path, SLOTS="1", **small)
