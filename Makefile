@@ -20,7 +20,7 @@ DEV_KEY := $(RUNTIME_KEY)-$(shell sha256sum <requirements-dev.txt | cut -c1-12)
 RUNTIME := .venv/.installed-$(RUNTIME_KEY)
 DEV := .venv/.installed-dev-$(DEV_KEY)
 
-.PHONY: help sweep sweeps report export dashboard test check bench clean
+.PHONY: help sweep diagnose suggest sweeps report export dashboard test check bench clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
@@ -30,6 +30,12 @@ help: ## list these targets
 
 sweep: $(RUNTIME) ## run a sweep (NAME=dropout), or what is missing of it
 	@exec .venv/bin/trytable sweep
+
+diagnose: $(RUNTIME) ## look at a sweep's data, model and baseline before it runs (NAME=dropout)
+	@exec .venv/bin/trytable diagnose
+
+suggest: $(RUNTIME) ## write the sweep that a study's results lead to (NAME=dropout)
+	@exec .venv/bin/trytable suggest
 
 sweeps: $(RUNTIME) ## list the sweeps and what each varies
 	@exec .venv/bin/trytable sweeps

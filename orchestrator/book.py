@@ -1,7 +1,7 @@
 """Keeps the ledger: turns what happens into rows. The ledger is always written before Optuna."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -109,7 +109,7 @@ class Book:
             case Started():
                 return self._started(uid, event)
             case Step():
-                return [_step_row(uid, event)]
+                return [step_row(uid, event)]
             case Epoch():
                 return [_epoch_row(uid, event)]
             case Finding():
@@ -153,7 +153,8 @@ def _ended(attempt: AttemptRow, settle: Settle) -> AttemptRow:
     return replace(attempt, ended_at=time.time(), outcome=outcome, message=settle.reason)
 
 
-def _step_row(uid: str, event: Step) -> StepRow:
+def step_row(uid: str, event: Step) -> StepRow:
+    """A step as the ledger keeps it: what is not finite is missing there."""
     return StepRow(
         trial_uid=uid,
         attempt=event.attempt,
@@ -163,7 +164,16 @@ def _step_row(uid: str, event: Step) -> StepRow:
         lr=finite(event.lr),
         gradient_norm=finite(event.gradient_norm),
         weight_norm=finite(event.weight_norm),
+        running_accuracy=finite(event.running_accuracy),
+        layer_gradients=_finite_of(event.layer_gradients),
+        layer_weights=_finite_of(event.layer_weights),
     )
+
+
+def _finite_of(by_layer: Mapping[str, float] | None) -> dict[str, float] | None:
+    if by_layer is None:
+        return None
+    return {layer: one for layer, one in by_layer.items() if finite(one) is not None}
 
 
 def _epoch_row(uid: str, event: Epoch) -> EpochRow:

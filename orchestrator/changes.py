@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.errors import SweepChanged
 from results.rows import StudyRow
 
-# Budgets, known tries, texts, sampler and pruner may change from run to run: trials that have
+# Budgets, known tries, texts, sampler, pruner and gate may change from run to run: trials that have
 # ended stay comparable. What follows would make them incomparable.
 _FIXED = ("trainer", "seed", "objective", "baseline", "parameters")
 _FACTS = {"data_hash": "the data", "model_hash": "the model"}

@@ -52,9 +52,9 @@ def sweep(
     from orchestrator import verbs  # noqa: PLC0415 - see above
 
     # DATA and its kin come first: SET="data.text=review" changes a part of what DATA names.
-    overrides: dict[str, object] = {"data": {"name": data} if data else "", "model": model}
-    overrides |= {"trials": _number("TRIALS", trials), "hours": _hours(hours)}
-    overrides = {key: value for key, value in overrides.items() if value not in ("", None)}
+    budgets = {"trials": _number("TRIALS", trials), "hours": _hours(hours)}
+    overrides = _overrides(data, model)
+    overrides |= {key: value for key, value in budgets.items() if value is not None}
     outcome = verbs.sweep(
         name=name,
         runs=runs,
@@ -68,6 +68,33 @@ def sweep(
         raise typer.Exit(INTERRUPTED)
     if outcome.failed and not outcome.completed:
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def diagnose(
+    *,
+    name: Name = "",
+    data: Annotated[str, typer.Option(envvar="TRYTABLE_DATA", help="a folder or a name")] = "",
+    model: Annotated[str, typer.Option(envvar="TRYTABLE_MODEL", help="a folder or a name")] = "",
+    runs: Runs = Path("runs"),
+    settings: Annotated[
+        str, typer.Option("--set", envvar="TRYTABLE_SET", help="'key=value …' over the file's")
+    ] = "",
+) -> None:
+    """Look at a sweep's data, model and baseline before it runs; exit code 1 where it cannot do."""
+    from orchestrator import advising  # noqa: PLC0415 - as in sweep
+
+    overrides = _overrides(data, model) | parse_overrides(settings)
+    if not advising.diagnose(name, runs, overrides, Console()):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def suggest(name: Name = "", runs: Runs = Path("runs")) -> None:
+    """Turn a study's results and findings into the next sweep file."""
+    from orchestrator import advising  # noqa: PLC0415 - as in sweep
+
+    advising.suggest(_study(name, runs), Console())
 
 
 @app.command()
@@ -117,6 +144,11 @@ def dashboard(
         writable=_switch("WRITABLE", writable, default=False),
         console=Console(),
     )
+
+
+def _overrides(data: str, model: str) -> dict[str, object]:
+    given: dict[str, object] = {"data": {"name": data} if data else "", "model": model}
+    return {key: value for key, value in given.items() if value}
 
 
 def _study(name: str, runs: Path) -> Folders:

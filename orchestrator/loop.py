@@ -67,6 +67,7 @@ class SweepLoop:
         objective: what the sweep is after.
         best: completed trials of earlier runs, as (value, number).
         after_end: called after a trial's end has been told.
+        judge: what a diagnosis says to a message, if anything.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class SweepLoop:
         objective: Objective = Objective(),  # noqa: B008 - it is frozen
         best: Iterable[tuple[float, int]] = (),
         after_end: Callable[[], None] = lambda: None,
+        judge: Callable[[Message], Input | None] = lambda _: None,
     ) -> None:
         self._machine = machine
         self._study = study
@@ -99,6 +101,7 @@ class SweepLoop:
         self._objective = objective
         self._completed = list(best)
         self._after_end = after_end
+        self._judge = judge
         self._seen_interrupts = 0
 
     def run(self) -> None:
@@ -111,7 +114,7 @@ class SweepLoop:
             messages = self._backend.poll(POLL_SECONDS)
             self._book.heard(messages)
             for message in messages:
-                self._feed(message)
+                self._take(message)
             self._watcher.heard(messages)
 
     def replay(self, trial: TrialState) -> None:
@@ -123,8 +126,14 @@ class SweepLoop:
         messages = [Said(trial.uid, trial.attempt, event) for event in events]
         self._book.heard(messages)
         for message in messages:
-            self._feed(message)
+            self._take(message)
         self._feed(Lost(trial.uid))
+
+    def _take(self, message: Message) -> None:
+        self._feed(message)
+        advice = self._judge(message)
+        if advice is not None:
+            self._feed(advice)
 
     def _feed_interrupts(self) -> None:
         while self._seen_interrupts < self._interrupts():

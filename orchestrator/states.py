@@ -60,6 +60,14 @@ class PruneAdvised:
 
 
 @dataclass(frozen=True)
+class GateAdvised:
+    """A diagnosis would end this trial; `reason` is for people."""
+
+    uid: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Lost:
     """An attempt ended together with an earlier orchestrator; that is no failure of the trial."""
 
@@ -71,7 +79,7 @@ class Interrupted:
     """The person pressed Ctrl-C: the first drains, the second stops now."""
 
 
-Input = Tick | Asked | NothingLeft | PruneAdvised | Lost | Interrupted | Said | Exited
+Input = Tick | Asked | NothingLeft | PruneAdvised | GateAdvised | Lost | Interrupted | Said | Exited
 
 
 # What comes out.
@@ -135,7 +143,10 @@ Instruction = Ask | Start | Report | Stop | Settle | Halt
 
 @dataclass
 class TrialState:
-    """What the machine knows of a trial that has not ended. `attempt` is the last one started."""
+    """What the machine knows of a trial that has not ended. `attempt` is the last one started.
+
+    `diagnosis` is why it was asked to stop, where a diagnosis asked.
+    """
 
     uid: str
     number: int
@@ -144,6 +155,7 @@ class TrialState:
     failures: int = 0
     last_epoch: int = 0
     stop: StopReason | None = None
+    diagnosis: str = ""
     checkpointed: bool = False
     finished: Finished | None = None
     failed: Failed | None = None
@@ -209,7 +221,9 @@ class Machine:
                 self.to_ask = 0
                 return ()
             case PruneAdvised():
-                return self._prune_advised(event)
+                return self._advised(event.uid, "prune")
+            case GateAdvised():
+                return self._advised(event.uid, "gate", event.reason)
             case Lost():
                 return self._lost(self.trials[event.uid])
             case Interrupted():
@@ -240,6 +254,7 @@ class Machine:
     def _start(self, trial: TrialState, slot: Slot) -> Start:
         trial.attempt += 1
         trial.stop = trial.finished = trial.failed = None
+        trial.diagnosis = ""
         trial.checkpointed = False
         trial.move("running", f"attempt {trial.attempt} in slot {slot.name}")
         return Start(trial.uid, trial.attempt, slot)
@@ -270,16 +285,18 @@ class Machine:
                 pass
         return ()
 
-    def _prune_advised(self, event: PruneAdvised) -> tuple[Instruction, ...]:
-        trial = self.trials.get(event.uid)
+    def _advised(self, uid: str, by: StopReason, why: str = "") -> tuple[Instruction, ...]:
+        trial = self.trials.get(uid)
         if trial is None or trial.status != "running" or trial.finished:
             return ()
-        return self._stop(trial, "prune")
+        return self._stop(trial, by, why)
 
-    def _stop(self, trial: TrialState, reason: StopReason) -> tuple[Instruction, ...]:
+    def _stop(
+        self, trial: TrialState, reason: StopReason, why: str = ""
+    ) -> tuple[Instruction, ...]:
         if trial.stop is not None:
             return ()
-        trial.stop = reason
+        trial.stop, trial.diagnosis = reason, why
         return (Stop(trial.uid, reason),)
 
     def _interrupted(self) -> tuple[Instruction, ...]:
@@ -316,7 +333,7 @@ class Machine:
         if trial.stop == "prune":
             return self._settle(trial, "pruned", f"after epoch {trial.last_epoch}")
         if trial.stop == "gate":
-            return self._settle(trial, "stopped", "by a diagnosis")
+            return self._settle(trial, "stopped", trial.diagnosis)
         if trial.stop == "drain" and trial.failed is None:
             kept = "with a checkpoint" if trial.checkpointed else "without a new checkpoint"
             return self._settle(trial, "drained", kept)

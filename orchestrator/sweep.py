@@ -3,7 +3,7 @@
 import importlib.metadata
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -22,6 +22,7 @@ from orchestrator.changes import refuse, study_that_fits, sweep_differences
 from orchestrator.display import Display
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
+from orchestrator.gate import Gatekeeper
 from orchestrator.interrupts import Interrupts
 from orchestrator.lock import brief_lock, study_lock
 from orchestrator.loop import SweepLoop, best_first
@@ -30,6 +31,7 @@ from orchestrator.progress import Progress, describe
 from orchestrator.recovery import reconcile
 from orchestrator.states import TERMINAL, Machine, Start, TrialState
 from orchestrator.study import OptunaStudy, open_storage
+from results.diagnosis.study import limits_of, make_task
 from results.ledger import Ledger
 from results.rows import GoldRow, StudyLedger, StudyRow, TrialRow
 from sweeps.spec import Sweep
@@ -249,6 +251,7 @@ def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
             objective=work.objective,
             best=_best(earlier, work.objective),
             after_end=notes.refresh,
+            judge=_gatekeeper(work.sweep, earlier, machine.trials).judge,
         )
         for trial in left.interrupted:
             loop.replay(trial)
@@ -266,6 +269,17 @@ def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
 def _machine(sweep: Sweep, to_ask: int, unfinished: Sequence[TrialState]) -> Machine:
     deadline = time.monotonic() + sweep.hours * 3600 if sweep.hours else None
     return Machine(to_ask, sweep.attempts, deadline, unfinished)
+
+
+def _gatekeeper(sweep: Sweep, earlier: StudyLedger, going_on: Container[str]) -> Gatekeeper:
+    """The gate of a sweep, which knows what the trials that go on have said so far."""
+    gold = {row.split: tuple(row.labels) for row in earlier.gold}
+    return Gatekeeper(
+        make_task(earlier.study.facts, gold.get("dev", ())),
+        limits_of(sweep.to_json()),
+        (row for row in earlier.steps if row.trial_uid in going_on),
+        (row for row in earlier.epochs if row.trial_uid in going_on),
+    )
 
 
 def _job(work: _Open, data_hash: str, trial: TrialRow, start: Start) -> Job:

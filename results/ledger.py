@@ -87,7 +87,8 @@ _TABLES: dict[type[Any], sa.Table] = {
         _key("attempt", _INTEGER),
         _key("step", _INTEGER),
         *_columns(_INTEGER, "epoch"),
-        *_columns(_FLOAT, "loss", "lr", "gradient_norm", "weight_norm"),
+        *_columns(_FLOAT, "loss", "lr", "gradient_norm", "weight_norm", "running_accuracy"),
+        *_columns(sa.JSON, "layer_gradients", "layer_weights"),
     ),
     EpochRow: _table(
         "epochs",

@@ -1,12 +1,12 @@
 """The records that a study is read into: a study, its tries, their epochs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.distributions import BaseDistribution
 
-from results.rows import AttemptRow, FindingRow, Status
+from results.rows import AttemptRow, FindingRow, Status, StepRow
 from results.text import clean, one_line
 
 
@@ -14,7 +14,7 @@ from results.text import clean, one_line
 class EpochResult:
     """One epoch, counted from 1. Losses are in nats, accuracies shares; None never came.
 
-    `value` is the objective's.
+    `value` is the objective's, `metrics` what was measured besides.
     """
 
     epoch: int
@@ -26,6 +26,7 @@ class EpochResult:
     running_accuracy: float | None = None
     probe_accuracy: float | None = None
     seconds: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class TryResult:
     `params` are the study's, `requested` all settings asked for, `effective` what the last worker
     read back from live objects. `best_value` is Optuna's value for a completed trial, else the best
     so far; `best_dev_accuracy` is the accuracy at that epoch. `seconds` is the sum over the
-    attempts that have ended.
+    attempts that have ended. `steps` holds each logged step once, as the last attempt took it;
+    `predictions` are class indices by split, in the order of its file.
     """
 
     number: int
@@ -55,6 +57,8 @@ class TryResult:
     attempts: tuple[AttemptRow, ...]
     findings: tuple[FindingRow, ...]
     seconds: float | None
+    steps: tuple[StepRow, ...] = ()
+    predictions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -124,7 +128,8 @@ class TryResult:
 class StudyResult:
     """A study. `sweep` and `facts` are empty where the ledger holds nothing of it.
 
-    `objective` is the name of the metric that it is after, and `maximize` its direction.
+    `objective` is the name of the metric that it is after, and `maximize` its direction. `gold`
+    holds the gold class indices by split.
     """
 
     name: str
@@ -135,6 +140,7 @@ class StudyResult:
     facts: Mapping[str, Any]
     created_at: float | None
     tries: tuple[TryResult, ...]
+    gold: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def objective_title(self) -> str:

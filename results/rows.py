@@ -67,6 +67,9 @@ class AttemptRow:
 
 @dataclass(frozen=True)
 class StepRow:
+    """A logged optimizer step. What is by layer is so by block of the model (`layer.3`, `head`),
+    as L2 norms, and only measured now and then."""
+
     trial_uid: str
     attempt: int
     step: int
@@ -75,6 +78,9 @@ class StepRow:
     lr: float | None
     gradient_norm: float | None
     weight_norm: float | None
+    running_accuracy: float | None = None
+    layer_gradients: dict[str, float] | None = None
+    layer_weights: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ a ledger row (a person's own, or one whose ledger was lost) appears with what Op
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +15,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from results.ledger import STUDY_UID, Ledger
 from results.records import EpochResult, StudyResult, TryResult
-from results.rows import AttemptRow, EpochRow, FindingRow, Status, StudyLedger, TrialRow, finite
+from results.rows import (
+    AttemptRow,
+    EpochRow,
+    FindingRow,
+    Status,
+    StepRow,
+    StudyLedger,
+    TrialRow,
+    finite,
+)
 from results.storage import (
     BUSY_SECONDS,
     DatabaseUnreadable,
@@ -68,6 +77,7 @@ def read_study(url: str, name: str) -> StudyResult:
         facts=ledger.study.facts if ledger else {},
         created_at=ledger.study.created_at if ledger else None,
         tries=_tries(trials, ledger, objective, maximize),
+        gold={row.split: tuple(row.labels) for row in ledger.gold} if ledger else {},
     )
 
 
@@ -100,6 +110,8 @@ def _tries(
     epochs = _by_trial(ledger.epochs if ledger else ())
     effective = _by_trial(ledger.effective if ledger else ())
     findings = _by_trial(ledger.findings if ledger else ())
+    steps = _by_trial(ledger.steps if ledger else ())
+    predictions = _by_trial(ledger.predictions if ledger else ())
     found = []
     for trial in sorted(trials, key=lambda one: one.number):
         uid = trial.user_attrs.get(STUDY_UID)
@@ -107,7 +119,9 @@ def _tries(
         read_back = {row.name: row.value for row in effective.get(uid, ())}
         curve = _curve(trial, epochs.get(uid, ()), objective)
         made = _Merged(trial, rows.get(uid), curve, objective, maximize)
-        found.append(made.result(tried, findings.get(uid, ()), read_back))
+        one = made.result(tried, findings.get(uid, ()), read_back)
+        said = {row.split: tuple(row.labels) for row in predictions.get(uid, ())}
+        found.append(replace(one, steps=_each_once(steps.get(uid, ())), predictions=said))
     return tuple(found)
 
 
@@ -116,6 +130,12 @@ def _by_trial(rows: Iterable[Any]) -> dict[str | None, tuple[Any, ...]]:
     for row in rows:
         grouped.setdefault(row.trial_uid, []).append(row)
     return {uid: tuple(found) for uid, found in grouped.items()}
+
+
+def _each_once(rows: Iterable[StepRow]) -> tuple[StepRow, ...]:
+    """Every step once, in order: rows come by attempt, so the last attempt's stands."""
+    latest = {row.step: row for row in rows}
+    return tuple(latest[step] for step in sorted(latest))
 
 
 def _curve(trial: FrozenTrial, rows: Iterable[EpochRow], objective: str) -> tuple[EpochResult, ...]:
@@ -147,6 +167,7 @@ def _epoch(epoch: int, row: EpochRow | None, reported: float | None, objective: 
         running_accuracy=row.running_accuracy,
         probe_accuracy=row.probe_accuracy,
         seconds=row.seconds,
+        metrics=row.metrics or {},
     )
 
 

@@ -66,10 +66,15 @@ def apply(document: Document, overrides: Mapping[str, object], trainers: Mapping
 
 
 def expand_names(document: Document) -> None:
-    """Write `sampler: grid` out as `sampler: {name: grid}`."""
+    """Write `sampler: grid` out as `sampler: {name: grid}`, and `gate: none` in its way."""
     for name in NAMED:
         if isinstance(document.data.get(name), str):
             document.data[name] = {"name": document.data[name]}
+    gate = document.data.get("gate")
+    if isinstance(gate, str):
+        gate = [] if gate == "none" else [gate]
+    if isinstance(gate, list):
+        document.data["gate"] = {"kinds": gate}
 
 
 def _knobs(document: Document, trainers: Mapping[str, Any]) -> Iterable[str]:

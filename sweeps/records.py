@@ -13,6 +13,7 @@ Point = dict[str, Any]
 SamplerName = Literal["grid", "random", "tpe", "gp", "qmc"]
 PrunerName = Literal["none", "median", "asha", "hyperband"]
 Direction = Literal["maximize", "minimize"]
+GateKind = Literal["no_learning", "divergence", "non_finite"]
 
 SAMPLER_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "grid": (),
@@ -148,6 +149,25 @@ class Objective:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """Which diagnoses end a trial early.
+
+    Attributes:
+        kinds: the diagnoses; none: every trial goes on.
+        window_steps: optimizer steps that a trial has before it is judged, and over which.
+        tolerance: share of ln C within which a loss is that of guessing among C classes.
+    """
+
+    kinds: tuple[GateKind, ...]
+    window_steps: int
+    tolerance: float
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict for the ledger."""
+        return {**asdict(self), "kinds": list(self.kinds)}
+
+
+@dataclass(frozen=True)
 class Sweep:
     """A sweep whose every value has been checked.
 
@@ -163,6 +183,7 @@ class Sweep:
         hours: a budget, or None.
         attempts: starts of a worker that a trial may have.
         enqueue: known tries, each with a value for every parameter.
+        gate: which diagnoses end a trial early.
     """
 
     name: str
@@ -181,6 +202,7 @@ class Sweep:
     hours: float | None
     attempts: int
     enqueue: tuple[Point, ...]
+    gate: Gate
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict for the ledger; the path stays out, which is this machine's own."""
@@ -200,6 +222,7 @@ class Sweep:
             "attempts": self.attempts,
             "enqueue": [dict(point) for point in self.enqueue],
             "objective": asdict(self.objective),
+            "gate": self.gate.to_json(),
         }
 
 

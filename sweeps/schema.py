@@ -12,6 +12,7 @@ from sweeps.records import (
     PRUNER_OPTIONS,
     SAMPLER_OPTIONS,
     Direction,
+    GateKind,
     PrunerName,
     SamplerName,
 )
@@ -61,6 +62,14 @@ class ObjectiveForm(Strict):
     direction: Direction | None = None
 
 
+class GateForm(Strict):
+    """Which diagnoses end a trial early; explained at sweeps.records.Gate."""
+
+    kinds: list[GateKind] = ["no_learning"]
+    window_steps: int = Field(300, ge=20, le=1_000_000)
+    tolerance: float = Field(0.05, gt=0, lt=1)
+
+
 class RangeForm(Strict):
     """A range of a parameter; the ends are checked and typed by the knob."""
 
@@ -83,6 +92,7 @@ class SweepFile(Strict):
     parameters: dict[str, Any]
     sampler: SamplerForm = SamplerForm()
     pruner: PrunerForm = PrunerForm()
+    gate: GateForm = GateForm()
     trials: int | None = Field(None, ge=1, le=1_000_000)
     hours: float | None = Field(None, gt=0)
     attempts: int = Field(3, ge=1, le=100)

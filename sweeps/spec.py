@@ -13,7 +13,17 @@ from sweeps.errors import SweepError
 from sweeps.knobs import Knobs
 from sweeps.overrides import apply, parse_overrides
 from sweeps.reading import read_document
-from sweeps.records import Objective, Point, Pruner, Range, Sampler, Sweep, Values, grid_points
+from sweeps.records import (
+    Gate,
+    Objective,
+    Point,
+    Pruner,
+    Range,
+    Sampler,
+    Sweep,
+    Values,
+    grid_points,
+)
 from sweeps.schema import SweepFile, check_form
 from sweeps.wording import listed, show, suggestion, unknown
 
@@ -131,4 +141,5 @@ def _sweep(
         hours=form.hours,
         attempts=form.attempts,
         enqueue=enqueue,
+        gate=Gate(tuple(form.gate.kinds), form.gate.window_steps, form.gate.tolerance),
     )

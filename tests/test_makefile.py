@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).resolve().parents[1]
-VERBS = ("sweep", "sweeps", "report", "export", "dashboard")
+VERBS = ("sweep", "diagnose", "suggest", "sweeps", "report", "export", "dashboard")
 VARIABLES = (
     "NAME", "TRIALS", "HOURS", "DATA", "MODEL", "SLOTS", "RUNS", "SET", "FORMAT", "PORT",
     "WRITABLE", "RETRY_FAILED", "AS_NEW",

@@ -25,6 +25,7 @@ from trainers.classifier import build
 from trainers.data import UNLABELLED
 from trainers.draws import draw_seed
 from trainers.evaluation import Evaluated, Evaluator
+from trainers.evidence import LayerNorms, prediction_spread
 from trainers.losses import criterion_of
 from trainers.metrics import macro_f1
 from trainers.optimizer import make_optimizer, set_rates
@@ -116,6 +117,7 @@ class Run:
             micro_batch=settings.micro_batch_size or settings.batch_size,
             on_smaller=self._say_smaller,
         )
+        self.layers = LayerNorms(self.model)
         self.evaluator = Evaluator(self.model, batches, self.precision, self._check_stop)
         self.probe = self._probe()
         self.checkpoints = Checkpoints(Path(job.folder) / "checkpoints")
@@ -240,6 +242,7 @@ class Run:
             running_accuracy=progress.correct / progress.seen,
             probe_accuracy=probe_accuracy,
             seconds=progress.seconds,
+            metrics=prediction_spread(dev.predictions),
             **measured,
         )
 
@@ -363,15 +366,21 @@ class Run:
         )
 
     def _say_step(self, step: int, stepped: Stepped) -> None:
+        settings, layers, progress = self.settings, self.layers, self.progress
+        due = layers.is_due(step, settings.log_every_steps)
+        norm = stepped.gradient_norm
         weights = [p.detach() for p in trainable(self.model).values()]
         self.line.say(
             Step(
                 attempt=self.job.attempt,
                 step=step,
-                epoch=self.progress.epoch,
+                epoch=progress.epoch,
                 loss=stepped.loss,
                 lr=self.optimizer.param_groups[0]["lr"],
-                gradient_norm=stepped.gradient_norm,
+                gradient_norm=norm,
+                running_accuracy=progress.correct / progress.seen,
+                layer_gradients=layers.gradients(norm, settings.max_gradient_norm) if due else None,
+                layer_weights=layers.weights() if due else None,
                 weight_norm=float(torch.nn.utils.get_total_norm(weights)),
             )
         )

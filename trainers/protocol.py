@@ -255,7 +255,12 @@ class Started(Event):
 
 
 class Step(Event):
-    """One optimizer step, counted from 1 over the whole trial. `lr` is the one just used."""
+    """One optimizer step, counted from 1 over the whole trial. `lr` is the one just used.
+
+    `running_accuracy` is the share of right predictions in the epoch so far. What is by layer are
+    L2 norms of what is trained, by block (`embeddings`, `layer.3`, `head`); gradients are those
+    before clipping. They come now and then only.
+    """
 
     event: Literal["step"] = "step"
     step: int
@@ -264,6 +269,9 @@ class Step(Event):
     lr: float
     gradient_norm: float
     weight_norm: float | None = None
+    running_accuracy: float | None = None
+    layer_gradients: dict[str, float] | None = None
+    layer_weights: dict[str, float] | None = None
 
 
 class Epoch(Event):
@@ -354,6 +362,18 @@ class Prepared(Record):
     data_hash: str
     model_hash: str
     notes: tuple[str, ...] = ()
+
+
+Verdict = Literal["ok", "warning", "failed"]
+
+
+class Check(Record):
+    """What `python -m trainers.diagnose` found of one thing; `rows` are the numbers behind it."""
+
+    name: str
+    verdict: Verdict
+    message: str
+    rows: tuple[tuple[str, Scalar], ...] = ()
 
 
 class Line(Protocol):

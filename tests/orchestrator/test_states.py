@@ -13,6 +13,7 @@ from orchestrator.states import (
     TERMINAL,
     Ask,
     Asked,
+    GateAdvised,
     Halt,
     Input,
     Instruction,
@@ -134,6 +135,43 @@ def test_a_pruned_trial_is_stopped_then_settled() -> None:
     assert (settle.status, settle.reason) == ("pruned", "after epoch 1")
 
 
+def test_a_trial_that_a_diagnosis_stops_is_settled_with_its_reason() -> None:
+    machine = running()
+    advice = GateAdvised("a", "no_learning: the loss stood at 1.609")
+    assert machine.handle(advice) == (Stop("a", "gate"),)
+    assert machine.handle(advice) == ()
+    assert machine.handle(PruneAdvised("a")) == ()
+    settle = settled(machine.handle(Exited("a", 1, "exit code 0")))
+    assert (settle.status, settle.reason) == ("stopped", "no_learning: the loss stood at 1.609")
+    assert machine.done
+
+
+def test_the_first_to_ask_for_a_stop_names_the_end() -> None:
+    machine = running()
+    machine.handle(PruneAdvised("a"))
+    assert machine.handle(GateAdvised("a", "no_learning")) == ()
+    settle = settled(machine.handle(Exited("a", 1, "exit code 0")))
+    assert settle.status == "pruned"
+
+
+def test_a_diagnosis_stops_neither_a_finished_trial_nor_one_that_waits() -> None:
+    machine = running()
+    machine.handle(Said("a", 1, finished()))
+    assert machine.handle(GateAdvised("a", "no_learning")) == ()
+    assert settled(machine.handle(Exited("a", 1, "exit code 0"))).status == "completed"
+    machine = running()
+    machine.handle(Exited("a", 1, "killed by SIGKILL"))
+    assert machine.handle(GateAdvised("a", "no_learning")) == ()
+    assert machine.handle(GateAdvised("b", "no_learning")) == ()
+
+
+def test_a_diagnosis_holds_though_the_orchestrator_ends_before_the_worker() -> None:
+    machine = Machine(0, unfinished=[TrialState("a", 0, status="running", attempt=1)])
+    assert machine.handle(GateAdvised("a", "no_learning")) == (Stop("a", "gate"),)
+    settle = settled(machine.handle(Lost("a")))
+    assert (settle.status, settle.reason) == ("stopped", "no_learning")
+
+
 def test_a_trial_that_finishes_before_the_stop_reaches_it_keeps_its_value() -> None:
     machine = running()
     machine.handle(Said("a", 1, epoch(1)))
@@ -237,6 +275,8 @@ class AnyOrder(RuleBasedStateMachine):
                 case Settle():
                     if instruction.status in TERMINAL:
                         assert instruction.uid not in self.ended, "ended twice"
+                        if instruction.status == "stopped":
+                            assert instruction.reason == "no_learning"
                         self.ended[instruction.uid] = instruction
                 case Halt():
                     self.live.clear()
@@ -276,6 +316,10 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(number=st.integers(1, 8))
     def prune(self, number: int) -> None:
         self.feed(PruneAdvised(f"t{number}"))
+
+    @rule(number=st.integers(1, 8))
+    def stop_by_diagnosis(self, number: int) -> None:
+        self.feed(GateAdvised(f"t{number}", "no_learning"))
 
     @precondition(lambda self: self.asked > 3)
     @rule()

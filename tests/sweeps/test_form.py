@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sweeps.records import Objective
+from sweeps.records import Gate, Objective
 from sweeps.spec import SweepError
 from tests.sweeps.conftest import Read, Refuse
 
@@ -19,6 +19,21 @@ def test_a_short_file_gets_defaults(read: Read) -> None:
     }  # fmt: skip
     assert (sweep.seed, sweep.attempts, sweep.trials, sweep.hours) == (42, 3, None, None)
     assert (sweep.sampler.name, sweep.pruner.name, sweep.enqueue) == ("grid", "none", ())
+
+
+@pytest.mark.parametrize(
+    ("line", "gate"),
+    [
+        ("", Gate(("no_learning",), 300, 0.05)),
+        ("gate: none\n", Gate((), 300, 0.05)),
+        ("gate: divergence\n", Gate(("divergence",), 300, 0.05)),
+        ("gate: [no_learning, non_finite]\n", Gate(("no_learning", "non_finite"), 300, 0.05)),
+        ("gate: {window_steps: 500}\n", Gate(("no_learning",), 500, 0.05)),
+    ],
+)
+def test_the_gate_may_be_said_in_short(line: str, gate: Gate, read: Read) -> None:
+    assert read(PARAMETERS + line).gate == gate
+    assert read(PARAMETERS + line, gate="none").gate.kinds == ()
 
 
 def test_knobs_that_are_not_fixed_take_the_trainers_defaults(read: Read) -> None:
@@ -42,6 +57,7 @@ trials: 20
 hours: 1.5
 attempts: 2
 enqueue: [{freeze: 2}]
+gate: {kinds: [no_learning, non_finite], window_steps: 500, tolerance: 0.02}
 """
     plain = json.loads(json.dumps(read(text).to_json()))
     baseline = plain.pop("baseline")
@@ -67,6 +83,7 @@ enqueue: [{freeze: 2}]
         "attempts": 2,
         "enqueue": [{"lr": 1e-4, "freeze": 2}],
         "objective": {"name": "dev_accuracy", "direction": "maximize"},
+        "gate": {"kinds": ["no_learning", "non_finite"], "window_steps": 500, "tolerance": 0.02},
     }  # fmt: skip
 
 
@@ -97,6 +114,11 @@ enqueue: [{freeze: 2}]
         ),
         ("sampler: tpe", "trials: is missing. Sampler tpe needs it: a whole number at least 1"),
         ("sampler: random", "trials: is missing. Sampler random needs it"),
+        ("gate: no_lerning", "gate.kinds[0]: 'no_lerning' is not allowed. Did you mean no_learnin"),
+        ("gate: [overfit]", "gate.kinds[0]: 'overfit' is not allowed. Allowed: no_learning, di"),
+        ("gate: {window: 3}", "gate.window: 'window' is no key here. Did you mean window_steps?"),
+        ("gate: {window_steps: 3}", "gate.window_steps: 3 is not allowed. Allowed: a whole number"),
+        ("gate: {tolerance: 0}", "gate.tolerance: 0 is not allowed. Allowed: a number above 0 and"),
         ("pruner: asa", "pruner.name: 'asa' is not allowed. Did you mean asha? Allowed: none, me"),
         (
             "pruner: {name: asha, patience: 2}",

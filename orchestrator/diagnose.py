@@ -1,0 +1,88 @@
+"""`make diagnose`: looks at a sweep's data, model and baseline before it spends any time."""
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.backends.base import Slot
+from orchestrator.errors import UserError
+from orchestrator.folders import Folders
+from orchestrator.streaming import answers
+from results.text import short
+from sweeps.spec import Sweep
+from trainers.protocol import TRAINERS, Check, DataSource, Job, Scalar
+
+_MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "failed": ("failed", "bold red")}
+_MOST_ROWS = 24
+"""More numbers of one check would push the others off the screen."""
+
+
+def diagnose(sweep: Sweep, folders: Folders, slot: Slot, console: Console) -> bool:
+    """Print every check of a sweep's baseline as it is made; False where one failed outright."""
+    job = _job(sweep, folders, slot)
+    folders.cache.mkdir(parents=True, exist_ok=True)
+    verdicts = []
+    with console.status("Starting") as status:
+        for one in _checks(job, slot):
+            if isinstance(one, Check):
+                verdicts.append(one.verdict)
+                _print(one, console)
+            else:
+                status.update(Text(one))
+    failed, warned = verdicts.count("failed"), verdicts.count("warning")
+    console.print()
+    console.print(Text(f"{len(verdicts)} checks: {failed} failed, {warned} with a warning"))
+    return not failed
+
+
+def _job(sweep: Sweep, folders: Folders, slot: Slot) -> Job:
+    if sweep.trainer != "finetune":
+        raise UserError(
+            f"{sweep.path}: trainer {sweep.trainer} has no data and no model to look at. "
+            "Allowed: finetune."
+        )
+    return Job(
+        study=sweep.name,
+        trial_uid="diagnose",
+        number=0,
+        attempt=1,
+        folder=str(folders.cache / "diagnose"),  # nothing is written there
+        cache_folder=str(folders.cache),
+        model=sweep.model,
+        data=DataSource.model_validate(sweep.data),
+        settings=TRAINERS[sweep.trainer].model_validate(sweep.baseline),
+        seed=sweep.seed or 0,
+        device=slot.device,
+        threads=slot.threads,
+    )
+
+
+def _checks(job: Job, slot: Slot) -> Iterator[str | Check]:
+    """The checks, and words of what is under way."""
+    asked = job.model_dump_json()
+    for answer in answers("trainers.diagnose", asked, slot, "The sweep could not be looked at"):
+        yield answer["doing"] if "doing" in answer else Check.model_validate(answer["check"])
+
+
+def _print(check: Check, console: Console) -> None:
+    word, style = _MARKS[check.verdict]
+    heading = Text(f"{check.name}: ", style="bold").append(word, style=style)
+    console.print()
+    console.print(heading.append(f"  {check.message}", style="not bold"), soft_wrap=True)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(overflow="fold")
+    table.add_column(justify="right", no_wrap=True)
+    for name, value in check.rows[:_MOST_ROWS]:
+        table.add_row(Text(name, style="dim"), Text(_shown(value)))
+    if len(check.rows) > _MOST_ROWS:
+        table.add_row(Text(f"and {len(check.rows) - _MOST_ROWS} more", style="dim"), Text())
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
+
+
+def _shown(value: Scalar) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return short(value) if isinstance(value, float) else str(value)

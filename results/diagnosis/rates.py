@@ -1,0 +1,109 @@
+"""The learning rate as it really was, against the one that was asked for."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
+
+from results.diagnosis import limits
+from results.diagnosis.records import Advice, Found, Scalar, Trial
+
+Rates = Sequence[tuple[int, float]]
+_FALLING = ("linear", "cosine", "cosine_restarts")
+
+
+def schedule(trial: Trial) -> Found | None:
+    """The first of: a peak not asked for, swinging, constant, never at its floor.
+
+    Rates are known at the logged steps alone: a swing of less than two such intervals is not seen.
+    """
+    rates = [(s.step, s.lr) for s in trial.steps if s.lr is not None]
+    if len(rates) < limits.LEAST_POINTS:
+        return None
+    return _peak(trial, rates) or _swinging(trial, rates) or _course(trial, rates)
+
+
+def _asked(trial: Trial) -> list[float]:
+    """The peak rates that the settings allow: the backbone's, and the head's where it is alone."""
+    settings = trial.settings
+    lr = settings.get("lr")
+    if not isinstance(lr, int | float):
+        return []
+    head = settings.get("head_lr") or lr * (settings.get("head_lr_multiplier") or 1)
+    return [float(lr), float(head)]
+
+
+def _peak(trial: Trial, rates: Rates) -> Found | None:
+    asked, highest = _asked(trial), max(rate for _, rate in rates)
+    if not asked:
+        return None
+    above = highest > max(asked) * (1 + limits.RATE_OFF)
+    below = trial.status == "completed" and highest < min(asked) * limits.RATE_SEEN
+    if not (above or below):
+        return None
+    evidence: dict[str, Scalar] = {
+        "asked": asked[0],
+        "highest": highest,
+        "ratio": highest / asked[0],
+        "steps": rates[-1][0],
+    }
+    return Found("schedule", "error", evidence, (Advice("lr", "check"),), "peak")
+
+
+def _swinging(trial: Trial, rates: Rates) -> Found | None:
+    """It rises again and again after falls, which only restarts were asked to do."""
+    if trial.settings.get("schedule") == "cosine_restarts":
+        return None
+    lows = [
+        step
+        for (_, before), (step, rate), (_, after) in zip(rates, rates[1:], rates[2:], strict=False)
+        if before >= rate and after > rate * (1 + limits.CONSTANT)
+    ]
+    if len(lows) < limits.LEAST_TURNS:
+        return None
+    period = median(b - a for a, b in pairwise(lows))
+    evidence: dict[str, Scalar] = {
+        "asked": str(trial.settings.get("schedule", "")),
+        "period_steps": period,
+        "turns": len(lows),
+        "lowest": min(rate for _, rate in rates),
+        "highest": max(rate for _, rate in rates),
+        "steps_per_epoch": _steps_per_epoch(trial),
+    }
+    advice = (Advice("schedule", "check"),)
+    return Found("schedule", "warning", evidence, advice, "swinging")
+
+
+def _steps_per_epoch(trial: Trial) -> int | None:
+    first = [s.step for s in trial.steps if s.epoch == trial.steps[0].epoch]
+    return first[-1] if len({s.epoch for s in trial.steps}) > 1 else None
+
+
+def _course(trial: Trial, rates: Rates) -> Found | None:
+    """Constant, or never at its floor, though the schedule asked for falls."""
+    asked = trial.settings.get("schedule")
+    if asked not in (*_FALLING, "step") or trial.status != "completed":
+        return None
+    highest, lowest = max(r for _, r in rates), min(r for _, r in rates)
+    last_step, last = rates[-1]
+    evidence: dict[str, Scalar] = {
+        "asked": str(asked),
+        "highest": highest,
+        "last": last,
+        "last_step": last_step,
+        "steps_total": trial.steps_total,
+    }
+    if highest - lowest <= limits.CONSTANT * highest:
+        return Found("schedule", "warning", evidence, (Advice("schedule", "check"),), "constant")
+    floor = highest * float(trial.settings.get("schedule_floor") or 0.0)
+    # The last steps are not all logged, and a linear rate falls with what is left.
+    total = trial.steps_total or last_step
+    slack = limits.AT_FLOOR + (_interval(rates) / total if total else 0.0)
+    if asked not in _FALLING or last <= floor + slack * (highest - floor):
+        return None
+    evidence |= {"floor": floor, "share": (last - floor) / (highest - floor)}
+    advice = (Advice("epochs", "lower", trial.curve[-1].epoch if trial.curve else None),)
+    return Found("schedule", "info", evidence, advice, "above_floor")
+
+
+def _interval(rates: Rates) -> int:
+    return max(b - a for (a, _), (b, _) in pairwise(rates))
