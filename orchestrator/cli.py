@@ -24,6 +24,8 @@ _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 Name = Annotated[str, typer.Option(envvar="TRYTABLE_NAME", help="the sweep")]
+StudyName = Annotated[str, typer.Argument(envvar="TRYTABLE_NAME", help="the study")]
+TryNumber = Annotated[str, typer.Argument(envvar="TRYTABLE_TRY", metavar="[TRY]", help="3: Try 3")]
 Runs = Annotated[Path, typer.Option(envvar="TRYTABLE_RUNS", help="the folder of all studies")]
 
 
@@ -84,6 +86,14 @@ def report(name: Name = "", runs: Runs = Path("runs")) -> None:
     from orchestrator import verbs  # noqa: PLC0415 - as in sweep
 
     verbs.report(_study(name, runs), Console())
+
+
+@app.command()
+def show(name: StudyName = "", number: TryNumber = "", runs: Runs = Path("runs")) -> None:
+    """Print one try in full: requested beside effective, attempts, curve, findings, files."""
+    from orchestrator.show import show as show_try  # noqa: PLC0415 - as in sweep
+
+    show_try(_study(name, runs), number, Console())
 
 
 @app.command()

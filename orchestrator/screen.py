@@ -34,8 +34,7 @@ _WRAPPED = {"state": len("completed (baseline)"), "findings": len("non_finite (w
 
 def print_table(table: TryTable, console: Console) -> None:
     """Print every row; numbers right-aligned, pruned and failed rows set apart by colour."""
-    if not console.is_terminal:
-        console = Console(file=console.file, width=_PIPE_WIDTH)
+    console = wide_enough(console)
     columns = _columns_that_fit(table, console.width)
     numeric = numeric_columns(table)
     drawn = Table(box=None, pad_edge=False, header_style="bold")
@@ -52,6 +51,11 @@ def print_table(table: TryTable, console: Console) -> None:
         cells = [_styled(table, row, index) for index in columns]
         drawn.add_row(*cells, style=_STYLES.get(row.status, ""))
     console.print(drawn)
+
+
+def wide_enough(console: Console) -> Console:
+    """The console itself, or a wide one in place of a pipe."""
+    return console if console.is_terminal else Console(file=console.file, width=_PIPE_WIDTH)
 
 
 def _columns_that_fit(table: TryTable, width: int) -> list[int]:
