@@ -97,6 +97,18 @@ def show(name: StudyName = "", number: TryNumber = "", runs: Runs = Path("runs")
 
 
 @app.command()
+def rerun(name: StudyName = "", number: TryNumber = "", runs: Runs = Path("runs")) -> None:
+    """Train a try again from its record and say whether the same came, to the last bit."""
+    from orchestrator.rerun import rerun as train_again  # noqa: PLC0415 - as in sweep
+
+    outcome = train_again(_study(name, runs), number, Console())
+    if outcome.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if not outcome.as_expected:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
 def export(
     name: Name = "",
     formats: Annotated[

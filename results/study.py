@@ -31,6 +31,7 @@ __all__ = [
     "StudyResult",
     "TryResult",
     "list_studies",
+    "read_ledger",
     "read_study",
 ]
 
@@ -69,6 +70,16 @@ def read_study(url: str, name: str) -> StudyResult:
         created_at=ledger.study.created_at if ledger else None,
         tries=_tries(trials, ledger, objective, maximize),
     )
+
+
+def read_ledger(url: str, name: str) -> StudyLedger | None:
+    """All that the ledger holds of a study; None where it holds nothing of it.
+
+    Raises StudyNotFound and DatabaseUnreadable.
+    """
+    with open_read_only(url) as storage:
+        uid = storage.get_study_user_attrs(_study_id(storage, name)).get(STUDY_UID)
+        return _read_ledger(storage, url, uid)
 
 
 def _names(storage: RDBStorage) -> tuple[str, ...]:
