@@ -109,6 +109,21 @@ def rerun(name: StudyName = "", number: TryNumber = "", runs: Runs = Path("runs"
 
 
 @app.command()
+def best(
+    name: StudyName = "",
+    out: Annotated[str, typer.Option(envvar="TRYTABLE_OUT", help="a new folder")] = "",
+    number: Annotated[
+        str, typer.Option("--try", envvar="TRYTABLE_TRY", help="another try than the best")
+    ] = "",
+    runs: Runs = Path("runs"),
+) -> None:
+    """Hand the best try over: a model folder that transformers loads, and how it was made."""
+    from orchestrator.best import best as hand_over  # noqa: PLC0415 - as in sweep
+
+    hand_over(_study(name, runs), number, out, Console())
+
+
+@app.command()
 def export(
     name: Name = "",
     formats: Annotated[

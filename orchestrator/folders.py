@@ -74,6 +74,11 @@ class Folders:
                 return folder
         raise AssertionError("there always is a next number")
 
+    def reruns(self, number: int) -> list[Path]:
+        """The folders of a trial's repetitions, the newest first."""
+        found = (self.home / "reruns").glob(f"{number:04d}-*")
+        return sorted(found, key=lambda path: (len(path.name), path.name), reverse=True)
+
     def checkpoints(self, number: int) -> Path:
         return self.trial(number) / "checkpoints"
 

@@ -40,6 +40,7 @@ class Recorded:
     settings: Settings
     measured: Measured
     circumstances: Circumstances
+    gold: dict[str, tuple[int, ...]]
 
     @property
     def last_attempt(self) -> AttemptRow:
@@ -81,6 +82,7 @@ def read_record(folders: Folders, number: str) -> Recorded:
         circumstances=repeat.circumstances(
             one.attempts, one.findings, study.facts.get("pins") or {}
         ),
+        gold={row.split: tuple(row.labels) for row in ledger.gold},
     )
 
 
