@@ -364,6 +364,13 @@ class Prepared(Record):
     notes: tuple[str, ...] = ()
 
 
+class HandedOver(Record):
+    """What `python -m trainers.handover` wrote: its predictions, class indices in file order."""
+
+    predictions: dict[str, tuple[int, ...]]
+    parameters: int
+
+
 class Line(Protocol):
     """A worker's two-way line to whoever started it."""
 
