@@ -6,7 +6,7 @@
 # What a user gives reaches the programs through the environment alone, as TRYTABLE_NAME and so
 # on. It never stands as $(NAME) here, not even in a condition: make would run a $(shell ...) in it.
 # This comes before any $(shell) of ours, which would be handed the variables expanded.
-VARS := NAME TRIALS HOURS DATA MODEL SLOTS RUNS SET FORMAT PORT WRITABLE RETRY_FAILED AS_NEW PYTHON
+VARS := NAME TRY OUT TRIALS HOURS DATA MODEL SLOTS RUNS SET FORMAT PORT WRITABLE RETRY_FAILED AS_NEW PYTHON
 $(foreach v,$(VARS),$(eval export TRYTABLE_$(v) := $$(value $(v)))$(eval unexport $(v)))
 
 # A misspelt variable would otherwise be ignored in silence.
@@ -20,7 +20,7 @@ DEV_KEY := $(RUNTIME_KEY)-$(shell sha256sum <requirements-dev.txt | cut -c1-12)
 RUNTIME := .venv/.installed-$(RUNTIME_KEY)
 DEV := .venv/.installed-dev-$(DEV_KEY)
 
-.PHONY: help sweep diagnose suggest sweeps report export dashboard test check bench clean
+.PHONY: help sweep diagnose suggest sweeps report show rerun best export dashboard test check bench clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
@@ -42,6 +42,15 @@ sweeps: $(RUNTIME) ## list the sweeps and what each varies
 
 report: $(RUNTIME) ## write a study's report and tables again (NAME=dropout)
 	@exec .venv/bin/trytable report
+
+show: $(RUNTIME) ## print one try in full (NAME=dropout TRY=3)
+	@exec .venv/bin/trytable show
+
+rerun: $(RUNTIME) ## train a try again from its record and compare (NAME=dropout TRY=3)
+	@exec .venv/bin/trytable rerun
+
+best: $(RUNTIME) ## hand the best try over as a model folder (NAME=dropout OUT=folder)
+	@exec .venv/bin/trytable best
 
 export: $(RUNTIME) ## write a study's Try table (NAME=dropout FORMAT=md,csv,tex)
 	@exec .venv/bin/trytable export

@@ -20,7 +20,7 @@ from results.rows import (
     TrialRow,
     finite,
 )
-from trainers.protocol import Epoch, Finding, Finished, Job, Started, Step
+from trainers.protocol import AnyEvent, Epoch, Finding, Finished, Job, Started, Step
 
 
 class Book:
@@ -104,27 +104,9 @@ class Book:
         return trial
 
     def _rows(self, message: Said) -> Sequence[Row]:
-        uid, attempt, event = message.trial_uid, message.attempt, message.event
-        match event:
-            case Started():
-                return self._started(uid, event)
-            case Step():
-                return [step_row(uid, event)]
-            case Epoch():
-                return [_epoch_row(uid, event)]
-            case Finding():
-                return [
-                    FindingRow(
-                        uid, attempt, event.kind, event.severity, event.message, event.evidence
-                    )
-                ]
-            case Finished():
-                said = {"dev": event.dev_predictions, "test": event.test_predictions}
-                return [
-                    PredictionRow(uid, split, list(made)) for split, made in said.items() if made
-                ]
-            case _:
-                return []
+        if isinstance(message.event, Started):
+            return self._started(message.trial_uid, message.event)
+        return rows_of(message.trial_uid, message.event)
 
     def _started(self, uid: str, event: Started) -> Sequence[Row]:
         attempt = self._attempts.get(uid)
@@ -145,6 +127,23 @@ class Book:
         )
         effective = event.effective.items()
         return [attempt, *(EffectiveRow(uid, event.attempt, *item) for item in effective)]
+
+
+def rows_of(uid: str, event: AnyEvent) -> Sequence[Row]:
+    """The rows of what a worker said of its training; none for what only says how it stands."""
+    match event:
+        case Step():
+            return [step_row(uid, event)]
+        case Epoch():
+            return [_epoch_row(uid, event)]
+        case Finding():
+            told = (event.kind, event.severity, event.message, event.evidence)
+            return [FindingRow(uid, event.attempt, *told)]
+        case Finished():
+            said = {"dev": event.dev_predictions, "test": event.test_predictions}
+            return [PredictionRow(uid, split, list(made)) for split, made in said.items() if made]
+        case _:
+            return []
 
 
 def _ended(attempt: AttemptRow, settle: Settle) -> AttemptRow:

@@ -24,6 +24,8 @@ _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 Name = Annotated[str, typer.Option(envvar="TRYTABLE_NAME", help="the sweep")]
+StudyName = Annotated[str, typer.Argument(envvar="TRYTABLE_NAME", help="the study")]
+TryNumber = Annotated[str, typer.Argument(envvar="TRYTABLE_TRY", metavar="[TRY]", help="3: Try 3")]
 Runs = Annotated[Path, typer.Option(envvar="TRYTABLE_RUNS", help="the folder of all studies")]
 
 
@@ -111,6 +113,41 @@ def report(name: Name = "", runs: Runs = Path("runs")) -> None:
     from orchestrator import verbs  # noqa: PLC0415 - as in sweep
 
     verbs.report(_study(name, runs), Console())
+
+
+@app.command()
+def show(name: StudyName = "", number: TryNumber = "", runs: Runs = Path("runs")) -> None:
+    """Print one try in full: requested beside effective, attempts, curve, findings, files."""
+    from orchestrator.show import show as show_try  # noqa: PLC0415 - as in sweep
+
+    show_try(_study(name, runs), number, Console())
+
+
+@app.command()
+def rerun(name: StudyName = "", number: TryNumber = "", runs: Runs = Path("runs")) -> None:
+    """Train a try again from its record and say whether the same came, to the last bit."""
+    from orchestrator.rerun import rerun as train_again  # noqa: PLC0415 - as in sweep
+
+    outcome = train_again(_study(name, runs), number, Console())
+    if outcome.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if not outcome.as_expected:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def best(
+    name: StudyName = "",
+    out: Annotated[str, typer.Option(envvar="TRYTABLE_OUT", help="a new folder")] = "",
+    number: Annotated[
+        str, typer.Option("--try", envvar="TRYTABLE_TRY", help="another try than the best")
+    ] = "",
+    runs: Runs = Path("runs"),
+) -> None:
+    """Hand the best try over: a model folder that transformers loads, and how it was made."""
+    from orchestrator.best import best as hand_over  # noqa: PLC0415 - as in sweep
+
+    hand_over(_study(name, runs), number, out, Console())
 
 
 @app.command()

@@ -1,7 +1,9 @@
 """Where everything lies: the one place that knows the paths under runs/."""
 
+import itertools
 import shutil
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +64,20 @@ class Folders:
 
     def trial(self, number: int) -> Path:
         return self.trials / f"{number:04d}"
+
+    def new_rerun(self, number: int) -> Path:
+        """Make a folder for one more repetition of a trial."""
+        for count in itertools.count(1):
+            folder = self.home / "reruns" / f"{number:04d}-{count}"
+            with suppress(FileExistsError):
+                folder.mkdir(parents=True)
+                return folder
+        raise AssertionError("there always is a next number")
+
+    def reruns(self, number: int) -> list[Path]:
+        """The folders of a trial's repetitions, the newest first."""
+        found = (self.home / "reruns").glob(f"{number:04d}-*")
+        return sorted(found, key=lambda path: (len(path.name), path.name), reverse=True)
 
     def checkpoints(self, number: int) -> Path:
         return self.trial(number) / "checkpoints"

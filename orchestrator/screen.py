@@ -9,6 +9,7 @@ from results.formats import numeric_columns
 from results.table import TableRow, TryTable
 from results.text import shown
 
+_SEVERITY_STYLES = {"warning": "yellow", "error": "bold red"}
 _STYLES = {"pruned": "dim", "stopped": "yellow", "failed": "red"}
 _PIPE_WIDTH = 200
 """Columns of text when nobody watches: a pipe has no width of its own."""
@@ -19,17 +20,21 @@ _FIRST_TO_GO = (
     "test_accuracy",
     "epochs_run",
     "seconds",
+    "trained",
     "best_epoch",
     "gap",
     "train_accuracy",
 )
 """Columns that a narrow terminal does without, in this order; the files have them all."""
 
+_LEFT_OUT_WHEN_BLANK = ("trained", "findings")
+_WRAPPED = {"state": len("completed (baseline)"), "findings": len("non_finite (warning)")}
+"""Kinds of columns whose longer texts are wrapped, and the room that they ask for."""
+
 
 def print_table(table: TryTable, console: Console) -> None:
     """Print every row; numbers right-aligned, pruned and failed rows set apart by colour."""
-    if not console.is_terminal:
-        console = Console(file=console.file, width=_PIPE_WIDTH)
+    console = wide_enough(console)
     columns = _columns_that_fit(table, console.width)
     numeric = numeric_columns(table)
     drawn = Table(box=None, pad_edge=False, header_style="bold")
@@ -39,31 +44,47 @@ def print_table(table: TryTable, console: Console) -> None:
         drawn.add_column(
             Text(column.title.replace(" ", "\n")),
             justify="right" if right else "left",
-            no_wrap=column.kind != "state",
+            no_wrap=column.kind not in _WRAPPED,
             overflow="fold",
         )
     for row in table.rows:
-        cells = [Text(_cell(table, row, index)) for index in columns]
+        cells = [_styled(table, row, index) for index in columns]
         drawn.add_row(*cells, style=_STYLES.get(row.status, ""))
     console.print(drawn)
 
 
+def wide_enough(console: Console) -> Console:
+    """The console itself, or a wide one in place of a pipe."""
+    return console if console.is_terminal else Console(file=console.file, width=_PIPE_WIDTH)
+
+
 def _columns_that_fit(table: TryTable, width: int) -> list[int]:
-    left = list(range(len(table.columns)))
+    left = [index for index in range(len(table.columns)) if _says_something(table, index)]
     keys = [column.key for column in table.columns]
     for key in (key for key in _FIRST_TO_GO if key in keys):
         if sum(_width(table, index) + _GAP for index in left) <= width:
             break
-        left.remove(keys.index(key))
+        left = [index for index in left if keys[index] != key]
     return left
+
+
+def _says_something(table: TryTable, index: int) -> bool:
+    if table.columns[index].key not in _LEFT_OUT_WHEN_BLANK:
+        return True
+    return any(row.cells[index] is not None for row in table.rows)
 
 
 def _width(table: TryTable, index: int) -> int:
     column = table.columns[index]
-    if column.kind == "state":
-        return len("completed (baseline)")  # a longer one is wrapped
-    words = max(map(cell_len, column.title.split()))
-    return max([words, *(cell_len(_cell(table, row, index)) for row in table.rows)])
+    words = map(cell_len, column.title.split())
+    width = max([*words, *(cell_len(_cell(table, row, index)) for row in table.rows)])
+    return min(width, _WRAPPED.get(column.kind, width))
+
+
+def _styled(table: TryTable, row: TableRow, index: int) -> Text:
+    found = table.columns[index].kind == "findings"
+    style = _SEVERITY_STYLES.get(row.severity, "") if found else ""
+    return Text(_cell(table, row, index), style=style)
 
 
 def _cell(table: TryTable, row: TableRow, index: int) -> str:

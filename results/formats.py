@@ -127,6 +127,7 @@ def numeric_columns(table: TryTable) -> frozenset[str]:
 _XLSX_FORMATS = {
     "accuracy": "0.000",
     "difference": "+0.000;-0.000;0.000",
+    "share": "0.00##%",
     "seconds": "0.0",
 }
 
@@ -139,7 +140,7 @@ def _is_numeric(table: TryTable, index: int) -> bool:
     if table.columns[index].kind == "parameter":
         cells = [row.cells[index] for row in table.rows if row.cells[index] is not None]
         return bool(cells) and all(map(is_number, cells))
-    return table.columns[index].kind not in ("try", "state")
+    return table.columns[index].kind not in ("try", "findings", "state")
 
 
 def _in_markdown(cell: Cell, column: Column) -> str:
@@ -149,7 +150,7 @@ def _in_markdown(cell: Cell, column: Column) -> str:
 def _in_latex(cell: Cell, column: Column) -> str:
     text = shown(cell, column.kind)
     if is_number(cell) and column.kind != "try":
-        return text.replace("-", "$-$", 1) if text.startswith("-") else text
+        return text.replace("-", "$-$", 1).replace("%", r"\%")
     return markup.latex(text)
 
 

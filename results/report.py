@@ -41,6 +41,7 @@ class HtmlRow:
     status: str
     is_baseline: bool
     cells: tuple[HtmlCell, ...]
+    severity: str
 
 
 def write_report(study: StudyResult, folder: Path) -> list[Path]:
@@ -112,7 +113,7 @@ def _html_row(table: TryTable, row: TableRow) -> HtmlRow:
         )
         for cell, column in zip(row.cells, table.columns, strict=True)
     )
-    return HtmlRow(row.status, row.is_baseline, cells)
+    return HtmlRow(row.status, row.is_baseline, cells, row.severity)
 
 
 def _plots(ids: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

@@ -4,10 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from results.records import StudyResult, TryResult, difference
-from results.rows import Status
+from results.rows import FindingRow, Status
 from results.text import Cell, Kind, as_cell, clean, one_line
 
 _LONGEST_REASON = 200
+_SEVERITIES = ("error", "warning", "info")
+"""Worst first."""
+
 _ORDER: dict[Status, int] = {
     "completed": 0,
     "pruned": 1,
@@ -30,7 +33,10 @@ class Column:
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row; `number` is the one shown, so trial 0 is 1. Cells stand in the columns' order."""
+    """A row; `number` is the one shown, so trial 0 is 1. Cells stand in the columns' order.
+
+    `severity` is that of the worst finding, empty without one.
+    """
 
     number: int
     status: Status
@@ -38,6 +44,7 @@ class TableRow:
     attempts: int
     is_baseline: bool
     cells: tuple[Cell, ...]
+    severity: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,9 @@ def _columns(varied: tuple[str, ...], study: StudyResult) -> tuple[Column, ...]:
         Column("test_accuracy", "test acc", "accuracy"),
         Column("gap", "gap", "difference"),
         Column("delta", f"vs {against}", "difference"),
+        Column("trained", "trained", "share"),
         Column("seconds", "seconds", "seconds"),
+        Column("findings", "findings", "findings"),
         Column("state", "state", "state"),
     )
     taken = {"try", *(column.title for column in outcome)}
@@ -148,9 +157,12 @@ def _row(one: TryResult, varied: tuple[str, ...], study: StudyResult) -> TableRo
             one.test_accuracy,
             one.gap,
             _delta(one, baseline),
+            one.trainable_share,
             one.seconds,
+            _findings(one),
             _state(one, is_baseline),
         ),
+        severity=next((severity for severity, _ in worst_first(one.findings)), ""),
     )
 
 
@@ -159,6 +171,24 @@ def _delta(one: TryResult, baseline: TryResult | None) -> float | None:
     if baseline is None or {one.status, baseline.status} != {"completed"}:
         return None
     return difference(one.best_value, baseline.best_value)
+
+
+def worst_first(findings: Iterable[FindingRow]) -> tuple[tuple[str, str], ...]:
+    """Severity and kind of all findings, each kind once with its worst severity, worst first."""
+    said = [(one_line(clean(row.severity)), one_line(clean(row.kind))) for row in findings]
+    kinds: dict[str, str] = {}
+    for severity, kind in sorted(said, key=lambda pair: _rank(pair[0])):
+        kinds.setdefault(kind, severity)
+    return tuple((severity, kind) for kind, severity in kinds.items())
+
+
+def _rank(severity: str) -> int:
+    return _SEVERITIES.index(severity) if severity in _SEVERITIES else len(_SEVERITIES)
+
+
+def _findings(one: TryResult) -> str | None:
+    marks = (f"{kind} ({severity})" for severity, kind in worst_first(one.findings))
+    return ", ".join(marks) or None
 
 
 def _state(one: TryResult, is_baseline: bool) -> str:

@@ -8,7 +8,9 @@ from typing import Literal
 Cell = bool | int | float | str | None
 """A typed cell; None is what never came."""
 
-Kind = Literal["try", "parameter", "count", "accuracy", "difference", "seconds", "state"]
+Kind = Literal[
+    "try", "parameter", "count", "accuracy", "difference", "share", "seconds", "findings", "state"
+]
 """What a column holds, and with it how its numbers are rounded."""
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -75,6 +77,10 @@ def _difference(number: float) -> str:
     return f"{number:+.3f}" if round(number, 3) else "0.000"
 
 
+def _share(number: float) -> str:
+    return f"{short(100 * number)}%"
+
+
 def _seconds(number: float) -> str:
     return f"{number:.1f}" if number < _SHOWN_TENTHS_BELOW else f"{number:.0f}"
 
@@ -83,5 +89,6 @@ _NUMBERS: dict[Kind, Callable[[float], str]] = {
     "try": "Try {}".format,
     "accuracy": "{:.3f}".format,
     "difference": _difference,
+    "share": _share,
     "seconds": _seconds,
 }

@@ -19,10 +19,13 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).resolve().parents[1]
-VERBS = ("sweep", "diagnose", "suggest", "sweeps", "report", "export", "dashboard")
+VERBS = (
+    "sweep", "diagnose", "suggest", "sweeps", "report", "show", "rerun", "best", "export",
+    "dashboard",
+)  # fmt: skip
 VARIABLES = (
-    "NAME", "TRIALS", "HOURS", "DATA", "MODEL", "SLOTS", "RUNS", "SET", "FORMAT", "PORT",
-    "WRITABLE", "RETRY_FAILED", "AS_NEW",
+    "NAME", "TRY", "OUT", "TRIALS", "HOURS", "DATA", "MODEL", "SLOTS", "RUNS", "SET", "FORMAT",
+    "PORT", "WRITABLE", "RETRY_FAILED", "AS_NEW",
 )  # fmt: skip
 HOSTILE = (
     "$(shell touch x)",
@@ -161,7 +164,7 @@ def test_each_verb_has_a_target(front: Front, verb: str) -> None:
 def test_a_misspelt_variable_is_refused(front: Front) -> None:
     code, printed = front.make("sweep", "NAME=lr", "TRIAL=3")
     assert code == 2
-    assert "There is no variable TRIAL. Allowed: NAME TRIALS" in printed
+    assert "There is no variable TRIAL. Allowed: NAME TRY" in printed
     assert not (front.folder / ".venv").exists()
 
 

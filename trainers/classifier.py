@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 from trainers.backbone import LoadedModel, embeddings_of, layers_of
 from trainers.draws import draw_seed
 from trainers.protocol import FinetuneSettings, Refused
+from trainers.text_classifier import pool
 
 _HEAD_STD = 0.02
 """Standard deviation of the head's first weights, as BERT's (Devlin et al. 2018) initialisation."""
@@ -35,7 +36,8 @@ class Classifier(nn.Module):
         known = {k: v for k, v in batch.items() if self._has_types or k != "token_type_ids"}
         states = self.backbone(**known).last_hidden_state
         pooled = pool(states, batch["attention_mask"], self.pooling)
-        logits: Tensor = self.head(self.dropout(pooled.to(self.head.weight.dtype)))
+        dtype = next(self.head.parameters()).dtype
+        logits: Tensor = self.head(self.dropout(pooled.to(dtype)))
         return logits
 
     def train(self, mode: bool = True) -> "Classifier":
@@ -44,23 +46,6 @@ class Classifier(nn.Module):
         for module in self.frozen:
             module.eval()
         return self
-
-
-def pool(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
-    """One vector a sentence: shape (sentences, tokens, width) to (sentences, width).
-
-    `cls` takes the first real token, `last` the last real one, `mean` the mean of all real ones;
-    padding may stand on either side.
-    """
-    if pooling == "mean":
-        weights = mask.unsqueeze(-1).to(states.dtype)
-        return (states * weights).sum(1) / weights.sum(1)
-    places = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
-    if pooling == "cls":
-        chosen = places.masked_fill(mask == 0, mask.shape[1]).amin(1)
-    else:
-        chosen = places.masked_fill(mask == 0, -1).amax(1)
-    return states[torch.arange(len(states), device=states.device), chosen]
 
 
 def build(loaded: LoadedModel, settings: FinetuneSettings, classes: int, seed: int) -> Classifier:

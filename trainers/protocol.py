@@ -376,6 +376,13 @@ class Check(Record):
     rows: tuple[tuple[str, Scalar], ...] = ()
 
 
+class HandedOver(Record):
+    """What `python -m trainers.handover` wrote: its predictions, class indices in file order."""
+
+    predictions: dict[str, tuple[int, ...]]
+    parameters: int
+
+
 class Line(Protocol):
     """A worker's two-way line to whoever started it."""
 

@@ -137,7 +137,7 @@ def _tokenise(folder: Path, data: TextData, tokenizer_folder: str, max_length: i
         trust_remote_code=False,  # else it asks whether to run what the folder holds
     )
     for name, split in data.splits.items():
-        found = _encode(tokenizer, split, max_length)
+        found = encode(tokenizer, split, max_length)
         lengths = [len(one) for one in found["input_ids"]]
         if 0 in lengths:
             text = split.texts[lengths.index(0)]
@@ -153,7 +153,8 @@ def _tokenise(folder: Path, data: TextData, tokenizer_folder: str, max_length: i
     (folder / "splits.json").write_text(json.dumps(sorted(data.splits)))
 
 
-def _encode(tokenizer: Any, split: Split, max_length: int) -> Any:
+def encode(tokenizer: Any, split: Split, max_length: int) -> Any:
+    """What a tokenizer makes of a split: `input_ids` and the like, a list of each text's."""
     pairs = list(split.pairs) if split.pairs else None
     return tokenizer(list(split.texts), pairs, truncation=True, max_length=max_length)
 

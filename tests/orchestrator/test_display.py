@@ -105,9 +105,9 @@ def test_a_narrow_terminal_loses_columns_and_no_row() -> None:
     )
     file = io.StringIO()
     table = TryTable("s", columns, rows)
-    print_table(table, Console(file=file, width=45, force_terminal=True, color_system=None))
+    print_table(table, Console(file=file, width=38, force_terminal=True, color_system=None))
     lines = file.getvalue().splitlines()
     assert len([line for line in lines if "completed" in line]) == 2
-    assert all(len(line) <= 45 for line in lines)
+    assert all(len(line) <= 38 for line in lines)
     assert "0.500" in file.getvalue()
     assert "0.400" not in file.getvalue()

@@ -26,6 +26,7 @@ from results.formats import (
     write_tables,
 )
 from results.records import EpochResult, StudyResult, TryResult
+from results.rows import AttemptRow, FindingRow
 from results.study import read_study
 from results.table import TryTable, try_table
 from results.text import Cell, shown
@@ -58,7 +59,11 @@ HOSTILE = (
 
 
 def _try(
-    number: int, values: dict[str, Any], accuracies: Sequence[tuple[float | None, float | None]]
+    number: int,
+    values: dict[str, Any],
+    accuracies: Sequence[tuple[float | None, float | None]],
+    trained: int | None = None,
+    findings: Sequence[tuple[str, str]] = (),
 ) -> Any:
     curve = tuple(
         EpochResult(epoch, value=dev, dev_accuracy=dev, probe_accuracy=train)
@@ -81,9 +86,15 @@ def _try(
         best_value=best[0] if best else None,
         best_dev_accuracy=best[0] if best else None,
         test_accuracy=curve[0].probe_accuracy if curve else None,
-        attempts=(),
-        findings=(),
+        attempts=(_attempt(trained),),
+        findings=tuple(FindingRow("u", 1, kind, severity, "", {}) for kind, severity in findings),
         seconds=number / 7 if number % 3 else None,
+    )
+
+
+def _attempt(trained: int | None) -> AttemptRow:
+    return AttemptRow(
+        "u", 1, "1", "cpu", 1, 0.0, parameters=1_000_003, trainable_parameters=trained
     )
 
 
@@ -91,7 +102,14 @@ _SHARES = st.none() | st.floats(0, 1)
 _NUMBERS = st.floats(-1e12, 1e12, allow_nan=False) | st.integers(-(10**9), 10**9)
 _TEXTS = st.sampled_from(HOSTILE) | st.text(max_size=20)
 _TRIES = st.lists(
-    st.tuples(_NUMBERS, _TEXTS, st.lists(st.tuples(_SHARES, _SHARES), max_size=4)), max_size=8
+    st.tuples(
+        _NUMBERS,
+        _TEXTS,
+        st.lists(st.tuples(_SHARES, _SHARES), max_size=4),
+        st.none() | st.integers(0, 1_000_003),
+        st.lists(st.tuples(_TEXTS, st.sampled_from(["info", "warning", "error"])), max_size=3),
+    ),
+    max_size=8,
 )
 
 
@@ -99,8 +117,8 @@ _TRIES = st.lists(
 def tables(draw: st.DrawFn) -> TryTable:
     drawn = draw(_TRIES)
     tries = tuple(
-        _try(number, {"lr": lr, "text|<b>=": text}, curve)
-        for number, (lr, text, curve) in enumerate(drawn)
+        _try(number, {"lr": lr, "text|<b>=": text}, *rest)
+        for number, (lr, text, *rest) in enumerate(drawn)
     )
     return try_table(StudyResult("s", None, True, "dev_accuracy", {}, {}, None, tries))
 
@@ -143,6 +161,9 @@ def test_how_numbers_are_shown() -> None:
     assert shown(-0.0001, "difference") == "0.000"
     assert shown(0.0126, "difference") == "+0.013"
     assert shown(31.26, "seconds") == "31.3"
+    assert shown(1.0, "share") == "100%"
+    assert shown(0.46826, "share") == "46.83%"
+    assert shown(0.0015, "share") == "0.15%"
     assert shown(4711.6, "seconds") == "4712"
     assert shown(None, "accuracy") == ""
     assert shown(True, "parameter") == "true"
@@ -151,9 +172,21 @@ def test_how_numbers_are_shown() -> None:
 def test_markdown_as_people_see_it(full: Maker) -> None:
     lines = to_markdown(_table(full)).splitlines()
     assert lines[0].startswith("| try | dropout | epochs run | best dev acc | at epoch |")
-    assert lines[1] == "| --- |" + " ---: |" * 10 + " --- |"
+    assert lines[1] == "| --- |" + " ---: |" * 11 + " --- | --- |"
     assert lines[2].startswith("| Try 2 | 0.3 | 3 | 0.640 | 2 | 0.620 | 0.700 | 0.610 | +0.060 |")
-    assert lines[-1].endswith("|  |  |  |  |  |  |  |  |  | waiting |")
+    assert lines[-1].endswith("|  |  |  |  |  |  |  |  |  |  |  | waiting |")
+
+
+def test_findings_and_the_trained_share_in_every_text(maker: Maker) -> None:
+    marks = (("mismatch", "error", "lr.peak"), ("oom_retry", "info", "micro-batch 32 -> 8"))
+    maker.add(Planned({"lr": 0.1}, (0.5,), findings=marks))
+    table = _table(maker)
+    cells = "| 50% | 10.0 | mismatch (error), oom_retry (info) | completed |"
+    assert to_markdown(table).splitlines()[-1].endswith(cells)
+    assert r"50\% & 10.0 & mismatch (error), oom\_retry (info) &" in to_latex(table)
+    assert "0.5,10.0," in to_csv(table)
+    (row,) = json.loads(to_json(table))["rows"]
+    assert (row["trained"], row["findings"]) == (0.5, "mismatch (error), oom_retry (info)")
 
 
 def test_markdown_escapes() -> None:

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from results.rows import FindingRow
 from results.study import read_study
-from results.table import TryTable, try_table
+from results.table import TryTable, try_table, worst_first
 from tests.results.studies import Maker, Planned
 
 
@@ -91,10 +92,29 @@ def test_what_is_missing_is_none_and_never_zero(full: Maker) -> None:
         "test_accuracy": None,
         "gap": None,
         "delta": None,
+        "trained": 0.5,
         "seconds": pytest.approx(10, abs=1e-5),
+        "findings": None,
         "state": "failed: CUDA out of memory, 3 attempts",
     }
     assert _cells(_table(full), 6)["train_accuracy"] is None, "no probe at its best epoch"
+
+
+def test_findings_are_marked_once_a_kind_and_worst_first(maker: Maker) -> None:
+    said = [("oom_retry", "info"), ("plateau", "warning"), ("mismatch", "error")]
+    maker.add(
+        Planned({"lr": 0.1}, (0.5,), findings=tuple((kind, sev, "why") for kind, sev in said)),
+        Planned({"lr": 0.2}, (0.4,)),
+    )
+    table = _table(maker)
+    marks = [_cells(table, number)["findings"] for number in (1, 2)]
+    assert marks == ["mismatch (error), plateau (warning), oom_retry (info)", None]
+    assert [row.severity for row in table.rows] == ["error", ""]
+
+
+def test_a_finding_of_two_attempts_keeps_its_worst_severity() -> None:
+    rows = [FindingRow("u", n, "oom_retry", s, "", {}) for n, s in ((1, "info"), (2, "warning"))]
+    assert worst_first(rows) == (("warning", "oom_retry"),)
 
 
 def test_an_empty_study(maker: Maker) -> None:

@@ -1,0 +1,152 @@
+"""What is recorded of a try: enough to train it again."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator import prepare
+from orchestrator.backends.base import Slot
+from orchestrator.errors import UserError
+from orchestrator.folders import Folders
+from orchestrator.slots import gpu_uuids
+from orchestrator.states import TERMINAL
+from orchestrator.tries import find_try
+from results import repeat
+from results.records import StudyResult, TryResult
+from results.repeat import Circumstances, Measured
+from results.rows import AttemptRow
+from results.study import read_ledger, read_study
+from trainers.protocol import (
+    TRAINERS,
+    DataSource,
+    FinetuneSettings,
+    Job,
+    Objective,
+    Prepared,
+    Settings,
+)
+
+_HASH_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A try as the ledger has it, with the settings in the precision that came of them."""
+
+    study: StudyResult
+    one: TryResult
+    settings: Settings
+    measured: Measured
+    circumstances: Circumstances
+    gold: dict[str, tuple[int, ...]]
+
+    @property
+    def last_attempt(self) -> AttemptRow:
+        """The attempt whose threads and device count."""
+        return self.one.attempts[-1]
+
+    @property
+    def stopped_after(self) -> int | None:
+        """The epoch after which the try was stopped, if it was."""
+        return self.one.epochs_run if self.one.status in ("pruned", "stopped") else None
+
+    @property
+    def data(self) -> DataSource:
+        return DataSource.model_validate(self.study.sweep["data"])
+
+    @property
+    def model(self) -> str:
+        return str(self.study.sweep["model"])
+
+
+def read_record(folders: Folders, number: str) -> Recorded:
+    """A try's record. Raises UserError where there is none, or none that this version reads."""
+    study = read_study(folders.url, folders.study)
+    one = find_try(study, number)
+    ledger = read_ledger(folders.url, folders.study)
+    if ledger is None or not one.attempts:
+        raise UserError(f"{one.label} was never trained here, so there is no record of it.")
+    if one.status not in TERMINAL:
+        raise UserError(f"{one.label} is {one.status}. Allowed is a try that has ended.")
+    return Recorded(
+        study=study,
+        one=one,
+        settings=_settings(study, one),
+        measured=repeat.measured(
+            [row for row in ledger.steps if row.trial_uid == one.uid],
+            [row for row in ledger.epochs if row.trial_uid == one.uid],
+            [row for row in ledger.predictions if row.trial_uid == one.uid],
+        ),
+        circumstances=repeat.circumstances(
+            one.attempts, one.findings, study.facts.get("pins") or {}
+        ),
+        gold={row.split: tuple(row.labels) for row in ledger.gold},
+    )
+
+
+def _settings(study: StudyResult, one: TryResult) -> Settings:
+    given: dict[str, Any] = dict(one.requested)
+    if one.precision and "precision" in given:
+        given["precision"] = one.precision
+    try:
+        return TRAINERS[study.sweep["trainer"]].model_validate(given)
+    except ValidationError as error:
+        wrong = ", ".join(".".join(map(str, one["loc"])) for one in error.errors())
+        raise UserError(
+            f"{one.label} was recorded by another version of Trytable, and this one cannot use "
+            f"its settings ({wrong}). Train it again with the version that made it."
+        ) from error
+
+
+def slot_of(record: Recorded) -> Slot:
+    """A slot like the recorded one: its threads, and its device if that is still there."""
+    row = record.last_attempt
+    gpus = gpu_uuids() if row.device != "cpu" else []
+    device = row.device if row.device in gpus else next(iter(gpus), "cpu")
+    return Slot("1", device, row.threads)
+
+
+def job_of(record: Recorded, folders: Folders, folder: Path, slot: Slot) -> Job:
+    """The job of a repetition that keeps to a folder of its own."""
+    return Job(
+        study=record.study.name,
+        trial_uid=str(record.one.uid),
+        number=record.one.number,
+        attempt=1,
+        folder=str(folder),
+        cache_folder=str(folders.cache),
+        model=record.model,
+        data=record.data,
+        data_hash=record.last_attempt.data_hash,
+        settings=record.settings,
+        seed=record.study.sweep["seed"],
+        device=slot.device,
+        threads=slot.threads,
+        objective=Objective.model_validate(record.study.sweep.get("objective") or {}),
+    )
+
+
+def begin_preparing(record: Recorded, folders: Folders) -> prepare.Preparation | None:
+    """Start reading data and model; None for a trainer that needs neither."""
+    if not isinstance(record.settings, FinetuneSettings):
+        return None
+    return prepare.begin(record.model, record.data, record.settings.max_length, folders.cache)
+
+
+def check_same(record: Recorded, found: Prepared) -> None:
+    """Raise UserError where data or model are not those of the record."""
+    facts, label = record.study.facts, record.one.label
+    then_and_now = (
+        (f"DATA={record.data.name}", record.last_attempt.data_hash, found.data_hash),
+        (f"MODEL={record.model}", facts.get("model_hash"), found.model_hash),
+    )
+    changed = [
+        f"{name} has changed since {label} was trained: its sha256 was {then[:_HASH_SHOWN]} then "
+        f"and is {now[:_HASH_SHOWN]} now."
+        for name, then, now in then_and_now
+        if then and then != now
+    ]
+    if changed:
+        raise UserError(" ".join([*changed, "Bring back what it was trained on, or sweep anew."]))
