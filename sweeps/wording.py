@@ -76,6 +76,8 @@ def _describe_one(schema: Mapping[str, Any]) -> str:
         return listed(words)
     if "properties" in schema:
         return f"a name or a mapping of {listed(schema['properties'])}"
+    if "pattern" in schema and "title" in schema:
+        return str(schema["title"])
     said = _TYPES.get(str(schema.get("type")), "any value")
     bounds = [f"{word} {schema[key]}" for key, word in _BOUNDS if key in schema]
     return " ".join([said, " and ".join(bounds)]).strip()

@@ -5,12 +5,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from trainers.backbone import layers_of
-from trainers.classifier import Classifier, dropouts_of, frozen_layers
+from trainers.classifier import Classifier, dropouts_of
+from trainers.freezing import frozen_layers, is_patterns
 from trainers.losses import Criterion
 from trainers.optimizer import blocks_of, peak_rates, set_rates
 from trainers.protocol import FinetuneSettings, Scalar
@@ -55,8 +57,11 @@ def effective(live: Live, settings: FinetuneSettings) -> Readings:
         "focal_gamma": live.criterion.focal_gamma,
         **_class_weights(live.criterion),
         "pooling": live.model.pooling,
-        "head": type(live.model.head).__name__,
+        "head": "linear" if isinstance(live.model.head, nn.Linear) else "mlp",
         "head.shape": _shape(live.model.head),
+        "head.batch_norms": sum(isinstance(m, nn.BatchNorm1d) for m in live.model.head.modules()),
+        "lora_rank": _lora_rank(live.model),
+        "gradient_checkpointing": live.model.backbone.is_gradient_checkpointing,
         "precision": live.precision,
         "seed": live.seed,
         "max_length.longest_text": int(live.lengths.max()),
@@ -86,19 +91,21 @@ def _decays(live: Live) -> Readings:
         "weight_decay.matrices": {decays.get(id(p)) for p in trained if p.ndim > 1},
         "weight_decay.vectors": {decays.get(id(p)) for p in trained if p.ndim <= 1},
     }
-    found: Readings = {
-        name: next(iter(values)) if len(values) == 1 else ", ".join(map(str, values))
-        for name, values in kinds.items()
-        if values
-    }
+    found: Readings = {name: _one_of(values) for name, values in kinds.items() if values}
     found["lr.without"] = sum(p.numel() for p in trained if id(p) not in decays)
+    return found
+
+
+def _one_of(values: set[Any]) -> Scalar:
+    """The one value that all have, or a list of them."""
+    found: Scalar = next(iter(values)) if len(values) == 1 else ", ".join(map(str, sorted(values)))
     return found
 
 
 def _dropouts(model: Classifier) -> Readings:
     of_backbone = dropouts_of(model.backbone)
     return {
-        "dropout.head": model.dropout.p,
+        "dropout.head": _one_of({model.dropout.p, *dropouts_of(model.head)}),
         "dropout.backbone_min": min(of_backbone, default=None),
         "dropout.backbone_max": max(of_backbone, default=None),
     }
@@ -132,6 +139,12 @@ def _shape(head: nn.Module) -> str:
     return "-".join(map(str, [linear[0].in_features, *(one.out_features for one in linear)]))
 
 
+def _lora_rank(model: Classifier) -> int:
+    """Rows of the adapters' first matrices; 0 where there is no adapter."""
+    ranks = {p.shape[0] for name, p in model.named_parameters() if "lora_A" in name}
+    return max(ranks, default=0)
+
+
 def requested(live: Live, settings: FinetuneSettings) -> Readings:
     """What `effective` must find, from the settings alone, wherever they decide it.
 
@@ -149,12 +162,20 @@ def requested(live: Live, settings: FinetuneSettings) -> Readings:
         "label_smoothing": settings.label_smoothing,
         "focal_gamma": settings.focal_gamma,
         "pooling": settings.pooling,
+        "head": settings.head,
+        "head.batch_norms": len(settings.head_widths) if _has_batch_norm(settings) else 0,
+        "lora_rank": settings.lora_rank,
+        "gradient_checkpointing": settings.gradient_checkpointing,
     }
     if settings.dropout_scope == "all":
         asked |= {f"dropout.backbone_{end}": settings.dropout for end in ("min", "max")}
     if settings.precision != "auto":
         asked["precision"] = settings.precision
     return asked | _requested_rates(live, settings) | _requested_freeze(live, settings)
+
+
+def _has_batch_norm(settings: FinetuneSettings) -> bool:
+    return settings.head == "mlp" and settings.head_batch_norm
 
 
 def _requested_rates(live: Live, settings: FinetuneSettings) -> Readings:
@@ -175,6 +196,8 @@ def _first_share(schedule: Schedule) -> float:
 
 
 def _requested_freeze(live: Live, settings: FinetuneSettings) -> Readings:
+    if settings.lora_rank or is_patterns(settings.freeze):
+        return {}  # adapters stand for all else, and patterns may leave parts of blocks
     if settings.freeze == "none":
         return {"freeze.embeddings": False, "freeze.layers": 0}
     layers = frozen_layers(settings.freeze, len(layers_of(live.model.backbone)))

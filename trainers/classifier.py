@@ -1,32 +1,47 @@
 """A backbone with a head: pooling, dropout and a linear layer, and what of it is trained."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from trainers.backbone import LoadedModel, embeddings_of, layers_of
+from trainers.adapters import add_adapters
+from trainers.backbone import LoadedModel
 from trainers.draws import draw_seed
+from trainers.freezing import frozen_modules
+from trainers.heads import make_head
 from trainers.protocol import FinetuneSettings, Refused
 from trainers.text_classifier import pool
 
-_HEAD_STD = 0.02
-"""Standard deviation of the head's first weights, as BERT's (Devlin et al. 2018) initialisation."""
+_DROPOUTS = {"Dropout", "StableDropout"}
+"""Kinds of modules that drop units; DeBERTa once had one of its own."""
+
+_OF_ADAPTERS = "lora_dropout"
 
 
 class Classifier(nn.Module):
-    """Token states of a backbone, pooled to one vector, then dropout and a linear layer."""
+    """Token states of a backbone, pooled to one vector, then dropout and a head.
+
+    `frozen` are the modules that stay as pretrained in the epoch under way; `trained` are the
+    names of all weights that some epoch trains.
+    """
 
     def __init__(
-        self, backbone: PreTrainedModel, pooling: str, dropout: float, classes: int
+        self, backbone: PreTrainedModel, head: nn.Module, settings: FinetuneSettings
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.pooling = pooling
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(backbone.config.hidden_size, classes)
-        self.frozen: list[nn.Module] = []
+        self.pooling = settings.pooling
+        self.dropout = nn.Dropout(settings.dropout)
+        self.head = head
+        self.frozen: Sequence[nn.Module] = ()
+        self._settings = settings
+        self._trainable = tuple(name for name, p in self.named_parameters() if p.requires_grad)
+        self.begin_epoch(settings.epochs)
+        self.trained = frozenset(name for name, p in self.named_parameters() if p.requires_grad)
+        self.begin_epoch(1)
         # A generic tokenizer tells pairs apart by types for models that have none, too; GPT-2
         # would take them for words.
         self._has_types = (getattr(backbone.config, "type_vocab_size", None) or 0) > 1
@@ -39,6 +54,15 @@ class Classifier(nn.Module):
         dtype = next(self.head.parameters()).dtype
         logits: Tensor = self.head(self.dropout(pooled.to(dtype)))
         return logits
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Freeze what is frozen in this epoch, counted from 1, and nothing else."""
+        parameters = dict(self.named_parameters())
+        for name in self._trainable:
+            parameters[name].requires_grad_(True)
+        self.frozen = frozen_modules(self.backbone, self._settings, epoch)
+        for module in self.frozen:
+            module.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "Classifier":
         """Switch to training; frozen modules stay in evaluation, so their output is fixed."""
@@ -54,14 +78,23 @@ def build(loaded: LoadedModel, settings: FinetuneSettings, classes: int, seed: i
     backbone = loaded.build(**changes)
     if getattr(backbone, "pooler", None) is not None:
         backbone.pooler = None  # type: ignore[assignment] # it would have weights that no gradient ever reaches
-    model = Classifier(backbone, settings.pooling, settings.dropout, classes)
+    if settings.lora_rank:
+        add_adapters(backbone, settings, seed)
+    if settings.gradient_checkpointing:
+        _checkpoint_gradients(backbone)
     generator = torch.Generator().manual_seed(draw_seed(seed, "init"))
-    with torch.no_grad():
-        model.head.weight.normal_(0.0, _HEAD_STD, generator=generator)
-        model.head.bias.zero_()
-    _freeze(model, settings.freeze)
+    head = make_head(settings, backbone.config.hidden_size, classes, generator)
+    model = Classifier(backbone, head, settings)
     _check_dropout(model, settings)
     return model
+
+
+def _checkpoint_gradients(backbone: PreTrainedModel) -> None:
+    """Have activations computed again in the backward pass instead of kept (Chen et al. 2016)."""
+    if not backbone.supports_gradient_checkpointing:
+        raise Refused(f"{type(backbone).__name__} cannot do gradient_checkpointing.")
+    # The reentrant kind gives no gradient where what comes in needs none, as from frozen layers.
+    backbone.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call] # untyped there
 
 
 def _dropouts(loaded: LoadedModel, dropout: float) -> dict[str, float]:
@@ -81,9 +114,11 @@ def _dropouts(loaded: LoadedModel, dropout: float) -> dict[str, float]:
 def dropouts_of(model: nn.Module) -> list[float]:
     """Every dropout probability of the live modules, those kept as plain numbers too."""
     found = []
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            found.append(module.p)
+    for path, module in model.named_modules():
+        if _OF_ADAPTERS in path:
+            continue  # they have a knob of their own
+        if type(module).__name__ in _DROPOUTS:
+            found.append(float(module.p))
         found.extend(
             value
             for name, value in vars(module).items()
@@ -93,7 +128,7 @@ def dropouts_of(model: nn.Module) -> list[float]:
 
 
 def _check_dropout(model: Classifier, settings: FinetuneSettings) -> None:
-    found = [model.dropout.p]
+    found = [model.dropout.p, *dropouts_of(model.head)]
     if settings.dropout_scope == "all":
         of_backbone = dropouts_of(model.backbone)
         if not of_backbone and settings.dropout > 0:
@@ -102,28 +137,3 @@ def _check_dropout(model: Classifier, settings: FinetuneSettings) -> None:
     wrong = [p for p in found if not math.isclose(p, settings.dropout)]
     if wrong:
         raise Refused(f"dropout {settings.dropout} was asked for, but a module has {wrong[0]}.")
-
-
-def frozen_layers(freeze: str | int, layers: int) -> int | None:
-    """How many layers stay as pretrained, beside the embeddings; None: not even those.
-
-    Shares round down: `half` of 7 layers is 3, `full` (three quarters) of 6 layers is 4. Raises
-    Refused for more layers than there are.
-    """
-    shares = {"embed": 0, "half": layers // 2, "full": layers * 3 // 4}
-    if freeze == "none":
-        return None
-    number = freeze if isinstance(freeze, int) else shares[freeze]
-    if number > layers:
-        raise Refused(f"freeze {number}: the model has {layers} layers. Allowed: 0 to {layers}.")
-    return number
-
-
-def _freeze(model: Classifier, freeze: str | int) -> None:
-    if freeze == "none":
-        return
-    layers = layers_of(model.backbone)
-    number = frozen_layers(freeze, len(layers)) or 0
-    model.frozen = [*embeddings_of(model.backbone), *layers[:number]]
-    for module in model.frozen:
-        module.requires_grad_(False)

@@ -7,7 +7,7 @@ have drawn.
 import hashlib
 from typing import Literal
 
-Stream = Literal["init", "order", "dropout", "probe", "heart"]
+Stream = Literal["init", "order", "dropout", "probe", "augment", "heart"]
 
 
 def draw_seed(seed: int, stream: Stream, epoch: int = 0, step: int = 0) -> int:

@@ -18,6 +18,7 @@ import torch
 
 from trainers import precision
 from trainers.attest import Live, code_hash, effective, mismatches, requested
+from trainers.augment import Augmenter, augmenter_of
 from trainers.backbone import LoadedModel, longest_input, pad_id_of
 from trainers.batches import Batches
 from trainers.checkpoints import Checkpoint, Checkpoints, Tensors
@@ -46,7 +47,14 @@ from trainers.protocol import (
 )
 from trainers.schedule import schedule_of
 from trainers.stepping import NonFinite, Stepped, Stepper
-from trainers.tokens import Indices, TokenSplit, batches_by_length, kept_data, tokenised
+from trainers.tokens import (
+    Indices,
+    TokenSplit,
+    batches_by_length,
+    kept_data,
+    special_ids,
+    tokenised,
+)
 from trainers.voice import Voice
 from trainers.weights import (
     Weights,
@@ -120,10 +128,18 @@ class Run:
         self.layers = LayerNorms(self.model)
         self.evaluator = Evaluator(self.model, batches, self.precision, self._check_stop)
         self.probe = self._probe()
+        self.augmenter = self._augmenter(loaded)
         self.checkpoints = Checkpoints(Path(job.folder) / "checkpoints")
         self.progress = Progress()
         self.best_weights: Weights = {}
         self.saved_at = time.monotonic()
+
+    def _augmenter(self, loaded: LoadedModel) -> Augmenter | None:
+        cache, length = Path(self.job.cache_folder), self.settings.max_length
+        special = special_ids(cache, self.job.data_hash, loaded.folder, length)
+        embeddings = self.model.backbone.get_input_embeddings().weight
+        assert isinstance(embeddings, torch.Tensor), "token embeddings are a table"
+        return augmenter_of(self.settings, self.splits["train"], special, embeddings)
 
     def go(self) -> None:
         """Train, evaluate and finish."""
@@ -186,6 +202,7 @@ class Run:
         progress = self.progress
         split, order_seed = self.splits["train"], draw_seed(self.job.seed, "order", progress.epoch)
         batches = batches_by_length(split.lengths, self.settings.batch_size, order_seed)
+        self.model.begin_epoch(progress.epoch)
         self.model.train()
         for indices in batches[progress.step_in_epoch :]:
             self._check_stop()
@@ -198,6 +215,10 @@ class Run:
         step = (progress.epoch - 1) * self.steps_per_epoch + progress.step_in_epoch
         set_rates(self.optimizer, self.schedule.share(step))
         seed = draw_seed(self.job.seed, "dropout", progress.epoch, step)
+        if self.augmenter is not None:
+            drawn = draw_seed(self.job.seed, "augment", progress.epoch, step)
+            split = self.augmenter.apply(split, indices, drawn)
+            indices = np.arange(len(indices))
         try:
             stepped = self.stepper.step(split, indices, seed)
         except NonFinite as error:

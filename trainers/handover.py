@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from trainers import text_classifier
+from trainers.adapters import fold_in
 from trainers.backbone import LoadedModel, load_model, pad_id_of
 from trainers.batches import Batches
 from trainers.checkpoints import Checkpoints
@@ -80,8 +81,8 @@ def _classifier(
 def _write(
     ours: Classifier, loaded: LoadedModel, data: TextData, settings: FinetuneSettings, out: Path
 ) -> None:
-    merge = getattr(ours.backbone, "merge_and_unload", None)  # of adapters, which it folds in
-    backbone = merge() if callable(merge) else ours.backbone
+    backbone = ours.backbone
+    fold_in(backbone)
     config = backbone.config
     config.id2label = dict(enumerate(data.classes))
     config.label2id = {name: number for number, name in enumerate(data.classes)}

@@ -25,17 +25,16 @@ def make_optimizer(model: Classifier, settings: FinetuneSettings, fused: bool) -
     roles = blocks_of(model)
     if settings.layer_lr_decay == 1:
         roles = {name: HEAD if role == HEAD else BACKBONE for name, role in roles.items()}
+    parameters = {name: p for name, p in model.named_parameters() if name in model.trained}
     groups: list[dict[str, Any]] = []
     for role, peak_lr in peak_rates(model, settings).items():
-        mine = [
-            p for name, p in model.named_parameters() if p.requires_grad and roles[name] == role
-        ]
+        mine = [p for name, p in parameters.items() if roles[name] == role]
         for kind, decay in (("matrices", settings.weight_decay), ("vectors", 0.0)):
-            parameters = [p for p in mine if (p.ndim > 1) == (kind == "matrices")]
-            if parameters:
+            grouped = [p for p in mine if (p.ndim > 1) == (kind == "matrices")]
+            if grouped:
                 name = f"{role}.{kind}"
                 groups.append(
-                    {"params": parameters, "weight_decay": decay, "name": name, "peak_lr": peak_lr}
+                    {"params": grouped, "weight_decay": decay, "name": name, "peak_lr": peak_lr}
                 )
     return torch.optim.AdamW(
         groups, lr=settings.lr, betas=ADAM_BETAS, eps=ADAM_EPSILON, fused=fused

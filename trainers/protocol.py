@@ -81,12 +81,50 @@ class FinetuneSettings(Record):
         0.01, ge=0, le=10, description="decoupled weight decay; never on biases and norms"
     )
     batch_size: int = Field(32, ge=1, le=65536, description="sentences per optimizer step")
-    freeze: Literal["none", "embed", "half", "full"] | Annotated[int, Field(ge=0)] = Field(
+    freeze: (
+        Literal["none", "embed", "half", "full"]
+        | Annotated[int, Field(ge=0)]
+        | Annotated[str, Field(pattern=r"[.*]", title="patterns of weights' names")]
+    ) = Field(
         "none",
         description=(
             "`embed`: the embeddings; `half`: embeddings and lower half of the layers; `full`: "
-            "embeddings and lower three quarters; a number: embeddings and that many layers"
+            "embeddings and lower three quarters; a number: embeddings and that many layers; or "
+            "patterns of the backbone's weights, such as `embeddings.* encoder.layer.0.*`"
         ),
+    )
+    unfreeze_layers_per_epoch: int = Field(
+        0, ge=0, le=1000, description="frozen layers that each further epoch trains, from the top"
+    )
+    lora_rank: int = Field(
+        0, ge=0, le=1024, description="rank of LoRA's adapters; 0: the weights themselves train"
+    )
+    lora_alpha: int = Field(
+        16, ge=1, le=10_000, description="adapters count lora_alpha / lora_rank times"
+    )
+    lora_dropout: float = Field(
+        0.0, ge=0, lt=1, description="probability that an adapter's input unit is dropped"
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations again in the backward pass: less memory, more time"
+    )
+    head: Literal["linear", "mlp"] = Field(
+        "linear", description="`mlp`: linear, batch norm, ReLU, dropout for each of `head_widths`"
+    )
+    head_widths: list[Annotated[int, Field(ge=1, le=65536)]] = Field(
+        [512, 256], min_length=1, max_length=8, description="units of the mlp head's hidden layers"
+    )
+    head_batch_norm: bool = Field(
+        True, description="whether the mlp head's hidden layers have batch norm"
+    )
+    augment_delete: float = Field(
+        0.0, ge=0, le=0.9, description="probability that a training token is left out"
+    )
+    augment_swap: float = Field(
+        0.0, ge=0, le=0.9, description="share of a training text's tokens that change places"
+    )
+    augment_replace: float = Field(
+        0.0, ge=0, le=0.9, description="probability that a near neighbour replaces a training token"
     )
     epochs: int = Field(3, ge=1, le=10_000, description="passes over the training sentences")
     schedule: Literal["constant", "linear", "cosine", "cosine_restarts", "step"] = Field(

@@ -24,6 +24,9 @@ JITTER = 0.02
 """Lengths are blurred by so much before sorting: batches vary from epoch to epoch, and the
 padding stays well under 5 % of the tokens."""
 
+_FORM = 2
+"""Counts the changes of what is kept on disk."""
+
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".gguf")
 
 
@@ -79,7 +82,7 @@ def tokenised(
 
     Raises Refused for a text without tokens, OSError and ValueError where there's no tokenizer.
     """
-    folder = _data_folder(cache, data_hash) / f"{_tokenizer_hash(tokenizer_folder)}-{max_length}"
+    folder = _tokens_folder(cache, data_hash, tokenizer_folder, max_length)
     if not folder.exists():
         with FileLock(f"{folder}.lock"):
             if not folder.exists():
@@ -89,6 +92,19 @@ def tokenised(
                 )
     names = json.loads((folder / "splits.json").read_text())
     return {name: _map(folder, name) for name in names}
+
+
+def special_ids(
+    cache: Path, data_hash: str, tokenizer_folder: str, max_length: int
+) -> NDArray[np.int32]:
+    """The tokenizer's special tokens, such as [CLS], of data that were tokenised before."""
+    path = _tokens_folder(cache, data_hash, tokenizer_folder, max_length) / "special.json"
+    return np.asarray(json.loads(path.read_text()), dtype=np.int32)
+
+
+def _tokens_folder(cache: Path, data_hash: str, tokenizer_folder: str, max_length: int) -> Path:
+    name = f"{_tokenizer_hash(tokenizer_folder)}-{max_length}-{_FORM}"
+    return _data_folder(cache, data_hash) / name
 
 
 def _data_folder(cache: Path, data_hash: str) -> Path:
@@ -150,6 +166,7 @@ def _tokenise(folder: Path, data: TextData, tokenizer_folder: str, max_length: i
         np.save(folder / f"{name}.ids.npy", _flat(found["input_ids"]))
         if split.pairs and "token_type_ids" in found:
             np.save(folder / f"{name}.types.npy", _flat(found["token_type_ids"]))
+    (folder / "special.json").write_text(json.dumps(sorted(set(tokenizer.all_special_ids))))
     (folder / "splits.json").write_text(json.dumps(sorted(data.splits)))
 
 

@@ -3,28 +3,38 @@
 import torch
 from torch import Tensor, nn
 
+from trainers.classifier import Classifier
+
 Weights = dict[str, Tensor]
 
 
-def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters that are trained, by name."""
-    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+def trainable(model: Classifier) -> dict[str, nn.Parameter]:
+    """The parameters that some epoch trains, by name."""
+    return {name: p for name, p in model.named_parameters() if name in model.trained}
 
 
-def weights_of(model: nn.Module) -> Weights:
-    """Copies of the trained weights on the CPU; the frozen ones are the pretrained ones."""
-    return {name: p.detach().cpu().clone() for name, p in trainable(model).items()}
+def weights_of(model: Classifier) -> Weights:
+    """Copies of what training changes, on the CPU; the rest is as pretrained.
+
+    That is the trained weights, and what the head's batch norms have counted.
+    """
+    return {name: one.detach().cpu().clone() for name, one in _changing(model).items()}
+
+
+def _changing(model: Classifier) -> Weights:
+    counted = {f"head.{name}": one for name, one in model.head.named_buffers()}
+    return {**trainable(model), **counted}
 
 
 @torch.no_grad()
-def load_weights(model: nn.Module, weights: Weights) -> None:
+def load_weights(model: Classifier, weights: Weights) -> None:
     """Put trained weights back."""
-    parameters = trainable(model)
+    changing = _changing(model)
     for name, tensor in weights.items():
-        parameters[name].copy_(tensor)
+        changing[name].copy_(tensor)
 
 
-def moments_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> Weights:
+def moments_of(model: Classifier, optimizer: torch.optim.Optimizer) -> Weights:
     """AdamW's state, flat: `NAME/step`, `NAME/exp_avg`, `NAME/exp_avg_sq`."""
     names = {id(p): name for name, p in trainable(model).items()}
     return {
@@ -34,7 +44,7 @@ def moments_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> Weights:
     }
 
 
-def load_moments(model: nn.Module, optimizer: torch.optim.Optimizer, moments: Weights) -> None:
+def load_moments(model: Classifier, optimizer: torch.optim.Optimizer, moments: Weights) -> None:
     """Put AdamW's state back."""
     parameters = trainable(model)
     for key, tensor in moments.items():

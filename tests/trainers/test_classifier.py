@@ -18,7 +18,8 @@ from trainers.backbone import (
     load_model,
     longest_input,
 )
-from trainers.classifier import build, dropouts_of, frozen_layers, pool
+from trainers.classifier import build, dropouts_of
+from trainers.freezing import frozen_layers
 from trainers.protocol import FinetuneSettings, Refused
 
 

@@ -1,0 +1,60 @@
+"""What stands on a backbone: one linear layer, or several with batch norm between them."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainers.protocol import FinetuneSettings
+
+HEAD_STD = 0.02
+"""Standard deviation of linear layers' first weights, as BERT's (Devlin et al. 2018)."""
+
+
+class MlpHead(nn.Sequential):
+    """Linear, batch norm, ReLU and dropout for every hidden width, then a linear layer.
+
+    Batch norm stands between a layer and its nonlinearity (Ioffe and Szegedy 2015) and counts
+    over the sentences that are in memory at once.
+    """
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Logits, shape (sentences, classes), of vectors, shape (sentences, width)."""
+        for layer in self:
+            if isinstance(layer, nn.BatchNorm1d) and len(vectors) == 1:
+                # One sentence has no variance: it is normalised as in evaluation.
+                vectors = _as_in_evaluation(layer, vectors)
+            else:
+                vectors = layer(vectors)
+        return vectors
+
+
+def _as_in_evaluation(norm: nn.BatchNorm1d, vectors: Tensor) -> Tensor:
+    mean, variance = norm.running_mean, norm.running_var
+    return functional.batch_norm(vectors, mean, variance, norm.weight, norm.bias, eps=norm.eps)
+
+
+def make_head(
+    settings: FinetuneSettings, width: int, classes: int, generator: torch.Generator
+) -> nn.Module:
+    """A head on vectors of this width, its weights drawn from the generator."""
+    if settings.head == "linear":
+        head: nn.Module = nn.Linear(width, classes)
+    else:
+        head = MlpHead(*_hidden(settings, width), nn.Linear(settings.head_widths[-1], classes))
+    for module in head.modules():
+        if isinstance(module, nn.Linear):
+            with torch.no_grad():
+                module.weight.normal_(0.0, HEAD_STD, generator=generator)
+                module.bias.zero_()
+    return head
+
+
+def _hidden(settings: FinetuneSettings, width: int) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for wide in settings.head_widths:
+        layers.append(nn.Linear(width, wide))
+        if settings.head_batch_norm:
+            layers.append(nn.BatchNorm1d(wide))
+        layers += [nn.ReLU(), nn.Dropout(settings.dropout)]
+        width = wide
+    return layers
