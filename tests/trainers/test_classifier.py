@@ -18,8 +18,9 @@ from trainers.backbone import (
     load_model,
     longest_input,
 )
-from trainers.classifier import build, dropouts_of, frozen_layers, pool
+from trainers.classifier import build, dropouts_of, frozen_layers
 from trainers.protocol import FinetuneSettings, Refused
+from trainers.text_classifier import pool
 
 
 @pytest.fixture(scope="module", params=list(CONFIGS))
