@@ -125,6 +125,15 @@ def test_a_pruned_try_runs_as_far_as_it_did(scripted: Folders) -> None:
     assert report["end"] == {"recorded": "pruned: after epoch 1", "again": "stopped there, too"}
 
 
+def test_steps_that_were_logged_before_the_stop_came_are_waited_for(scripted: Folders) -> None:
+    one = read_study(scripted.url, "quality").tries[1]
+    late = replace(one.steps[-1], step=20, epoch=2, loss=0.5)
+    Ledger(scripted.url).write(late)
+    outcome, printed, _ = again(scripted, "2")
+    assert outcome.as_expected
+    assert "The same to the last bit: 1 epoch, 2 logged steps." in printed
+
+
 def test_a_try_that_failed_fails_again(scripted: Folders) -> None:
     outcome, printed, report = again(scripted, "3")
     assert outcome.as_expected
