@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import IO, Any
 
 from orchestrator.errors import UserError
 
@@ -41,6 +41,20 @@ class Question:
             self.process.communicate()
 
 
+def start_program(
+    module: str, environment: Mapping[str, str], errors: "int | IO[bytes]" = subprocess.PIPE
+) -> "subprocess.Popen[bytes]":
+    """Start `python -m MODULE` with pipes for its input and its output."""
+    path = f"{_TOP}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    return subprocess.Popen(  # noqa: S603 - our own module, no shell
+        [sys.executable, "-m", module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        env={**os.environ, **environment, "PYTHONPATH": path},
+    )
+
+
 def ask(
     module: str,
     request: Mapping[str, Any],
@@ -48,12 +62,4 @@ def ask(
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Question:
     """Start `python -m MODULE`; the answer is awaited later."""
-    path = f"{_TOP}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-        [sys.executable, "-m", module],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **environment, "PYTHONPATH": path},
-    )
-    return Question(process, json.dumps(request).encode(), failure)
+    return Question(start_program(module, environment), json.dumps(request).encode(), failure)

@@ -135,7 +135,7 @@ def _handed(record: Recorded, study: StudyResult, made: HandedOver) -> HandOver:
         classes=tuple(study.facts["classes"]),
         predicted=made.predictions,
         recorded=record.measured.predictions,
-        gold=record.gold,
+        gold=study.gold,
         commands=commands(study, record),
         versions={"python": platform.python_version(), **_versions()},
     )

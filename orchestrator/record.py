@@ -17,7 +17,7 @@ from results import repeat
 from results.records import StudyResult, TryResult
 from results.repeat import Circumstances, Measured
 from results.rows import AttemptRow
-from results.study import read_ledger, read_study
+from results.study import read_study
 from trainers.protocol import (
     TRAINERS,
     DataSource,
@@ -40,7 +40,6 @@ class Recorded:
     settings: Settings
     measured: Measured
     circumstances: Circumstances
-    gold: dict[str, tuple[int, ...]]
 
     @property
     def last_attempt(self) -> AttemptRow:
@@ -48,9 +47,9 @@ class Recorded:
         return self.one.attempts[-1]
 
     @property
-    def stopped_after(self) -> int | None:
-        """The epoch after which the try was stopped, if it was."""
-        return self.one.epochs_run if self.one.status in ("pruned", "stopped") else None
+    def was_cut_short(self) -> bool:
+        """Whether the try was stopped before its last epoch, by pruner or diagnosis."""
+        return self.one.status in ("pruned", "stopped")
 
     @property
     def data(self) -> DataSource:
@@ -65,8 +64,7 @@ def read_record(folders: Folders, number: str) -> Recorded:
     """A try's record. Raises UserError where there is none, or none that this version reads."""
     study = read_study(folders.url, folders.study)
     one = find_try(study, number)
-    ledger = read_ledger(folders.url, folders.study)
-    if ledger is None or not one.attempts:
+    if not one.attempts:
         raise UserError(f"{one.label} was never trained here, so there is no record of it.")
     if one.status not in TERMINAL:
         raise UserError(f"{one.label} is {one.status}. Allowed is a try that has ended.")
@@ -74,15 +72,10 @@ def read_record(folders: Folders, number: str) -> Recorded:
         study=study,
         one=one,
         settings=_settings(study, one),
-        measured=repeat.measured(
-            [row for row in ledger.steps if row.trial_uid == one.uid],
-            [row for row in ledger.epochs if row.trial_uid == one.uid],
-            [row for row in ledger.predictions if row.trial_uid == one.uid],
-        ),
+        measured=repeat.measured(one.steps, one.curve, one.predictions),
         circumstances=repeat.circumstances(
             one.attempts, one.findings, study.facts.get("pins") or {}
         ),
-        gold={row.split: tuple(row.labels) for row in ledger.gold},
     )
 
 

@@ -30,7 +30,7 @@ from results.files import write_whole
 from results.repeat import Circumstances, Measured, Repeat
 from results.rows import EpochRow, FindingRow, PredictionRow, StepRow
 from results.text import shown
-from trainers.protocol import AnyEvent, Epoch, Failed, Finding, Finished, Job, Started
+from trainers.protocol import AnyEvent, Epoch, Failed, Finding, Finished, Job, Started, Step
 
 POLL_SECONDS = 0.2
 
@@ -123,24 +123,39 @@ def _ready(
 
 
 class _Listener:
-    """Tells each epoch beside the recorded one as it comes."""
+    """Hears the worker, tells each epoch beside the recorded one, and knows when it is enough."""
 
     def __init__(self, record: Recorded, console: Console) -> None:
-        self.last_epoch = record.stopped_after
+        self.events: list[AnyEvent] = []
         self._record = record
         self._console = console
+        self._steps_left = set(record.measured.steps)
+        self._epochs_left = set(record.measured.epochs)
 
-    def heard(self, event: AnyEvent) -> None:
-        """Print an epoch's line."""
-        if not isinstance(event, Epoch):
-            return
-        again = _measured([event]).epochs[event.epoch]
-        recorded = self._record.measured.epochs.get(event.epoch)
-        same = ", the same to the last bit" if recorded == again else ""
-        then = "" if same or recorded is None else f", {_told(recorded['value'])} then"
+    @property
+    def has_enough(self) -> bool:
+        """Whether a try that was cut short has been repeated as far as it came."""
+        return self._record.was_cut_short and not (self._steps_left or self._epochs_left)
+
+    def hear(self, event: AnyEvent) -> None:
+        """Take in what the worker says; print an epoch's line."""
+        self.events.append(event)
+        if isinstance(event, Step):
+            self._steps_left.discard(event.step)
+        if isinstance(event, Epoch):
+            self._epochs_left.discard(event.epoch)
+            self._console.print(Text(self._line(event)), soft_wrap=True)
+
+    def _line(self, event: Epoch) -> str:
         title = self._record.study.objective_title
-        line = f"epoch {event.epoch}: {title} {_told(event.value)}{same}{then}"
-        self._console.print(Text(line), soft_wrap=True)
+        recorded = self._record.measured.epochs.get(event.epoch)
+        line = f"epoch {event.epoch}: {title} {_told(event.value)}"
+        if recorded is None:
+            return line
+        only = Measured({}, {event.epoch: recorded}, {})
+        if repeat.first_parting(only, _measured([event])) is None:
+            return f"{line}, the same to the last bit"
+        return f"{line}, {_told(recorded['value'])} then"
 
 
 def _told(value: float | None) -> str:
@@ -151,20 +166,15 @@ def _train(
     backend: Backend, job: Job, slot: Slot, interrupts: Interrupts, listener: _Listener
 ) -> _Trained:
     """Train to the end, or as far as the try was trained."""
-    events: list[AnyEvent] = []
-    stopped = False
     backend.start(job, slot)
     while interrupts.count < 2:  # noqa: PLR2004 - the second Ctrl-C does not wait any more
-        if interrupts.count or stopped:
+        if interrupts.count or listener.has_enough:
             backend.stop(job.trial_uid, "prune")
         for message in backend.poll(POLL_SECONDS):
             if isinstance(message, Exited):
-                return _Trained(tuple(events), message.how, stopped)
-            events.append(message.event)
-            listener.heard(message.event)
-            epoch = message.event.epoch if isinstance(message.event, Epoch) else None
-            stopped = stopped or (epoch is not None and epoch == listener.last_epoch)
-    return _Trained(tuple(events), "stopped", stopped)
+                return _Trained(tuple(listener.events), message.how, listener.has_enough)
+            listener.hear(message.event)
+    return _Trained(tuple(listener.events), "stopped", listener.has_enough)
 
 
 def _measured(events: Iterable[AnyEvent]) -> Measured:
@@ -172,7 +182,7 @@ def _measured(events: Iterable[AnyEvent]) -> Measured:
     return repeat.measured(
         [row for row in rows if isinstance(row, StepRow)],
         [row for row in rows if isinstance(row, EpochRow)],
-        [row for row in rows if isinstance(row, PredictionRow)],
+        {row.split: row.labels for row in rows if isinstance(row, PredictionRow)},
     )
 
 

@@ -1,14 +1,12 @@
 """Asks a program of the trainers' room one thing and hears its answers as they come."""
 
 import json
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+from orchestrator.ask import start_program
 from orchestrator.backends.base import Slot
 from orchestrator.errors import UserError
 
@@ -19,19 +17,10 @@ def answers(module: str, request: str, slot: Slot, doing: str) -> Iterator[dict[
     It runs on the slot's device and ends with this iterator. `doing` says what could not be done
     where it fails. Raises UserError with its refusal, or with what it last said.
     """
-    top = Path(__file__).resolve().parents[1]
-    known = {**os.environ, "PYTHONPATH": f"{top}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-    if slot.device != "cpu":
-        known["CUDA_VISIBLE_DEVICES"] = slot.device
+    environment = {} if slot.device == "cpu" else {"CUDA_VISIBLE_DEVICES": slot.device}
     # A file: a pipe that nobody empties would hold the program up.
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(  # noqa: S603 - the module is one of ours
-            [sys.executable, "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=known,
-        )
+        process = start_program(module, environment, errors)
         try:
             yield from _heard(process, request)
             if process.wait() != 0:

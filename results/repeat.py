@@ -1,14 +1,15 @@
 """A try that was trained again, held against its record to the last bit."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from results.markup import markdown
-from results.rows import AttemptRow, EpochRow, FindingRow, PredictionRow, StepRow
+from results.records import EpochResult
+from results.rows import AttemptRow, EpochRow, FindingRow, StepRow
 from results.text import clean
 
-_STEP_NUMBERS = ("loss", "lr", "gradient_norm", "weight_norm")
+_STEP_NUMBERS = ("loss", "lr", "gradient_norm", "weight_norm", "running_accuracy")
 _EPOCH_NUMBERS = (
     "value",
     "train_loss",
@@ -88,18 +89,20 @@ class Repeat:
 
 
 def measured(
-    steps: Iterable[StepRow], epochs: Iterable[EpochRow], predictions: Iterable[PredictionRow]
+    steps: Iterable[StepRow],
+    epochs: Iterable[EpochRow | EpochResult],
+    predictions: Mapping[str, Sequence[int]],
 ) -> Measured:
     """Put rows of one trial together; of what several attempts measured, the last one's counts."""
     return Measured(
         steps={row.step: {name: getattr(row, name) for name in _STEP_NUMBERS} for row in steps},
         epochs={row.epoch: _epoch_numbers(row) for row in epochs},
-        predictions={row.split: tuple(row.labels) for row in predictions},
+        predictions={split: tuple(labels) for split, labels in predictions.items()},
     )
 
 
-def _epoch_numbers(row: EpochRow) -> Numbers:
-    return {name: getattr(row, name) for name in _EPOCH_NUMBERS} | (row.metrics or {})
+def _epoch_numbers(row: EpochRow | EpochResult) -> Numbers:
+    return {**{name: getattr(row, name) for name in _EPOCH_NUMBERS}, **(row.metrics or {})}
 
 
 def circumstances(
@@ -183,8 +186,13 @@ def first_parting(recorded: Measured, again: Measured) -> Parting | None:
 def _first_number(place: str, then: Numbers, now: Numbers | None) -> Parting | None:
     if now is None:
         return Parting(place, "all of it", "there", "not there")
-    names = [name for name in then if then[name] != now.get(name)]
+    names = _differing(then, now)
     return Parting(place, names[0], then[names[0]], now.get(names[0])) if names else None
+
+
+def _differing(then: Numbers, now: Numbers) -> list[str]:
+    # What was never recorded, as by an earlier version, cannot differ.
+    return [name for name, one in then.items() if one is not None and one != now.get(name)]
 
 
 def _first_prediction(
@@ -254,7 +262,7 @@ def epoch_pairs(repeat: Repeat) -> list[tuple[int, Numbers, Numbers, bool]]:
     """
     again = repeat.again.epochs
     return [
-        (epoch, then, again.get(epoch, {}), then == again.get(epoch))
+        (epoch, then, again.get(epoch, {}), epoch in again and not _differing(then, again[epoch]))
         for epoch, then in sorted(repeat.recorded.epochs.items())
     ]
 

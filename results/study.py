@@ -40,7 +40,6 @@ __all__ = [
     "StudyResult",
     "TryResult",
     "list_studies",
-    "read_ledger",
     "read_study",
 ]
 
@@ -80,16 +79,6 @@ def read_study(url: str, name: str) -> StudyResult:
         tries=_tries(trials, ledger, objective, maximize),
         gold={row.split: tuple(row.labels) for row in ledger.gold} if ledger else {},
     )
-
-
-def read_ledger(url: str, name: str) -> StudyLedger | None:
-    """All that the ledger holds of a study; None where it holds nothing of it.
-
-    Raises StudyNotFound and DatabaseUnreadable.
-    """
-    with open_read_only(url) as storage:
-        uid = storage.get_study_user_attrs(_study_id(storage, name)).get(STUDY_UID)
-        return _read_ledger(storage, url, uid)
 
 
 def _names(storage: RDBStorage) -> tuple[str, ...]:

@@ -117,8 +117,8 @@ _TRIES = st.lists(
 def tables(draw: st.DrawFn) -> TryTable:
     drawn = draw(_TRIES)
     tries = tuple(
-        _try(number, {"lr": lr, "text|<b>=": text}, *rest)
-        for number, (lr, text, *rest) in enumerate(drawn)
+        _try(number, {"lr": lr, "text|<b>=": text}, curve, trained, findings)
+        for number, (lr, text, curve, trained, findings) in enumerate(drawn)
     )
     return try_table(StudyResult("s", None, True, "dev_accuracy", {}, {}, None, tries))
 

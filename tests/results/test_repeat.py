@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from results import repeat
 from results.repeat import Circumstances, Measured, Parting, Repeat
-from results.rows import AttemptRow, EpochRow, FindingRow, PredictionRow, StepRow
+from results.rows import AttemptRow, EpochRow, FindingRow, StepRow
 
 NOW = Circumstances((1,), ("cpu",), ("fp32",), ("c" * 64,), {"torch": "2.13.0"})
 
@@ -28,7 +28,7 @@ def trained(shift: float = 0.0, labels: tuple[int, ...] = (0, 1, 1)) -> Measured
     return repeat.measured(
         [step(n, 1 / n) for n in (1, 2, 3)],
         [epoch(1, 0.6), epoch(2, 0.5 + shift)],
-        [PredictionRow("u", "dev", list(labels))],
+        {"dev": labels},
     )
 
 
@@ -64,7 +64,7 @@ def test_one_bit_is_seen() -> None:
 
 
 def test_a_step_is_told_before_its_epoch_and_a_prediction_last() -> None:
-    other = repeat.measured([step(1, 1.0), step(2, 0.4)], [epoch(1, 0.9)], [])
+    other = repeat.measured([step(1, 1.0), step(2, 0.4)], [epoch(1, 0.9)], {})
     parting = repeat.first_parting(trained(), other)
     assert parting == Parting("step 2", "loss", 0.5, 0.4)
     parting = repeat.first_parting(trained(), trained(labels=(0, 1, 0)))
@@ -75,25 +75,31 @@ def test_a_step_is_told_before_its_epoch_and_a_prediction_last() -> None:
 
 
 def test_what_did_not_come_again_is_a_difference() -> None:
-    found = compared(trained(), repeat.measured([step(n, 1 / n) for n in (1, 2, 3)], [], []))
+    found = compared(trained(), repeat.measured([step(n, 1 / n) for n in (1, 2, 3)], [], {}))
     assert found.parting == Parting("epoch 1", "all of it", "there", "not there")
     assert [one["again"] for one in repeat.to_document(found)["epochs"]] == [{}, {}]
 
 
 def test_the_repetition_may_go_on_where_the_try_was_stopped() -> None:
-    recorded = repeat.measured([step(1, 1.0)], [epoch(1, 0.6)], [])
+    recorded = repeat.measured([step(1, 1.0)], [epoch(1, 0.6)], {})
     assert compared(recorded, trained()).same
 
 
 def test_nothing_to_compare_is_not_the_same() -> None:
-    found = compared(repeat.measured([], [], []), trained())
+    found = compared(repeat.measured([], [], {}), trained())
     assert not found.same
     assert "nothing to compare" in repeat.verdict(found)
 
 
 def test_the_last_attempts_numbers_count() -> None:
     rows = [epoch(1, 0.9, attempt=1), epoch(1, 0.6, attempt=2), epoch(2, 0.5, attempt=2)]
-    assert repeat.measured([], rows, []).epochs == trained().epochs
+    assert repeat.measured([], rows, {}).epochs == trained().epochs
+
+
+def test_what_was_never_recorded_cannot_differ() -> None:
+    old = repeat.measured([replace(step(1, 1.0), gradient_norm=None)], [], {})
+    assert repeat.first_parting(old, trained()) is None
+    assert repeat.first_parting(trained(), old) == Parting("step 1", "gradient_norm", 1.0, None)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +153,7 @@ def test_the_first_parting_is_the_first(then: dict[int, float], now: dict[int, f
 
 
 def _steps(values: dict[int, float]) -> Measured:
-    return repeat.measured([step(number, loss) for number, loss in values.items()], [], [])
+    return repeat.measured([step(number, loss) for number, loss in values.items()], [], {})
 
 
 def test_the_documents_say_the_same() -> None:

@@ -21,6 +21,7 @@ from trainers.backbone import (
 from trainers.classifier import build, dropouts_of
 from trainers.freezing import frozen_layers
 from trainers.protocol import FinetuneSettings, Refused
+from trainers.text_classifier import pool
 
 
 @pytest.fixture(scope="module", params=list(CONFIGS))
