@@ -4,6 +4,7 @@ import importlib.util
 
 import torch
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from trainers.draws import draw_seed
 from trainers.protocol import FinetuneSettings, Refused
@@ -21,11 +22,13 @@ def add_adapters(backbone: nn.Module, settings: FinetuneSettings, seed: int) -> 
         )
     from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415 - an extra
 
+    names = _linear_names(backbone)
     config = LoraConfig(
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
-        target_modules=_linear_names(backbone),
+        target_modules=names,
+        fan_in_fan_out=isinstance(backbone.get_submodule(names[0]), Conv1D),
         bias="none",
     )
     with torch.random.fork_rng(devices=[]):
@@ -34,11 +37,9 @@ def add_adapters(backbone: nn.Module, settings: FinetuneSettings, seed: int) -> 
 
 
 def _linear_names(backbone: nn.Module) -> list[str]:
-    """Linear layers by their paths; GPT-2 has its own kind of them, named Conv1D."""
+    """Linear layers by their paths; GPT-2 has a kind of its own, with weights the other way."""
     found = [
-        path
-        for path, module in backbone.named_modules()
-        if isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
+        path for path, module in backbone.named_modules() if isinstance(module, nn.Linear | Conv1D)
     ]
     if not found:
         raise Refused("lora_rank: the model has no linear layer to put an adapter beside.")

@@ -61,7 +61,7 @@ def effective(live: Live, settings: FinetuneSettings) -> Readings:
         "head.shape": _shape(live.model.head),
         "head.batch_norms": sum(isinstance(m, nn.BatchNorm1d) for m in live.model.head.modules()),
         "lora_rank": _lora_rank(live.model),
-        "gradient_checkpointing": live.model.backbone.is_gradient_checkpointing,
+        "gradient_checkpointing": live.model.backbone.is_activation_checkpointing,
         "precision": live.precision,
         "seed": live.seed,
         "max_length.longest_text": int(live.lengths.max()),

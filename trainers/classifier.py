@@ -94,7 +94,7 @@ def _checkpoint_gradients(backbone: PreTrainedModel) -> None:
     if not backbone.supports_gradient_checkpointing:
         raise Refused(f"{type(backbone).__name__} cannot do gradient_checkpointing.")
     # The reentrant kind gives no gradient where what comes in needs none, as from frozen layers.
-    backbone.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call] # untyped there
+    backbone.activation_checkpointing_enable({"use_reentrant": False})
 
 
 def _dropouts(loaded: LoadedModel, dropout: float) -> dict[str, float]:

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoModel,
     BertConfig,
+    DebertaV2Config,
     DistilBertConfig,
     GPT2Config,
     LlamaConfig,
@@ -17,6 +18,7 @@ from transformers import (
     OPTConfig,
     PreTrainedConfig,
     PreTrainedTokenizerFast,
+    Qwen3Config,
     RobertaConfig,
 )
 
@@ -33,6 +35,9 @@ CONFIGS: dict[str, PreTrainedConfig] = {
     "bert": BertConfig(num_hidden_layers=3, **_WIDE, **_SIZES),
     "roberta": RobertaConfig(num_hidden_layers=3, **_WIDE, **_SIZES),
     "distilbert": DistilBertConfig(dim=16, n_heads=2, hidden_dim=32, n_layers=3, **_SIZES),
+    "deberta": DebertaV2Config(
+        num_hidden_layers=3, pad_token_id=0, vocab_size=len(VOCABULARY), **_WIDE
+    ),
     "modernbert": ModernBertConfig(
         num_hidden_layers=3,
         cls_token_id=1,
@@ -43,6 +48,7 @@ CONFIGS: dict[str, PreTrainedConfig] = {
         **_SIZES,
     ),
     "llama": LlamaConfig(num_hidden_layers=3, bos_token_id=1, eos_token_id=1, **_WIDE, **_SIZES),
+    "qwen3": Qwen3Config(num_hidden_layers=3, num_key_value_heads=1, head_dim=8, **_WIDE, **_SIZES),
     "opt": OPTConfig(
         hidden_size=16,
         word_embed_proj_dim=16,

@@ -115,7 +115,7 @@ def with_perceptron(
     """A classifier with a head of more than one layer."""
     model = build(loaded, settings, classes, seed)
     layers = (nn.Linear(16, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, 2))
-    model.head = nn.Sequential(*layers)  # type: ignore[assignment] # another kind of head
+    model.head = nn.Sequential(*layers)
     return model
 
 
@@ -172,7 +172,7 @@ def test_a_head_that_the_folder_could_not_hold_is_refused(
 ) -> None:
     def make(loaded: LoadedModel, settings: FinetuneSettings, classes: int, seed: int) -> Any:
         model = build(loaded, settings, classes, seed)
-        model.head = head  # type: ignore[assignment] # that is the point
+        model.head = head
         return model
 
     job, settings, _ = trained(tmp_path, bert_folder)
