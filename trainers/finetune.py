@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainers import precision
+from trainers import frozen, precision
 from trainers.attest import Live, code_hash, effective, mismatches, requested
 from trainers.augment import Augmenter, augmenter_of
-from trainers.backbone import LoadedModel, longest_input, pad_id_of
+from trainers.backbone import LoadedModel, layers_of, longest_input, pad_id_of
 from trainers.batches import Batches
 from trainers.checkpoints import Checkpoint, Checkpoints, Tensors
 from trainers.classifier import build
@@ -27,6 +27,7 @@ from trainers.data import UNLABELLED
 from trainers.draws import draw_seed
 from trainers.evaluation import Evaluated, Evaluator
 from trainers.evidence import LayerNorms, prediction_spread
+from trainers.kept_states import Store, key_of
 from trainers.losses import criterion_of
 from trainers.metrics import macro_f1
 from trainers.optimizer import make_optimizer, set_rates
@@ -54,6 +55,7 @@ from trainers.tokens import (
     kept_data,
     special_ids,
     tokenised,
+    tokens_folder,
 )
 from trainers.voice import Voice
 from trainers.weights import (
@@ -83,7 +85,10 @@ def train(job: Job, settings: FinetuneSettings, line: Line, loaded: LoadedModel)
     Raises Refused for what cannot be done as asked, Mismatch, NonFinite, torch.OutOfMemoryError.
     """
     torch.set_num_threads(job.threads)
-    run = Run(job, settings, line, loaded)
+    try:
+        run = Run(job, settings, line, loaded)
+    except Stopped:
+        return  # nothing has been trained yet
     try:
         run.go()
     except Stopped:
@@ -126,6 +131,7 @@ class Run:
             on_smaller=self._say_smaller,
         )
         self.layers = LayerNorms(self.model)
+        self._keep_states(loaded, batches)
         self.evaluator = Evaluator(self.model, batches, self.precision, self._check_stop)
         self.probe = self._probe()
         self.augmenter = self._augmenter(loaded)
@@ -133,6 +139,23 @@ class Run:
         self.progress = Progress()
         self.best_weights: Weights = {}
         self.saved_at = time.monotonic()
+
+    def _keep_states(self, loaded: LoadedModel, batches: Batches) -> None:
+        """Compute what the frozen layers give once, where that is always the same."""
+        settings, cache = self.settings, Path(self.job.cache_folder)
+        frozen_cut = settings.freeze != "none" and frozen.cut_of(
+            settings, len(layers_of(self.model.backbone))
+        )
+        if not frozen_cut:
+            return
+        tokens = tokens_folder(cache, self.job.data_hash, loaded.folder, settings.max_length)
+        key = key_of(tokens.name, loaded.fingerprint(), frozen_cut, self.precision, batches.device)
+        store = Store(cache, tokens.with_name(key), int(settings.frozen_cache_gb * 1e9))
+        feeder = frozen.Feeder(self.model, batches, self.precision, self._check_stop)
+        try:
+            self.splits = frozen.with_states(self.splits, frozen_cut, feeder, store)
+        except frozen.Unfit as why:
+            self.voice.no_kept_states(str(why))
 
     def _augmenter(self, loaded: LoadedModel) -> Augmenter | None:
         cache, length = Path(self.job.cache_folder), self.settings.max_length

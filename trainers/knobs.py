@@ -114,6 +114,19 @@ class FinetuneSettings(Record):
             "test_freezing.py::test_patterns_freeze_what_they_match_and_put_it_into_evaluation",
         ),
     )
+    frozen_cache_gb: float = Field(
+        4.0,
+        ge=0,
+        le=10_000,
+        description=(
+            "10^9 bytes of disk for what frozen layers give, which is computed once for all epochs "
+            "and trials; 0: computed in every epoch"
+        ),
+        json_schema_extra=shown(
+            "a million tokens of width 768, and no small disk is filled",
+            "test_frozen.py::test_losses_are_those_without_kept_states",
+        ),
+    )
     unfreeze_layers_per_epoch: int = Field(
         0,
         ge=0,
