@@ -171,7 +171,7 @@ def test_a_rate_at_which_nothing_moves_is_stopped_after_300_steps(
     tmp_path: Path, small: dict[str, Any]
 ) -> None:
     write_sweep(tmp_path, CANNOT_LEARN)
-    code, printed = run(tmp_path, seconds=300, SLOTS="1", **small)
+    code, printed = run(tmp_path, seconds=300, SLOTS="2", **small)
     assert code == 0, printed
     study = read_study(url(tmp_path), "quality")
     learnt, stuck = study.tries

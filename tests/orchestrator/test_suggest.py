@@ -150,7 +150,7 @@ knob_values: dict[str, st.SearchStrategy[Any]] = {
     "weight_decay": st.sampled_from([0.0, 0.01, 10.0]),
     "epochs": st.integers(1, 50),
     "batch_size": st.integers(1, 512),
-    "freeze": st.sampled_from(["none", "embed", "half", "full", 0, 5]),
+    "freeze": st.sampled_from(["none", "embed", "half", "full", 0, 5, "embeddings.*"]),
     "warmup": st.sampled_from([0.0, 0.1, 0.9]),
     "schedule": st.sampled_from(["linear", "cosine"]),
 }
