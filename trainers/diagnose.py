@@ -20,7 +20,7 @@ from trainers.prepare import prepare
 from trainers.protocol import Check, Event, FinetuneSettings, Job, Refused, StopReason
 
 
-class _Nobody:
+class Nobody:
     """A line that nobody listens to: what is checked here is no attempt at a trial."""
 
     def say(self, event: Event) -> None:
@@ -43,7 +43,7 @@ def diagnose(job: Job) -> Iterator[str | Check]:
     # Without dropout and decay there is nothing left that keeps a model from learning by heart.
     bare = settings.model_copy(update={"dropout": 0.0, "weight_decay": 0.0})
     yield from checks.all_of(
-        Run(known, settings, _Nobody(), loaded), Run(known, bare, _Nobody(), loaded)
+        Run(known, settings, Nobody(), loaded), Run(known, bare, Nobody(), loaded)
     )
 
 

@@ -236,6 +236,17 @@ class Check(Record):
     rows: tuple[tuple[str, Scalar], ...] = ()
 
 
+class RangePoint(Record):
+    """A step of a learning-rate range test; losses are in nats a sentence, steps count from 1."""
+
+    freeze: str
+    seed: int
+    step: int
+    lr: float
+    loss: float
+    smoothed: float
+
+
 class HandedOver(Record):
     """What `python -m trainers.handover` wrote: its predictions, class indices in file order."""
 
