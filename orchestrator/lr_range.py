@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
@@ -79,9 +80,8 @@ def lr_range(
 
 def read_freezes(text: str) -> tuple[str | int, ...]:
     """Freeze strategies from `none,half,2`. Raises UserError with what is allowed."""
-    adapter: TypeAdapter[str | int] = TypeAdapter(
-        FinetuneSettings.model_fields["freeze"].annotation
-    )
+    field = FinetuneSettings.model_fields["freeze"]
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type] # built at run time
     found: list[str | int] = []
     for word in filter(None, (part.strip() for part in text.split(","))):
         value: str | int = int(word) if word.isascii() and word.isdigit() else word

@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ DIVERGED = 4.0
 
 def range_test(
     run: Run, low: float, high: float, steps: int
-) -> Iterator[tuple[float, float, float]]:
+) -> Generator[tuple[float, float, float]]:
     """Learning rate, loss and smoothed loss of every step, until the loss diverges.
 
     The rate rises exponentially from `low` to `high`; losses are of the batch that the step then
