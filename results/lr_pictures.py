@@ -97,16 +97,23 @@ def _figure(found: tuple[StrategyResult, ...]) -> go.Figure:
         for kind, dash in _MARKS.items():
             spread: Spread | None = getattr(one, kind)
             if spread is not None:
-                figure.add_vline(
-                    x=spread.median,
-                    line={"color": colour, "dash": dash, "width": 1},
-                    annotation={"text": kind, "font": {"size": 11}, "textangle": -90},
+                # A line of its own, not a shape: shapes have no place in the legend.
+                figure.add_trace(
+                    go.Scatter(
+                        x=[spread.median] * 2,
+                        y=_loss_range(found),
+                        mode="lines",
+                        line={"color": colour, "dash": dash, "width": 1.5},
+                        name=f"{kind} {short(_rounded(spread.median))}",
+                        legendgroup=one.freeze,
+                        hoverinfo="name",
+                    )
                 )
     figure.update_layout(
         template="plotly_white",
         height=460,
-        margin={"l": 60, "r": 20, "t": 40, "b": 50},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        margin={"l": 60, "r": 20, "t": 20, "b": 50},
+        legend={"orientation": "h", "y": -0.2, "yanchor": "top"},
     )
     figure.update_xaxes(type="log", title_text="learning rate", exponentformat="power", dtick=1)
     figure.update_yaxes(title_text="smoothed loss (nats)", range=_loss_range(found))
