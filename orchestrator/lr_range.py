@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from orchestrator.backends.base import Slot
+from orchestrator.baseline import baseline_job
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
 from orchestrator.new_files import shown, write_new
@@ -27,7 +28,7 @@ from results.lr_pictures import told, write_lr_range
 from results.lr_range import RangeCurve, StrategyResult, strategies
 from sweeps import spec
 from sweeps.spec import Sweep
-from trainers.protocol import TRAINERS, DataSource, FinetuneSettings, Job, RangePoint
+from trainers.protocol import TRAINERS, FinetuneSettings, RangePoint
 
 LEAST_STEPS = 20
 _GRID_POINTS = 5
@@ -63,7 +64,6 @@ def lr_range(
     freezes = rise.freezes or (sweep.baseline["freeze"],)
     (slot,) = find_slots(1)
     folders = Folders(runs.resolve(), sweep.name)
-    folders.cache.mkdir(parents=True, exist_ok=True)
     points = _points(
         _request(sweep, folders, slot, rise, freezes), slot, len(freezes), rise, console
     )
@@ -118,20 +118,7 @@ def _check(sweep: Sweep, rise: Rise) -> None:
 def _request(
     sweep: Sweep, folders: Folders, slot: Slot, rise: Rise, freezes: tuple[str | int, ...]
 ) -> dict[str, object]:
-    job = Job(
-        study=sweep.name,
-        trial_uid="lr_range",
-        number=0,
-        attempt=1,
-        folder=str(folders.cache / "lr_range"),  # nothing is written there
-        cache_folder=str(folders.cache),
-        model=sweep.model,
-        data=DataSource.model_validate(sweep.data),
-        settings=TRAINERS[sweep.trainer].model_validate(sweep.baseline),
-        seed=sweep.seed or 0,
-        device=slot.device,
-        threads=slot.threads,
-    )
+    job = baseline_job(sweep, folders, slot, "lr_range")
     return {
         "job": job.model_dump(mode="json"),
         "freezes": list(freezes),

@@ -4,20 +4,16 @@ One JSON object comes in on stdin (`job`, without the data's hash); JSON lines g
 things become known: `{"doing": "…"}`, `{"check": …}`, or one `{"refused": "why"}`.
 """
 
-import contextlib
-import json
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from trainers import backbone, checks
+from trainers.answering import answer_stdin
 from trainers.finetune import Run
 from trainers.prepare import prepare
-from trainers.protocol import Check, Event, FinetuneSettings, Job, Refused, StopReason
+from trainers.protocol import Check, Event, FinetuneSettings, Job, StopReason
 
 
 class Nobody:
@@ -47,22 +43,5 @@ def diagnose(job: Job) -> Iterator[str | Check]:
     )
 
 
-def main() -> None:
-    """Answer the one request on stdin."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    out = sys.stdout
-    job = Job.model_validate(json.loads(sys.stdin.buffer.read()))
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no answer
-            for one in diagnose(job):
-                answer: dict[str, Any] = (
-                    {"doing": one} if isinstance(one, str) else {"check": one.model_dump()}
-                )
-                out.write(json.dumps(answer) + "\n")
-                out.flush()
-    except Refused as refusal:
-        out.write(json.dumps({"refused": str(refusal)}) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    answer_stdin("check", lambda asked: diagnose(Job.model_validate(asked)))

@@ -9,19 +9,20 @@ Nothing is taken out of the model, so its weights, names and per-layer attribute
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from trainers.backbone import layers_of
+from trainers.backbone import LoadedModel, layers_of
 from trainers.batches import Batches
 from trainers.classifier import Classifier
 from trainers.freezing import frozen_layers, is_patterns
-from trainers.kept_states import Parts, Store
+from trainers.kept_states import Parts, Store, key_of
 from trainers.precision import Precision, autocast
-from trainers.protocol import FinetuneSettings
-from trainers.tokens import TokenSplit, batches_in_order
+from trainers.protocol import FinetuneSettings, Job
+from trainers.tokens import TokenSplit, batches_in_order, tokens_folder
 
 _SENTENCES_AT_ONCE = 64
 _TOLERANCES: dict[Precision, float] = {"fp32": 1e-3, "bf16": 5e-2, "fp16": 1e-2}
@@ -65,6 +66,29 @@ class Feeder:
         with autocast(self.precision, self.batches.device):
             found: Tensor = self.model(batch).float()
         return found
+
+
+def with_kept_states(
+    splits: dict[str, TokenSplit],
+    job: Job,
+    settings: FinetuneSettings,
+    loaded: LoadedModel,
+    feeder: Feeder,
+) -> dict[str, TokenSplit]:
+    """The splits with the states of the job's frozen layers, where these are always the same.
+
+    Raises Unfit where they could be kept but for the model or the room they take.
+    """
+    if settings.freeze == "none":
+        return splits
+    cut = cut_of(settings, len(layers_of(feeder.model.backbone)))
+    if not cut:
+        return splits
+    cache, device = Path(job.cache_folder), feeder.batches.device
+    tokens = tokens_folder(cache, job.data_hash, loaded.folder, settings.max_length)
+    key = key_of(tokens.name, loaded.fingerprint(), cut, feeder.precision, device)
+    store = Store(cache, tokens.with_name(key), int(settings.frozen_cache_gb * 1e9))
+    return with_states(splits, cut, feeder, store)
 
 
 def with_states(

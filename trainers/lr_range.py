@@ -5,10 +5,6 @@ One JSON object comes in on stdin (`job`, without the data's hash; `freezes`, `s
 one `{"refused": "why"}` where it cannot be done.
 """
 
-import contextlib
-import json
-import os
-import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +12,12 @@ from typing import Any
 import torch
 
 from trainers import backbone
+from trainers.answering import answer_stdin
 from trainers.diagnose import Nobody
 from trainers.draws import draw_seed
 from trainers.finetune import Run
 from trainers.prepare import prepare
-from trainers.protocol import FinetuneSettings, Job, RangePoint, Refused
+from trainers.protocol import FinetuneSettings, Job, RangePoint
 from trainers.stepping import NonFinite
 from trainers.tokens import Indices, batches_by_length
 from trainers.weights import Weights, load_moments, load_weights, moments_of, weights_of
@@ -123,22 +120,5 @@ def all_tests(request: dict[str, Any]) -> Iterator[str | RangePoint]:
                 )
 
 
-def main() -> None:
-    """Answer the one request on stdin."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    out = sys.stdout
-    request = json.loads(sys.stdin.buffer.read())
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no answer
-            for one in all_tests(request):
-                answer: dict[str, Any] = (
-                    {"doing": one} if isinstance(one, str) else {"point": one.model_dump()}
-                )
-                out.write(json.dumps(answer) + "\n")
-                out.flush()
-    except Refused as refusal:
-        out.write(json.dumps({"refused": str(refusal)}) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    answer_stdin("point", all_tests)
