@@ -10,6 +10,7 @@ import xlsxwriter
 
 from results import markup
 from results.files import write_whole
+from results.language import ENGLISH, Words
 from results.table import Column, TableRow, TryTable
 from results.text import Cell, is_number, shown
 
@@ -83,11 +84,12 @@ def to_json(table: TryTable) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def note(table: TryTable, limit: int = 30) -> str:
+def note(table: TryTable, limit: int = 30, words: Words = ENGLISH) -> str:
     """Markdown of the first `limit` rows, for the study's note in the dashboard."""
     left = len(table.rows) - limit
-    more = f"\nand {left} more.\n" if left > 0 else ""
-    return f"### Try table of {markup.markdown(table.study)}\n\n{to_markdown(table, limit)}{more}"
+    more = "\n" + words.text("table.more", count=left) + "\n" if left > 0 else ""
+    title = words.text("table.note", study=markup.markdown(table.study))
+    return f"### {title}\n\n{to_markdown(table, limit)}{more}"
 
 
 FORMATS: dict[str, Callable[[TryTable], str | bytes]] = {

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from results.language import ENGLISH, Words
 from results.records import StudyResult, TryResult, difference
 from results.rows import FindingRow, Status
 from results.text import Cell, Kind, as_cell, clean, one_line
@@ -20,6 +21,24 @@ _ORDER: dict[Status, int] = {
     "waiting": 3,
     "drained": 3,
 }
+
+
+_OUTCOME: dict[str, Kind] = {
+    "epochs_run": "count",
+    "best_value": "accuracy",
+    "best_dev_accuracy": "accuracy",
+    "best_epoch": "count",
+    "last_dev_accuracy": "accuracy",
+    "train_accuracy": "accuracy",
+    "test_accuracy": "accuracy",
+    "gap": "difference",
+    "delta": "difference",
+    "trained": "share",
+    "seconds": "seconds",
+    "findings": "findings",
+    "state": "state",
+}
+"""The columns after the parameters, in their order, with what each holds."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +80,13 @@ class TryTable:
         return tuple(_name(column) for column in self.columns if column.kind == "parameter")
 
 
-def try_table(study: StudyResult) -> TryTable:
+def try_table(study: StudyResult, words: Words = ENGLISH) -> TryTable:
     """Make the table. Pruned tries are never ranked against completed ones."""
     varied = varied_parameters(study.tries)
     return TryTable(
         study=study.name,
-        columns=_columns(varied, study),
-        rows=tuple(_row(one, varied, study) for one in ordered(study)),
+        columns=_columns(varied, study, words),
+        rows=tuple(_row(one, varied, study, words) for one in ordered(study)),
     )
 
 
@@ -102,66 +121,58 @@ def _has_own_value(study: StudyResult) -> bool:
     return study.objective != "dev_accuracy"
 
 
-def _columns(varied: tuple[str, ...], study: StudyResult) -> tuple[Column, ...]:
+def _columns(varied: tuple[str, ...], study: StudyResult, words: Words) -> tuple[Column, ...]:
     baseline = study.baseline
-    against = f"Try {baseline.number + 1}" if baseline else "baseline"
-    value = Column("best_value", f"best {study.objective_title}", "accuracy")
-    outcome = (
-        Column("epochs_run", "epochs run", "count"),
-        *([value] if _has_own_value(study) else []),
-        Column("best_dev_accuracy", "best dev acc", "accuracy"),
-        Column("best_epoch", "at epoch", "count"),
-        Column("last_dev_accuracy", "last dev acc", "accuracy"),
-        Column("train_accuracy", "train acc", "accuracy"),
-        Column("test_accuracy", "test acc", "accuracy"),
-        Column("gap", "gap", "difference"),
-        Column("delta", f"vs {against}", "difference"),
-        Column("trained", "trained", "share"),
-        Column("seconds", "seconds", "seconds"),
-        Column("findings", "findings", "findings"),
-        Column("state", "state", "state"),
+    against = baseline.label if baseline else words.text("try.baseline")
+    fields = {"objective": words.named("objective", study.objective), "against": against}
+    outcome = tuple(
+        Column(key, words.text(f"table.{key}", **fields), kind)
+        for key, kind in _OUTCOME.items()
+        if key != "best_value" or _has_own_value(study)
     )
-    taken = {"try", *(column.title for column in outcome)}
-    parameters = (Column(f"parameter:{name}", _title(name, taken), "parameter") for name in varied)
-    return (Column("try", "try", "try"), *parameters, *outcome)
+    taken = {words.text("table.try"), *(column.title for column in outcome)}
+    parameters = (
+        Column(f"parameter:{name}", _title(name, taken, words), "parameter") for name in varied
+    )
+    return (Column("try", words.text("table.try"), "try"), *parameters, *outcome)
 
 
-def _title(name: str, taken: set[str]) -> str:
+def _title(name: str, taken: set[str], words: Words) -> str:
     title = one_line(clean(name))
-    return f"parameter {title}" if title in taken else title
+    return words.text("table.parameter", name=title) if title in taken else title
 
 
 def _name(column: Column) -> str:
     return column.key.removeprefix("parameter:")
 
 
-def _row(one: TryResult, varied: tuple[str, ...], study: StudyResult) -> TableRow:
+def _row(one: TryResult, varied: tuple[str, ...], study: StudyResult, words: Words) -> TableRow:
     baseline = study.baseline
     is_baseline = baseline is not None and one.number == baseline.number
     parameters = tuple(as_cell(one.settings.get(name)) for name in varied)
+    outcome: dict[str, Cell] = {
+        "epochs_run": one.epochs_run,
+        "best_value": one.best_value,
+        "best_dev_accuracy": one.best_dev_accuracy,
+        "best_epoch": one.best_epoch,
+        "last_dev_accuracy": one.last_dev_accuracy,
+        "train_accuracy": one.train_accuracy,
+        "test_accuracy": one.test_accuracy,
+        "gap": one.gap,
+        "delta": _delta(one, baseline),
+        "trained": one.trainable_share,
+        "seconds": one.seconds,
+        "findings": _findings(one, words),
+        "state": _state(one, is_baseline, words),
+    }
+    cells = (outcome[key] for key in _OUTCOME if key != "best_value" or _has_own_value(study))
     return TableRow(
         number=one.number + 1,
         status=one.status,
         reason=clean(one.reason),
         attempts=len(one.attempts),
         is_baseline=is_baseline,
-        cells=(
-            one.number + 1,
-            *parameters,
-            one.epochs_run,
-            *([one.best_value] if _has_own_value(study) else []),
-            one.best_dev_accuracy,
-            one.best_epoch,
-            one.last_dev_accuracy,
-            one.train_accuracy,
-            one.test_accuracy,
-            one.gap,
-            _delta(one, baseline),
-            one.trainable_share,
-            one.seconds,
-            _findings(one),
-            _state(one, is_baseline),
-        ),
+        cells=(one.number + 1, *parameters, *cells),
         severity=next((severity for severity, _ in worst_first(one.findings)), ""),
     )
 
@@ -186,15 +197,23 @@ def _rank(severity: str) -> int:
     return _SEVERITIES.index(severity) if severity in _SEVERITIES else len(_SEVERITIES)
 
 
-def _findings(one: TryResult) -> str | None:
-    marks = (f"{kind} ({severity})" for severity, kind in worst_first(one.findings))
-    return ", ".join(marks) or None
+def _findings(one: TryResult, words: Words) -> str | None:
+    found = worst_first(one.findings)
+    marks = [
+        words.text("findings.mark", kind=kind, severity=words.named("severity", severity))
+        for severity, kind in found
+    ]
+    return words.join(marks) or None
 
 
-def _state(one: TryResult, is_baseline: bool) -> str:
-    text = f"{one.status} (baseline)" if is_baseline else str(one.status)
+def _state(one: TryResult, is_baseline: bool, words: Words) -> str:
+    text = words.text(f"status.{one.status}")
+    if is_baseline:
+        text = words.text("state.baseline", status=text)
     reason = one_line(clean(one.reason))
     if reason:
         cut = len(reason) > _LONGEST_REASON
-        text += f": {reason[:_LONGEST_REASON]}..." if cut else f": {reason}"
-    return f"{text}, {len(one.attempts)} attempts" if len(one.attempts) > 1 else text
+        reason = f"{reason[:_LONGEST_REASON]}..." if cut else reason
+        text = words.text("state.reason", state=text, reason=reason)
+    attempts = len(one.attempts)
+    return words.text("state.attempts", state=text, count=attempts) if attempts > 1 else text
