@@ -16,6 +16,7 @@ from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]  # it sh
 from results import markup
 from results.files import write_whole
 from results.formats import numeric_columns, to_markdown
+from results.language import ENGLISH, Words
 from results.plots import figures
 from results.records import StudyResult
 from results.summary import facts, failures, findings, summary
@@ -44,20 +45,23 @@ class HtmlRow:
     severity: str
 
 
-def write_report(study: StudyResult, folder: Path) -> list[Path]:
+def write_report(study: StudyResult, folder: Path, words: Words = ENGLISH) -> list[Path]:
     """Write report.html and report.md, each whole or not at all; returns their paths.
 
     Raises OSError.
     """
-    contents = {"report.html": to_html(study), "report.md": to_report_markdown(study)}
+    contents = {
+        "report.html": to_html(study, words),
+        "report.md": to_report_markdown(study, words),
+    }
     for name, content in contents.items():
         write_whole(folder / name, content.encode())
     return [folder / name for name in contents]
 
 
-def to_html(study: StudyResult) -> str:
+def to_html(study: StudyResult, words: Words = ENGLISH) -> str:
     """The page. It opens offline: plotly stands in it, and its policy forbids any request."""
-    table, drawn = try_table(study), figures(study)
+    table, drawn = try_table(study, words), figures(study)
     scripts = {"plotly": _plotly(), "page": _asset("report.js")}
     return (
         _environment()
@@ -65,9 +69,10 @@ def to_html(study: StudyResult) -> str:
         .render(
             study=one_line(clean(study.name)),
             description=one_line(clean(str(study.sweep.get("description") or ""))),
-            summary=summary(study),
-            objective=study.objective_title,
-            facts=facts(study),
+            language=words.language,
+            summary=summary(study, words),
+            objective=words.named("objective", study.objective),
+            facts=facts(study, words),
             columns=table.columns,
             numeric=numeric_columns(table),
             rows=[_html_row(table, row) for row in table.rows],
@@ -83,16 +88,19 @@ def to_html(study: StudyResult) -> str:
     )
 
 
-def to_report_markdown(study: StudyResult) -> str:
+def to_report_markdown(study: StudyResult, words: Words = ENGLISH) -> str:
     """The report without pictures."""
     description = str(study.sweep.get("description") or "")
-    parts = [f"# Sweep {markup.markdown(clean(study.name))}"]
-    parts += [markup.markdown(clean(text)) for text in (description, summary(study)) if text]
-    parts.append("## Tries\n\n" + to_markdown(try_table(study)).rstrip())
-    told = (f"- {term}: {markup.markdown(text)}" for term, text in facts(study))
-    parts.append("## Facts\n\n" + "\n".join(told))
-    parts += _markdown_list("Findings", findings(study))
-    parts += _markdown_list("Attempts that failed", failures(study))
+    name = markup.markdown(clean(study.name))
+    parts = ["# " + words.text("report.title", study=name)]
+    told = (clean(description), summary(study, words))
+    parts += [markup.markdown(text) for text in told if text]
+    table = to_markdown(try_table(study, words)).rstrip()
+    parts.append(f"## {words.text('report.tries')}\n\n{table}")
+    known = (f"- {term}: {markup.markdown(text)}" for term, text in facts(study, words))
+    parts.append(f"## {words.text('report.facts')}\n\n" + "\n".join(known))
+    parts += _markdown_list(words.text("report.findings"), findings(study))
+    parts += _markdown_list(words.text("report.failures"), failures(study))
     return "\n\n".join(parts) + "\n"
 
 

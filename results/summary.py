@@ -1,10 +1,10 @@
 """A study in plain words: what was swept, on what, and what came of it."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from results.language import ENGLISH, Words
 from results.records import StudyResult, TryResult
 from results.table import varied_parameters
 from results.text import as_cell, clean, one_line, shown
@@ -21,39 +21,36 @@ _HEEDED: dict[str, tuple[str, ...]] = {
 }
 
 
-def summary(study: StudyResult) -> str:
+def summary(study: StudyResult, words: Words = ENGLISH) -> str:
     """One paragraph: how many tries ended how, the best one, and how sure its accuracy is."""
     if not study.tries:
-        return "No try has started yet."
-    sentences = [_counts(study)]
+        return words.text("summary.empty")
+    sentences = [_counts(study, words)]
     if study.ranked:
-        sentences += [_best(study, study.ranked[0]), _uncertainty(study, study.ranked[0])]
-    return " ".join(filter(None, sentences))
+        sentences.append(_best(study, study.ranked[0], words))
+    return words.paragraph(sentences)
 
 
-def standard_error(accuracy: float, examples: int) -> float:
-    """Standard error of an accuracy as a share: sqrt(p (1 - p) / n), of a binomial proportion."""
-    return math.sqrt(accuracy * (1 - accuracy) / examples)
-
-
-def facts(study: StudyResult) -> list[tuple[str, str]]:
+def facts(study: StudyResult, words: Words = ENGLISH) -> list[tuple[str, str]]:
     """What was swept, on which data, model and machine; only what is known."""
     sweep, found = study.sweep, study.facts
-    known = [
-        ("Swept", "; ".join(_swept(study))),
-        ("Baseline", _settings(sweep.get("baseline"))),
-        ("Sampler", _settings(_heeded(sweep.get("sampler")))),
-        ("Pruner", _settings(_heeded(sweep.get("pruner")))),
-        ("Trainer", _words(sweep.get("trainer"))),
-        ("Model", _hashed(sweep.get("model"), found.get("model_hash"))),
-        ("Data", _hashed(_data_name(sweep.get("data")), found.get("data_hash"))),
-        ("Sizes", _settings(found.get("sizes"))),
-        ("Classes", _classes(found.get("classes"))),
-        ("Seed", _words(sweep.get("seed"))),
-        ("Ran on", _machines(study)),
-        ("Versions", _settings(found.get("pins"))),
-    ]
-    return [*((term, text) for term, text in known if text), *_notes(found)]
+    known = {
+        "swept": words.text("list.semicolon").join(_swept(study, words)),
+        "baseline": _settings(sweep.get("baseline")),
+        "sampler": _settings(_heeded(sweep.get("sampler"))),
+        "pruner": _settings(_heeded(sweep.get("pruner"))),
+        "trainer": _words(sweep.get("trainer")),
+        "model": _hashed(sweep.get("model"), found.get("model_hash")),
+        "data": _hashed(_data_name(sweep.get("data")), found.get("data_hash")),
+        "sizes": _settings(found.get("sizes")),
+        "classes": _classes(found.get("classes")),
+        "seed": _words(sweep.get("seed")),
+        "machines": _machines(study, words),
+        "versions": _settings(found.get("pins")),
+    }
+    told = [(words.text(f"facts.{key}"), text) for key, text in known.items() if text]
+    notes = [(words.text("facts.note"), _words(text)) for text in found.get("notes") or ()]
+    return told + notes
 
 
 def failures(study: StudyResult) -> list[tuple[str, int, str, str]]:
@@ -80,52 +77,52 @@ def point(one: TryResult, names: tuple[str, ...]) -> str:
     return _settings({name: one.settings[name] for name in names if name in one.settings})
 
 
-def _counts(study: StudyResult) -> str:
-    counts = Counter(one.status for one in study.tries)
-    total = len(study.tries)
-    named = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-    return f"{total} {'try' if total == 1 else 'tries'}: {named}."
+def _counts(study: StudyResult, words: Words) -> str:
+    counts = Counter(one.status for one in study.tries).most_common()
+    named = [
+        words.text("summary.counted", count=count, status=words.text(f"status.{status}"))
+        for status, count in counts
+    ]
+    return words.count("summary.counts", len(study.tries), named=words.join(named))
 
 
-def _best(study: StudyResult, best: TryResult) -> str:
+def _best(study: StudyResult, best: TryResult, words: Words) -> str:
     values = point(best, varied_parameters(study.tries))
-    after = f" after epoch {best.best_epoch}" if best.best_epoch is not None else ""
-    told = f"Best is {best.label}{f' ({values})' if values else ''}"
-    told += f" with {study.objective_title} {shown(best.best_value, 'accuracy')}{after}"
+    epoch = best.best_epoch
+    fields = {
+        "label": best.label,
+        "values": words.text("summary.values", values=values) if values else "",
+        "objective": words.named("objective", study.objective),
+        "value": shown(best.best_value, "accuracy"),
+        "after": words.text("summary.after", epoch=epoch) if epoch is not None else "",
+    }
     baseline = study.baseline
     if baseline is None or baseline.status != "completed":
-        return f"{told}."
+        return words.text("summary.best", **fields)
     if baseline.number == best.number:
-        return f"{told}; it is the baseline."
+        return words.text("summary.best_is_baseline", **fields)
     reached = shown(baseline.best_value, "accuracy")
-    return f"{told}; the baseline, {baseline.label}, reached {reached}."
+    return words.text(
+        "summary.best_and_baseline", **fields, baseline=baseline.label, reached=reached
+    )
 
 
-def _uncertainty(study: StudyResult, best: TryResult) -> str:
-    examples = (study.facts.get("sizes") or {}).get("dev")
-    accuracy = best.best_dev_accuracy
-    if not examples or accuracy is None or not 0 <= accuracy <= 1:
-        return ""
-    error = shown(standard_error(accuracy, examples), "accuracy")
-    return f"With {examples} dev examples, one accuracy has a standard error of {error}."
-
-
-def _swept(study: StudyResult) -> list[str]:
+def _swept(study: StudyResult, words: Words) -> list[str]:
     given: Mapping[str, Any] = study.sweep.get("parameters") or {}
     if not given:
         return [one_line(clean(name)) for name in varied_parameters(study.tries)]
-    return [f"{_words(name)}: {_space(space)}" for name, space in given.items()]
+    return [f"{_words(name)}: {_space(space, words)}" for name, space in given.items()]
 
 
-def _space(space: object) -> str:
+def _space(space: object, words: Words) -> str:
     if not isinstance(space, Mapping):
         return _words(space)
     choices = space.get("values") or space.get("choices")
     if choices is not None:
         return _words(choices)
     if "low" in space and "high" in space:
-        log = ", log" if space.get("log") else ""
-        return f"{_words(space['low'])} to {_words(space['high'])}{log}"
+        key = "facts.log_range" if space.get("log") else "facts.range"
+        return words.text(key, low=_words(space["low"]), high=_words(space["high"]))
     return _settings(space)
 
 
@@ -171,19 +168,12 @@ def _classes(classes: object) -> str:
     return f"{len(classes)}: {_words(classes)}" if classes else ""
 
 
-def _machines(study: StudyResult) -> str:
+def _machines(study: StudyResult, words: Words) -> str:
     attempts = (row for one in study.tries for row in one.attempts)
     kinds = {(row.device, row.precision, row.threads): None for row in attempts}
-    return "; ".join(_machine(*kind) for kind in kinds)
+    return words.text("list.semicolon").join(_machine(*kind, words) for kind in kinds)
 
 
-def _machine(device: str, precision: str, threads: int) -> str:
-    return ", ".join(filter(None, (_words(device), _words(precision), _threads(threads))))
-
-
-def _threads(count: int) -> str:
-    return f"{count} thread" if count == 1 else f"{count} threads"
-
-
-def _notes(found: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [("Note", _words(text)) for text in found.get("notes") or ()]
+def _machine(device: str, precision: str, threads: int, words: Words) -> str:
+    told = (_words(device), _words(precision), words.count("facts.threads", threads))
+    return words.join([one for one in told if one])

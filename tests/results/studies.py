@@ -17,6 +17,8 @@ from results.rows import (
     EffectiveRow,
     EpochRow,
     FindingRow,
+    GoldRow,
+    PredictionRow,
     Row,
     Status,
     StudyRow,
@@ -47,6 +49,7 @@ class Planned:
     attempts: int = 1
     findings: tuple[tuple[str, str, str], ...] = ()
     requested: dict[str, Any] = field(default_factory=dict)
+    predicted: tuple[int, ...] = ()
 
 
 def url_of(path: Path) -> str:
@@ -64,6 +67,8 @@ class Maker:
         sweep: dict[str, Any] | None = None,
         facts: dict[str, Any] | None = None,
         space: Mapping[str, BaseDistribution] | None = None,
+        *,
+        gold: tuple[int, ...] = (),
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.url, self.name, self.uid = url_of(path), name, f"study-{name}"
@@ -78,6 +83,8 @@ class Maker:
         self.ledger = Ledger(self.url)
         self.ledger.create_tables()
         self.ledger.write(StudyRow(self.uid, name, sweep or {}, facts or {}, _BEGAN))
+        if gold:
+            self.ledger.write(GoldRow(self.uid, "dev", list(gold)))
 
     def add(self, *planned: Planned) -> None:
         """Build trials, ledger first."""
@@ -137,7 +144,8 @@ def _rows(one: Planned, uid: str, study_uid: str, number: int) -> list[Row]:
         for kind, severity, message in one.findings
     ]
     effective = [EffectiveRow(uid, one.attempts, *item) for item in one.params.items()]
-    return [trial, *attempts, *_epochs(one, uid), *findings, *effective]
+    made = [PredictionRow(uid, "dev", list(one.predicted))] if one.predicted else []
+    return [trial, *attempts, *_epochs(one, uid), *findings, *effective, *made]
 
 
 def _attempt(one: Planned, uid: str, attempt: int) -> AttemptRow:

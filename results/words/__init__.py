@@ -1,0 +1,1 @@
+"""The catalogues of texts, one module a language."""
