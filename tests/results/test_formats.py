@@ -144,7 +144,7 @@ def tables(draw: st.DrawFn) -> TryTable:
     return try_table(study, words, confirmation=confirmed, all_tests=draw(st.booleans()))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(tables())
 def test_the_same_cells_come_back_from_every_format(table: TryTable) -> None:
     exact = [_exact(row.cells) for row in table.rows]

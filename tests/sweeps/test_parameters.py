@@ -196,7 +196,7 @@ dropouts = st.lists(st.integers(0, 9).map(lambda n: n / 10), min_size=1, max_siz
 sizes = st.lists(st.integers(1, 64), min_size=1, max_size=4, unique=True)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(dropouts, sizes, st.integers(0, 9).map(lambda n: n / 10))
 def test_a_grid_has_each_point_exactly_once(
     read: Read, dropout: list[float], batch_size: list[int], baseline: float
