@@ -79,7 +79,7 @@ def to_html(study: StudyResult, words: Words = ENGLISH) -> str:
             plots=_plots(tuple(drawn)),
             completed=len(study.ranked),
             figures=Markup(_figures_json(drawn)),  # noqa: S704  plotly escapes <, > and / in it
-            findings=findings(study),
+            findings=findings(study, words),
             failures=failures(study),
             style=Markup(_asset("report.css")),  # noqa: S704  a file of ours
             scripts={name: Markup(text) for name, text in scripts.items()},  # noqa: S704  ours
@@ -99,7 +99,7 @@ def to_report_markdown(study: StudyResult, words: Words = ENGLISH) -> str:
     parts.append(f"## {words.text('report.tries')}\n\n{table}")
     known = (f"- {term}: {markup.markdown(text)}" for term, text in facts(study, words))
     parts.append(f"## {words.text('report.facts')}\n\n" + "\n".join(known))
-    parts += _markdown_list(words.text("report.findings"), findings(study))
+    parts += _markdown_list(words.text("report.findings"), findings(study, words))
     parts += _markdown_list(words.text("report.failures"), failures(study))
     return "\n\n".join(parts) + "\n"
 

@@ -1,20 +1,18 @@
 """The Try table: one row a trial, what was changed, what it did. Cells keep their raw numbers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from results.comparison import StudyComparison, compare
 from results.confirmation import Confirmation, is_confirmation
 from results.cost import Cost, cost
+from results.diagnosis import Diagnosed, diagnose
 from results.language import ENGLISH, Language, Words
 from results.records import DEFAULT_OBJECTIVE, StudyResult, TryResult, difference
-from results.rows import FindingRow, Status
+from results.rows import Status
 from results.text import Cell, Kind, as_cell, clean, one_line
 
 _LONGEST_REASON = 200
-_SEVERITIES = ("error", "warning", "info")
-"""Worst first."""
-
 _ORDER: dict[Status, int] = {
     "completed": 0,
     "pruned": 1,
@@ -119,7 +117,8 @@ def try_table(
     chooses by it; `all_tests` shows it for every try.
     """
     varied = varied_parameters(study.tries)
-    view = _View(study, words, compare(study), cost(study), confirmation, all_tests)
+    found_by_try = diagnose(study, words.language)
+    view = _View(study, words, compare(study), cost(study), found_by_try, confirmation, all_tests)
     found = [(one, view.outcome(one)) for one in ordered(study)]
     keys = [key for key in _OUTCOME if _belongs(key, study, [cells for _, cells in found])]
     return TryTable(
@@ -194,7 +193,7 @@ def _row(one: TryResult, varied: tuple[str, ...], outcome: list[Cell], view: "_V
         attempts=len(one.attempts),
         is_baseline=view.is_baseline(one),
         cells=(one.number + 1, *parameters, *outcome),
-        severity=next((severity for severity, _ in worst_first(one.findings)), ""),
+        severity=next((severity for severity, _ in view.marks(one)), ""),
     )
 
 
@@ -206,6 +205,7 @@ class _View:
     words: Words
     comparison: StudyComparison
     cost: Cost
+    findings: Mapping[int, tuple[Diagnosed, ...]]
     confirmation: Confirmation | None
     all_tests: bool
 
@@ -238,9 +238,29 @@ class _View:
             "trained": one.trainable_share,
             "seconds": one.seconds,
             "device_seconds": seconds.device if seconds else None,
-            "findings": _findings(one, self.words),
+            "findings": self._marked(one),
             "state": _state(one, self.is_baseline(one), self.words),
         }
+
+    def marks(self, one: TryResult) -> tuple[tuple[str, str], ...]:
+        """Severity and kind of what went wrong, the gravest first, each kind once.
+
+        What only informs is no mark.
+        """
+        kinds: dict[str, str] = {}
+        for found in self.findings[one.number]:
+            if found.severity != "info":
+                kinds.setdefault(one_line(clean(found.kind)), found.severity)
+        return tuple((severity, kind) for kind, severity in kinds.items())
+
+    def _marked(self, one: TryResult) -> str | None:
+        marks = [
+            self.words.text(
+                "findings.mark", kind=kind, severity=self.words.named("severity", severity)
+            )
+            for severity, kind in self.marks(one)
+        ]
+        return self.words.join(marks) or None
 
     def _confirmed(self, one: TryResult) -> dict[str, Cell]:
         found = self.confirmation.of(one.number) if self.confirmation else None
@@ -263,28 +283,6 @@ def _delta(one: TryResult, baseline: TryResult | None) -> float | None:
     if baseline is None or {one.status, baseline.status} != {"completed"}:
         return None
     return difference(one.best_value, baseline.best_value)
-
-
-def worst_first(findings: Iterable[FindingRow]) -> tuple[tuple[str, str], ...]:
-    """Severity and kind of all findings, each kind once with its worst severity, worst first."""
-    said = [(one_line(clean(row.severity)), one_line(clean(row.kind))) for row in findings]
-    kinds: dict[str, str] = {}
-    for severity, kind in sorted(said, key=lambda pair: _rank(pair[0])):
-        kinds.setdefault(kind, severity)
-    return tuple((severity, kind) for kind, severity in kinds.items())
-
-
-def _rank(severity: str) -> int:
-    return _SEVERITIES.index(severity) if severity in _SEVERITIES else len(_SEVERITIES)
-
-
-def _findings(one: TryResult, words: Words) -> str | None:
-    found = worst_first(one.findings)
-    marks = [
-        words.text("findings.mark", kind=kind, severity=words.named("severity", severity))
-        for severity, kind in found
-    ]
-    return words.join(marks) or None
 
 
 def _state(one: TryResult, is_baseline: bool, words: Words) -> str:

@@ -209,15 +209,15 @@ def test_markdown_as_people_see_it(full: Maker) -> None:
 
 
 def test_findings_and_the_trained_share_in_every_text(maker: Maker) -> None:
-    marks = (("mismatch", "error", "lr.peak"), ("oom_retry", "info", "micro-batch 32 -> 8"))
-    maker.add(Planned({"lr": 0.1}, (0.5,), findings=marks))
+    marks = (("mismatch", "error", "lr.peak"), ("oom_retry", "warning", "micro-batch 32 -> 8"))
+    maker.add(Planned({"lr": 0.1}, (0.9,), findings=marks))
     table = _table(maker)
-    cells = "| 50% | 10.0 | 10.0 | mismatch (error), oom_retry (info) | completed |"
+    cells = "| 50% | 10.0 | 10.0 | mismatch (error), oom_retry (warning) | completed |"
     assert to_markdown(table).splitlines()[-1].endswith(cells)
-    assert r"50\% & 10.0 & 10.0 & mismatch (error), oom\_retry (info) &" in to_latex(table)
+    assert r"50\% & 10.0 & 10.0 & mismatch (error), oom\_retry (warning) &" in to_latex(table)
     assert "0.5,10.0,10.0," in to_csv(table)
     (row,) = json.loads(to_json(table))["rows"]
-    assert (row["trained"], row["findings"]) == (0.5, "mismatch (error), oom_retry (info)")
+    assert (row["trained"], row["findings"]) == (0.5, "mismatch (error), oom_retry (warning)")
 
 
 def test_markdown_escapes() -> None:
