@@ -12,12 +12,14 @@ from torch import nn
 
 from trainers.backbone import layers_of
 from trainers.classifier import Classifier, dropouts_of
-from trainers.freezing import frozen_layers, is_patterns
+from trainers.freezing import frozen_layers, is_patterns, matches
+from trainers.heads import widths_of
 from trainers.losses import Criterion
 from trainers.optimizer import blocks_of, peak_rates, set_rates
 from trainers.protocol import FinetuneSettings, Scalar
 from trainers.schedule import Schedule
 from trainers.tokens import Indices, batches_by_length
+from trainers.weights import trainable
 
 Readings = dict[str, Scalar]
 """Parameters by name; the part before the first dot is the knob's."""
@@ -59,6 +61,7 @@ def effective(live: Live, settings: FinetuneSettings) -> Readings:
         "pooling": live.model.pooling,
         "head": "linear" if isinstance(live.model.head, nn.Linear) else "mlp",
         "head.shape": _shape(live.model.head),
+        "head.widths": "-".join(_shape(live.model.head).split("-")[1:-1]),
         "head.batch_norms": sum(isinstance(m, nn.BatchNorm1d) for m in live.model.head.modules()),
         "lora_rank": _lora_rank(live.model),
         "gradient_checkpointing": live.model.backbone.is_activation_checkpointing,
@@ -86,7 +89,7 @@ def _role(group: Mapping[str, object]) -> str:
 
 def _decays(live: Live) -> Readings:
     decays = {id(p): g["weight_decay"] for g in live.optimizer.param_groups for p in g["params"]}
-    trained = [p for p in live.model.parameters() if p.requires_grad]
+    trained = trainable(live.model).values()
     kinds = {
         "weight_decay.matrices": {decays.get(id(p)) for p in trained if p.ndim > 1},
         "weight_decay.vectors": {decays.get(id(p)) for p in trained if p.ndim <= 1},
@@ -118,10 +121,15 @@ def _trained(model: Classifier) -> Readings:
     for name, parameter in model.named_parameters():
         counts.setdefault(blocks[name], 0)
         counts[blocks[name]] += parameter.numel() if parameter.requires_grad else 0
-    layers = [count for block, count in counts.items() if block.startswith("layer.")]
+    layers = {block for block in counts if block.startswith("layer.")}
+    freed = {blocks[name] for name in model.trained}
     return {
         "freeze.embeddings": counts.get("embeddings") == 0,
-        "freeze.layers": sum(not count for count in layers),
+        "freeze.layers": sum(not counts[block] for block in layers),
+        "freeze.layers_at_end": len(layers - freed),
+        "freeze.parameters": sum(
+            p.numel() for p in model.backbone.parameters() if not p.requires_grad
+        ),
         **{f"trainable.{block}": count for block, count in counts.items()},
     }
 
@@ -151,6 +159,7 @@ def requested(live: Live, settings: FinetuneSettings) -> Readings:
     The rates of the first and the last step are worked out anew here, on purpose: a schedule
     cannot be its own witness.
     """
+    widths = widths_of(settings)
     asked: Readings = {
         "lr.without": 0,
         "weight_decay.matrices": settings.weight_decay,
@@ -163,7 +172,8 @@ def requested(live: Live, settings: FinetuneSettings) -> Readings:
         "focal_gamma": settings.focal_gamma,
         "pooling": settings.pooling,
         "head": settings.head,
-        "head.batch_norms": len(settings.head_widths) if _has_batch_norm(settings) else 0,
+        "head.widths": "-".join(map(str, widths)),
+        "head.batch_norms": len(widths) if settings.head_batch_norm else 0,
         "lora_rank": settings.lora_rank,
         "gradient_checkpointing": settings.gradient_checkpointing,
     }
@@ -172,10 +182,6 @@ def requested(live: Live, settings: FinetuneSettings) -> Readings:
     if settings.precision != "auto":
         asked["precision"] = settings.precision
     return asked | _requested_rates(live, settings) | _requested_freeze(live, settings)
-
-
-def _has_batch_norm(settings: FinetuneSettings) -> bool:
-    return settings.head == "mlp" and settings.head_batch_norm
 
 
 def _requested_rates(live: Live, settings: FinetuneSettings) -> Readings:
@@ -196,12 +202,22 @@ def _first_share(schedule: Schedule) -> float:
 
 
 def _requested_freeze(live: Live, settings: FinetuneSettings) -> Readings:
-    if settings.lora_rank or is_patterns(settings.freeze):
-        return {}  # adapters stand for all else, and patterns may leave parts of blocks
+    if settings.lora_rank:
+        return {}  # adapters stand for all else
+    if is_patterns(settings.freeze):
+        patterns = str(settings.freeze).split()
+        named = live.model.backbone.named_parameters()
+        frozen = [p for name, p in named if matches(name, patterns)]
+        return {"freeze.parameters": sum(p.numel() for p in frozen)}
     if settings.freeze == "none":
-        return {"freeze.embeddings": False, "freeze.layers": 0}
-    layers = frozen_layers(settings.freeze, len(layers_of(live.model.backbone)))
-    return {"freeze.embeddings": layers is not None, "freeze.layers": layers or 0}
+        return {"freeze.parameters": 0}
+    layers = frozen_layers(settings.freeze, len(layers_of(live.model.backbone))) or 0
+    freed = settings.unfreeze_layers_per_epoch * (settings.epochs - 1)
+    return {
+        "freeze.embeddings": True,
+        "freeze.layers": layers,
+        "freeze.layers_at_end": max(0, layers - freed),
+    }
 
 
 def mismatches(asked: Readings, found: Readings) -> dict[str, tuple[Scalar, Scalar]]:

@@ -145,7 +145,7 @@ class Run:
         special = special_ids(cache, self.job.data_hash, loaded.folder, length)
         embeddings = self.model.backbone.get_input_embeddings().weight
         assert isinstance(embeddings, torch.Tensor), "token embeddings are a table"
-        return augmenter_of(self.settings, self.splits["train"], special, embeddings)
+        return augmenter_of(self.settings, self.splits["train"], special, embeddings, cache)
 
     def go(self) -> None:
         """Train, evaluate and finish."""
