@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from trainers.augment import Augmenter
 from trainers.backbone import layers_of
 from trainers.classifier import Classifier, dropouts_of
 from trainers.freezing import frozen_layers, is_patterns, matches
@@ -34,6 +35,7 @@ class Live:
     schedule: Schedule
     criterion: Criterion
     lengths: Indices
+    augmenter: Augmenter | None
     micro_batch: int
     precision: str
     seed: int
@@ -58,6 +60,7 @@ def effective(live: Live, settings: FinetuneSettings) -> Readings:
         "label_smoothing": live.criterion.label_smoothing,
         "focal_gamma": live.criterion.focal_gamma,
         **_class_weights(live.criterion),
+        **_augmentation(live.augmenter),
         "pooling": live.model.pooling,
         "head": "linear" if isinstance(live.model.head, nn.Linear) else "mlp",
         "head.shape": _shape(live.model.head),
@@ -141,6 +144,16 @@ def _class_weights(criterion: Criterion) -> Readings:
     return {"class_weights.min": min(weights), "class_weights.max": max(weights)}
 
 
+def _augmentation(augmenter: Augmenter | None) -> Readings:
+    if augmenter is None:
+        return {"augment_delete": 0.0, "augment_swap": 0.0, "augment_replace": 0.0}
+    return {
+        "augment_delete": augmenter.delete,
+        "augment_swap": augmenter.swap,
+        "augment_replace": augmenter.replace if augmenter.neighbours is not None else 0.0,
+    }
+
+
 def _shape(head: nn.Module) -> str:
     """Widths from the first linear layer's input to the last one's output, as `384-5`."""
     linear = [m for m in head.modules() if isinstance(m, nn.Linear)]
@@ -170,6 +183,9 @@ def requested(live: Live, settings: FinetuneSettings) -> Readings:
         "schedule": settings.schedule,
         "label_smoothing": settings.label_smoothing,
         "focal_gamma": settings.focal_gamma,
+        "augment_delete": settings.augment_delete,
+        "augment_swap": settings.augment_swap,
+        "augment_replace": settings.augment_replace,
         "pooling": settings.pooling,
         "head": settings.head,
         "head.widths": "-".join(map(str, widths)),

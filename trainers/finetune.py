@@ -189,6 +189,7 @@ class Run:
             schedule=self.schedule,
             criterion=self.criterion,
             lengths=self.splits["train"].lengths,
+            augmenter=self.augmenter,
             micro_batch=self.stepper.micro_batch,
             precision=self.precision,
             seed=self.job.seed,

@@ -139,7 +139,6 @@ class ModelKnobs(Record):
         json_schema_extra=shown(
             "as BERT's; a larger head is one more thing to tune",
             "test_heads.py::test_a_head_has_the_layers_asked_for",
-            source=_DEVLIN,
         ),
     )
     head_widths: Annotated[int, Field(ge=1, le=65536)] | Widths = Field(

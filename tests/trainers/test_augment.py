@@ -16,7 +16,7 @@ from trainers.augment import Augmenter
 from trainers.backbone import LoadedModel
 from trainers.data import Split, TextData
 from trainers.neighbours import kept_neighbours, nearest
-from trainers.protocol import Finding, Finished
+from trainers.protocol import Finding, Finished, Started
 from trainers.tokens import TokenSplit
 
 SPECIAL = np.array([0, 1, 2], dtype=np.int32)
@@ -179,6 +179,9 @@ def seen_by(
     run.go()
     assert line.said(Finding) == []
     assert line.said(Finished)
+    effective = line.said(Started)[0].effective
+    for knob in ("augment_delete", "augment_swap", "augment_replace"):
+        assert effective[knob] == knobs.get(knob, 0.0)
     return seen, run
 
 
