@@ -62,11 +62,8 @@ def effective(live: Live, settings: FinetuneSettings) -> Readings:
         **_class_weights(live.criterion),
         **_augmentation(live.augmenter),
         "pooling": live.model.pooling,
-        "head": "linear" if isinstance(live.model.head, nn.Linear) else "mlp",
-        "head.shape": _shape(live.model.head),
-        "head.widths": "-".join(_shape(live.model.head).split("-")[1:-1]),
-        "head.batch_norms": sum(isinstance(m, nn.BatchNorm1d) for m in live.model.head.modules()),
-        "lora_rank": _lora_rank(live.model),
+        **_head(live.model.head),
+        **_adapters(live.model),
         "gradient_checkpointing": live.model.backbone.is_activation_checkpointing,
         "precision": live.precision,
         "seed": live.seed,
@@ -154,16 +151,32 @@ def _augmentation(augmenter: Augmenter | None) -> Readings:
     }
 
 
-def _shape(head: nn.Module) -> str:
-    """Widths from the first linear layer's input to the last one's output, as `384-5`."""
+def _head(head: nn.Module) -> Readings:
+    """Kind and shape: widths from the first linear layer's input to the last one's output."""
     linear = [m for m in head.modules() if isinstance(m, nn.Linear)]
-    return "-".join(map(str, [linear[0].in_features, *(one.out_features for one in linear)]))
+    widths = [str(one.in_features) for one in linear]
+    found: Readings = {
+        "head": "mlp" if len(linear) > 1 else "linear",
+        "head.shape": "-".join([*widths, str(linear[-1].out_features)]),
+    }
+    if len(linear) > 1:
+        norms = sum(isinstance(one, nn.BatchNorm1d) for one in head.modules())
+        found |= {"head_widths": "-".join(widths[1:]), "head_batch_norm": norms == len(widths) - 1}
+    return found
 
 
-def _lora_rank(model: Classifier) -> int:
-    """Rows of the adapters' first matrices; 0 where there is no adapter."""
-    ranks = {p.shape[0] for name, p in model.named_parameters() if "lora_A" in name}
-    return max(ranks, default=0)
+def _adapters(model: Classifier) -> Readings:
+    """What LoRA's adapters have; where they drop nothing, peft has no dropout to be read."""
+    found: list[Any] = [one for one in model.backbone.modules() if hasattr(one, "lora_A")]
+    if not found:
+        return {"lora_rank": 0}
+    ranks = [one.lora_A["default"].out_features for one in found]
+    scales = [one.scaling["default"] for one in found]
+    return {
+        "lora_rank": _one_of(set(ranks)),
+        "lora_alpha": _one_of({r * scale for r, scale in zip(ranks, scales, strict=True)}),
+        "lora_dropout": _one_of({getattr(one.lora_dropout["default"], "p", 0.0) for one in found}),
+    }
 
 
 def requested(live: Live, settings: FinetuneSettings) -> Readings:
@@ -172,7 +185,6 @@ def requested(live: Live, settings: FinetuneSettings) -> Readings:
     The rates of the first and the last step are worked out anew here, on purpose: a schedule
     cannot be its own witness.
     """
-    widths = widths_of(settings)
     asked: Readings = {
         "lr.without": 0,
         "weight_decay.matrices": settings.weight_decay,
@@ -188,11 +200,14 @@ def requested(live: Live, settings: FinetuneSettings) -> Readings:
         "augment_replace": settings.augment_replace,
         "pooling": settings.pooling,
         "head": settings.head,
-        "head.widths": "-".join(map(str, widths)),
-        "head.batch_norms": len(widths) if settings.head_batch_norm else 0,
         "lora_rank": settings.lora_rank,
         "gradient_checkpointing": settings.gradient_checkpointing,
     }
+    if settings.head == "mlp":
+        widths = "-".join(map(str, widths_of(settings)))
+        asked |= {"head_widths": widths, "head_batch_norm": settings.head_batch_norm}
+    if settings.lora_rank:
+        asked |= {"lora_alpha": settings.lora_alpha, "lora_dropout": settings.lora_dropout}
     if settings.dropout_scope == "all":
         asked |= {f"dropout.backbone_{end}": settings.dropout for end in ("min", "max")}
     if settings.precision != "auto":

@@ -82,6 +82,8 @@ def test_no_family_mismatches_what_was_asked(tmp_path: Path, kind: str) -> None:
         {"freeze": "full", "dropout_scope": "all", "dropout": 0.2},
         {"freeze": 1, "layer_lr_decay": 0.9, "schedule": "cosine_restarts"},
         {"dropout": 0.0, "dropout_scope": "all", "schedule": "step", "warmup": 0.0},
+        {"lora_rank": 2, "lora_alpha": 3, "lora_dropout": 0.3, "freeze": 1},
+        {"head": "mlp", "head_widths": 4, "head_batch_norm": False, "freeze": "*.weight"},
     ]
     for number, knobs in enumerate(asked):
         job, settings = job_for(tmp_path / str(number), loaded.folder, epochs=1, **knobs)

@@ -101,7 +101,7 @@ def test_it_trains_and_resumes_with_what_batch_norm_counted(
     assert whole.said(Finding) == []
     effective = whole.said(Started)[0].effective
     assert (effective["head"], effective["head.shape"]) == ("mlp", "16-8-4-2")
-    assert effective["head.batch_norms"] == 2
+    assert (effective["head_widths"], effective["head_batch_norm"]) == ("8-4", True)
 
     job, settings = job_for(tmp_path / "halves", bert.folder, **asked)
     finetune.train(job, settings, Recorder(stop_after=4), bert)
