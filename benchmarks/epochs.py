@@ -67,7 +67,7 @@ def _epoch_seconds(trainer: Run, batches: list[Indices]) -> float:
     def train() -> None:
         trainer.model.train()
         for indices in sample:
-            trainer._step(split, indices)
+            trainer._step(indices)
 
     return seconds(train) * len(batches) / size
 

@@ -1,6 +1,5 @@
 """The verbs that look before a sweep and after it: diagnose and suggest."""
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from rich.text import Text
 from orchestrator import diagnose as before
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
-from orchestrator.new_files import shown, write_new
+from orchestrator.new_files import shown, write_sweep
 from orchestrator.slots import find_slots
 from orchestrator.suggesting import next_sweep
 from orchestrator.sweep_text import as_yaml
@@ -41,16 +40,7 @@ def suggest(folders: Folders, console: Console) -> None:
             "the next one could go on from."
         )
     text = as_yaml(study, next_sweep(study, findings_of(study), schema), schema)
-    _check(text)
-    path = write_new(sweeps_folder(), f"{study.name.replace('@', '-')}-next", text)
+    path = write_sweep(sweeps_folder(), f"{study.name.replace('@', '-')}-next", text)
     console.print(Text(text), soft_wrap=True, end="")
     console.print()
     console.print(Text(f"{shown(path)}: make sweep NAME={path.stem} runs it"), soft_wrap=True)
-
-
-def _check(text: str) -> None:
-    """What is suggested must be a sweep."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "next.yaml"
-        path.write_text(text, encoding="utf-8")
-        spec.read_sweep(path, TRAINERS)

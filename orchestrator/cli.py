@@ -121,21 +121,23 @@ def lr_range(
     """Find a learning rate: raise it step by step, over several seeds, and see where to begin."""
     from orchestrator import lr_range as test  # noqa: PLC0415 - as in sweep
 
-    asked: dict[str, Any] = {
+    rise: dict[str, Any] = {
         "low": _decimal("LR_FROM", lr_from),
         "high": _decimal("LR_TO", lr_to),
         "steps": _number("STEPS", steps),
         "seeds": _number("SEEDS", seeds),
-        "freezes": test.read_freezes(freeze),
+        "freezes": freeze,
     }
-    test.lr_range(
+    variables = {"DATA": data, "MODEL": model, "SET": settings}
+    asked = test.Asked(
         name=name,
         runs=runs,
         overrides=_overrides(data, model) | parse_overrides(settings),
-        rise=test.Rise(**{key: value for key, value in asked.items() if value is not None}),
+        variables={key: value for key, value in variables.items() if value},
+        rise=test.Rise(**{key: value for key, value in rise.items() if value is not None}),
         apply=_switch("APPLY", apply, default=False),
-        console=Console(),
     )
+    test.lr_range(asked, Console())
 
 
 @app.command()

@@ -1,11 +1,25 @@
 """Writes sweep files beside the others, and never over one."""
 
+import tempfile
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
+from sweeps import spec
+from trainers.protocol import TRAINERS
 
-def write_new(folder: Path, stem: str, text: str) -> Path:
-    """Write STEM.yaml, or STEM2.yaml and so on: whatever is there stays. Raises OSError."""
+
+def write_sweep(
+    folder: Path, stem: str, text: str, overrides: Mapping[str, object] = spec.NO_OVERRIDES
+) -> Path:
+    """Write STEM.yaml, or STEM2.yaml and so on: whatever is there stays.
+
+    Nothing is written that is no sweep with these overrides. Raises SweepError, OSError.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        draft = Path(scratch) / f"{stem}.yaml"
+        draft.write_text(text, encoding="utf-8")
+        spec.read_sweep(draft, TRAINERS, overrides)
     for number in count(1):
         path = folder / f"{stem}{'' if number == 1 else number}.yaml"
         try:

@@ -1,7 +1,9 @@
-"""A learning-rate range test as a page, a picture and numbers."""
+"""A learning-rate range test as a page, a picture and files of numbers."""
 
+import csv
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,41 +17,48 @@ from matplotlib.figure import Figure
 from plotly.io import to_html  # type: ignore[import-untyped]  # it ships no types
 
 from results.files import write_whole
-from results.lr_range import Spread, StrategyResult
+from results.lr_range import RangeCurve, Spread, StrategyResult
+from results.lr_text import HEADINGS, advice, cells, rate
+from results.markup import tagless
+from results.pictures import safe_label
 from results.series import COLOURS
-from results.text import short
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_MARKS = {"steepest": "dash", "valley": "dot"}
+_DASHES = {"steepest": "dash", "valley": "dot"}
 
 
-def write_lr_range(name: str, found: tuple[StrategyResult, ...], folder: Path) -> list[Path]:
-    """Write lr_range.html, lr_range.png and lr_range.json, each whole; returns their paths.
+def write_lr_range(
+    name: str, found: tuple[StrategyResult, ...], asked: Mapping[str, Any], folder: Path
+) -> list[Path]:
+    """Write lr_range.html, .png, .json and .csv, each whole; returns their paths.
 
-    Raises OSError.
+    The csv has a line for every step; the json holds what was `asked` beside all of it. Raises
+    OSError.
     """
     contents = {
         "lr_range.html": _page(name, found).encode(),
         "lr_range.png": _png(found),
-        "lr_range.json": json.dumps([asdict(one) for one in found], indent=1).encode(),
+        "lr_range.json": json.dumps({**asked, "strategies": _numbers(found)}, indent=1).encode(),
+        "lr_range.csv": _points(found).encode(),
     }
     for file, content in contents.items():
         write_whole(folder / file, content)
     return [folder / file for file in contents]
 
 
-def told(spread: Spread | None) -> str:
-    """A suggestion with its spread over seeds, as `2.1e-4 (1.8e-4 to 3e-4)`."""
-    if spread is None:
-        return "none: the loss never falls"
-    if spread.seeds == 1:
-        return f"{short(_rounded(spread.median))} (one seed)"
-    ends = f"{short(_rounded(spread.low))} to {short(_rounded(spread.high))}"
-    return f"{short(_rounded(spread.median))} ({ends})"
+def _numbers(found: tuple[StrategyResult, ...]) -> list[dict[str, Any]]:
+    return [{**asdict(one), "bounds": one.bounds} for one in found]
 
 
-def _rounded(rate: float) -> float:
-    return float(f"{rate:.2g}")
+def _points(found: tuple[StrategyResult, ...]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("freeze", "seed", "step", "lr", "loss", "smoothed"))
+    for curve in (curve for one in found for curve in one.curves):
+        points = zip(curve.lr, curve.loss, curve.smoothed, strict=True)
+        for step, point in enumerate(points, start=1):
+            writer.writerow((curve.freeze, curve.seed, step, *point))
+    return text.getvalue()
 
 
 def _page(name: str, found: tuple[StrategyResult, ...]) -> str:
@@ -59,56 +68,31 @@ def _page(name: str, found: tuple[StrategyResult, ...]) -> str:
     drawn = to_html(
         _figure(found), full_html=False, include_plotlyjs=True, config={"responsive": True}
     )
-    rows = [(one.freeze, told(one.steepest), told(one.valley), _bounds(one)) for one in found]
     return environment.get_template("lr_range.html").render(
         name=name,
-        rows=rows,
+        headings=HEADINGS,
+        rows=[cells(one) for one in found],
+        sentences=[advice(one) for one in found],
         seeds=max(len(one.curves) for one in found),
         figure=Markup(drawn),  # noqa: S704  plotly escapes <, > and / in its JSON
     )
 
 
-def _bounds(one: StrategyResult) -> str:
-    if one.bounds is None:
-        return ""
-    low, high = (short(_rounded(rate)) for rate in one.bounds)
-    return f"{low} to {high}"
-
-
 def _figure(found: tuple[StrategyResult, ...]) -> go.Figure:
-    figure = go.Figure()
+    figure, heights = go.Figure(), _loss_range(found)
     for index, one in enumerate(found):
         colour = COLOURS[index % len(COLOURS)]
         for number, curve in enumerate(one.curves):
-            figure.add_trace(
-                go.Scatter(
-                    x=curve.lr,
-                    y=curve.smoothed,
-                    mode="lines",
-                    line={"color": colour, "width": 2},
-                    opacity=1 if number == 0 else 0.55,
-                    name=f"freeze {one.freeze}",
-                    legendgroup=one.freeze,
-                    showlegend=number == 0,
-                    text=[f"seed {curve.seed}"] * len(curve.lr),
-                    hovertemplate="%{text}<br>lr %{x:.2e}: loss %{y:.3f}<extra></extra>",
-                )
-            )
-        for kind, dash in _MARKS.items():
+            figure.add_trace(_line(curve, colour, is_first=number == 0))
+        for kind, dash in _DASHES.items():
             spread: Spread | None = getattr(one, kind)
             if spread is not None:
-                # A line of its own, not a shape: shapes have no place in the legend.
                 figure.add_trace(
-                    go.Scatter(
-                        x=[spread.median] * 2,
-                        y=_loss_range(found),
-                        mode="lines",
-                        line={"color": colour, "dash": dash, "width": 1.5},
-                        name=f"{kind} {short(_rounded(spread.median))}",
-                        legendgroup=one.freeze,
-                        hoverinfo="name",
-                    )
+                    _mark(one.freeze, kind, spread, heights, {"color": colour, "dash": dash})
                 )
+        if one.valley is not None:
+            low, high = one.valley.low, one.valley.high
+            figure.add_vrect(low, high, fillcolor=colour, opacity=0.1, line_width=0)
     figure.update_layout(
         template="plotly_white",
         height=460,
@@ -116,8 +100,38 @@ def _figure(found: tuple[StrategyResult, ...]) -> go.Figure:
         legend={"orientation": "h", "y": -0.2, "yanchor": "top"},
     )
     figure.update_xaxes(type="log", title_text="learning rate", exponentformat="power", dtick=1)
-    figure.update_yaxes(title_text="smoothed loss (nats)", range=_loss_range(found))
+    figure.update_yaxes(title_text="smoothed loss (nats)", range=heights)
     return figure
+
+
+def _line(curve: RangeCurve, colour: str, *, is_first: bool) -> go.Scatter:
+    return go.Scatter(
+        x=curve.lr,
+        y=curve.smoothed,
+        mode="lines",
+        line={"color": colour, "width": 2},
+        opacity=1 if is_first else 0.55,
+        name=tagless(f"freeze {curve.freeze}"),
+        legendgroup=tagless(curve.freeze),
+        showlegend=is_first,
+        text=[f"seed {curve.seed}"] * len(curve.lr),
+        hovertemplate="%{text}<br>lr %{x:.2e}: loss %{y:.3f}<extra></extra>",
+    )
+
+
+def _mark(
+    freeze: str, kind: str, spread: Spread, heights: tuple[float, float], line: dict[str, Any]
+) -> go.Scatter:
+    """A line of its own, not a shape: shapes have no place in the legend."""
+    return go.Scatter(
+        x=[spread.median] * 2,
+        y=heights,
+        mode="lines",
+        line={**line, "width": 1.5},
+        name=f"{kind} {rate(spread.median)}",
+        legendgroup=tagless(freeze),
+        hoverinfo="name",
+    )
 
 
 def _loss_range(found: tuple[StrategyResult, ...]) -> tuple[float, float]:
@@ -143,15 +157,16 @@ def _draw(axes: Axes, found: tuple[StrategyResult, ...]) -> None:
     for index, one in enumerate(found):
         colour = COLOURS[index % len(COLOURS)]
         for number, curve in enumerate(one.curves):
-            label = f"freeze {one.freeze}" if number == 0 else None
+            label = safe_label(f"freeze {one.freeze}") if number == 0 else None
             shade = 1.0 if number == 0 else 0.5
             axes.plot(curve.lr, curve.smoothed, color=colour, lw=1.6, alpha=shade, label=label)
         for kind, style in styles.items():
             spread: Spread | None = getattr(one, kind)
             if spread is not None:
-                name = f"{kind} {short(_rounded(spread.median))}"
+                name = f"{kind} {rate(spread.median)}"
                 axes.axvline(spread.median, color=colour, ls=style, lw=1, label=name)
-                axes.axvspan(spread.low, spread.high, color=colour, alpha=0.08, lw=0)
+        if one.valley is not None:
+            axes.axvspan(one.valley.low, one.valley.high, color=colour, alpha=0.1, lw=0)
     axes.set_xscale("log")
     axes.set_ylim(*_loss_range(found))
     axes.set_xlabel("learning rate")

@@ -1,6 +1,9 @@
 """Escapes text for the formats in which a text could mean something."""
 
+import html
 import re
+
+from results.text import clean, one_line
 
 _MARKDOWN = re.compile(r"([\\`*\[\]|~$])|(?<![^\W_])_|_(?![^\W_])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -23,6 +26,11 @@ _LATEX = {
 }
 _LIGATURES = re.compile(r"([-,'])(?=\1)")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def tagless(text: str) -> str:
+    """Text inside a plotly figure, which reads tags: one line, shown as it is."""
+    return html.escape(one_line(clean(text)), quote=False)
 
 
 def markdown(text: str) -> str:

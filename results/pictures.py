@@ -53,7 +53,7 @@ def _png(drawn: tuple[Curve, ...], pictures: tuple[ParameterPicture, ...], objec
 def _draw_curves(axes: Axes, drawn: tuple[Curve, ...], objective: str) -> None:
     for curve in reversed(drawn):
         is_grey = curve.colour == GREY
-        label = None if is_grey else _safe(curve.name)
+        label = None if is_grey else safe_label(curve.name)
         axes.plot(
             curve.epochs,
             _numbers(curve.value),
@@ -78,11 +78,11 @@ def _draw_parameter(axes: Axes, picture: ParameterPicture, objective: str) -> No
         if chosen:
             axes.scatter(places, accuracies, marker=marker, color=colour, label=name, s=25)
     if picture.scale == "category":
-        labels = [_safe(text) for text in picture.categories]
+        labels = [safe_label(text) for text in picture.categories]
         axes.set_xticks(range(len(labels)), labels)
     else:
         axes.set_xscale(picture.scale)
-    _finish(axes, _safe(picture.name), f"best {objective}")
+    _finish(axes, safe_label(picture.name), f"best {objective}")
     axes.legend(fontsize=7, framealpha=0.7)
 
 
@@ -103,6 +103,6 @@ def _numbers(values: tuple[float | None, ...]) -> list[float]:
     return [float("nan") if value is None else value for value in values]
 
 
-def _safe(text: str) -> str:
-    # Names come from outside: a dollar sign in them must not start a formula.
+def safe_label(text: str) -> str:
+    """A name from outside for a picture: short, and a dollar sign in it starts no formula."""
     return one_line(clean(text))[:_LONGEST_NAME].replace("$", r"\$")

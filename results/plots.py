@@ -1,12 +1,12 @@
 """The report's interactive figures. Every text from outside is escaped: plotly reads tags."""
 
-import html
 from collections.abc import Mapping
 from typing import Any
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]  # it ships no types
 
 from results.importance import importances
+from results.markup import tagless
 from results.records import StudyResult
 from results.series import (
     COLOURS,
@@ -20,7 +20,7 @@ from results.series import (
     parameter_pictures,
     rate_curves,
 )
-from results.text import clean, one_line, shown
+from results.text import shown
 
 _MOST_TICKS = 15
 _LOOKS = (
@@ -68,11 +68,11 @@ def rates_figure(drawn: tuple[RateCurve, ...]) -> go.Figure:
             go.Scatter(
                 x=curve.steps,
                 y=curve.rates,
-                name=_safe(curve.name),
+                name=tagless(curve.name),
                 mode="lines",
                 line={"color": curve.colour, "width": 2 if curve.colour != GREY else 1},
                 showlegend=curve.colour != GREY,
-                text=[_safe(curve.label)] * len(curve.steps),
+                text=[tagless(curve.label)] * len(curve.steps),
                 hovertemplate="%{text}<br>step %{x}: lr %{y:.3g}<extra></extra>",
             )
         )
@@ -82,7 +82,7 @@ def rates_figure(drawn: tuple[RateCurve, ...]) -> go.Figure:
 
 def parameter_figure(picture: ParameterPicture, objective: str) -> go.Figure:
     """The parameter against the objective's best; of a try that ended early, the best so far."""
-    figure = _figure(_safe(picture.name), f"best {objective}")
+    figure = _figure(tagless(picture.name), f"best {objective}")
     for (name, chosen), look in zip(picture.groups.items(), _LOOKS, strict=True):
         if chosen:
             figure.add_trace(_scatter(chosen, picture.scale, name, look))
@@ -97,7 +97,7 @@ def importance_figure(shares: Mapping[str, float]) -> go.Figure:
     figure.add_trace(
         go.Bar(
             x=[shares[name] for name in names],
-            y=[_safe(name) for name in names],
+            y=[tagless(name) for name in names],
             orientation="h",
             marker={"color": COLOURS[0]},
             hovertemplate="%{y}: %{x:.2f}<extra></extra>",
@@ -125,12 +125,12 @@ def _figure(x_title: str, y_title: str) -> go.Figure:
 
 def _group(curve: Curve) -> str:
     if curve.colour != GREY:
-        return _safe(curve.name)
+        return tagless(curve.name)
     return "other completed tries" if curve.completed else "not completed"
 
 
 def _dev_line(curve: Curve, group: str, *, shows_legend: bool) -> go.Scatter:
-    told = _safe(f"{curve.label} {curve.values}")
+    told = tagless(f"{curve.label} {curve.values}")
     best = [epoch == curve.best_epoch for epoch in curve.epochs]
     end = [not curve.completed and epoch == curve.epochs[-1] for epoch in curve.epochs]
     marked = [
@@ -177,7 +177,7 @@ def _train_line(curve: Curve, group: str) -> go.Scatter:
 def _scatter(
     chosen: tuple[ParameterPoint, ...], scale: Scale, name: str, look: dict[str, str]
 ) -> go.Scatter:
-    texts = [_safe(shown(one.value, "parameter")) for one in chosen]
+    texts = [tagless(shown(one.value, "parameter")) for one in chosen]
     return go.Scatter(
         x=texts if scale == "category" else [one.value for one in chosen],
         y=[one.best for one in chosen],
@@ -193,12 +193,8 @@ def _set_scale(figure: go.Figure, picture: ParameterPicture) -> None:
     arguments: dict[str, Any] = {"type": picture.scale}
     if picture.scale == "category":
         arguments["categoryorder"] = "array"
-        arguments["categoryarray"] = [_safe(text) for text in picture.categories]
+        arguments["categoryarray"] = [tagless(text) for text in picture.categories]
     elif picture.scale == "log":
         arguments["dtick"] = 1
         arguments["exponentformat"] = "power"
     figure.update_xaxes(**arguments)
-
-
-def _safe(text: str) -> str:
-    return html.escape(one_line(clean(text)), quote=False)

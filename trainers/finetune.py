@@ -215,18 +215,23 @@ class Run:
         for indices in batches[progress.step_in_epoch :]:
             self._check_stop()
             began = time.monotonic()
-            self._step(split, indices)
+            self._step(indices)
             progress.seconds += time.monotonic() - began
 
-    def _step(self, split: TokenSplit, indices: Indices) -> None:
+    def augmented(self, indices: Indices, epoch: int, step: int) -> tuple[TokenSplit, Indices]:
+        """The train split and places in it that a step trains on: changed copies, where asked."""
+        split = self.splits["train"]
+        if self.augmenter is None:
+            return split, indices
+        drawn = draw_seed(self.job.seed, "augment", epoch, step)
+        return self.augmenter.apply(split, indices, drawn), np.arange(len(indices))
+
+    def _step(self, indices: Indices) -> None:
         progress = self.progress
         step = (progress.epoch - 1) * self.steps_per_epoch + progress.step_in_epoch
         set_rates(self.optimizer, self.schedule.share(step))
         seed = draw_seed(self.job.seed, "dropout", progress.epoch, step)
-        if self.augmenter is not None:
-            drawn = draw_seed(self.job.seed, "augment", progress.epoch, step)
-            split = self.augmenter.apply(split, indices, drawn)
-            indices = np.arange(len(indices))
+        split, indices = self.augmented(indices, progress.epoch, step)
         try:
             stepped = self.stepper.step(split, indices, seed)
         except NonFinite as error:

@@ -6,6 +6,7 @@ one `{"refused": "why"}` where it cannot be done.
 """
 
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,16 @@ import torch
 
 from trainers import backbone
 from trainers.answering import answer_stdin
+from trainers.backbone import LoadedModel
+from trainers.classifier import build
 from trainers.diagnose import Nobody
 from trainers.draws import draw_seed
 from trainers.finetune import Run
 from trainers.prepare import prepare
-from trainers.protocol import FinetuneSettings, Job, RangePoint
+from trainers.protocol import FinetuneSettings, Job, RangePoint, Refused
 from trainers.stepping import NonFinite
 from trainers.tokens import Indices, batches_by_length
-from trainers.weights import Weights, load_moments, load_weights, moments_of, weights_of
+from trainers.weights import load_moments, load_weights, moments_of, weights_of
 
 SMOOTHING = 0.9
 """Of a smoothed loss so much is kept from step to step."""
@@ -29,66 +32,93 @@ DIVERGED = 4.0
 """A smoothed loss so many times the smallest one will not come back."""
 
 
+class Smoother:
+    """An exponential mean that is corrected for its beginning at 0 (Kingma and Ba 2015, section 3).
+
+    As fastai's range test smooths its losses.
+    """
+
+    def __init__(self) -> None:
+        self._mean, self._count = 0.0, 0
+
+    def add(self, loss: float) -> float:
+        """The mean after one more loss."""
+        self._count += 1
+        self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * loss
+        return self._mean / (1 - SMOOTHING**self._count)
+
+
 def range_test(
     run: Run, low: float, high: float, steps: int
 ) -> Generator[tuple[float, float, float]]:
     """Learning rate, loss and smoothed loss of every step, until the loss diverges.
 
     The rate rises exponentially from `low` to `high`; losses are of the batch that the step then
-    trains on, smoothed by an exponential mean that is corrected for its beginning at 0 (Kingma and
-    Ba 2015, section 3). Weights, optimizer and random state are left as they were found.
+    trains on. Every knob does what it does in training, at its first epoch. Weights, optimizer,
+    fp16's scale and random state are left as they were found.
     """
-    state = torch.get_rng_state()
-    weights, moments = weights_of(run.model), moments_of(run.model, run.optimizer)
-    try:
+    with _put_back(run):
         yield from _risen(run, low, high, steps)
+
+
+@contextmanager
+def _put_back(run: Run) -> Iterator[None]:
+    """Whatever happens inside, the run goes on as if it had not."""
+    model, optimizer, stepper = run.model, run.optimizer, run.stepper
+    weights, moments, scale = weights_of(model), moments_of(model, optimizer), stepper.state()
+    rates = [group["lr"] for group in optimizer.param_groups]
+    was_training = model.training
+    try:
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            yield
     finally:
-        _restore(run, weights, moments)
-        torch.set_rng_state(state)
+        load_weights(model, weights)
+        optimizer.state.clear()
+        load_moments(model, optimizer, moments)
+        optimizer.zero_grad(set_to_none=True)
+        stepper.load_state(scale)
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        model.begin_epoch(run.progress.epoch)
+        model.train(was_training)
 
 
 def _risen(run: Run, low: float, high: float, steps: int) -> Iterator[tuple[float, float, float]]:
     run.model.begin_epoch(1)
     run.model.train()
-    mean, least = 0.0, float("inf")
-    for step, indices in zip(range(steps), _batches(run), strict=False):
+    smoother, least = Smoother(), float("inf")
+    for step, (epoch, indices) in zip(range(steps), _batches(run), strict=False):
         lr = low * (high / low) ** (step / (steps - 1))
         for group in run.optimizer.param_groups:
             # Head and layers keep their places beside each other.
             group["lr"] = lr * group["peak_lr"] / run.settings.lr
-        seed = draw_seed(run.job.seed, "dropout", 0, step)
+        seed = draw_seed(run.job.seed, "dropout", epoch, step)
         try:
-            loss = run.stepper.step(run.splits["train"], indices, seed).loss
+            loss = run.stepper.step(*run.augmented(indices, epoch, step), seed).loss
         except NonFinite:
             return
-        mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
-        smoothed = mean / (1 - SMOOTHING ** (step + 1))
+        smoothed = smoother.add(loss)
         yield lr, loss, smoothed
         least = min(least, smoothed)
         if smoothed > DIVERGED * least:
             return
 
 
-def _batches(run: Run) -> Iterator[Indices]:
-    """The training batches, over and over."""
+def _batches(run: Run) -> Iterator[tuple[int, Indices]]:
+    """The training batches over and over, with the epoch that they are of."""
     lengths, epoch = run.splits["train"].lengths, 0
     while True:
         epoch += 1
         seed = draw_seed(run.job.seed, "order", epoch)
-        yield from batches_by_length(lengths, run.settings.batch_size, seed)
-
-
-def _restore(run: Run, weights: Weights, moments: Weights) -> None:
-    load_weights(run.model, weights)
-    run.optimizer.state.clear()
-    load_moments(run.model, run.optimizer, moments)
-    run.optimizer.zero_grad(set_to_none=True)
-    for group in run.optimizer.param_groups:
-        group["lr"] = group["peak_lr"] * run.schedule.share(0)
+        for indices in batches_by_length(lengths, run.settings.batch_size, seed):
+            yield epoch, indices
 
 
 def all_tests(request: dict[str, Any]) -> Iterator[str | RangePoint]:
-    """Every point of every freeze strategy and seed, and words of what is under way."""
+    """Every point of every freeze strategy and seed, and words of what is under way.
+
+    Raises Refused, before the first step, with all strategies that the model does not have.
+    """
     job = Job.model_validate(request["job"])
     assert isinstance(job.settings, FinetuneSettings), (
         "the orchestrator asks for this trainer alone"
@@ -96,28 +126,39 @@ def all_tests(request: dict[str, Any]) -> Iterator[str | RangePoint]:
     torch.set_num_threads(job.threads)
     yield "Reading data and model"
     found = prepare(job.model, job.data, job.settings.max_length, Path(job.cache_folder))
+    job = job.model_copy(update={"data_hash": found.data_hash})
     loaded = backbone.load_model(job.model)
-    for freeze in request["freezes"]:
+    frozen = [{**job.settings.model_dump(), "freeze": one} for one in request["freezes"]]
+    strategies = [FinetuneSettings.model_validate(one) for one in frozen]
+    _check_all(loaded, strategies, len(found.classes))
+    for settings in strategies:
         # Each begins where training would: the model is built anew, and as the seed has it.
         for number in range(request["seeds"]):
-            settings = FinetuneSettings.model_validate(
-                {**job.settings.model_dump(), "freeze": freeze}
-            )
-            seeded = job.model_copy(
-                update={"data_hash": found.data_hash, "seed": job.seed + number}
-            )
+            seeded = job.model_copy(update={"seed": job.seed + number})
+            yield f"freeze {settings.freeze}, seed {seeded.seed}"
             run = Run(seeded, settings, Nobody(), loaded)
-            yield f"freeze {freeze}, seed {seeded.seed}"
             points = range_test(run, request["low"], request["high"], request["steps"])
             for step, (lr, loss, smoothed) in enumerate(points, start=1):
                 yield RangePoint(
-                    freeze=str(freeze),
+                    freeze=str(settings.freeze),
                     seed=seeded.seed,
                     step=step,
                     lr=lr,
                     loss=loss,
                     smoothed=smoothed,
                 )
+
+
+def _check_all(loaded: LoadedModel, strategies: list[FinetuneSettings], classes: int) -> None:
+    """Refuse at once what would be refused when its turn comes, minutes later."""
+    wrong = []
+    for settings in strategies:
+        try:
+            build(loaded, settings, classes, seed=0)
+        except Refused as refusal:
+            wrong.append(str(refusal))
+    if wrong:
+        raise Refused("\n".join(wrong))
 
 
 if __name__ == "__main__":
