@@ -77,7 +77,7 @@ def run_sweep(
     Raises UserError for all that the person can mend; then nothing half-written stays behind.
     """
     with ExitStack() as stack:
-        stack.enter_context(_readable_errors(folders))
+        stack.enter_context(readable_errors(folders))
         start = partial(start_backend or start_local, sweep, folders, slots)
         with console.status("Reading data and model"):
             backend, facts, gold = _prepared(sweep, folders, start, stack)
@@ -109,7 +109,7 @@ def _seeded(sweep: Sweep, study: str, studies: Iterable[StudyRow]) -> Sweep:
 
 
 @contextmanager
-def _readable_errors(folders: Folders) -> Iterator[None]:
+def readable_errors(folders: Folders) -> Iterator[None]:
     """Say in one paragraph what a backend or a database cannot do."""
     try:
         yield

@@ -121,6 +121,7 @@ def _facts(study: StudyResult, one: TryResult) -> tuple[tuple[str, str], ...]:
     told: tuple[tuple[str, object], ...] = (
         ("State", f"{one.status}: {one.reason}" if one.reason else one.status),
         ("Asked for by", one.source),
+        *_origin(one),
         (f"Best {study.objective_title}", _best(one)),
         ("Dev accuracy there", _accuracy_there(study, one)),
         ("Test accuracy", shown(one.test_accuracy, "accuracy")),
@@ -140,6 +141,20 @@ def _facts(study: StudyResult, one: TryResult) -> tuple[tuple[str, str], ...]:
     )
     texts = ((term, one_line(clean(str(value)))) for term, value in told if value is not None)
     return tuple((term, text) for term, text in texts if text)
+
+
+def _origin(one: TryResult) -> tuple[tuple[str, object], ...]:
+    """Where an imported try came from, and each of its settings."""
+    if not one.is_imported:
+        return ()
+    places = one.origin.get("places") or {}
+    return (
+        ("Log", one.origin.get("file")),
+        ("Its lines", one.origin.get("lines")),
+        ("Its heading", one.origin.get("heading")),
+        ("Its sha256", one.origin.get("sha256")),
+        ("Settings from", "; ".join(f"{name}: {place}" for name, place in places.items())),
+    )
 
 
 def _best(one: TryResult) -> str:

@@ -114,7 +114,7 @@ def try_table(
     """Make the table. Pruned tries are never ranked against completed ones.
 
     Test accuracy is shown for the baseline, confirmed tries and confirmations alone, so that nobody
-    chooses by it; `all_tests` shows it for every try.
+    chooses by it (and for imported tries, whose log has told it already); `all_tests` shows it for every try.
     """
     varied = varied_parameters(study.tries)
     found_by_try = diagnose(study, words.language)
@@ -275,7 +275,7 @@ class _View:
     def _shows_test(self, one: TryResult) -> bool:
         confirmed = self.confirmation is not None and self.confirmation.of(one.number) is not None
         whole = self.all_tests or is_confirmation(self.study)
-        return whole or confirmed or self.is_baseline(one)
+        return whole or confirmed or one.is_imported or self.is_baseline(one)
 
 
 def _delta(one: TryResult, baseline: TryResult | None) -> float | None:
