@@ -13,16 +13,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator import space
 from orchestrator.errors import UserError
+from orchestrator.imported import SOURCE, Start, is_imported, start_from
 from orchestrator.space import Point
 from results.ledger import STUDY_UID
 from results.rows import Status
 from sweeps.spec import Sweep, grid_points
-
-SOURCE = "trytable:source"
-"""Attribute of a trial: where its point came from."""
-
-IMPORTED = "imported"
-"""Source of a trial that was run by hand and adopted from a log."""
 
 _OPTUNA_STATE: dict[Status, TrialState] = {
     "completed": TrialState.COMPLETE,
@@ -71,11 +66,6 @@ def uid_of(study: optuna.Study, objective: str) -> str:
     return str(found)
 
 
-def is_imported(trial: FrozenTrial) -> bool:
-    """Whether a trial was run by hand and adopted from a log."""
-    return trial.user_attrs.get(SOURCE) == IMPORTED
-
-
 class OptunaStudy:
     """One sweep's study.
 
@@ -111,6 +101,10 @@ class OptunaStudy:
     def uid(self) -> str:
         """Our UUID of the study; made on first use. Raises UserError for a study not ours."""
         return uid_of(self.study, self._sweep.objective.name)
+
+    def imported_start(self) -> Start:
+        """The imported tries that the sampler starts from. Raises SweepChanged where none can."""
+        return start_from(self._sweep, self._trials(), self._distributions)
 
     def left_to_ask(self) -> int:
         """How many trials are still to be asked for: the sweep's number is one for all runs."""

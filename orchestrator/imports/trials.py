@@ -17,13 +17,14 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from orchestrator.imports.blocks import Block, Epoch, Oddity
 from orchestrator.imports.mapping import told
 from orchestrator.imports.parameters import Scalar
-from orchestrator.study import IMPORTED, SOURCE
+from orchestrator.imported import IMPORTED, SOURCE
 from results.ledger import STUDY_UID
 from results.rows import EpochRow, FindingRow, Row, TrialRow, finite
 from sweeps.spec import Range, Sweep, Values
 from trainers.protocol import Objective
 
 _ATTEMPT = 1
+_LONGEST_HEADING = 40
 _SEVERITY = {"debris": "info"}
 _MEASURED = ("train_loss", "dev_loss", "dev_accuracy", "dev_macro_f1")
 
@@ -167,7 +168,7 @@ def rows_of(one: Adopted, study_uid: str, number: int, objective: str) -> list[R
         requested=dict(one.parameters),
         source=IMPORTED,
         status="completed",
-        reason=f"imported from {Path(one.origin.file).name}, lines {block.span}",
+        reason=_reason(one.origin),
         best_epoch=best.epoch if best else None,
         best_value=one.value,
         best_dev_accuracy=finite(accuracy),
@@ -176,6 +177,11 @@ def rows_of(one: Adopted, study_uid: str, number: int, objective: str) -> list[R
     )
     epochs = [_epoch_row(one.uid, epoch, objective) for epoch in block.epochs]
     return [trial, *epochs, *_findings(one.uid, block.oddities)]
+
+
+def _reason(origin: Origin) -> str:
+    heading = f"{origin.heading[:_LONGEST_HEADING]}, " if origin.heading else ""
+    return f"imported: {heading}{Path(origin.file).name}:{origin.lines}"
 
 
 def _epoch_row(uid: str, epoch: Epoch, objective: str) -> EpochRow:
