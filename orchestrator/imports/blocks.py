@@ -85,10 +85,6 @@ class _Open:
     odd: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     is_closed: bool = False
 
-    @property
-    def is_over(self) -> bool:
-        return self.is_closed or bool(self.closing)
-
     def note(self, kind: str, text: str, line: int) -> None:
         self.odd.setdefault((kind, text), []).append(line)
 
@@ -138,7 +134,8 @@ class Blocks:
                 self._close()
             case Heading():
                 self._above.take_heading(item)
-                self._close()
+                if item.begins:
+                    self._close()
             case Prose():
                 self._above.take_text()
             case Odd():
@@ -164,20 +161,22 @@ class Blocks:
             self._open.note(item.kind, item.text, item.line)
 
     def _record(self, record: LogRecord) -> None:
-        if record.kind == "epoch" and record.epoch is not None and _tells(record):
-            if not self._is_afterthought(record.epoch):
+        if _is_of_epoch(record) and record.epoch is not None and _tells(record):
+            if not self._is_afterthought(record):
                 self._epoch(record, record.epoch)
         elif record.kind == "final" and self._open is not None and not self._open.is_closed:
             self._closing(record)
 
-    def _is_afterthought(self, printed: float) -> bool:
+    def _is_afterthought(self, record: LogRecord) -> bool:
         """Whether it only seems to be of the last epoch: a heading or command line came since."""
-        block = self._open
-        return block is not None and block.is_closed and printed == block.epochs[-1].printed
+        if self._open is None or not self._open.is_closed:
+            return False
+        last = self._open.epochs[-1]
+        return record.epoch == last.printed and not _again(last, record)
 
     def _closing(self, record: LogRecord) -> None:
         assert self._open is not None, "checked by the caller"
-        told = {name: one for name, one in record.metrics.items() if is_metric(name)}
+        told = {name: one for name, one in record.metrics.items() if _is_measured(name)}
         for name in told.keys() & self._open.closing.keys():
             if told[name] != self._open.closing[name]:
                 text = f"{name} was told again after the last epoch, with another value"
@@ -219,9 +218,23 @@ class Blocks:
         self._open = None
 
 
+def _is_of_epoch(record: LogRecord) -> bool:
+    """Whether it closes an epoch; HF Trainer tells the train loss there with a step as well."""
+    if record.kind != "step":
+        return record.kind == "epoch"
+    at_end = record.epoch is not None and record.epoch > 0 and record.epoch.is_integer()
+    return at_end and record.pattern == "mapping"
+
+
 def _tells(record: LogRecord) -> bool:
     """Whether it tells a measurement, and not a learning rate alone."""
-    return any(is_metric(name) and not name.endswith("lr") for name in record.metrics)
+    return any(_is_measured(name) for name in record.metrics)
+
+
+def _is_measured(name: str) -> bool:
+    """Whether a metric is one of this epoch, not a rate, nor the best so far."""
+    words = name.split("_")
+    return is_metric(name) and words[-1] != "lr" and "best" not in words
 
 
 def _begins_again(block: _Open, record: LogRecord, printed: float) -> bool:
@@ -230,8 +243,10 @@ def _begins_again(block: _Open, record: LogRecord, printed: float) -> bool:
         return block.is_closed
     if printed > first.printed or record.is_provisional and printed == last.printed:
         return False
-    if block.is_over:
-        return printed <= first.printed and not (printed == last.printed and _same(last, record))
+    if block.is_closed:
+        return True
+    if block.closing:
+        return not (printed == last.printed and _same(last, record))
     alone = printed == first.printed == last.printed
     return not alone or (_again(last, record) and not _same(last, record))
 
@@ -314,7 +329,7 @@ def _odd_course(
         yield "missing_epochs", text, last
     for name, value in closing.items():
         course = [one.metrics[name] for one in epochs if name in one.metrics]
-        if course and value not in course:
+        if name.startswith("dev_") and course and value not in course:
             yield "closing_differs", f"{name} {value:g} after the last epoch is no epoch's", last
 
 

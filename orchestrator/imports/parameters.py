@@ -7,6 +7,7 @@ import math
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from itertools import dropwhile, zip_longest
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,7 +87,9 @@ def from_command(line: str, number: int) -> dict[str, Given]:
     Paths and other words are no settings that tries are compared by.
     """
     found = {}
-    for name, text in _options(_words(line)):
+    # What stands before the program sets its environment.
+    words = list(dropwhile(lambda word: _ASSIGNED.fullmatch(word) or word in "$>%", _words(line)))
+    for name, text in _options(words):
         value = _scalar(text)
         if value is not None:
             found[our_name(name)] = Given(our_name(name), value, "command line", number)
@@ -139,7 +142,7 @@ def _words(line: str) -> list[str]:
 
 def _options(words: list[str]) -> Iterator[tuple[str, str]]:
     """`--name value`, `--name=value` and `name=value`."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip_longest(words, words[1:], fillvalue=""):
         flag = None if _NUMBER.fullmatch(word) else _FLAG.fullmatch(word)
         if flag is not None:
             yield flag[1], flag[2] if flag[2] is not None else following

@@ -25,7 +25,14 @@ _STEADY = 3
 _NEARLY_ALL = 0.8
 _MOST_FORMS = 1000
 _TRUE_HEADING = re.compile(r"\s{0,3}(?:#{1,12}(?!#)|={2,80}|-{3,80}|\*{3,80})")
-_EPOCH = re.compile(r"[\W_]{0,10}(?:\w{1,12}[\W_]{1,4})?epochs?\b\W{0,6}\d", re.IGNORECASE)
+_EPOCH = re.compile(
+    r"(?![-*]\s)[\W\d_]{0,80}(?:(?:info|debug|warning|end|of|after|finished|train|training|trainer|"
+    r"eval|val|valid|validation|test|rank|root|main|[tz]|utc|[a-z_]{1,40}(?:\.[a-z_]{1,40}){1,4})"
+    r"[\W\d_]{1,80}){0,6}epochs?\b\W{0,6}\d",
+    re.IGNORECASE,
+)
+"""An epoch at the start of a line, or behind what loggers put there."""
+
 _CLOSING = re.compile(
     r"\s{0,8}[A-Za-z][\w ./()@-]{0,60}?\s{0,4}(?:::?|=|->)\s{0,4}[-+]?\d[\d.eE+-]{0,30}%?\W{0,40}"
 )
@@ -33,6 +40,7 @@ _KERAS = re.compile(r"\s{0,8}\d{1,12}/\d{1,12}\s")
 _BAR = re.compile(r"\d{1,3}%\|")
 _BLOCKS = re.compile(r"[\u2580-\u259f]")
 _DIGITS = re.compile(r"\d{1,400}")
+_LONGEST_END = 600
 _LAST = re.compile(r"(\.?)(\d{0,400})\D{0,200}$")
 
 
@@ -46,10 +54,14 @@ class Command:
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading above a part of the file."""
+    """A heading above a part of the file; `begins`: with it something else begins.
+
+    Rows of signs alone, and those with an epoch in them, are drawn within a run too.
+    """
 
     line: int
     text: str
+    begins: bool
 
 
 @dataclass(frozen=True)
@@ -174,7 +186,7 @@ class _Endings:
 def _form(line: str) -> tuple[str, str]:
     """The line with its numbers' digits left out, and the shape of its last number."""
     line = line.rstrip()
-    last = _LAST.search(line)
+    last = _LAST.search(line[-_LONGEST_END:])
     ending = f"{last[1]}{'0' * len(last[2])}" if last and last[1] else "?"
     return _DIGITS.sub("0", line), ending
 
@@ -237,11 +249,14 @@ def _heading(number: int, text: str) -> Heading | None:
     if _TRUE_HEADING.match(text) is None:
         return None
     plain = text.strip().strip("#=-*").strip()
-    return Heading(number, plain[:200])
+    begins = text.lstrip().startswith("#") and any(char.isalnum() for char in plain)
+    return Heading(number, plain[:200], begins and not plain.lower().startswith("epoch"))
 
 
 def _may_hold_results(text: str) -> bool:
     """Whether a line is of a kind that programs print, and people do not write."""
+    if text.lstrip().startswith("|") and text.rstrip().endswith("|"):
+        return False  # a row of a table
     return bool(
         _EPOCH.match(text)
         or _BAR.search(text)
