@@ -101,7 +101,7 @@ class Folders:
             shutil.rmtree(self.checkpoints(number), ignore_errors=True)
 
     def discard_if_unused(self) -> None:
-        """Remove a study's folder that holds no trial and no import: nothing half-written stays behind."""
+        """Remove a study's folder without trial or import: nothing half-written stays behind."""
         used = (self.trials, self.tables, self.imports)
         if self.home.is_dir() and not any(path.exists() for path in used):
             shutil.rmtree(self.home)

@@ -25,8 +25,8 @@ class TrialRow:
     """A trial: the settings asked for, where they came from, our status and the outcome.
 
     `number` is Optuna's, so Try 1 is number 0. `origin` says where an imported trial came from:
-    file, sha256, lines, heading, and the place of each setting. `best_value` is the objective's at the best epoch.
-    Values that never came are None.
+    file, sha256, lines, heading, and the place of each setting. `best_value` is the objective's
+    at the best epoch. Values that never came are None.
     """
 
     uid: str

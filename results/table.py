@@ -114,7 +114,8 @@ def try_table(
     """Make the table. Pruned tries are never ranked against completed ones.
 
     Test accuracy is shown for the baseline, confirmed tries and confirmations alone, so that nobody
-    chooses by it (and for imported tries, whose log has told it already); `all_tests` shows it for every try.
+    chooses by it (and for imported tries, whose log has told it already); `all_tests` shows it for
+    every try.
     """
     varied = varied_parameters(study.tries)
     found_by_try = diagnose(study, words.language)

@@ -234,7 +234,12 @@ def _adopted(
             str(log.path), log.sha256, block.span, block.heading, _places(block, entry.parameters)
         )
         one = adopt(
-            target.uid, block, origin, entry.parameters, target.objective, copies[entry.span]
+            target.uid,
+            block,
+            origin,
+            entry.parameters,
+            objective=target.objective,
+            copies=copies[entry.span],
         )
         if one is None:
             text = f"  lines {entry.span}: left out, no line tells {target.objective.name}"
@@ -274,17 +279,13 @@ def _add(target: _Target, adopted: Sequence[Adopted], console: Console) -> None:
     console.print(Text(f"{text}: study {target.study.study_name}"), soft_wrap=True)
 
 
-def _distributions(
-    target: _Target, adopted: Sequence[Adopted]
-) -> Mapping[str, BaseDistribution]:
+def _distributions(target: _Target, adopted: Sequence[Adopted]) -> Mapping[str, BaseDistribution]:
     if target.sweep is not None:
         return space.distributions(target.sweep)
     return spanning(one.parameters for one in adopted)
 
 
-def _tell_added(
-    one: Adopted, number: int, sweep: spec.Sweep | None, console: Console
-) -> None:
+def _tell_added(one: Adopted, number: int, sweep: spec.Sweep | None, console: Console) -> None:
     why = outside_of(sweep, one.parameters) if sweep else ()
     note = f"; the sampler does not start from it: {', '.join(why)}" if why else ""
     text = f"  Try {number + 1}: lines {one.block.span}, {one.value:.3f}{note}"

@@ -241,7 +241,7 @@ def _begins_again(block: _Open, record: LogRecord, printed: float) -> bool:
     first, last = block.epochs[0], block.epochs[-1]
     if printed > last.printed:
         return block.is_closed
-    if printed > first.printed or record.is_provisional and printed == last.printed:
+    if printed > first.printed or (record.is_provisional and printed == last.printed):
         return False
     if block.is_closed:
         return True

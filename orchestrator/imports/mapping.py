@@ -1,6 +1,7 @@
-"""The small file between a log and its tries: written for the person to complete, then read back."""
+"""The small file between a log and its tries: written for the person to complete, read back."""
 
 import json
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from orchestrator.errors import UserError
 from orchestrator.imports.blocks import Block, Oddity
 from orchestrator.imports.parameters import Scalar
 from results.text import clean, one_line
-from sweeps.document import Document
+from sweeps.document import Document, Key
 from sweeps.reading import parse
 from sweeps.wording import listed, show, unknown
 
@@ -138,19 +139,22 @@ def _wanted(
         document.complain((*at, "lines"), f"{show(span)} is no block of the log. Allowed: {spans}.")
     if not isinstance(taken, bool):
         document.complain((*at, "import"), f"{show(taken)} is not allowed. Allowed: true, false.")
-    given = entry.get("parameters") or {}
+    given = _parameters(document, (*at, "parameters"), entry.get("parameters") or {})
+    return Wanted(str(span), given) if taken is True and not document.problems else None
+
+
+def _parameters(document: Document, at: Key, given: object) -> dict[str, Scalar]:
+    """The settings that have a value; those without stay missing."""
     if not isinstance(given, dict):
-        document.complain((*at, "parameters"), f"{show(given)} is not allowed. Allowed: a mapping.")
-        return None
+        document.complain(at, f"{show(given)} is not allowed. Allowed: a mapping.")
+        return {}
     for name, value in given.items():
         if not (value is None or isinstance(value, bool | int | float | str)):
-            text = f"{show(value)} is not allowed. Allowed: a number, a word, true, false or nothing."
-            document.complain((*at, "parameters", name), text)
-        elif isinstance(value, float) and value - value != 0:
-            document.complain((*at, "parameters", name), f"{value} is not a finite number.")
-    if taken is not True or document.problems:
-        return None
-    return Wanted(str(span), {name: one for name, one in given.items() if one is not None})
+            text = f"{show(value)} is not allowed. Allowed: a number, a word, true, false, nothing."
+            document.complain((*at, name), text)
+        elif isinstance(value, float) and not math.isfinite(value):
+            document.complain((*at, name), f"{value} is not a finite number.")
+    return {name: one for name, one in given.items() if one is not None}
 
 
 def _read_text(path: Path) -> str:

@@ -7,8 +7,8 @@ import math
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from itertools import dropwhile, zip_longest
 from dataclasses import dataclass
+from itertools import dropwhile, zip_longest
 from typing import Literal
 
 from trainers.log_patterns import value_of

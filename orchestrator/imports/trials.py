@@ -14,10 +14,10 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from orchestrator.imported import IMPORTED, SOURCE
 from orchestrator.imports.blocks import Block, Epoch, Oddity
 from orchestrator.imports.mapping import told
 from orchestrator.imports.parameters import Scalar
-from orchestrator.imported import IMPORTED, SOURCE
 from results.ledger import STUDY_UID
 from results.rows import EpochRow, FindingRow, Row, TrialRow, finite
 from sweeps.spec import Range, Sweep, Values
@@ -58,8 +58,9 @@ def adopt(
     block: Block,
     origin: Origin,
     parameters: Mapping[str, Scalar],
+    *,
     objective: Objective,
-    copies: int,
+    copies: int = 0,
 ) -> Adopted | None:
     """A block with its value; None where no line of it tells the objective.
 
@@ -95,7 +96,9 @@ def outside_of(sweep: Sweep, parameters: Mapping[str, Scalar]) -> tuple[str, ...
 
 def _contains(parameter: Values | Range, value: Scalar) -> bool:
     if isinstance(parameter, Values):
-        alike = [one for one in parameter.values if isinstance(one, bool) == isinstance(value, bool)]
+        alike = [
+            one for one in parameter.values if isinstance(one, bool) == isinstance(value, bool)
+        ]
         return value in alike
     if isinstance(value, bool | str):
         return False
@@ -185,7 +188,9 @@ def _reason(origin: Origin) -> str:
 
 
 def _epoch_row(uid: str, epoch: Epoch, objective: str) -> EpochRow:
-    metrics = {name: value for name, one in epoch.metrics.items() if (value := finite(one)) is not None}
+    metrics = {
+        name: value for name, one in epoch.metrics.items() if (value := finite(one)) is not None
+    }
     train = metrics.get("train_accuracy")
     return EpochRow(
         trial_uid=uid,

@@ -80,7 +80,7 @@ def test_all_that_is_odd_is_named(blocks: dict[str, Block]) -> None:
 def test_what_was_copied_by_hand_against_the_log(blocks: dict[str, Block]) -> None:
     wrong = {}
     for name, block in blocks.items():
-        one = adopt("u", block, Origin("f", "s", block.span, "", {}), {}, Objective(), 0)
+        one = adopt("u", block, Origin("f", "s", block.span, "", {}), {}, objective=Objective())
         assert one is not None
         read = (one.value, block.closing.get("test_accuracy"))
         if HAND.get(name) != read:
