@@ -137,12 +137,22 @@ def _belongs(key: str, study: StudyResult, rows: list[dict[str, Cell]]) -> bool:
 
 
 def varied_parameters(tries: Iterable[TryResult]) -> tuple[str, ...]:
-    """The parameters with at least two values; those of the study while one try is all there is."""
+    """The parameters with at least two values; those of the study while one try is all there is.
+
+    One that is known of some imported tries and not of others may well vary.
+    """
     tried = tuple(tries)
     names = {name: None for one in tried for name in (*one.params, *one.requested)}
     if len(tried) == 1:
         return tuple(tried[0].params)
-    return tuple(name for name in names if _values(tried, name) > 1)
+    return tuple(
+        name for name in names if _values(tried, name) > 1 or _is_partly_known(tried, name)
+    )
+
+
+def _is_partly_known(tries: tuple[TryResult, ...], name: str) -> bool:
+    known = [name in one.settings for one in tries if one.is_imported]
+    return any(known) and not all(known)
 
 
 def ordered(study: StudyResult) -> tuple[TryResult, ...]:

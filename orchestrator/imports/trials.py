@@ -21,6 +21,7 @@ from orchestrator.imports.parameters import Scalar
 from results.ledger import STUDY_UID
 from results.rows import EpochRow, FindingRow, Row, TrialRow, finite
 from sweeps.spec import Range, Sweep, Values
+from trainers.metric_names import canonical
 from trainers.protocol import Objective
 
 _ATTEMPT = 1
@@ -68,13 +69,14 @@ def adopt(
     the study and the block's numbers, so importing again finds it; `copies` counts the blocks with
     the very same numbers before it.
     """
+    metric = canonical(objective.name)
     course = [
         (value, one)
         for one in block.epochs
-        if (value := finite(one.metrics.get(objective.name))) is not None
+        if (value := finite(one.metrics.get(metric))) is not None
     ]
     choose = max if objective.direction == "maximize" else min
-    closing = finite(block.closing.get(objective.name))
+    closing = finite(block.closing.get(metric))
     value, best = choose(course, key=lambda point: point[0], default=(closing, None))
     if value is None:
         return None
@@ -154,7 +156,7 @@ def frozen_trial(
         intermediate_values={
             epoch.epoch: value
             for epoch in one.block.epochs
-            if (value := finite(epoch.metrics.get(objective))) is not None
+            if (value := finite(epoch.metrics.get(canonical(objective)))) is not None
         },
         user_attrs={STUDY_UID: one.uid, SOURCE: IMPORTED, "trytable:origin": asdict(one.origin)},
     )
@@ -200,7 +202,7 @@ def _epoch_row(uid: str, epoch: Epoch, objective: str) -> EpochRow:
         running_accuracy=train if epoch.is_running else None,
         probe_accuracy=None if epoch.is_running else train,
         seconds=None,
-        value=metrics.get(objective),
+        value=metrics.get(canonical(objective)),
         metrics=metrics,
         **{name: metrics.get(name) for name in _MEASURED},
     )

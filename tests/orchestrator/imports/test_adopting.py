@@ -121,6 +121,9 @@ def test_the_table_shows_their_test_accuracies_and_where_they_came_from(by_hand:
     cells = {row.number: dict(zip(keys, row.cells, strict=True)) for row in table.rows}
     assert cells[11]["test_accuracy"] == 0.408
     assert cells[11]["best_dev_accuracy"] == 0.411
+    assert table.parameters == ("lr", "batch_size", "epochs", "dropout", "weight_decay")
+    assert cells[14]["parameter:weight_decay"] == 0.001
+    assert cells[7]["parameter:dropout"] is None  # not known, and no default takes its place
     assert "imported: Try6" in str(cells[11]["state"])
     assert "doubled_epoch" in str(cells[12]["findings"])
     assert (by_hand / "runs" / "mine" / "report.html").exists()
