@@ -7,7 +7,7 @@
 # on. It never stands as $(NAME) here, not even in a condition: make would run a $(shell ...) in it.
 # This comes before any $(shell) of ours, which would be handed the variables expanded.
 VARS := NAME TRY OUT TRIALS HOURS DATA MODEL SLOTS RUNS SET FORMAT PORT WRITABLE RETRY_FAILED AS_NEW \
-	FREEZE LR_FROM LR_TO STEPS SEEDS APPLY PYTHON
+	FREEZE LR_FROM LR_TO STEPS SEEDS APPLY LOG PATTERN PYTHON
 $(foreach v,$(VARS),$(eval export TRYTABLE_$(v) := $$(value $(v)))$(eval unexport $(v)))
 
 # A misspelt variable would otherwise be ignored in silence.
@@ -21,7 +21,7 @@ DEV_KEY := $(RUNTIME_KEY)-$(shell sha256sum <requirements-dev.txt | cut -c1-12)
 RUNTIME := .venv/.installed-$(RUNTIME_KEY)
 DEV := .venv/.installed-dev-$(DEV_KEY)
 
-.PHONY: help sweep diagnose lr-range suggest sweeps report show rerun best export dashboard test check bench clean
+.PHONY: help sweep diagnose lr-range suggest import sweeps report show rerun best export dashboard test check bench clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
@@ -40,6 +40,9 @@ lr-range: $(RUNTIME) ## find where the learning rate should lie (NAME=lr APPLY=1
 
 suggest: $(RUNTIME) ## write the sweep that a study's results lead to (NAME=dropout)
 	@exec .venv/bin/trytable suggest
+
+import: $(RUNTIME) ## adopt what was run by hand (LOG=file NAME=mine)
+	@exec .venv/bin/trytable import
 
 sweeps: $(RUNTIME) ## list the sweeps and what each varies
 	@exec .venv/bin/trytable sweeps

@@ -51,10 +51,31 @@ def sweep_differences(
     return found
 
 
+def changes_since(
+    then: StudyRow, now: Mapping[str, Any], facts: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> list[str]:
+    """What keeps a sweep from going on in a study.
+
+    Imported tries alone bind it in nothing but the objective: what else they were run with nobody
+    knows.
+    """
+    if not then.facts.get("imported"):
+        return sweep_differences(then.sweep, now, then.facts, facts, defaults)
+    kept = {"objective": then.sweep.get("objective")}
+    return list(differences(kept, {"objective": now.get("objective")}))
+
+
 def study_that_fits(name: str, facts: Mapping[str, Any], studies: Iterable[StudyRow]) -> str:
-    """The first of name, name@2, name@3 ... that is of this data and model, or is not there yet."""
+    """The first of name, name@2, name@3 ... that is of this data and model, or is not there yet.
+
+    One of imported tries alone is of data and model that nobody knows, and takes the first that
+    comes.
+    """
     others = {
-        row.name for row in studies if any(row.facts.get(key) != facts.get(key) for key in _FACTS)
+        row.name
+        for row in studies
+        if not row.facts.get("imported")
+        and any(row.facts.get(key) != facts.get(key) for key in _FACTS)
     }
     return first_free(name, others)
 

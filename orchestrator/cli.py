@@ -205,6 +205,21 @@ def export(
     verbs.export(_study(name, runs), formats, Console())
 
 
+@app.command("import")
+def import_(
+    name: StudyName = "",
+    log: Annotated[str, typer.Option(envvar="TRYTABLE_LOG", help="a log, CSV or JSON file")] = "",
+    pattern: Annotated[
+        str, typer.Option(envvar="TRYTABLE_PATTERN", help="your own, with named groups")
+    ] = "",
+    runs: Runs = Path("runs"),
+) -> None:
+    """Adopt what was run by hand: first write a mapping file to complete, then import by it."""
+    from orchestrator.imports.adopting import import_log  # noqa: PLC0415 - as in sweep
+
+    import_log(log, _study(name, runs), pattern, Console())
+
+
 @app.command()
 def dashboard(
     runs: Runs = Path("runs"),

@@ -59,6 +59,11 @@ class Folders:
         return self.home / "tables"
 
     @property
+    def imports(self) -> Path:
+        """Mapping files of imported logs."""
+        return self.home / "imports"
+
+    @property
     def trials(self) -> Path:
         return self.home / "trials"
 
@@ -96,8 +101,9 @@ class Folders:
             shutil.rmtree(self.checkpoints(number), ignore_errors=True)
 
     def discard_if_unused(self) -> None:
-        """Remove a study's folder that holds no trial: nothing half-written stays behind."""
-        if self.home.is_dir() and not self.trials.exists() and not self.tables.exists():
+        """Remove a study's folder without trial or import: nothing half-written stays behind."""
+        used = (self.trials, self.tables, self.imports)
+        if self.home.is_dir() and not any(path.exists() for path in used):
             shutil.rmtree(self.home)
 
 

@@ -19,7 +19,8 @@ def show(folders: Folders, number: str, console: Console) -> None:
     """Print a try. Raises UserError, StudyNotFound and DatabaseUnreadable."""
     study = read_study(folders.url, folders.study)
     one = find_try(study, number)
-    print_try(try_detail(study, one), files_of(folders, one.number), wide_enough(console))
+    files = [Path(one.origin["file"])] if one.is_imported else files_of(folders, one.number)
+    print_try(try_detail(study, one), files, wide_enough(console))
 
 
 def files_of(folders: Folders, number: int) -> list[Path]:

@@ -13,13 +13,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator import space
 from orchestrator.errors import UserError
+from orchestrator.imported import SOURCE, Start, is_imported, start_from
 from orchestrator.space import Point
 from results.ledger import STUDY_UID
 from results.rows import Status
 from sweeps.spec import Sweep, grid_points
-
-SOURCE = "trytable:source"
-"""Attribute of a trial: where its point came from."""
 
 _OPTUNA_STATE: dict[Status, TrialState] = {
     "completed": TrialState.COMPLETE,
@@ -46,6 +44,26 @@ def open_storage(url: str, busy_seconds: float = 60.0) -> RDBStorage:
     arguments = {"timeout": busy_seconds} if url.startswith("sqlite") else {}
     escaped = url.replace("{", "{{").replace("}", "}}")  # Optuna reads it as a format string
     return RDBStorage(escaped, engine_kwargs={"connect_args": arguments})
+
+
+def uid_of(study: optuna.Study, objective: str) -> str:
+    """Our UUID of a study; made on first use. Raises UserError for a study not ours."""
+    found = study.user_attrs.get(STUDY_UID)
+    if found is None:
+        if study.get_trials(deepcopy=False):
+            raise UserError(
+                f"The database already holds a study named {study.study_name!r} that "
+                "was not made by Trytable. Give the sweep's file another name, or keep its "
+                "study in another folder with RUNS=folder."
+            )
+        found = uuid.uuid4().hex
+        with warnings.catch_warnings():
+            # Optuna's label for an interface that has stood still since 3.2.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            # The dashboard's axes.
+            study.set_metric_names([objective.replace("_", " ")])
+        study.set_user_attr(STUDY_UID, found)
+    return str(found)
 
 
 class OptunaStudy:
@@ -82,28 +100,20 @@ class OptunaStudy:
     @property
     def uid(self) -> str:
         """Our UUID of the study; made on first use. Raises UserError for a study not ours."""
-        found = self.study.user_attrs.get(STUDY_UID)
-        if found is None:
-            if self._trials():
-                raise UserError(
-                    f"The database already holds a study named {self.study.study_name!r} that "
-                    "was not made by Trytable. Give the sweep's file another name, or keep its "
-                    "study in another folder with RUNS=folder."
-                )
-            found = uuid.uuid4().hex
-            with warnings.catch_warnings():
-                # Optuna's label for an interface that has stood still since 3.2.
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                # The dashboard's axes.
-                self.study.set_metric_names([self._sweep.objective.name.replace("_", " ")])
-            self.study.set_user_attr(STUDY_UID, found)
-        return str(found)
+        return uid_of(self.study, self._sweep.objective.name)
+
+    def imported_start(self) -> Start:
+        """The imported tries that the sampler starts from. Raises SweepChanged where none can."""
+        return start_from(self._sweep, self._trials(), self._distributions)
 
     def left_to_ask(self) -> int:
         """How many trials are still to be asked for: the sweep's number is one for all runs."""
         counted = _TAKEN if self._retry_failed else (*_TAKEN, TrialState.FAIL)
         # A trial that waits in the study's own queue has not been asked for yet.
-        asked = sum(t.state in counted and t.state != TrialState.WAITING for t in self._trials())
+        asked = sum(
+            t.state in counted and t.state != TrialState.WAITING and not is_imported(t)
+            for t in self._trials()
+        )
         if self._sweep.trials is not None:
             return max(0, self._sweep.trials - asked)
         queued = sum(t.state == TrialState.WAITING for t in self._trials())
@@ -183,6 +193,8 @@ class OptunaStudy:
         return left
 
     def _is_taken(self, trial: FrozenTrial) -> bool:
+        if is_imported(trial):
+            return False  # the sweep's own points are trained as the sweep says
         if trial.state != TrialState.FAIL:
             return True
         # A point that failed in this very run would fail again: it waits for the next run.

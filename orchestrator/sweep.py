@@ -18,7 +18,7 @@ from orchestrator import prepare
 from orchestrator.backends.base import Backend, BackendError, Slot
 from orchestrator.backends.local import LocalBackend
 from orchestrator.book import Book
-from orchestrator.changes import refuse, study_that_fits, sweep_differences
+from orchestrator.changes import changes_since, refuse, study_that_fits
 from orchestrator.display import Display
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
@@ -77,10 +77,10 @@ def run_sweep(
     Raises UserError for all that the person can mend; then nothing half-written stays behind.
     """
     with ExitStack() as stack:
-        stack.enter_context(_readable_errors(folders))
-        start = partial(start_backend or start_local, sweep, folders, slots)
+        stack.enter_context(readable_errors(folders))
+        begin = partial(start_backend or start_local, sweep, folders, slots)
         with console.status("Reading data and model"):
-            backend, facts, gold = _prepared(sweep, folders, start, stack)
+            backend, facts, gold = _prepared(sweep, folders, begin, stack)
         folders.runs.mkdir(parents=True, exist_ok=True)
         ledger = Ledger(folders.url)
         with brief_lock(folders.database_lock):  # two processes must not make the same tables
@@ -94,8 +94,9 @@ def run_sweep(
         sweep = _seeded(sweep, folders.study, ledger.studies())
         study = OptunaStudy(storage, sweep, folders.study, retry_failed)
         facts = {**facts, "defaults": defaults_of(sweep.trainer)}
+        start = study.imported_start()
         _write_study(ledger, study.uid, folders.study, sweep, facts=facts, gold=gold)
-        for line in introduction(sweep, folders.study, slots, facts):
+        for line in (*introduction(sweep, folders.study, slots, facts), *start.lines()):
             console.print(Text(line), soft_wrap=True)
         return _run(_Open(sweep, folders, study, ledger), backend, console)
 
@@ -109,7 +110,7 @@ def _seeded(sweep: Sweep, study: str, studies: Iterable[StudyRow]) -> Sweep:
 
 
 @contextmanager
-def _readable_errors(folders: Folders) -> Iterator[None]:
+def readable_errors(folders: Folders) -> Iterator[None]:
     """Say in one paragraph what a backend or a database cannot do."""
     try:
         yield
@@ -193,7 +194,7 @@ def _write_study(
     created_at = time.time()
     if uid in {row.uid for row in ledger.studies()}:
         then = ledger.read(uid).study
-        found = sweep_differences(then.sweep, now, then.facts, facts, defaults_of(sweep.trainer))
+        found = changes_since(then, now, facts, defaults_of(sweep.trainer))
         if found:
             raise refuse(name, found)
         created_at = then.created_at
@@ -318,10 +319,10 @@ def _progress(work: _Open, machine: Machine, earlier: StudyLedger) -> Progress:
 
 
 def _best(earlier: StudyLedger, objective: Objective) -> list[tuple[float, int]]:
-    """Completed trials as (value, number), best first."""
+    """Completed trials that were trained here, as (value, number), best first."""
     completed = (
         (trial.best_value, trial.number)
         for trial in earlier.trials
-        if trial.status == "completed" and trial.best_value is not None
+        if trial.status == "completed" and trial.best_value is not None and not trial.origin
     )
     return best_first(completed, objective)

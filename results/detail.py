@@ -121,16 +121,27 @@ def _facts(study: StudyResult, one: TryResult) -> tuple[tuple[str, str], ...]:
     told: tuple[tuple[str, object], ...] = (
         ("State", f"{one.status}: {one.reason}" if one.reason else one.status),
         ("Asked for by", one.source),
+        *_origin(one),
         (f"Best {study.objective_title}", _best(one)),
         ("Dev accuracy there", _accuracy_there(study, one)),
         ("Test accuracy", shown(one.test_accuracy, "accuracy")),
         ("Seconds", shown(one.seconds, "seconds")),
-        ("Seed", one.effective.get("seed", study.sweep.get("seed"))),
         ("Precision", one.precision),
         ("Threads", one.threads),
         ("Device", one.device),
         ("Trained", _trained(one)),
         ("Steps", last.steps_total if last else None),
+        *(() if one.is_imported else _sweeps_own(study, one)),
+    )
+    texts = ((term, one_line(clean(str(value)))) for term, value in told if value is not None)
+    return tuple((term, text) for term, text in texts if text)
+
+
+def _sweeps_own(study: StudyResult, one: TryResult) -> tuple[tuple[str, object], ...]:
+    """What holds for tries that were trained here, not for imported ones."""
+    last = one.attempts[-1] if one.attempts else None
+    return (
+        ("Seed", one.effective.get("seed", study.sweep.get("seed"))),
         ("Model", study.sweep.get("model")),
         ("Model's sha256", study.facts.get("model_hash")),
         ("Data", _name(study.sweep.get("data"))),
@@ -138,8 +149,20 @@ def _facts(study: StudyResult, one: TryResult) -> tuple[tuple[str, str], ...]:
         ("Trainer's sha256", last.code_hash if last else None),
         ("Versions", _pairs(study.facts.get("pins") or {})),
     )
-    texts = ((term, one_line(clean(str(value)))) for term, value in told if value is not None)
-    return tuple((term, text) for term, text in texts if text)
+
+
+def _origin(one: TryResult) -> tuple[tuple[str, object], ...]:
+    """Where an imported try came from, and each of its settings."""
+    if not one.is_imported:
+        return ()
+    places = one.origin.get("places") or {}
+    return (
+        ("Log", one.origin.get("file")),
+        ("Its lines", one.origin.get("lines")),
+        ("Its heading", one.origin.get("heading")),
+        ("Its sha256", one.origin.get("sha256")),
+        ("Settings from", "; ".join(f"{name}: {place}" for name, place in places.items())),
+    )
 
 
 def _best(one: TryResult) -> str:

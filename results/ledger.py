@@ -67,7 +67,7 @@ _TABLES: dict[type[Any], sa.Table] = {
         _key("uid"),
         sa.Column("study_uid", sa.String(64), index=True),
         *_columns(_INTEGER, "number", "failures", "best_epoch"),
-        *_columns(sa.JSON, "requested"),
+        *_columns(sa.JSON, "requested", "origin"),
         *_columns(_TEXT, "source", "status", "reason"),
         *_columns(_FLOAT, "best_value", "best_dev_accuracy", "test_accuracy"),
     ),

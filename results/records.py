@@ -39,7 +39,8 @@ class TryResult:
     read back from live objects. `best_value` is Optuna's value for a completed trial, else the best
     so far; `best_dev_accuracy` is the accuracy at that epoch. `seconds` is the sum over the
     attempts that have ended. `steps` holds each logged step once, as the last attempt took it;
-    `predictions` are class indices by split, in the order of its file.
+    `predictions` are class indices by split, in the order of its file; `origin` is where an
+    imported try came from.
     """
 
     number: int
@@ -60,12 +61,18 @@ class TryResult:
     findings: tuple[FindingRow, ...]
     seconds: float | None
     steps: tuple[StepRow, ...] = ()
+    origin: Mapping[str, Any] = field(default_factory=dict)
     predictions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
         """How people call it: trial 0 is Try 1."""
         return f"Try {self.number + 1}"
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether it was run by hand and read from a log."""
+        return bool(self.origin)
 
     @property
     def settings(self) -> dict[str, Any]:

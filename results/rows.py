@@ -24,8 +24,9 @@ class StudyRow:
 class TrialRow:
     """A trial: the settings asked for, where they came from, our status and the outcome.
 
-    `number` is Optuna's, so Try 1 is number 0. `best_value` is the objective's at the best epoch.
-    Values that never came are None.
+    `number` is Optuna's, so Try 1 is number 0. `origin` says where an imported trial came from:
+    file, sha256, lines, heading, and the place of each setting. `best_value` is the objective's
+    at the best epoch. Values that never came are None.
     """
 
     uid: str
@@ -40,6 +41,7 @@ class TrialRow:
     best_value: float | None = None
     best_dev_accuracy: float | None = None
     test_accuracy: float | None = None
+    origin: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

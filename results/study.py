@@ -205,7 +205,8 @@ class _Merged:
             test_accuracy=finite(row.test_accuracy) if row else None,
             attempts=attempts,
             findings=findings,
-            seconds=_seconds(trial, attempts),
+            seconds=_seconds(trial, attempts) if not (row and row.origin) else None,
+            origin=(row.origin or {}) if row else {},
         )
 
     def _status(self) -> Status:

@@ -114,7 +114,8 @@ def try_table(
     """Make the table. Pruned tries are never ranked against completed ones.
 
     Test accuracy is shown for the baseline, confirmed tries and confirmations alone, so that nobody
-    chooses by it; `all_tests` shows it for every try.
+    chooses by it (and for imported tries, whose log has told it already); `all_tests` shows it for
+    every try.
     """
     varied = varied_parameters(study.tries)
     found_by_try = diagnose(study, words.language)
@@ -136,12 +137,22 @@ def _belongs(key: str, study: StudyResult, rows: list[dict[str, Cell]]) -> bool:
 
 
 def varied_parameters(tries: Iterable[TryResult]) -> tuple[str, ...]:
-    """The parameters with at least two values; those of the study while one try is all there is."""
+    """The parameters with at least two values; those of the study while one try is all there is.
+
+    One that is known of some imported tries and not of others may well vary.
+    """
     tried = tuple(tries)
     names = {name: None for one in tried for name in (*one.params, *one.requested)}
     if len(tried) == 1:
         return tuple(tried[0].params)
-    return tuple(name for name in names if _values(tried, name) > 1)
+    return tuple(
+        name for name in names if _values(tried, name) > 1 or _is_partly_known(tried, name)
+    )
+
+
+def _is_partly_known(tries: tuple[TryResult, ...], name: str) -> bool:
+    known = [name in one.settings for one in tries if one.is_imported]
+    return any(known) and not all(known)
 
 
 def ordered(study: StudyResult) -> tuple[TryResult, ...]:
@@ -275,7 +286,7 @@ class _View:
     def _shows_test(self, one: TryResult) -> bool:
         confirmed = self.confirmation is not None and self.confirmation.of(one.number) is not None
         whole = self.all_tests or is_confirmation(self.study)
-        return whole or confirmed or self.is_baseline(one)
+        return whole or confirmed or one.is_imported or self.is_baseline(one)
 
 
 def _delta(one: TryResult, baseline: TryResult | None) -> float | None:

@@ -21,12 +21,12 @@ import pytest
 TOP = Path(__file__).resolve().parents[1]
 VERBS = (
     "sweep", "diagnose", "lr-range", "suggest", "sweeps", "report", "show", "rerun", "best",
-    "export", "dashboard",
+    "export", "dashboard", "import",
 )  # fmt: skip
 VARIABLES = (
     "NAME", "TRY", "OUT", "TRIALS", "HOURS", "DATA", "MODEL", "SLOTS", "RUNS", "SET", "FORMAT",
     "PORT", "WRITABLE", "RETRY_FAILED", "AS_NEW", "FREEZE", "LR_FROM", "LR_TO", "STEPS", "SEEDS",
-    "APPLY",
+    "APPLY", "LOG", "PATTERN",
 )  # fmt: skip
 HOSTILE = (
     "$(shell touch x)",

@@ -13,12 +13,32 @@ ALLOWED = {
     "sweeps": ("sweeps",),
     "trainers": ("trainers",),
     "results": ("results",),
-    "orchestrator": ("orchestrator", "sweeps", "trainers.protocol", "results"),
+    "orchestrator": (
+        "orchestrator",
+        "sweeps",
+        "results",
+        "trainers.protocol",
+        "trainers.logs",
+        "trainers.log_patterns",
+        "trainers.metric_files",
+        "trainers.metric_names",
+    ),
 }
 HEAVY = ("torch", "transformers")
 LIGHT = tuple(
     f"trainers/{name}.py"
-    for name in ("protocol", "knobs", "model_knobs", "training_knobs", "record")
+    for name in (
+        "protocol",
+        "knobs",
+        "model_knobs",
+        "training_knobs",
+        "record",
+        "logs",
+        "log_patterns",
+        "metric_names",
+        "metric_files",
+        "event_files",
+    )
 )
 """What the orchestrator reads of the trainers' room."""
 
