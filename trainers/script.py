@@ -1,0 +1,299 @@
+"""The trainer that runs somebody's own script: its output becomes a trial's events."""
+
+import hashlib
+import os
+import selectors
+import shutil
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from trainers.command import Circumstances, Invocation, invocation
+from trainers.keeper import Ended, Kept, interpreter, keep, own_environment
+from trainers.protocol import (
+    Epoch,
+    Failed,
+    FailureKind,
+    Finished,
+    Job,
+    Line,
+    Refused,
+    ScriptSettings,
+    Started,
+)
+from trainers.script_checks import Echo
+from trainers.script_metrics import Lines, Metrics, MetricsFile, Patterns, arguments, find
+
+LOG = "output.log"
+MAX_LOG_BYTES = 64 * 2**20
+"""Kept of what a script prints; metrics are read of all of it."""
+
+_LAST_LINES = 20
+_LAST_SHOWN = 3
+_LONGEST_SHOWN = 200
+_CHUNK_BYTES = 1 << 16
+_LOOK_SECONDS = 0.2
+
+
+def train(job: Job, settings: ScriptSettings, line: Line) -> None:
+    """Run the script to its end, or to the stop that is asked for. Raises Refused."""
+    given = circumstances(job)
+    call = invocation(settings.launch, settings.values, given)
+    for path, text in call.files.items():
+        path.write_text(text, encoding="utf-8")
+    line.say(_started(job, code_hash(call)))
+    environment = {**own_environment(job.threads), **call.env}
+    with (given.out / LOG).open("ab") as log:
+        reader = _Reader(job, settings, line, call.metrics_file, log)
+        kept = keep(call.words, call.cwd, environment, settings.launch.grace_seconds)
+        try:
+            reader.follow(kept)
+        except BaseException:
+            kept.stop()
+            raise
+        ended = kept.ended()
+        reader.rest()
+    _say_end(reader, ended)
+
+
+def circumstances(job: Job) -> Circumstances:
+    """What is filled into a command besides its parameters. A GPU is the only one in sight."""
+    device = "cpu" if job.device == "cpu" else "cuda"
+    return Circumstances(job.seed, Path(job.folder), device, interpreter())
+
+
+def code_hash(call: Invocation) -> str:
+    """The sha256 of the files that the command names."""
+    digest = hashlib.sha256()
+    for word in call.words:
+        path = call.cwd / word
+        if path not in call.files and path.suffix and path.is_file():
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _started(job: Job, code: str) -> Started:
+    return Started(
+        attempt=job.attempt,
+        effective={},
+        parameters=0,
+        trainable_parameters=0,
+        data_hash="",
+        code_hash=code,
+        device=job.device,
+        threads=job.threads,
+        precision="",
+        steps_per_epoch=0,
+        steps_total=0,
+        pid=os.getpid(),
+    )
+
+
+@dataclass
+class _Course:
+    """The epochs so far."""
+
+    pending: Metrics = field(default_factory=dict)
+    epochs: int = 0
+    best_epoch: int = 0
+    best_value: float | None = None
+    best: Metrics = field(default_factory=dict)
+
+
+class _Reader:
+    """Reads a script's output as it comes, and says what it finds there."""
+
+    def __init__(
+        self, job: Job, settings: ScriptSettings, line: Line, metrics: Path | None, log: IO[bytes]
+    ) -> None:
+        self.job = job
+        self.line = line
+        self.launch = settings.launch
+        self.course = _Course()
+        self.last = deque[str](maxlen=_LAST_LINES)
+        self.hung = False
+        self.stopped = False
+        self._patterns = Patterns(settings.launch.patterns)
+        self._echo = Echo(job, settings.values, line)
+        self._file = MetricsFile(metrics) if metrics is not None else None
+        self._log = log
+        self._logged = 0
+        self._lines: dict[int, Lines] = {}
+        self._heard_at = time.monotonic()
+
+    def follow(self, kept: Kept) -> None:
+        """Read until the command has ended, or has been asked to."""
+        self._lines = {kept.out: Lines(), kept.err: Lines()}
+        with selectors.DefaultSelector() as selector:
+            for source in (kept.out, kept.err, kept.control):
+                selector.register(source, selectors.EVENT_READ)
+            while True:
+                ready = [key.fd for key, _ in selector.select(_LOOK_SECONDS)]
+                for source in self._lines:
+                    if source in ready and self._read(source) == 0:
+                        selector.unregister(source)
+                self._look_at_file()
+                if kept.control.fileno() in ready:
+                    return
+                self._stop_if_asked(kept)
+
+    def rest(self) -> None:
+        """What is still in the pipes, once nobody writes any more."""
+        for source, lines in self._lines.items():
+            while self._read(source):
+                pass
+            self._take(lines.end())
+            os.close(source)
+        if self._file is not None:
+            for metrics in self._file.end():
+                self._learn(metrics)
+
+    def _read(self, source: int) -> int:
+        """Take in a chunk; its size, 0 at the end or where nothing is there."""
+        try:
+            chunk = os.read(source, _CHUNK_BYTES)
+        except BlockingIOError:
+            return 0
+        if chunk:
+            self._heard_at = time.monotonic()
+            self._keep(chunk)
+            self._take(self._lines[source].feed(chunk))
+        return len(chunk)
+
+    def _keep(self, chunk: bytes) -> None:
+        left = MAX_LOG_BYTES - self._logged
+        with suppress(OSError):  # a full disk: the metrics are still read
+            self._log.write(chunk[: max(left, 0)])
+            self._log.flush()
+            if 0 < left <= len(chunk):
+                self._log.write(b"\n[the rest is left out]\n")
+        self._logged += len(chunk)
+
+    def _take(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            if line.strip():
+                self.last.append(line.strip())
+                self._echo.hear(arguments(line))
+                self._learn(self._patterns.read(line))
+
+    def _look_at_file(self) -> None:
+        for metrics in self._file.new() if self._file is not None else ():
+            self._heard_at = time.monotonic()
+            self._learn(metrics)
+
+    def _learn(self, metrics: Metrics) -> None:
+        """Keep metrics until the objective comes: that is an epoch."""
+        course = self.course
+        course.pending |= metrics
+        value = find(metrics, self.job.objective.name)
+        if value is None:
+            return
+        course.epochs += 1
+        self.line.say(_epoch(self.job.attempt, course.epochs, value, course.pending))
+        if self.job.objective.is_better(value, course.best_value):
+            course.best_epoch, course.best_value = course.epochs, value
+            course.best = course.pending
+        course.pending = {}
+
+    def _stop_if_asked(self, kept: Kept) -> None:
+        silent = time.monotonic() - self._heard_at
+        if silent > self.launch.no_progress_minutes * 60 and not (self.hung or self.stopped):
+            self.hung = True
+            kept.stop()
+        if self.line.stop_reason() is not None and not (self.hung or self.stopped):
+            self.stopped = True
+            kept.stop()
+
+
+def _epoch(attempt: int, number: int, value: float, metrics: Metrics) -> Epoch:
+    fields = ("train_loss", "dev_loss", "dev_accuracy", "dev_macro_f1")
+    return Epoch(
+        attempt=attempt,
+        epoch=number,
+        step=number,
+        value=value,
+        metrics=metrics,
+        **{name: find(metrics, name) for name in fields},
+    )
+
+
+def _say_end(reader: _Reader, ended: Ended) -> None:
+    """Say how it ended; of a stop that was asked for there is nothing to say."""
+    failure = _failure(reader, ended)
+    if failure is not None:
+        kind, message = failure
+        told = [one[:_LONGEST_SHOWN] for one in list(reader.last)[-_LAST_SHOWN:]]
+        last = f"; its last lines: {' | '.join(told)}" if told else "; it printed nothing"
+        log = "\n".join(reader.last)
+        reader.line.say(
+            Failed(attempt=reader.job.attempt, kind=kind, message=message + last, traceback=log)
+        )
+    elif not reader.stopped:
+        reader.line.say(_finished(reader))
+
+
+def _failure(reader: _Reader, ended: Ended) -> tuple[FailureKind, str] | None:
+    if ended.cannot_start:
+        return "user", f"the command cannot be started: {ended.cannot_start}"
+    if reader.hung:
+        minutes = reader.launch.no_progress_minutes
+        return "no_progress", f"it printed nothing for {minutes:g} minutes"
+    return None if reader.stopped else _bad_end(reader, ended.code or 0)
+
+
+def _bad_end(reader: _Reader, code: int) -> tuple[FailureKind, str] | None:
+    """What was wrong with the end of a script that nobody stopped."""
+    if code < 0:
+        return "killed", f"signal {-code} killed it"
+    if code:
+        return "exit_code", f"it ended with exit code {code}"
+    if reader.course.best_value is None:
+        name = reader.job.objective.name
+        return "no_metric", f"it ended with exit code 0 and never told {name}"
+    return None
+
+
+def _finished(reader: _Reader) -> Finished:
+    course = reader.course
+    assert course.best_value is not None, "without a value it has failed"
+    return Finished(
+        attempt=reader.job.attempt,
+        best_epoch=course.best_epoch,
+        best_value=course.best_value,
+        best_dev_accuracy=find(course.best, "dev_accuracy"),
+        test_accuracy=find(course.best, "test_accuracy"),
+        dev_predictions=(),
+        test_predictions=(),
+    )
+
+
+def check(settings: ScriptSettings, given: Circumstances) -> str:
+    """Look whether the command could be run; the sha256 of its files. Raises Refused."""
+    call = invocation(settings.launch, settings.values, given)
+    if not call.cwd.is_dir():
+        raise Refused(f"cwd {call.cwd} is no folder.")
+    program = call.words[0]
+    if os.sep in program:
+        found: object = os.access(call.cwd / program, os.X_OK)
+    else:
+        found = shutil.which(program, path=call.env.get("PATH"))
+    if not found:
+        raise Refused(
+            f"command: there is no program {program!r} that can be run here. {{python}} stands "
+            f"for the Python of Trytable, {interpreter()}."
+        )
+    for missing in _missing_scripts(call):
+        raise Refused(f"command: there is no file {missing}.")
+    return code_hash(call)
+
+
+def _missing_scripts(call: Invocation) -> Iterator[Path]:
+    """The script that an interpreter is to run, where it is not there."""
+    if Path(call.words[0]).name.startswith("python") and len(call.words) > 1:
+        first = call.words[1]
+        if first.endswith(".py") and not (call.cwd / first).is_file():
+            yield call.cwd / first
