@@ -37,13 +37,15 @@ class Ended:
 
 
 class Kept:
-    """A command under a keeper, with pipes from its output and its errors (non-blocking)."""
+    """A command under a keeper, with pipes from it (non-blocking).
 
-    def __init__(self, pid: int, control: socket.socket, out: int, err: int) -> None:
+    `out` has its output, `err` its errors, `told` what it writes to the descriptor of its own.
+    """
+
+    def __init__(self, pid: int, control: socket.socket, pipes: Sequence[int]) -> None:
         self._pid = pid
         self._control = control
-        self.out = out
-        self.err = err
+        self.out, self.err, self.told = pipes
 
     @property
     def control(self) -> socket.socket:
@@ -67,24 +69,34 @@ class Kept:
         return Ended(**json.loads(said)) if said else Ended(-signal.SIGKILL)
 
 
-def keep(words: Sequence[str], cwd: Path, env: Mapping[str, str], grace_seconds: float) -> Kept:
-    """Start a command under a keeper. The caller must have one thread only."""
+def keep(
+    words: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    grace_seconds: float,
+    variable: str,
+) -> Kept:
+    """Start a command under a keeper. The caller must have one thread only.
+
+    The environment's `variable` has the number of a descriptor that the command may write to.
+    """
     ours, theirs = socket.socketpair()
-    out, their_out = os.pipe()
-    err, their_err = os.pipe()
+    pipes = [os.pipe() for _ in ("out", "err", "told")]
+    reading, writing = [pair[0] for pair in pipes], [pair[1] for pair in pipes]
     pid = os.fork()
     if pid == 0:
         try:
-            _become_keeper((theirs.fileno(), their_out, their_err))
-            _Keeper(theirs, grace_seconds).run(words, cwd, env, (their_out, their_err))
+            _become_keeper((theirs.fileno(), *writing))
+            known = {**env, variable: str(writing[2])}
+            _Keeper(theirs, grace_seconds).run(words, cwd, known, writing)
         finally:
             os._exit(0)
     theirs.close()
-    os.close(their_out)
-    os.close(their_err)
-    os.set_blocking(out, False)
-    os.set_blocking(err, False)
-    return Kept(pid, ours, out, err)
+    for descriptor in writing:
+        os.close(descriptor)
+    for descriptor in reading:
+        os.set_blocking(descriptor, False)
+    return Kept(pid, ours, reading)
 
 
 def _become_keeper(kept: Sequence[int]) -> None:
@@ -104,7 +116,7 @@ class _Keeper:
         self._grace_seconds = grace_seconds
 
     def run(
-        self, words: Sequence[str], cwd: Path, env: Mapping[str, str], streams: tuple[int, int]
+        self, words: Sequence[str], cwd: Path, env: Mapping[str, str], streams: Sequence[int]
     ) -> None:
         """Start the command, wait for its end, end the rest, and say how it ended."""
         try:
@@ -115,6 +127,7 @@ class _Keeper:
                 stdin=subprocess.DEVNULL,
                 stdout=streams[0],
                 stderr=streams[1],
+                pass_fds=[streams[2]],
                 start_new_session=True,
                 preexec_fn=_die_with_keeper,  # noqa: PLW1509 - there is one thread
             )

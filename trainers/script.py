@@ -5,17 +5,15 @@ import os
 import selectors
 import shutil
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from trainers.command import Circumstances, Invocation, invocation
 from trainers.keeper import Ended, Kept, interpreter, keep, own_environment
+from trainers.observation import VARIABLE, Observation, observed
 from trainers.protocol import (
-    Epoch,
     Failed,
     FailureKind,
     Finished,
@@ -25,17 +23,17 @@ from trainers.protocol import (
     ScriptSettings,
     Started,
 )
-from trainers.script_checks import Echo
-from trainers.script_metrics import Lines, Metrics, MetricsFile, Patterns, arguments, find
+from trainers.script_checks import ReadBack
+from trainers.script_output import Output
 
 LOG = "output.log"
 MAX_LOG_BYTES = 64 * 2**20
 """Kept of what a script prints; metrics are read of all of it."""
 
-_LAST_LINES = 20
 _LAST_SHOWN = 3
 _LONGEST_SHOWN = 200
 _CHUNK_BYTES = 1 << 16
+_OUT_OF_MEMORY = ("CUDA out of memory", "OutOfMemoryError")
 _LOOK_SECONDS = 0.2
 
 
@@ -45,11 +43,17 @@ def train(job: Job, settings: ScriptSettings, line: Line) -> None:
     call = invocation(settings.launch, settings.values, given)
     for path, text in call.files.items():
         path.write_text(text, encoding="utf-8")
-    line.say(_started(job, code_hash(call)))
+    read_back = ReadBack(
+        job, settings.launch, settings.values, line, _started(job, code_hash(call))
+    )
+    words, why_not = _watched(settings, call)
+    watch = Observation(job, line, read_back, why_not)
+    files = (str(call.metrics_file),) if call.metrics_file is not None else ()
+    output = Output(job, settings.launch, line, read_back, files)
     environment = {**own_environment(job.threads), **call.env}
     with (given.out / LOG).open("ab") as log:
-        reader = _Reader(job, settings, line, call.metrics_file, log)
-        kept = keep(call.words, call.cwd, environment, settings.launch.grace_seconds)
+        reader = _Reader(job, settings, line, output, watch, log)
+        kept = keep(words, call.cwd, environment, settings.launch.grace_seconds, VARIABLE)
         try:
             reader.follow(kept)
         except BaseException:
@@ -57,7 +61,17 @@ def train(job: Job, settings: ScriptSettings, line: Line) -> None:
             raise
         ended = kept.ended()
         reader.rest()
+    if settings.launch.observe and not ended.cannot_start:
+        watch.finish()
     _say_end(reader, ended)
+
+
+def _watched(settings: ScriptSettings, call: Invocation) -> tuple[tuple[str, ...], str]:
+    """The words that are run, with the observer where it can be, and why where it cannot."""
+    if not settings.launch.observe:
+        return call.words, ""
+    found = observed(call.words)
+    return (call.words, found) if isinstance(found, str) else (found, "")
 
 
 def circumstances(job: Job) -> Circumstances:
@@ -93,64 +107,49 @@ def _started(job: Job, code: str) -> Started:
     )
 
 
-@dataclass
-class _Course:
-    """The epochs so far."""
-
-    pending: Metrics = field(default_factory=dict)
-    epochs: int = 0
-    best_epoch: int = 0
-    best_value: float | None = None
-    best: Metrics = field(default_factory=dict)
-
-
 class _Reader:
-    """Reads a script's output as it comes, and says what it finds there."""
+    """Reads a script's pipes and files as they come, until it has ended."""
 
     def __init__(
-        self, job: Job, settings: ScriptSettings, line: Line, metrics: Path | None, log: IO[bytes]
-    ) -> None:
+        self, job: Job, settings: ScriptSettings, line: Line, output: Output, watch: Observation,
+        log: IO[bytes],
+    ) -> None:  # fmt: skip
         self.job = job
         self.line = line
         self.launch = settings.launch
-        self.course = _Course()
-        self.last = deque[str](maxlen=_LAST_LINES)
+        self.output = output
+        self.watch = watch
         self.hung = False
         self.stopped = False
-        self._patterns = Patterns(settings.launch.patterns)
-        self._echo = Echo(job, settings.values, line)
-        self._file = MetricsFile(metrics) if metrics is not None else None
         self._log = log
         self._logged = 0
-        self._lines: dict[int, Lines] = {}
+        self._sources: tuple[int, ...] = ()
+        self._told = -1
         self._heard_at = time.monotonic()
 
     def follow(self, kept: Kept) -> None:
         """Read until the command has ended, or has been asked to."""
-        self._lines = {kept.out: Lines(), kept.err: Lines()}
+        self._sources, self._told = (kept.out, kept.err, kept.told), kept.told
         with selectors.DefaultSelector() as selector:
-            for source in (kept.out, kept.err, kept.control):
+            for source in (*self._sources, kept.control):
                 selector.register(source, selectors.EVENT_READ)
             while True:
                 ready = [key.fd for key, _ in selector.select(_LOOK_SECONDS)]
-                for source in self._lines:
+                for source in self._sources:
                     if source in ready and self._read(source) == 0:
                         selector.unregister(source)
-                self._look_at_file()
+                self._look_at_files()
                 if kept.control.fileno() in ready:
                     return
                 self._stop_if_asked(kept)
 
     def rest(self) -> None:
         """What is still in the pipes, once nobody writes any more."""
-        for source, lines in self._lines.items():
+        for source in self._sources:
             while self._read(source):
                 pass
-            self._take(lines.end())
             os.close(source)
-        if self._file is not None:
-            for metrics in self._file.end():
-                self._learn(metrics)
+        self.output.end()
 
     def _read(self, source: int) -> int:
         """Take in a chunk; its size, 0 at the end or where nothing is there."""
@@ -160,8 +159,12 @@ class _Reader:
             return 0
         if chunk:
             self._heard_at = time.monotonic()
-            self._keep(chunk)
-            self._take(self._lines[source].feed(chunk))
+            if source == self._told:
+                self.watch.feed(chunk)
+                self.output.says_steps = not self.watch.has_steps
+            else:
+                self._keep(chunk)
+                self.output.take(source, chunk)
         return len(chunk)
 
     def _keep(self, chunk: bytes) -> None:
@@ -173,31 +176,9 @@ class _Reader:
                 self._log.write(b"\n[the rest is left out]\n")
         self._logged += len(chunk)
 
-    def _take(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            if line.strip():
-                self.last.append(line.strip())
-                self._echo.hear(arguments(line))
-                self._learn(self._patterns.read(line))
-
-    def _look_at_file(self) -> None:
-        for metrics in self._file.new() if self._file is not None else ():
+    def _look_at_files(self) -> None:
+        if self.output.look_at_files():
             self._heard_at = time.monotonic()
-            self._learn(metrics)
-
-    def _learn(self, metrics: Metrics) -> None:
-        """Keep metrics until the objective comes: that is an epoch."""
-        course = self.course
-        course.pending |= metrics
-        value = find(metrics, self.job.objective.name)
-        if value is None:
-            return
-        course.epochs += 1
-        self.line.say(_epoch(self.job.attempt, course.epochs, value, course.pending))
-        if self.job.objective.is_better(value, course.best_value):
-            course.best_epoch, course.best_value = course.epochs, value
-            course.best = course.pending
-        course.pending = {}
 
     def _stop_if_asked(self, kept: Kept) -> None:
         silent = time.monotonic() - self._heard_at
@@ -209,26 +190,15 @@ class _Reader:
             kept.stop()
 
 
-def _epoch(attempt: int, number: int, value: float, metrics: Metrics) -> Epoch:
-    fields = ("train_loss", "dev_loss", "dev_accuracy", "dev_macro_f1")
-    return Epoch(
-        attempt=attempt,
-        epoch=number,
-        step=number,
-        value=value,
-        metrics=metrics,
-        **{name: find(metrics, name) for name in fields},
-    )
-
-
 def _say_end(reader: _Reader, ended: Ended) -> None:
     """Say how it ended; of a stop that was asked for there is nothing to say."""
     failure = _failure(reader, ended)
     if failure is not None:
         kind, message = failure
-        told = [one[:_LONGEST_SHOWN] for one in list(reader.last)[-_LAST_SHOWN:]]
+        lines = reader.output.last_lines
+        told = [one[:_LONGEST_SHOWN] for one in lines[-_LAST_SHOWN:]]
         last = f"; its last lines: {' | '.join(told)}" if told else "; it printed nothing"
-        log = "\n".join(reader.last)
+        log = "\n".join(lines)
         reader.line.say(
             Failed(attempt=reader.job.attempt, kind=kind, message=message + last, traceback=log)
         )
@@ -249,23 +219,25 @@ def _bad_end(reader: _Reader, code: int) -> tuple[FailureKind, str] | None:
     """What was wrong with the end of a script that nobody stopped."""
     if code < 0:
         return "killed", f"signal {-code} killed it"
+    if code and any(word in line for line in reader.output.last_lines for word in _OUT_OF_MEMORY):
+        return "oom", f"it ran out of memory and ended with exit code {code}"
     if code:
         return "exit_code", f"it ended with exit code {code}"
-    if reader.course.best_value is None:
+    if reader.output.best_value is None:
         name = reader.job.objective.name
         return "no_metric", f"it ended with exit code 0 and never told {name}"
     return None
 
 
 def _finished(reader: _Reader) -> Finished:
-    course = reader.course
-    assert course.best_value is not None, "without a value it has failed"
+    output = reader.output
+    assert output.best_value is not None, "without a value it has failed"
     return Finished(
         attempt=reader.job.attempt,
-        best_epoch=course.best_epoch,
-        best_value=course.best_value,
-        best_dev_accuracy=find(course.best, "dev_accuracy"),
-        test_accuracy=find(course.best, "test_accuracy"),
+        best_epoch=output.best_epoch,
+        best_value=output.best_value,
+        best_dev_accuracy=output.best.get("dev_accuracy"),
+        test_accuracy=output.test_accuracy,
         dev_predictions=(),
         test_predictions=(),
     )
