@@ -5,6 +5,8 @@ import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import PurePath
 
+import regex
+
 from sweeps.checks import mapping
 from sweeps.document import Document
 from sweeps.free import FreeKnobs, free_names
@@ -147,13 +149,13 @@ def _check_patterns(document: Document, form: SweepFile) -> None:
     for index, pattern in enumerate(form.metrics.patterns):
         key = ("metrics", "patterns", index)
         try:
-            groups = re.compile(pattern).groupindex
-        except re.error as error:
+            groups = regex.compile(pattern).groupindex
+        except regex.error as error:
             document.complain(key, f"{show(pattern)} is no regular expression: {error}.")
             continue
-        if not groups:
+        if not set(groups) - {"epoch", "step"}:
             document.complain(
                 key,
-                f"{show(pattern)} names no group. Name what it finds, as in "
+                f"{show(pattern)} names no metric. Name what it finds, as in "
                 r"`loss=(?P<val_loss>\S+)`.",
             )

@@ -52,6 +52,7 @@ class Observation:
         self._held = b""
         self._group = 0
         self._unseen: list[str] = []
+        self._wrong: dict[str, tuple[str, Scalar]] = {}
         self._torch = ""
         self._has_steps = False
 
@@ -105,7 +106,8 @@ class Observation:
             if key in told
         }
         steps = {"steps_per_epoch": told["batches"]} if told.get("batches") else {}
-        self._read_back.add(effective, precision="", **sizes, **steps)
+        self._read_back.add(effective, **sizes, **steps)
+        self._say_not_applied()
 
     def _group_asked_for(self, groups: Sequence[Mapping[str, Any]]) -> int:
         """The group that has the rate asked for, else the largest one."""
@@ -161,7 +163,9 @@ class Observation:
                 effective[name] = max(dropouts)
                 self._not_applied(name, found, max(dropouts))
         if asked and not dropouts:
-            self._unseen.append("dropout (the model has no dropout module; F.dropout shows no trace)")
+            self._unseen.append(
+                "dropout (the model has no dropout module; F.dropout shows no trace)"
+            )
         if told["in_no_group"]:
             names = ", ".join(told["in_no_group_names"])
             self._read_back.find(
@@ -180,15 +184,17 @@ class Observation:
         return {f"taken as {role}": name for role, name in found.items() if name is not None}
 
     def _not_applied(self, name: str, found: str, effective: Scalar) -> None:
-        asked = self._read_back.asked[name]
-        self._read_back.find(
-            f"{_kind(name)}_not_applied",
-            "error",
-            f"{name} {_short(asked)} was asked for and never arrived: {found}",
-            parameter=name,
-            requested=asked,
-            effective=effective,
-        )
+        self._wrong[name] = (found, effective)
+
+    def _say_not_applied(self) -> None:
+        """One finding for all parameters that were asked for and never arrived."""
+        asked, evidence = self._read_back.asked, dict[str, Scalar]()
+        told = []
+        for name, (found, effective) in self._wrong.items():
+            told.append(f"{name}: {_short(asked[name])} asked, but {found}")
+            evidence |= {f"{name}.requested": asked[name], f"{name}.effective": effective}
+        if told:
+            self._read_back.find("not_applied", "error", "; ".join(told), **evidence)
 
     def _step(self, told: Mapping[str, Any], loss: float | None = None) -> None:
         rates = told["lr"]
@@ -237,11 +243,6 @@ def _of_scheduler(told: Mapping[str, Any] | None) -> dict[str, Scalar]:
         return {"scheduler": "none of torch's kind"}
     numbers = {f"scheduler {name}": value for name, value in told.items() if name != "name"}
     return {"scheduler": told["name"], **numbers}
-
-
-def _kind(name: str) -> str:
-    words = re.sub(r"\W+", "_", name).strip("_").lower()
-    return words or "parameter"
 
 
 def _listed(values: Sequence[float]) -> str:

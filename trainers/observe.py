@@ -148,7 +148,7 @@ class AfterImport:
         """Have the other finders find the module, and listen for the end of its import."""
         if name != self._name:
             return None
-        sys.meta_path.remove(self)  # type: ignore[arg-type] # it is one
+        sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         loader: Any = spec.loader if spec else None
         if loader is not None:
@@ -185,7 +185,7 @@ class Watch:
         self._torch = torch
         self._say({"torch": str(torch.__version__)})
         optimizer = sys.modules["torch.optim.optimizer"]
-        optimizer.register_optimizer_step_post_hook(self._stepped)  # type: ignore[attr-defined]
+        optimizer.register_optimizer_step_post_hook(self._stepped)
         self._loaders.watch()
 
     def end(self) -> None:
@@ -301,10 +301,11 @@ class Watch:
             if issubclass(kind, module_class):
                 modules.append(one)
             elif scheduler_class is not None and issubclass(kind, scheduler_class):
-                if getattr(one, "optimizer", None) is optimizer:
-                    schedulers.append(one)
+                schedulers.append(one)
         held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        inner = {id(child) for one in modules for child in one.__dict__.get("_modules", {}).values()}
+        inner = {
+            id(child) for one in modules for child in one.__dict__.get("_modules", {}).values()
+        }
         outer = [
             one
             for one in modules
@@ -312,7 +313,7 @@ class Watch:
             and "_parameters" in one.__dict__
             and any(id(p) in held for p in one.parameters())
         ]
-        return outer, schedulers
+        return outer, [s for s in schedulers if s.__dict__.get("optimizer") is optimizer]
 
     def _say(self, what: dict[str, Any]) -> None:
         """Tell it, while somebody listens."""
@@ -408,7 +409,7 @@ def _model(models: Iterable[Any], optimizer: Any) -> dict[str, Any]:
 
 def _dropouts(models: Iterable[Any]) -> dict[str, int]:
     """How many modules drop with which probability."""
-    layers = sys.modules["torch.nn.modules.dropout"]._DropoutNd  # type: ignore[attr-defined]
+    layers = sys.modules["torch.nn.modules.dropout"]._DropoutNd
     found: dict[str, int] = {}
     for one in {id(m): m for model in models for m in model.modules()}.values():
         has = one.__dict__

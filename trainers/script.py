@@ -52,7 +52,7 @@ def train(job: Job, settings: ScriptSettings, line: Line) -> None:
     output = Output(job, settings.launch, line, read_back, files)
     environment = {**own_environment(job.threads), **call.env}
     with (given.out / LOG).open("ab") as log:
-        reader = _Reader(job, settings, line, output, watch, log)
+        reader = _Reader(job=job, settings=settings, line=line, output=output, watch=watch, log=log)
         kept = keep(words, call.cwd, environment, settings.launch.grace_seconds, VARIABLE)
         try:
             reader.follow(kept)

@@ -117,7 +117,7 @@ LR = "parameters: {lr: [1, 2]}\n"
         (SHORT + LR + "switches: [lrr]\n", ["switches[0]: 'lrr' is no parameter"]),
         (SHORT + LR + "env: {A: '{params}'}\n", ["env: 'params' is no place"]),
         (SHORT + LR + "metrics: {patterns: ['(']}\n", ["is no regular expression"]),
-        (SHORT + LR + "metrics: {patterns: ['a']}\n", ["names no group"]),
+        (SHORT + LR + "metrics: {patterns: ['a']}\n", ["names no metric"]),
         (SHORT + LR + "enqueue: [{lrr: 1}]\n", ["'lrr' is no parameter. Did you mean lr?"]),
         (SHORT + LR + "pruner: hyperband\n", ["hyperband divides a trial's epochs"]),
         (
