@@ -74,7 +74,7 @@ class FreeKnobs(Knobs):
 
     def check_settings(
         self,
-        document: Document,
+        document: Document,  # noqa: ARG002 - as the base
         given: Mapping[str, Any],
         key: Key,  # noqa: ARG002 - as the base
     ) -> dict[str, Any]:

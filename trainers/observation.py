@@ -55,6 +55,7 @@ class Observation:
         self._wrong: dict[str, tuple[str, Scalar]] = {}
         self._torch = ""
         self._has_steps = False
+        self._last_step = 0
 
     @property
     def has_steps(self) -> bool:
@@ -196,23 +197,25 @@ class Observation:
         if told:
             self._read_back.find("not_applied", "error", "; ".join(told), **evidence)
 
-    def _step(self, told: Mapping[str, Any], loss: float | None = None) -> None:
+    def _step(self, told: Mapping[str, Any]) -> None:
         rates = told["lr"]
+        self._last_step = told["step"]
         self._line.say(
             Step(
                 attempt=self._job.attempt,
                 step=told["step"],
                 epoch=told.get("epoch") or 1,
-                loss=loss,
                 lr=rates[self._group] if self._group < len(rates) else None,
                 gradient_norm=told.get("gradient_norm"),
             )
         )
 
     def _end(self, told: Mapping[str, Any]) -> None:
-        for step in (told.get("peak"), told.get("last")):
-            if step is not None:
-                self._step(step)
+        peak, last = told.get("peak"), told.get("last")
+        if last is not None and last["step"] != self._last_step:
+            self._step(last)
+        if peak is not None:
+            self._step(peak)  # of all, this one was between those that are told
         if told.get("decay_changed_at"):
             at = told["decay_changed_at"]
             text = f"the weight decay was changed by step {at}"

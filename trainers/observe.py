@@ -28,6 +28,7 @@ if __name__ == "__main__":
 
 import builtins  # noqa: E402 - as above: not before the path is clean
 import contextlib  # noqa: E402
+import fcntl  # noqa: E402
 import gc  # noqa: E402
 import importlib.util  # noqa: E402
 import json  # noqa: E402
@@ -49,6 +50,7 @@ GRADIENT_STEPS = 100
 MOST_GROUPS = 20
 MOST_NAMES = 5
 _VARIABLE = "TRYTABLE_OBSERVE"
+_HIGH_DESCRIPTOR = 200
 
 
 def main() -> None:
@@ -68,8 +70,10 @@ def main() -> None:
 
 def _pipe() -> Any:
     """The worker's pipe; the script's own children do not learn of it."""
-    descriptor = int(os.environ.pop(_VARIABLE))
-    os.set_inheritable(descriptor, False)
+    given = int(os.environ.pop(_VARIABLE))
+    # Out of the way of the numbers that the script's own files get.
+    descriptor = fcntl.fcntl(given, fcntl.F_DUPFD_CLOEXEC, _HIGH_DESCRIPTOR)
+    os.close(given)
     return os.fdopen(descriptor, "wb", buffering=0)
 
 
@@ -130,8 +134,7 @@ def _as_if_alone(run: Callable[[], object]) -> None:
         raise
     except BaseException as error:
         trace = error.__traceback__
-        ours = (__file__, runpy.__file__, "<frozen runpy>")
-        while trace is not None and trace.tb_frame.f_code.co_filename in ours:
+        while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
             trace = trace.tb_next
         sys.excepthook(type(error), error.with_traceback(trace), trace)
         sys.exit(1)
@@ -170,6 +173,7 @@ class Watch:
         self._pipe = pipe
         self._pid = os.getpid()
         self._torch: Any = None
+        self._handle: Any = None
         self._main: Any = None  # a weak reference to the first optimizer that took a step
         self._others: set[int] = set()
         self._steps = 0
@@ -185,8 +189,13 @@ class Watch:
         self._torch = torch
         self._say({"torch": str(torch.__version__)})
         optimizer = sys.modules["torch.optim.optimizer"]
-        optimizer.register_optimizer_step_post_hook(self._stepped)
+        self._handle = optimizer.register_optimizer_step_post_hook(self._stepped)
         self._loaders.watch()
+
+    def forget(self) -> None:
+        """Listen no more."""
+        if self._handle is not None:
+            self._handle.remove()
 
     def end(self) -> None:
         """Tell the last of it."""

@@ -18,6 +18,7 @@ from trainers.protocol import (
     FailureKind,
     Finished,
     Job,
+    Launch,
     Line,
     Refused,
     ScriptSettings,
@@ -52,7 +53,7 @@ def train(job: Job, settings: ScriptSettings, line: Line) -> None:
     output = Output(job, settings.launch, line, read_back, files)
     environment = {**own_environment(job.threads), **call.env}
     with (given.out / LOG).open("ab") as log:
-        reader = _Reader(job=job, settings=settings, line=line, output=output, watch=watch, log=log)
+        reader = _Reader(launch=settings.launch, line=line, output=output, watch=watch, log=log)
         kept = keep(words, call.cwd, environment, settings.launch.grace_seconds, VARIABLE)
         try:
             reader.follow(kept)
@@ -63,7 +64,7 @@ def train(job: Job, settings: ScriptSettings, line: Line) -> None:
         reader.rest()
     if settings.launch.observe and not ended.cannot_start:
         watch.finish()
-    _say_end(reader, ended)
+    _say_end(job, reader, ended)
 
 
 def _watched(settings: ScriptSettings, call: Invocation) -> tuple[tuple[str, ...], str]:
@@ -111,12 +112,16 @@ class _Reader:
     """Reads a script's pipes and files as they come, until it has ended."""
 
     def __init__(
-        self, job: Job, settings: ScriptSettings, line: Line, output: Output, watch: Observation,
+        self,
+        *,
+        launch: Launch,
+        line: Line,
+        output: Output,
+        watch: Observation,
         log: IO[bytes],
-    ) -> None:  # fmt: skip
-        self.job = job
+    ) -> None:
         self.line = line
-        self.launch = settings.launch
+        self.launch = launch
         self.output = output
         self.watch = watch
         self.hung = False
@@ -190,9 +195,9 @@ class _Reader:
             kept.stop()
 
 
-def _say_end(reader: _Reader, ended: Ended) -> None:
+def _say_end(job: Job, reader: _Reader, ended: Ended) -> None:
     """Say how it ended; of a stop that was asked for there is nothing to say."""
-    failure = _failure(reader, ended)
+    failure = _failure(job, reader, ended)
     if failure is not None:
         kind, message = failure
         lines = reader.output.last_lines
@@ -200,22 +205,22 @@ def _say_end(reader: _Reader, ended: Ended) -> None:
         last = f"; its last lines: {' | '.join(told)}" if told else "; it printed nothing"
         log = "\n".join(lines)
         reader.line.say(
-            Failed(attempt=reader.job.attempt, kind=kind, message=message + last, traceback=log)
+            Failed(attempt=job.attempt, kind=kind, message=message + last, traceback=log)
         )
     elif not reader.stopped:
-        reader.line.say(_finished(reader))
+        reader.line.say(_finished(job, reader))
 
 
-def _failure(reader: _Reader, ended: Ended) -> tuple[FailureKind, str] | None:
+def _failure(job: Job, reader: _Reader, ended: Ended) -> tuple[FailureKind, str] | None:
     if ended.cannot_start:
         return "user", f"the command cannot be started: {ended.cannot_start}"
     if reader.hung:
         minutes = reader.launch.no_progress_minutes
         return "no_progress", f"it printed nothing for {minutes:g} minutes"
-    return None if reader.stopped else _bad_end(reader, ended.code or 0)
+    return None if reader.stopped else _bad_end(job, reader, ended.code or 0)
 
 
-def _bad_end(reader: _Reader, code: int) -> tuple[FailureKind, str] | None:
+def _bad_end(job: Job, reader: _Reader, code: int) -> tuple[FailureKind, str] | None:
     """What was wrong with the end of a script that nobody stopped."""
     if code < 0:
         return "killed", f"signal {-code} killed it"
@@ -224,16 +229,16 @@ def _bad_end(reader: _Reader, code: int) -> tuple[FailureKind, str] | None:
     if code:
         return "exit_code", f"it ended with exit code {code}"
     if reader.output.best_value is None:
-        name = reader.job.objective.name
+        name = job.objective.name
         return "no_metric", f"it ended with exit code 0 and never told {name}"
     return None
 
 
-def _finished(reader: _Reader) -> Finished:
+def _finished(job: Job, reader: _Reader) -> Finished:
     output = reader.output
     assert output.best_value is not None, "without a value it has failed"
     return Finished(
-        attempt=reader.job.attempt,
+        attempt=job.attempt,
         best_epoch=output.best_epoch,
         best_value=output.best_value,
         best_dev_accuracy=output.best.get("dev_accuracy"),

@@ -126,6 +126,8 @@ def _course(trial: Trial, rates: Rates) -> Found | None:
     # The last steps are not all logged, and a linear rate falls with what is left.
     total = trial.steps_total or last_step
     slack = limits.AT_FLOOR + (_interval(rates) / total if total else 0.0)
+    if asked == "cosine_restarts" and trial.is_observed:
+        return None  # a cycle of few steps stays above its floor
     if asked not in _FALLING or last <= floor + slack * (highest - floor):
         return None
     evidence |= {"floor": floor, "share": (last - floor) / (highest - floor)}
