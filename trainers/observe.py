@@ -35,6 +35,7 @@ import json  # noqa: E402
 import math  # noqa: E402
 import os  # noqa: E402
 import runpy  # noqa: E402
+import time  # noqa: E402
 import weakref  # noqa: E402
 from typing import Any, Callable, Iterable  # noqa: E402, UP035 - 3.8
 
@@ -46,6 +47,10 @@ THINNED = 200
 
 GRADIENT_STEPS = 100
 """The gradient's norm is taken every so many steps."""
+
+TOGETHER = 25
+FLUSH_SECONDS = 1.0
+"""So many steps are written at once, or all of so long: single writes would cost the most."""
 
 MOST_GROUPS = 20
 MOST_NAMES = 5
@@ -183,6 +188,8 @@ class Watch:
         self._decays: list[Any] = []
         self._decay_changed_at: int | None = None
         self._loaders = Loaders()
+        self._pending: list[dict[str, Any]] = []
+        self._flushed_at = -math.inf
 
     def torch_imported(self, torch: Any) -> None:
         """Listen to every optimizer from here on."""
@@ -251,7 +258,11 @@ class Watch:
         with_norm = number % GRADIENT_STEPS == 0
         if with_norm or is_told(number):
             norm = {"gradient_norm": self._gradient_norm(optimizer)} if with_norm else {}
-            self._say({"step": {**self._told, **norm}})
+            self._pending.append({"step": {**self._told, **norm}})
+            now = time.monotonic()
+            if len(self._pending) >= TOGETHER or now > self._flushed_at + FLUSH_SECONDS:
+                self._flushed_at = now
+                self._flush()
         elif highest > self._highest:
             self._peak = self._told
         self._highest = max(highest, self._highest)
@@ -325,11 +336,18 @@ class Watch:
         return outer, [s for s in schedulers if s.__dict__.get("optimizer") is optimizer]
 
     def _say(self, what: dict[str, Any]) -> None:
-        """Tell it, while somebody listens."""
+        """Tell it, behind all that came before."""
+        self._pending.append(what)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Write what is to be told, while somebody listens."""
+        pending, self._pending = self._pending, []
         if self._pipe is None or os.getpid() != self._pid:  # a forked child tells nothing
             return
         try:
-            self._pipe.write(json.dumps(what, default=_number).encode() + b"\n")
+            lines = [json.dumps(what, default=_number) for what in pending]
+            self._pipe.write("".join(f"{line}\n" for line in lines).encode())
         except OSError:
             self._pipe = None
 

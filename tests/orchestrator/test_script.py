@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from orchestrator.folders import Folders
+from results.diagnosis import diagnose
 from results.records import StudyResult
 from results.study import read_study
 from tests.orchestrator.running import family, run, said, start, wait_all_gone, wait_for
@@ -136,6 +137,80 @@ pruner: {name: median, startup_trials: 2, warmup_epochs: 0}
     code, printed = run(tmp_path, SLOTS="1")
     assert code == 0, printed
     assert [one.status for one in study(tmp_path).tries] == ["completed", "completed", "pruned"]
+
+
+FAULTY = """
+import argparse
+import torch
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--fault")
+parser.add_argument("--lr", type=float)
+parser.add_argument("--weight_decay", type=float)
+parser.add_argument("--epochs", type=int)
+args = parser.parse_args()
+model = torch.nn.Linear(4, 2)
+lr = 1e-4 if args.fault == "rate" else args.lr
+decay = 0.0 if args.fault == "decay" else args.weight_decay
+optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=decay)
+length = args.epochs if args.fault == "cosine" else args.epochs * 20
+scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=length)
+rows = torch.utils.data.TensorDataset(torch.randn(80, 4), torch.randint(2, (80,)))
+for epoch in range(args.epochs):
+    for points, labels in torch.utils.data.DataLoader(rows, batch_size=4, shuffle=True):
+        torch.nn.functional.cross_entropy(model(points), labels).backward()
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+    print("epoch", epoch, "dev acc :: 0.5")
+"""
+
+
+def test_what_a_script_does_otherwise_than_asked_is_named(tmp_path: Path) -> None:
+    """From scripts that print nothing about it."""
+    sweep = """
+baseline: {lr: 5e-5, weight_decay: 0.01, epochs: 4}
+parameters: {fault: [none, rate, decay, cosine]}
+"""
+    write(tmp_path, FAULTY, sweep)
+    code, printed = run(tmp_path, SLOTS="2")
+    assert code == 0, printed
+    found = study(tmp_path)
+    told = {
+        one.settings["fault"]: {finding.kind: finding.message for finding in diagnosed}
+        for one, diagnosed in zip(found.tries, diagnose(found).values(), strict=True)
+    }
+    assert {fault: list(kinds) for fault, kinds in told.items()} == {
+        "none": [],
+        "rate": ["schedule"],
+        "decay": ["not_applied"],
+        "cosine": ["schedule"],
+    }
+    assert "reached 0.0001, 2 times the 5e-05 asked for" in told["rate"]["schedule"]
+    assert told["decay"]["not_applied"] == "weight_decay: 0.01 asked, but the optimizer has 0"
+    assert "period of 8 steps" in told["cosine"]["schedule"]
+    assert "as many as there are epochs" in told["cosine"]["schedule"]
+    assert "80 steps" in told["cosine"]["schedule"]
+    code, printed = run(tmp_path, "show", TRY="3")
+    assert (code, "AdamW" in printed) == (0, True), printed
+
+
+def test_event_files_and_a_metric_that_is_to_be_small(tmp_path: Path) -> None:
+    program = """
+        import sys
+        from tensorboardX import SummaryWriter
+        with SummaryWriter(sys.argv[2]) as writer:
+            for step in (10, 20, 30):
+                writer.add_scalar("val/loss", float(sys.argv[1]) / step, step)
+    """
+    head = HEAD.replace('"{params}"', '"{lr}", "{out}/board"').replace(
+        "dev_acc, direction: maximize", "val_loss, direction: minimize"
+    )
+    write(tmp_path, program, "metrics: {file: '{out}/board'}\nparameters: {lr: [3, 6]}\n", head)
+    code, printed = run(tmp_path, SLOTS="1", SET="observe=false")
+    assert code == 0, printed
+    assert [one.best_value for one in study(tmp_path).ranked] == pytest.approx([0.1, 0.2])
+    assert [one.epochs_run for one in study(tmp_path).tries] == [3, 3]
 
 
 def test_what_cannot_run_is_refused_before_a_trial(tmp_path: Path) -> None:
