@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import bookkeeping, epochs, frozen, starting
+from benchmarks import bookkeeping, epochs, frozen, observing, starting
 from benchmarks.measure import Result
 
 
@@ -34,6 +34,7 @@ def _benchmarks() -> Iterator[Callable[[], Result]]:
         lambda folder: epochs.run(folder, data),
         lambda folder: frozen.run(folder, "half"),
         lambda folder: frozen.run(folder, "full"),
+        observing.run,
     ):
         with tempfile.TemporaryDirectory() as folder:
             yield lambda: work(Path(folder))  # noqa: B023 - called before the next turn

@@ -39,6 +39,11 @@ def suggest(folders: Folders, console: Console) -> None:
             f"The study {study.name!r} was not made from a sweep file, so there is nothing that "
             "the next one could go on from."
         )
+    if study.sweep["trainer"] == "script":
+        raise UserError(
+            f"The study {study.name!r} is of a script, whose parameters only its author knows. "
+            "Allowed: studies of trainer finetune."
+        )
     text = as_yaml(study, next_sweep(study, findings_of(study), schema), schema)
     path = write_sweep(sweeps_folder(), f"{study.name.replace('@', '-')}-next", text)
     console.print(Text(text), soft_wrap=True, end="")

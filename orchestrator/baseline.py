@@ -2,8 +2,9 @@
 
 from orchestrator.backends.base import Slot
 from orchestrator.folders import Folders
+from orchestrator.settings import settings_of
 from sweeps.spec import Sweep
-from trainers.protocol import TRAINERS, DataSource, Job
+from trainers.protocol import DataSource, Job
 
 
 def baseline_job(sweep: Sweep, folders: Folders, slot: Slot, purpose: str) -> Job:
@@ -18,7 +19,7 @@ def baseline_job(sweep: Sweep, folders: Folders, slot: Slot, purpose: str) -> Jo
         cache_folder=str(folders.cache),
         model=sweep.model,
         data=DataSource.model_validate(sweep.data),
-        settings=TRAINERS[sweep.trainer].model_validate(sweep.baseline),
+        settings=settings_of(sweep.to_json(), sweep.baseline),
         seed=sweep.seed or 0,
         device=slot.device,
         threads=slot.threads,

@@ -10,7 +10,7 @@ from results.rows import StudyRow
 
 # Budgets, known tries, texts, sampler, pruner and gate may change from run to run: trials that have
 # ended stay comparable. What follows would make them incomparable.
-_FIXED = ("trainer", "seed", "objective", "baseline", "parameters")
+_FIXED = ("trainer", "seed", "objective", "baseline", "parameters", "script")
 _FACTS = {"data_hash": "the data", "model_hash": "the model"}
 
 

@@ -90,7 +90,7 @@ def _row(lane: Lane, varied: Sequence[str]) -> tuple[str | Text | ProgressBar, .
         lane.slot,
         str(lane.number + 1),
         Text(params),
-        f"{lane.epoch}/{lane.epochs}",
+        lane.epoch_of_all,
         ProgressBar(total=max(lane.steps_total, 1), completed=lane.step, width=24),
         _number(lane.loss),
         _number(lane.value),

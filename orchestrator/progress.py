@@ -26,6 +26,11 @@ class Lane:
     loss: float | None = None
     note: str = "starting"
 
+    @property
+    def epoch_of_all(self) -> str:
+        """As `3/5`; `3` where a script has no number of epochs."""
+        return f"{self.epoch}/{self.epochs}" if self.epochs else str(self.epoch)
+
     def hear(self, event: Event) -> None:
         """Take in what the worker of this slot says."""
         match event:
@@ -101,9 +106,13 @@ class Progress:
 
     def _start(self, start: Start, trial: TrialRow) -> None:
         params = describe(trial, self.varied)
-        epochs = int(trial.requested.get("epochs", 0))
+        epochs = trial.requested.get("epochs")
         self.lanes[start.slot.name] = Lane(
-            start.slot.name, trial.uid, trial.number, params, epochs=epochs
+            start.slot.name,
+            trial.uid,
+            trial.number,
+            params,
+            epochs=epochs if isinstance(epochs, int) else 0,
         )
         again = f", attempt {start.attempt}" if start.attempt > 1 else ""
         self.lines.append(f"Try {trial.number + 1} starts ({params}{again})")
@@ -149,7 +158,7 @@ def _epoch_line(lane: Lane, epoch: Epoch, objective: Objective) -> str:
         metric_title(objective.name): epoch.value,
     }
     told = ", ".join(f"{name} {one:.3f}" for name, one in measured.items() if one is not None)
-    return f"Try {lane.number + 1} epoch {epoch.epoch}/{lane.epochs}: {told}"
+    return f"Try {lane.number + 1} epoch {lane.epoch_of_all}: {told}"
 
 
 def _settled_line(settle: Settle, trial: TrialRow, objective: Objective) -> str:

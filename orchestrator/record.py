@@ -10,6 +10,7 @@ from orchestrator import prepare
 from orchestrator.backends.base import Slot
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
+from orchestrator.settings import settings_of
 from orchestrator.slots import gpu_uuids
 from orchestrator.states import TERMINAL
 from orchestrator.tries import find_try
@@ -19,7 +20,6 @@ from results.repeat import Circumstances, Measured
 from results.rows import AttemptRow
 from results.study import read_study
 from trainers.protocol import (
-    TRAINERS,
     DataSource,
     FinetuneSettings,
     Job,
@@ -84,7 +84,7 @@ def _settings(study: StudyResult, one: TryResult) -> Settings:
     if one.precision and "precision" in given:
         given["precision"] = one.precision
     try:
-        return TRAINERS[study.sweep["trainer"]].model_validate(given)
+        return settings_of(study.sweep, given)
     except ValidationError as error:
         wrong = ", ".join(".".join(map(str, one["loc"])) for one in error.errors())
         raise UserError(

@@ -11,7 +11,7 @@ from typing import Literal
 
 from orchestrator.backends.base import Exited, Said, Slot
 from results.rows import Status
-from trainers.protocol import Checkpoint, Epoch, Failed, Finished, StopReason
+from trainers.protocol import RETRIED, Checkpoint, Epoch, Failed, Finished, StopReason
 
 MOVES: dict[Status, frozenset[Status]] = {
     "waiting": frozenset({"running"}),
@@ -343,7 +343,7 @@ class Machine:
         trial.failures += 1
         said = trial.failed
         reason = f"{said.kind}: {said.message}" if said else f"died without a word: {how}"
-        worth_a_retry = said is None or said.kind == "error"
+        worth_a_retry = said is None or said.kind in RETRIED
         if worth_a_retry and trial.failures < self.max_attempts:
             return self._settle(trial, "waiting", reason)
         return self._settle(trial, "failed", reason)

@@ -1,8 +1,9 @@
 """The study in Optuna: the only place that asks, reports and tells."""
 
+import sys
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +82,7 @@ class OptunaStudy:
     ) -> None:
         self._storage = storage
         self._sweep = sweep
-        self._epochs = int(sweep.baseline["epochs"])
+        self._epochs = _epochs(sweep.baseline) or sys.maxsize
         self.study = optuna.create_study(
             storage=storage,
             study_name=name,
@@ -169,7 +170,7 @@ class OptunaStudy:
     def _place(self, number: int) -> tuple[int, int]:
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
         params = self._storage.get_trial(trial_id).params
-        return trial_id, int(params.get("epochs", self._epochs))
+        return trial_id, _epochs(params) or self._epochs
 
     def _trials(self) -> Sequence[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
@@ -217,3 +218,9 @@ class OptunaStudy:
 
 def _point_of(trial: FrozenTrial) -> dict[str, Any]:
     return dict(trial.params or trial.system_attrs.get("fixed_params", {}))
+
+
+def _epochs(params: Mapping[str, Any]) -> int | None:
+    """The parameter `epochs`; a script need not have it, or may mean something else by it."""
+    found = params.get("epochs")
+    return found if isinstance(found, int) and found > 0 else None

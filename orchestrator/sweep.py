@@ -29,6 +29,7 @@ from orchestrator.loop import SweepLoop, best_first
 from orchestrator.note import NoteKeeper
 from orchestrator.progress import Progress, describe
 from orchestrator.recovery import reconcile
+from orchestrator.settings import check_script, settings_of
 from orchestrator.states import TERMINAL, Machine, Start, TrialState
 from orchestrator.study import OptunaStudy, open_storage
 from results.diagnosis.study import limits_of, make_task
@@ -134,6 +135,8 @@ def _prepared(
     Data are checked and tokenised while the warm parent reads the model.
     """
     pins = {name: importlib.metadata.version(name) for name in PINS}
+    if sweep.trainer == "script":
+        check_script(sweep.to_json(), folders.trial(0))
     if sweep.trainer != "finetune":
         return _closed_after(stack, start()), {"pins": pins}, {}
     data = DataSource.model_validate(sweep.data)
@@ -297,7 +300,7 @@ def _job(work: _Open, data_hash: str, trial: TrialRow, start: Start) -> Job:
         model=sweep.model,
         data=DataSource.model_validate(sweep.data),
         data_hash=data_hash,
-        settings=TRAINERS[sweep.trainer].model_validate(trial.requested),
+        settings=settings_of(sweep.to_json(), trial.requested),
         seed=sweep.seed,
         device=start.slot.device,
         threads=start.slot.threads,

@@ -262,6 +262,12 @@ def check_objective(document: Document, form: ObjectiveForm, knobs: Knobs) -> Ob
 def check_epochs(document: Document, form: SweepFile, baseline: Mapping[str, Any]) -> None:
     """Hyperband divides a trial's epochs, so it must leave some."""
     epochs, least = baseline.get("epochs"), form.pruner.min_epochs
+    if form.pruner.name == "hyperband" and baseline and not isinstance(epochs, int):
+        document.complain(
+            ("pruner", "name"),
+            "hyperband divides a trial's epochs, and the baseline has no whole number `epochs`. "
+            "Allowed without it: none, median, asha.",
+        )
     if form.pruner.name == "hyperband" and isinstance(epochs, int) and least > epochs:
         document.complain(
             ("pruner", "min_epochs"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from sweeps.document import Document, Key, Place, spell
 from sweeps.errors import SweepError
+from sweeps.free import free_names
 from sweeps.reading import parse_value
 from sweeps.schema import NAMED, SweepFile
 from sweeps.wording import show, unknown
@@ -79,6 +80,8 @@ def expand_names(document: Document) -> None:
 
 def _knobs(document: Document, trainers: Mapping[str, Any]) -> Iterable[str]:
     schema = trainers.get(str(document.data.get("trainer", "finetune")))
+    if schema is not None and schema.model_config.get("extra") == "allow":
+        return free_names(document)
     return schema.model_fields if schema else ()
 
 

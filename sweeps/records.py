@@ -14,6 +14,7 @@ SamplerName = Literal["grid", "random", "tpe", "gp", "qmc"]
 PrunerName = Literal["none", "median", "asha", "hyperband"]
 Direction = Literal["maximize", "minimize"]
 GateKind = Literal["no_learning", "divergence", "non_finite"]
+Style = Literal["--k v", "--k=v", "k=v", "json", "yaml", "toml"]
 
 SAMPLER_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "grid": (),
@@ -168,6 +169,42 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Script:
+    """What trainer `script` runs, and how it is read.
+
+    Attributes:
+        command: the words as they are run, no shell between; what stands in braces is filled in.
+        style: how `{params}` spells each parameter, or in which format of file.
+        switches: parameters that are a bare `--name` where true, and nothing where false.
+        cwd: the folder it runs in.
+        env: variables of its environment, over those that are there.
+        config: a file whose copy, with the parameters in it, `{config}` names; or None.
+        patterns: regular expressions whose named groups are metrics.
+        metrics_file: a JSON-lines or CSV file that it writes metrics into, or None.
+        observe: whether a Python script's optimizer and dropout are looked at.
+        no_progress_minutes: silence after which it is taken to hang.
+        grace_seconds: from SIGTERM to SIGKILL.
+    """
+
+    command: tuple[str, ...]
+    style: Style
+    switches: tuple[str, ...]
+    cwd: str
+    env: dict[str, str]
+    config: str | None
+    patterns: tuple[str, ...]
+    metrics_file: str | None
+    observe: bool
+    no_progress_minutes: float
+    grace_seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict for the ledger."""
+        plain = asdict(self)
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in plain.items()}
+
+
+@dataclass(frozen=True)
 class Sweep:
     """A sweep whose every value has been checked.
 
@@ -184,6 +221,7 @@ class Sweep:
         attempts: starts of a worker that a trial may have.
         enqueue: known tries, each with a value for every parameter.
         gate: which diagnoses end a trial early.
+        script: what trainer `script` runs; None for the other trainers.
     """
 
     name: str
@@ -203,6 +241,7 @@ class Sweep:
     attempts: int
     enqueue: tuple[Point, ...]
     gate: Gate
+    script: Script | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict for the ledger; the path stays out, which is this machine's own."""
@@ -223,6 +262,7 @@ class Sweep:
             "enqueue": [dict(point) for point in self.enqueue],
             "objective": asdict(self.objective),
             "gate": self.gate.to_json(),
+            **({"script": self.script.to_json()} if self.script else {}),
         }
 
 

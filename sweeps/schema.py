@@ -15,6 +15,7 @@ from sweeps.records import (
     GateKind,
     PrunerName,
     SamplerName,
+    Style,
 )
 from sweeps.wording import listed, not_allowed, unknown
 
@@ -79,8 +80,30 @@ class RangeForm(Strict):
     step: float | None = Field(None, gt=0)
 
 
-class SweepFile(Strict):
-    """The file as a whole."""
+class MetricsForm(Strict):
+    """Where a script's metrics stand, besides lines that are known."""
+
+    patterns: list[str] = []
+    file: str | None = Field(None, min_length=1)
+
+
+class ScriptForm(Strict):
+    """The keys of trainer script alone; explained at sweeps.records.Script."""
+
+    command: str | list[Any] | None = None
+    style: Style = "--k v"
+    switches: list[str] = []
+    cwd: str = Field(".", min_length=1)
+    env: dict[str, str] = {}
+    config: str | None = Field(None, min_length=1)
+    metrics: MetricsForm = MetricsForm()
+    observe: bool = True
+    no_progress_minutes: float = Field(60, gt=0, le=100_000)
+    grace_seconds: float = Field(10, ge=0, le=25)
+
+
+class SweepForm(Strict):
+    """The keys of every sweep."""
 
     description: str = ""
     trainer: str = "finetune"
@@ -97,6 +120,10 @@ class SweepFile(Strict):
     hours: float | None = Field(None, gt=0)
     attempts: int = Field(3, ge=1, le=100)
     enqueue: list[dict[str, Any]] = []
+
+
+class SweepFile(ScriptForm, SweepForm):
+    """The file as a whole; the keys of every sweep come first."""
 
 
 def check_form(document: Document) -> SweepFile | None:

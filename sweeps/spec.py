@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from sweeps import checks
 from sweeps.document import Document
 from sweeps.errors import SweepError
+from sweeps.free import FreeKnobs
 from sweeps.knobs import Knobs
 from sweeps.overrides import apply, parse_overrides
 from sweeps.reading import read_document
@@ -20,11 +21,13 @@ from sweeps.records import (
     Pruner,
     Range,
     Sampler,
+    Script,
     Sweep,
     Values,
     grid_points,
 )
 from sweeps.schema import SweepFile, check_form
+from sweeps.script import check_script
 from sweeps.wording import listed, show, suggestion, unknown
 
 __all__ = [
@@ -98,19 +101,29 @@ def read_sweep(
     if form is None:
         return document.fail()
     objective = checks.check_objective(document, form.objective, knobs)
+    script = check_script(document, form, knobs)
     checks.check_budget(document, form, parameters)
     if baseline and not document.problems:
         checks.check_together(document, knobs, baseline, parameters)
     checks.check_epochs(document, form, baseline)
     if document.problems or objective is None:
         return document.fail()
-    return _sweep(path, form, objective, baseline=baseline, parameters=parameters, enqueue=enqueue)
+    return _sweep(
+        path,
+        form,
+        objective,
+        baseline=baseline,
+        parameters=parameters,
+        enqueue=enqueue,
+        script=script,
+    )
 
 
 def _find_knobs(document: Document, trainers: Mapping[str, type[BaseModel]]) -> Knobs | None:
     name = document.data.get("trainer", SweepFile.model_fields["trainer"].default)
     if isinstance(name, str) and name in trainers:
-        return Knobs(name, trainers[name])
+        free = trainers[name].model_config.get("extra") == "allow"
+        return FreeKnobs(name, trainers[name], document) if free else Knobs(name, trainers[name])
     document.complain(("trainer",), unknown("trainer", name, trainers))
     return None
 
@@ -123,6 +136,7 @@ def _sweep(
     baseline: Point,
     parameters: checks.Parameters,
     enqueue: tuple[Point, ...],
+    script: Script | None,
 ) -> Sweep:
     return Sweep(
         name=path.stem,
@@ -142,4 +156,5 @@ def _sweep(
         attempts=form.attempts,
         enqueue=enqueue,
         gate=Gate(tuple(form.gate.kinds), form.gate.window_steps, form.gate.tolerance),
+        script=script,
     )

@@ -7,7 +7,7 @@ This module imports neither torch nor another room, so that the orchestrator can
 import time
 from typing import Annotated, ClassVar, Literal, Protocol
 
-from pydantic import Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from trainers.knobs import OBJECTIVES, Direction, FinetuneSettings, Objective
 from trainers.record import Record
@@ -17,8 +17,22 @@ __all__ = ["OBJECTIVES", "Direction", "FinetuneSettings", "Objective", "Record"]
 Scalar = bool | int | float | str | None
 """A value that a parameter, an attribute or a table cell may hold."""
 
-FailureKind = Literal["user", "oom", "non_finite", "mismatch", "error"]
-"""Why an attempt failed. Only `error` is worth another attempt: the others would come again."""
+FailureKind = Literal[
+    "user",
+    "oom",
+    "non_finite",
+    "mismatch",
+    "error",
+    "exit_code",
+    "killed",
+    "no_metric",
+    "no_progress",
+]
+"""Why an attempt failed. The last four are a script's: it ended with another exit code than 0, was
+killed by a signal that was not ours, ended well without the objective, or fell silent."""
+
+RETRIED: frozenset[FailureKind] = frozenset({"error", "killed"})
+"""What is worth another attempt: the others would come again."""
 
 Severity = Literal["info", "warning", "error"]
 
@@ -57,11 +71,48 @@ class ScriptedSettings(Record):
     crash_attempts: int = Field(1_000_000, ge=0, description="how many attempts crash")
 
 
-Settings = FinetuneSettings | ScriptedSettings
+class Launch(Record):
+    """What runs a script, and how it is read.
 
-TRAINERS: dict[str, type[FinetuneSettings] | type[ScriptedSettings]] = {
+    `command` are the words as they are run, with `{name}` to be filled in; `style` is how
+    `{params}` spells a parameter, `switches` those that are a bare `--name` where true. `config`
+    is a file whose copy `{config}` names; `patterns` are regular expressions whose named groups
+    are metrics, `metrics_file` a JSON-lines or CSV file of them. `grace_seconds` lie between
+    SIGTERM and SIGKILL, `no_progress_minutes` of silence are a hang.
+    """
+
+    command: tuple[str, ...]
+    style: Literal["--k v", "--k=v", "k=v", "json", "yaml", "toml"] = "--k v"
+    switches: tuple[str, ...] = ()
+    cwd: str = "."
+    env: dict[str, str] = Field({})
+    config: str | None = None
+    patterns: tuple[str, ...] = ()
+    metrics_file: str | None = None
+    observe: bool = True
+    no_progress_minutes: float = 60
+    grace_seconds: float = 10
+
+
+class ScriptSettings(Record):
+    """A script and its parameters, of any names."""
+
+    launch: Launch
+    values: dict[str, Scalar]
+
+
+class FreeValues(BaseModel):
+    """The parameters of a script: the sweep's file names them."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", ser_json_inf_nan="constants")
+
+
+Settings = FinetuneSettings | ScriptedSettings | ScriptSettings
+
+TRAINERS: dict[str, type[FinetuneSettings] | type[ScriptedSettings] | type[FreeValues]] = {
     "finetune": FinetuneSettings,
     "scripted": ScriptedSettings,
+    "script": FreeValues,
 }
 """The trainers that a sweep may name, and the knobs of each."""
 
@@ -120,15 +171,15 @@ class Step(Event):
 
     `running_accuracy` is the share of right predictions in the epoch so far. What is by layer are
     L2 norms of what is trained, by block (`embeddings`, `layer.3`, `head`); gradients are those
-    before clipping. They come now and then only.
+    before clipping. They come now and then only. What was never measured is None.
     """
 
     event: Literal["step"] = "step"
     step: int
     epoch: int
-    loss: float
-    lr: float
-    gradient_norm: float
+    loss: float | None = None
+    lr: float | None = None
+    gradient_norm: float | None = None
     weight_norm: float | None = None
     running_accuracy: float | None = None
     layer_gradients: dict[str, float] | None = None
@@ -246,6 +297,12 @@ class RangePoint(Record):
     lr: float
     loss: float
     smoothed: float
+
+
+class ScriptChecked(Record):
+    """What `python -m trainers.check_script` found: the sha256 of the files that are run."""
+
+    code_hash: str
 
 
 class HandedOver(Record):

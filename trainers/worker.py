@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainers import scripted
-from trainers.protocol import Event, Failed, FailureKind, FinetuneSettings, Job, Refused, StopReason
+from trainers.protocol import (
+    Event,
+    Failed,
+    FailureKind,
+    FinetuneSettings,
+    Job,
+    Refused,
+    ScriptedSettings,
+    StopReason,
+)
 
 if TYPE_CHECKING:
     from trainers.backbone import LoadedModel
@@ -67,8 +76,12 @@ def _train(job: Job, line: SocketLine, loaded: "LoadedModel | None") -> None:
         from trainers import backbone, finetune  # noqa: PLC0415 - see above
 
         finetune.train(job, job.settings, line, loaded or backbone.load_model(job.model))
-    else:
+    elif isinstance(job.settings, ScriptedSettings):
         scripted.train(job, job.settings, line)
+    else:
+        from trainers import script  # noqa: PLC0415 - what scripts need, no other worker imports
+
+        script.train(job, job.settings, line)
 
 
 def _failed(job: Job, error: Exception) -> Failed:

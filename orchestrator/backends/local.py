@@ -144,7 +144,7 @@ class LocalBackend(Backend):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment(model),
+                env=_environment(trainer, model),
                 process_group=0,
             )
         theirs.close()
@@ -248,11 +248,15 @@ def _receive(connection: socket.socket) -> bytes:
         return b""
 
 
-def _environment(model: str) -> dict[str, str]:
+def _environment(trainer: str, model: str) -> dict[str, str]:
     """One thread until a worker sets its own number; CUDA asked about without a context.
+    A script gets the environment that Trytable was started in.
 
     A model that lies on this machine needs no hub, and a slow network should not be asked.
     """
+    path = os.pathsep.join([str(_TOP), os.environ.get("PYTHONPATH", "")]).rstrip(":")
+    if trainer == "script":
+        return {**os.environ, "PYTHONPATH": path}
     offline = {"HF_HUB_OFFLINE": "1"} if model == "minilm" or Path(model).exists() else {}
     return {
         **os.environ,
@@ -260,7 +264,7 @@ def _environment(model: str) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
-        "PYTHONPATH": os.pathsep.join([str(_TOP), os.environ.get("PYTHONPATH", "")]).rstrip(":"),
+        "PYTHONPATH": path,
     }
 
 

@@ -53,10 +53,18 @@ def _smoothed(course: Sequence[tuple[int, float]]) -> Iterator[tuple[int, float]
 
 
 def non_finite(trial: Trial) -> Found | None:
-    """A step whose loss or gradient was NaN or infinite, which the ledger keeps as missing."""
+    """A step whose loss or gradient was NaN or infinite, which the ledger keeps as missing.
+
+    What the first step lacks is not measured at every step: of a script's steps often the rate
+    alone is known.
+    """
+    first = trial.steps[0] if trial.steps else None
+    measured = [
+        what for what in ("loss", "gradient_norm") if getattr(first, what, None) is not None
+    ]
     for row in trial.steps:
-        for what, value in (("loss", row.loss), ("gradient_norm", row.gradient_norm)):
-            if value is None:
+        for what in measured:
+            if getattr(row, what) is None:
                 before = [loss for step, loss in trial.losses if step < row.step]
                 evidence: dict[str, Scalar] = {
                     "step": row.step,

@@ -87,6 +87,12 @@ RATE_OFF = 0.01
 RATE_SEEN = 0.5
 """A peak may fall between two logged steps; below this share of it it was never there."""
 
+OBSERVED_PEAK = 0.95
+"""As above, where every step was seen: some schedules step just past their peak."""
+
+EVEN_POINTS = 20
+"""So many steps that were logged evenly show a swing by themselves."""
+
 CONSTANT = 0.001
 """Movement of a rate, as a share of it, that is none."""
 

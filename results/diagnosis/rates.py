@@ -37,7 +37,7 @@ def _peak(trial: Trial, rates: Rates) -> Found | None:
     if not asked:
         return None
     above = highest > max(asked) * (1 + limits.RATE_OFF)
-    below = trial.status == "completed" and highest < min(asked) * limits.RATE_SEEN
+    below = trial.status == "completed" and highest < min(asked) * _share_seen(trial, rates)
     if not (above or below):
         return None
     evidence: dict[str, Scalar] = {
@@ -49,28 +49,56 @@ def _peak(trial: Trial, rates: Rates) -> Found | None:
     return Found("schedule", "error", evidence, (Advice("lr", "check"),), "peak")
 
 
+def _share_seen(trial: Trial, rates: Rates) -> float:
+    """The share of its peak that a rate must have had at some logged step."""
+    if _is_constant(rates):
+        return 1 - limits.RATE_OFF
+    return limits.OBSERVED_PEAK if trial.is_observed else limits.RATE_SEEN
+
+
+def _is_constant(rates: Rates) -> bool:
+    highest, lowest = max(r for _, r in rates), min(r for _, r in rates)
+    return highest - lowest <= limits.CONSTANT * highest
+
+
 def _swinging(trial: Trial, rates: Rates) -> Found | None:
     """It rises again and again after falls, which only restarts were asked to do."""
     if trial.settings.get("schedule") == "cosine_restarts":
         return None
+    even = _evenly_logged(rates)
     lows = [
         step
-        for (_, before), (step, rate), (_, after) in zip(rates, rates[1:], rates[2:], strict=False)
+        for (_, before), (step, rate), (_, after) in zip(even, even[1:], even[2:], strict=False)
         if before >= rate and after > rate * (1 + limits.CONSTANT)
     ]
     if len(lows) < limits.LEAST_TURNS:
         return None
     period = median(b - a for a, b in pairwise(lows))
+    steps_per_epoch, epochs = _steps_per_epoch(trial), trial.settings.get("epochs")
     evidence: dict[str, Scalar] = {
         "asked": str(trial.settings.get("schedule", "")),
         "period_steps": period,
         "turns": len(lows),
         "lowest": min(rate for _, rate in rates),
         "highest": max(rate for _, rate in rates),
-        "steps_per_epoch": _steps_per_epoch(trial),
+        "steps_per_epoch": steps_per_epoch,
     }
     advice = (Advice("schedule", "check"),)
-    return Found("schedule", "warning", evidence, advice, "swinging")
+    # Down in as many steps as there are epochs, and up again in as many.
+    if not (isinstance(epochs, int) and steps_per_epoch and period == 2 * epochs):
+        return Found("schedule", "warning", evidence, advice, "swinging")
+    evidence |= {"epochs": epochs, "steps_meant": epochs * steps_per_epoch}
+    return Found("schedule", "warning", evidence, advice, "swinging_by_epochs")
+
+
+def _evenly_logged(rates: Rates) -> Rates:
+    """The first steps, as far as they are logged evenly: between others swings look slower."""
+    first = rates[1][0] - rates[0][0]
+    end = next(
+        (index for index, (a, b) in enumerate(pairwise(rates), 1) if b[0] - a[0] != first),
+        len(rates),
+    )
+    return rates[:end] if end >= limits.EVEN_POINTS else rates
 
 
 def _steps_per_epoch(trial: Trial) -> int | None:
@@ -83,7 +111,7 @@ def _course(trial: Trial, rates: Rates) -> Found | None:
     asked = trial.settings.get("schedule")
     if asked not in (*_FALLING, "step") or trial.status != "completed":
         return None
-    highest, lowest = max(r for _, r in rates), min(r for _, r in rates)
+    highest = max(r for _, r in rates)
     last_step, last = rates[-1]
     evidence: dict[str, Scalar] = {
         "asked": str(asked),
@@ -92,12 +120,14 @@ def _course(trial: Trial, rates: Rates) -> Found | None:
         "last_step": last_step,
         "steps_total": trial.steps_total,
     }
-    if highest - lowest <= limits.CONSTANT * highest:
+    if _is_constant(rates):
         return Found("schedule", "warning", evidence, (Advice("schedule", "check"),), "constant")
     floor = highest * float(trial.settings.get("schedule_floor") or 0.0)
     # The last steps are not all logged, and a linear rate falls with what is left.
     total = trial.steps_total or last_step
     slack = limits.AT_FLOOR + (_interval(rates) / total if total else 0.0)
+    if asked == "cosine_restarts" and trial.is_observed:
+        return None  # a cycle of few steps stays above its floor
     if asked not in _FALLING or last <= floor + slack * (highest - floor):
         return None
     evidence |= {"floor": floor, "share": (last - floor) / (highest - floor)}
@@ -106,4 +136,8 @@ def _course(trial: Trial, rates: Rates) -> Found | None:
 
 
 def _interval(rates: Rates) -> int:
-    return max(b - a for (a, _), (b, _) in pairwise(rates))
+    """The most steps between two logged ones, or between two changes of the rate."""
+    changes = [rates[0][0], *(b[0] for a, b in pairwise(rates) if b[1] != a[1])]
+    return max(
+        b - a for steps in ([step for step, _ in rates], changes) for a, b in pairwise(steps)
+    )

@@ -98,8 +98,9 @@ class Task:
 class Trial:
     """All that a diagnosis knows of one trial.
 
-    `steps` are in order, each step once; `predictions` are class indices on dev at the best epoch;
-    `messages` what its attempts ended with.
+    `settings` are under our names, a script's too; `is_observed`: it is one whose optimizer was
+    seen at every step. `steps` are in order, each step once; `predictions` are class indices on dev
+    at the best epoch; `messages` what its attempts ended with.
     """
 
     number: int = 0
@@ -114,6 +115,7 @@ class Trial:
     parameters: int | None = None
     steps_total: int | None = None
     messages: tuple[str, ...] = ()
+    is_observed: bool = False
 
     @cached_property
     def losses(self) -> tuple[tuple[int, float], ...]:

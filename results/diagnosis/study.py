@@ -12,6 +12,7 @@ from results.diagnosis.limits import Limits
 from results.diagnosis.rates import schedule
 from results.diagnosis.records import Diagnosed, Found, Language, Level, Task, Trial
 from results.diagnosis.scales import label_range, loss_scale
+from results.diagnosis.scripts import in_our_words, is_observed
 from results.diagnosis.seeds import same_seed
 from results.diagnosis.standstill import frozen_validation, stagnation
 from results.diagnosis.telling import told, told_by_worker
@@ -106,7 +107,7 @@ def trial_of(one: TryResult, study: StudyResult) -> Trial:
     return Trial(
         number=one.number,
         status=one.status,
-        settings=one.settings,
+        settings=in_our_words(one.settings, one.effective),
         curve=one.curve,
         steps=one.steps,
         best_epoch=one.best_epoch,
@@ -116,4 +117,5 @@ def trial_of(one: TryResult, study: StudyResult) -> Trial:
         parameters=last.parameters if last else None,
         steps_total=last.steps_total if last else None,
         messages=tuple(row.message for row in one.attempts),
+        is_observed=is_observed(one.effective),
     )

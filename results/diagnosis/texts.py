@@ -147,6 +147,14 @@ ENGLISH: dict[str, Wording] = {
         "of {period_steps:g} steps, {turns} times",
         "A schedule whose length is in epochs was stepped after every batch. " + _SCHEDULE,
     ),
+    "schedule.swinging_by_epochs": Wording(
+        "the learning rate ({asked}) swings between {lowest:.3g} and {highest:.3g} with a period "
+        "of {period_steps:g} steps, {turns} times: down in {epochs} steps, as many as there are "
+        "epochs; all of them together have {steps_meant} steps",
+        "Its length was given in epochs and it is stepped after every batch. Probably a step after "
+        "each epoch was meant, or a length in steps: epochs times the batches of an epoch. "
+        + _SCHEDULE,
+    ),
     "schedule.constant": Wording(
         "the learning rate stayed at {highest:.3g} though {asked} was asked for", _SCHEDULE
     ),
@@ -168,6 +176,20 @@ ENGLISH: dict[str, Wording] = {
     "same_seed.never": Wording(
         "its losses are those of Try {reference} at every common step, the last {alike_until}",
         _SEED + " Where they never part, the varied parameter had no effect.",
+    ),
+    "not_applied": Wording(
+        "{worker}", "The trial was not trained with what its row says, so it compares with nothing."
+    ),
+    "not_observed": Wording("{worker}", "What was not seen may be right, and may be not."),
+    "parameters_in_no_group": Wording(
+        "{worker}", "What the optimizer was not given stays as it was initialised."
+    ),
+    "log_doubled_epoch": Wording(
+        "{worker}",
+        "Of two results of one epoch the first is kept: the log holds more than one run.",
+    ),
+    "log_cut_number": Wording(
+        "{worker}", "A number that was cut is not the one that was measured."
     ),
     "mismatch": Wording(
         "{worker}", "The trial is not the one that its row says, so it compares with nothing."
@@ -270,6 +292,12 @@ CHINESE: dict[str, Wording] = {
         "{turns} 次",
         "调度长度按轮设定，却在每个批次后调用。" + _SCHEDULE_ZH,
     ),
+    "schedule.swinging_by_epochs": Wording(
+        "学习率（{asked}）在 {lowest:.3g} 与 {highest:.3g} 之间摆动，周期 {period_steps:g} 步，共 "
+        "{turns} 次：下降恰好 {epochs} 步，与轮数相同；按步计应为 {steps_meant} 步",
+        "调度长度按轮给出，却在每个批次后调用。本意可能是每轮调用一次，或把长度设为总步数。"
+        + _SCHEDULE_ZH,
+    ),
     "schedule.constant": Wording("学习率一直是 {highest:.3g}，而设定的是 {asked}", _SCHEDULE_ZH),
     "schedule.above_floor": Wording(
         "学习率在第 {last_step} 步停在 {last:.3g}，比最低值 {floor:.3g} 高出 {share:.0%}",
@@ -288,6 +316,11 @@ CHINESE: dict[str, Wording] = {
         "所有共同步的损失都与 Try {reference} 相同，直到第 {alike_until} 步",
         _SEED_ZH + "若始终不分开，则所改参数没有效果。",
     ),
+    "not_applied": Wording("{worker}", "这次试验训练时用的不是其所在行所写的设置。"),
+    "not_observed": Wording("{worker}", "没有看到的部分可能正确，也可能不正确。"),
+    "parameters_in_no_group": Wording("{worker}", "优化器没有拿到的参数永远保持初始值。"),
+    "log_doubled_epoch": Wording("{worker}", "同一轮有两个结果，只保留第一个。"),
+    "log_cut_number": Wording("{worker}", "被截断的数字并不是测得的数字。"),
     "mismatch": Wording("{worker}", "这次试验并非其所在行所写的设置，无法比较。"),
     "oom_retry": Wording("{worker}", "同样的梯度分成更小的部分：较慢，但结果不变。"),
     "patience": Wording("{worker}", "省去了最佳轮之后的轮次。"),

@@ -50,8 +50,13 @@ def test_no_name_shows_how_to_give_one(folder: Path, tmp_path: Path) -> None:
         find_sweep(tmp_path / "none", "")
 
 
+SCRIPTS = ("script-example", "script-forest", "script-trainer")
+
+
 def test_the_shipped_sweeps_are_all_there() -> None:
-    assert [path.stem for path in list_sweeps(SHIPPED)] == sorted([*ONE_PARAMETER, "joint"])
+    assert [path.stem for path in list_sweeps(SHIPPED)] == sorted(
+        [*ONE_PARAMETER, "joint", *SCRIPTS]
+    )
 
 
 @pytest.mark.parametrize("name", [*ONE_PARAMETER, "joint"])

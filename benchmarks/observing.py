@@ -1,0 +1,86 @@
+"""What observing a script's optimizer costs, for training steps of at least 5 ms.
+
+Time within the observer is taken apart from that of the steps around it: on a busy machine two runs
+differ by more than it costs. A block has one measurement of the gradient's norm, as any 100 steps.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks.measure import Result, median_ratio
+from trainers.observe import GRADIENT_STEPS, Watch
+
+REPEATS = 21
+LEAST_STEP_SECONDS = 0.005
+AIM = 1.01
+_WIDTH = 512
+_ROWS = 64
+
+
+def run(folder: Path) -> Result:
+    """Train a small network, observed and not, by turns."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(_WIDTH, 2 * _WIDTH), nn.ReLU(), nn.Dropout(0.1), nn.Linear(2 * _WIDTH, _WIDTH)
+    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    rows = torch.randn(_rows_for(model, optimizer), _WIDTH)
+    with (folder / "told").open("wb", buffering=0) as told:
+        watch = _Timed(told)
+        watch.torch_imported(torch)
+        pairs = []
+        for _ in range(REPEATS):
+            watch.inside = 0.0
+            whole = _seconds(model, optimizer, rows)
+            pairs.append((whole, whole - watch.inside))
+        watch.forget()
+    ratio = median_ratio(pairs)
+    step = min(plain for _, plain in pairs) / GRADIENT_STEPS
+    figures = (
+        f"{ratio - 1:+.2%} for steps of {step * 1000:.1f} ms, median of {REPEATS} blocks of "
+        f"{GRADIENT_STEPS} steps"
+    )
+    return Result("observe", figures, "at most +1 %", ratio <= AIM)
+
+
+class _Timed(Watch):
+    """An observer that counts its own seconds."""
+
+    inside = 0.0
+
+    def _stepped(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        began = time.perf_counter()
+        super()._stepped(optimizer, args, kwargs)
+        self.inside += time.perf_counter() - began
+
+
+def _rows_for(model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """So many rows that a step takes at least 5 ms on this machine."""
+    rows = _ROWS
+    while True:
+        batch = torch.randn(rows, _WIDTH)
+        _seconds(model, optimizer, batch, 3)
+        took = min(_seconds(model, optimizer, batch, 1) for _ in range(5))
+        if took >= LEAST_STEP_SECONDS:
+            return rows
+        rows *= 2
+
+
+def _seconds(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    rows: torch.Tensor,
+    steps: int = GRADIENT_STEPS,
+) -> float:
+    """What some steps take."""
+    began = time.perf_counter()
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(rows).square().mean().backward()
+        optimizer.step()
+    return time.perf_counter() - began

@@ -1,0 +1,36 @@
+"""The example scripts with their sweeps, as they are shipped."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from orchestrator.folders import Folders
+from results.study import read_study
+from tests.orchestrator.running import TOP, run
+
+
+@pytest.mark.parametrize(
+    ("name", "tries", "good", "least_epochs"),
+    [
+        ("script-example", 4, 0.6, 3),
+        ("script-trainer", 2, 0.6, 2),
+        ("script-forest", 6, 0.9, 1),
+    ],
+)
+def test_an_example_runs_as_it_is(
+    name: str, tries: int, good: float, least_epochs: int, tmp_path: Path
+) -> None:
+    shutil.copytree(TOP / "examples", tmp_path / "examples")
+    (tmp_path / "sweeps").mkdir()
+    shutil.copy(TOP / "sweeps" / f"{name}.yaml", tmp_path / "sweeps")
+    code, printed = run(tmp_path, NAME=name, SLOTS="2")
+    assert code == 0, printed
+    study = read_study(Folders(tmp_path / "runs", name).url, name)
+    assert len(study.tries) == tries
+    assert {one.status for one in study.tries} <= {"completed", "pruned"}
+    best = study.ranked[0]
+    assert best.best_value is not None
+    assert best.best_value > good
+    assert len(best.curve) >= least_epochs
+    assert not [row for one in study.tries for row in one.findings if row.kind == "mismatch"]
