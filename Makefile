@@ -6,7 +6,8 @@
 # What a user gives reaches the programs through the environment alone, as TRYTABLE_NAME and so
 # on. It never stands as $(NAME) here, not even in a condition: make would run a $(shell ...) in it.
 # This comes before any $(shell) of ours, which would be handed the variables expanded.
-VARS := NAME TRY OUT TRIALS HOURS DATA MODEL SLOTS RUNS SET FORMAT PORT WRITABLE RETRY_FAILED AS_NEW PYTHON
+VARS := NAME TRY OUT TRIALS HOURS DATA MODEL SLOTS RUNS SET FORMAT PORT WRITABLE RETRY_FAILED AS_NEW \
+	FREEZE LR_FROM LR_TO STEPS SEEDS APPLY PYTHON
 $(foreach v,$(VARS),$(eval export TRYTABLE_$(v) := $$(value $(v)))$(eval unexport $(v)))
 
 # A misspelt variable would otherwise be ignored in silence.
@@ -20,10 +21,10 @@ DEV_KEY := $(RUNTIME_KEY)-$(shell sha256sum <requirements-dev.txt | cut -c1-12)
 RUNTIME := .venv/.installed-$(RUNTIME_KEY)
 DEV := .venv/.installed-dev-$(DEV_KEY)
 
-.PHONY: help sweep diagnose suggest sweeps report show rerun best export dashboard test check bench clean
+.PHONY: help sweep diagnose lr-range suggest sweeps report show rerun best export dashboard test check bench clean
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
 	echo
 	echo 'Variables, as in make sweep NAME=dropout TRIALS=20 SET="epochs=2 lr=1e-4":'
 	echo '  $(VARS)'
@@ -33,6 +34,9 @@ sweep: $(RUNTIME) ## run a sweep (NAME=dropout), or what is missing of it
 
 diagnose: $(RUNTIME) ## look at a sweep's data, model and baseline before it runs (NAME=dropout)
 	@exec .venv/bin/trytable diagnose
+
+lr-range: $(RUNTIME) ## find where the learning rate should lie (NAME=lr APPLY=1)
+	@exec .venv/bin/trytable lr-range
 
 suggest: $(RUNTIME) ## write the sweep that a study's results lead to (NAME=dropout)
 	@exec .venv/bin/trytable suggest

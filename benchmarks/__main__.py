@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import bookkeeping, epochs, starting
+from benchmarks import bookkeeping, epochs, frozen, starting
 from benchmarks.measure import Result
 
 
@@ -28,7 +28,13 @@ def main() -> None:
 
 def _benchmarks() -> Iterator[Callable[[], Result]]:
     data = os.environ.get("TRYTABLE_DATA") or "docstrings"
-    for work in (bookkeeping.run, starting.run, lambda folder: epochs.run(folder, data)):
+    for work in (
+        bookkeeping.run,
+        starting.run,
+        lambda folder: epochs.run(folder, data),
+        lambda folder: frozen.run(folder, "half"),
+        lambda folder: frozen.run(folder, "full"),
+    ):
         with tempfile.TemporaryDirectory() as folder:
             yield lambda: work(Path(folder))  # noqa: B023 - called before the next turn
 

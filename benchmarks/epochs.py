@@ -21,7 +21,9 @@ SAMPLED_BATCHES = 12
 data set would take minutes, and its cost is what its batches cost on average."""
 
 
-class _Silent:
+class Silent:
+    """A line that nobody hears."""
+
     def say(self, event: Event) -> None:
         pass
 
@@ -37,7 +39,7 @@ def run(folder: Path, data: str) -> Result:
     if not isinstance(settings, FinetuneSettings):
         raise TypeError(type(settings))
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    trainer = Run(job, settings, _Silent(), load_model("minilm"))
+    trainer = Run(job, settings, Silent(), load_model("minilm"))
     split = trainer.splits["train"]
     pairs, padding = [], []
     for repeat in range(REPEATS):

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Mapping
-from itertools import count
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +10,7 @@ from rich.text import Text
 from orchestrator import diagnose as before
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
+from orchestrator.new_files import shown, write_new
 from orchestrator.slots import find_slots
 from orchestrator.suggesting import next_sweep
 from orchestrator.sweep_text import as_yaml
@@ -42,11 +42,10 @@ def suggest(folders: Folders, console: Console) -> None:
         )
     text = as_yaml(study, next_sweep(study, findings_of(study), schema), schema)
     _check(text)
-    path = _write(sweeps_folder(), study.name, text)
+    path = write_new(sweeps_folder(), f"{study.name.replace('@', '-')}-next", text)
     console.print(Text(text), soft_wrap=True, end="")
     console.print()
-    here = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    console.print(Text(f"{here}: make sweep NAME={path.stem} runs it"), soft_wrap=True)
+    console.print(Text(f"{shown(path)}: make sweep NAME={path.stem} runs it"), soft_wrap=True)
 
 
 def _check(text: str) -> None:
@@ -55,17 +54,3 @@ def _check(text: str) -> None:
         path = Path(folder) / "next.yaml"
         path.write_text(text, encoding="utf-8")
         spec.read_sweep(path, TRAINERS)
-
-
-def _write(folder: Path, study: str, text: str) -> Path:
-    """Write NAME-next.yaml, or NAME-next2.yaml and so on: no file is ever written over."""
-    stem = f"{study.replace('@', '-')}-next"
-    for number in count(1):
-        path = folder / f"{stem}{'' if number == 1 else number}.yaml"
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
-        except FileExistsError:
-            continue
-        return path
-    raise AssertionError("counting never ends")

@@ -1,7 +1,6 @@
 """Chooses the next values of a knob from what was tried and what came of it."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from results.text import short
 
 Findings = Mapping[int, tuple[Diagnosed, ...]]
 
-BROKEN = ("no_learning", "divergence", "non_finite", "exploding_weights")
+BROKEN = frozenset({"no_learning", "divergence", "non_finite", "exploding_weights"})
 """Findings after which a value is not tried again."""
 
 
@@ -44,9 +43,8 @@ class Chooser:
             values = self._unbroken(name, self.moved(name, wanted[0], times=2))
             if len(values) > 1:
                 return Choice(values, wanted[1])
-        value = self.settings[name]
-        tried = self.tried(name)
-        if not is_number(value) or best is None:
+        value, tried = self.settings[name], self.tried(name)
+        if best is None or not all(map(is_number, (value, *tried))):
             return self._best_words(name, tried)
         return self._near(name, best, sorted({*tried, value}))
 
@@ -57,19 +55,30 @@ class Chooser:
         low = tried[at - 1] if at else None
         high = tried[at + 1] if at + 1 < len(tried) else None
         if low is not None and high is not None:
-            values = [middle(low, value), value, middle(value, high)]
+            values = [self._towards(name, low), value, self._towards(name, high)]
             why = f"{best.label} was best, between {short(low)} and {short(high)}"
         elif low is None and high is None:
-            values = [*self.moved(name, Advice(name, "lower"), 1)[1:], value]
-            values += self.moved(name, Advice(name, "raise"), 1)[1:]
+            values = [*self._moves(name, up=False)[1:], value, *self._moves(name, up=True)[1:]]
             why = f"{short(value)} is all that was tried"
         else:
             inner = high if low is None else low
             assert inner is not None, "one of the two is there"
-            values = [middle(inner, value), value, beyond(inner, value)]
+            values = [self._towards(name, inner), value, beyond(inner, value)]
             word = "smallest" if low is None else "largest"
             why = f"{best.label} was best with the {word} value tried, so further"
         return Choice(sorted(self._unbroken(name, self.valid(name, values))), why)
+
+    def _towards(self, name: str, neighbour: float) -> float:
+        """Half of the way to a neighbour of the best value; one move to one that broke."""
+        value: float = self.settings[name]
+        if neighbour in self.broken(name):
+            step: float = self._moves(name, up=neighbour > value)[-1]
+            if min(value, neighbour) < step < max(value, neighbour):
+                return step
+        return middle(neighbour, value)
+
+    def _moves(self, name: str, up: bool) -> list[Any]:
+        return self.moved(name, Advice(name, "raise" if up else "lower"), times=1)
 
     def _best_words(self, name: str, tried: Sequence[Any]) -> Choice:
         """Of words: those of the better half of the tries, two at least, but for broken ones."""
@@ -92,11 +101,20 @@ class Chooser:
         found = (one.settings[name] for one in self.study.tries if name in one.settings)
         return list(dict.fromkeys(found))
 
-    def _unbroken(self, name: str, values: Iterable[Any]) -> list[Any]:
-        """Without the values whose every try broke."""
-        tries, broken = Counter[Any](), Counter[Any]()
+    def broken(self, name: str) -> set[Any]:
+        """The values with which every try broke."""
+        whole: set[Any] = set()
+        broken: set[Any] = set()
         for one in self.study.tries:
-            value = one.settings.get(name)
-            tries[value] += 1
-            broken[value] += any(d.kind in BROKEN for d in self.found.get(one.number, ()))
-        return [one for one in values if not tries[one] or broken[one] < tries[one]]
+            kinds = {diagnosed.kind for diagnosed in self.found.get(one.number, ())}
+            (broken if kinds & BROKEN else whole).add(one.settings.get(name))
+        return broken - whole
+
+    def _unbroken(self, name: str, values: Iterable[Any]) -> list[Any]:
+        """Without the values that broke, and without numbers beyond one that broke."""
+        value, broken = self.settings[name], self.broken(name)
+        numbers = [one for one in broken if is_number(one)] if is_number(value) else []
+        low = max((one for one in numbers if one < value), default=-math.inf)
+        high = min((one for one in numbers if one > value), default=math.inf)
+        kept = [one for one in values if one not in broken]
+        return [one for one in kept if not is_number(one) or low < one < high]

@@ -54,7 +54,7 @@ def sweep(
     from orchestrator import verbs  # noqa: PLC0415 - see above
 
     # DATA and its kin come first: SET="data.text=review" changes a part of what DATA names.
-    budgets = {"trials": _number("TRIALS", trials), "hours": _hours(hours)}
+    budgets = {"trials": _number("TRIALS", trials), "hours": _decimal("HOURS", hours)}
     overrides = _overrides(data, model)
     overrides |= {key: value for key, value in budgets.items() if value is not None}
     outcome = verbs.sweep(
@@ -97,6 +97,45 @@ def suggest(name: Name = "", runs: Runs = Path("runs")) -> None:
     from orchestrator import advising  # noqa: PLC0415 - as in sweep
 
     advising.suggest(_study(name, runs), Console())
+
+
+@app.command(name="lr-range")
+def lr_range(
+    *,
+    name: Name = "",
+    data: Annotated[str, typer.Option(envvar="TRYTABLE_DATA", help="a folder or a name")] = "",
+    model: Annotated[str, typer.Option(envvar="TRYTABLE_MODEL", help="a folder or a name")] = "",
+    runs: Runs = Path("runs"),
+    settings: Annotated[
+        str, typer.Option("--set", envvar="TRYTABLE_SET", help="'key=value …' over the file's")
+    ] = "",
+    freeze: Annotated[str, typer.Option(envvar="TRYTABLE_FREEZE", help="none,half,…")] = "",
+    lr_from: Annotated[str, typer.Option(envvar="TRYTABLE_LR_FROM", help="1e-7")] = "",
+    lr_to: Annotated[str, typer.Option(envvar="TRYTABLE_LR_TO", help="1")] = "",
+    steps: Annotated[str, typer.Option(envvar="TRYTABLE_STEPS", help="100")] = "",
+    seeds: Annotated[str, typer.Option(envvar="TRYTABLE_SEEDS", help="3")] = "",
+    apply: Annotated[
+        str, typer.Option(envvar="TRYTABLE_APPLY", help="1: write a sweep file with the bounds")
+    ] = "",
+) -> None:
+    """Find a learning rate: raise it step by step, over several seeds, and see where to begin."""
+    from orchestrator import lr_range as test  # noqa: PLC0415 - as in sweep
+
+    asked: dict[str, Any] = {
+        "low": _decimal("LR_FROM", lr_from),
+        "high": _decimal("LR_TO", lr_to),
+        "steps": _number("STEPS", steps),
+        "seeds": _number("SEEDS", seeds),
+        "freezes": test.read_freezes(freeze),
+    }
+    test.lr_range(
+        name=name,
+        runs=runs,
+        overrides=_overrides(data, model) | parse_overrides(settings),
+        rise=test.Rise(**{key: value for key, value in asked.items() if value is not None}),
+        apply=_switch("APPLY", apply, default=False),
+        console=Console(),
+    )
 
 
 @app.command()
@@ -198,13 +237,13 @@ def _study(name: str, runs: Path) -> Folders:
     return Folders(runs.resolve(), name)
 
 
-def _hours(text: str) -> float | None:
+def _decimal(name: str, text: str) -> float | None:
     if not text:
         return None
     try:
         return float(text)
     except ValueError:
-        raise UserError(f"HOURS={text!r} is not a number.") from None
+        raise UserError(f"{name}={text!r} is not a number.") from None
 
 
 def _number(name: str, text: str) -> int | None:

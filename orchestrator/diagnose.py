@@ -8,12 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.backends.base import Slot
+from orchestrator.baseline import baseline_job
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
 from orchestrator.streaming import answers
 from results.text import short
 from sweeps.spec import Sweep
-from trainers.protocol import TRAINERS, Check, DataSource, Job, Scalar
+from trainers.protocol import Check, Job, Scalar
 
 _MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "failed": ("failed", "bold red")}
 _MOST_ROWS = 24
@@ -23,7 +24,6 @@ _MOST_ROWS = 24
 def diagnose(sweep: Sweep, folders: Folders, slot: Slot, console: Console) -> bool:
     """Print every check of a sweep's baseline as it is made; False where one failed outright."""
     job = _job(sweep, folders, slot)
-    folders.cache.mkdir(parents=True, exist_ok=True)
     verdicts = []
     with console.status("Starting") as status:
         for one in _checks(job, slot):
@@ -44,20 +44,7 @@ def _job(sweep: Sweep, folders: Folders, slot: Slot) -> Job:
             f"{sweep.path}: trainer {sweep.trainer} has no data and no model to look at. "
             "Allowed: finetune."
         )
-    return Job(
-        study=sweep.name,
-        trial_uid="diagnose",
-        number=0,
-        attempt=1,
-        folder=str(folders.cache / "diagnose"),  # nothing is written there
-        cache_folder=str(folders.cache),
-        model=sweep.model,
-        data=DataSource.model_validate(sweep.data),
-        settings=TRAINERS[sweep.trainer].model_validate(sweep.baseline),
-        seed=sweep.seed or 0,
-        device=slot.device,
-        threads=slot.threads,
-    )
+    return baseline_job(sweep, folders, slot, "diagnose")
 
 
 def _checks(job: Job, slot: Slot) -> Iterator[str | Check]:

@@ -82,6 +82,8 @@ def _moved(name: str, value: Any, up: bool) -> Any:
 def _moved_freeze(value: Any, up: bool) -> Any:
     if isinstance(value, int):
         return value + 1 if up else value // 2
+    if value not in _FREEZES:
+        return value  # patterns of names know no more and no less
     at = _FREEZES.index(value) + (1 if up else -1)
     return _FREEZES[min(max(at, 0), len(_FREEZES) - 1)]
 

@@ -93,6 +93,7 @@ def run_sweep(
         stack.callback(folders.discard_if_unused)
         sweep = _seeded(sweep, folders.study, ledger.studies())
         study = OptunaStudy(storage, sweep, folders.study, retry_failed)
+        facts = {**facts, "defaults": defaults_of(sweep.trainer)}
         _write_study(ledger, study.uid, folders.study, sweep, facts=facts, gold=gold)
         for line in introduction(sweep, folders.study, slots, facts):
             console.print(Text(line), soft_wrap=True)

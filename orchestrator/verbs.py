@@ -13,6 +13,7 @@ import sweeps as sweeps_room
 from orchestrator.changes import first_free
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
+from orchestrator.new_files import shown
 from orchestrator.screen import print_table
 from orchestrator.slots import find_slots
 from orchestrator.sweep import Outcome, run_sweep
@@ -142,5 +143,4 @@ def _listed(path: Path) -> Sequence[str]:
 
 def _print_paths(paths: Sequence[Path], console: Console) -> None:
     for path in paths:
-        shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-        console.print(Text(str(shown)), soft_wrap=True)
+        console.print(Text(shown(path)), soft_wrap=True)

@@ -1,7 +1,7 @@
 """What fresh seeds say of a search's leaders: means over seeds against the values it was won by."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from results.records import StudyResult, TryResult
 from results.statistics import (
@@ -131,22 +131,20 @@ def _mean(values: Sequence[float | None]) -> Mean | None:
 
 
 def _compared(found: Sequence[Confirmed], base: Confirmed | None) -> tuple[Confirmed, ...]:
-    best = _against(found, found[0])
-    baseline = _against(found, base)
-    return tuple(
-        Confirmed(
-            number=one.number,
-            values=one.values,
-            over_seeds=one.over_seeds,
-            dev_accuracy=one.dev_accuracy,
-            test_accuracy=one.test_accuracy,
-            against_best=best(one)[0],
-            against_best_p=best(one)[1],
-            against_baseline=baseline(one)[0],
-            against_baseline_p=baseline(one)[1],
+    best, baseline = _against(found, found[0]), _against(found, base)
+    compared = []
+    for one in found:
+        (to_best, best_p), (to_baseline, baseline_p) = best(one), baseline(one)
+        compared.append(
+            replace(
+                one,
+                against_best=to_best,
+                against_best_p=best_p,
+                against_baseline=to_baseline,
+                against_baseline_p=baseline_p,
+            )
         )
-        for one in found
-    )
+    return tuple(compared)
 
 
 def _against(

@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from results.records import StudyResult, TryResult
+from results.records import DEFAULT_OBJECTIVE, StudyResult, TryResult
 from results.rows import FindingRow
-from results.study import DEFAULT_OBJECTIVE
 from results.table import Column
 from results.text import Cell, Kind, as_cell, clean, is_number, one_line, shown
 

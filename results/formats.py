@@ -21,6 +21,12 @@ _LATEX_HEAD = r"""% Put it into a document with \usepackage[T1]{fontenc}, \usepa
 """
 
 
+_LATEX_HEAD_OF_LETTERS = r"""% For xelatex or lualatex: put it into a document with
+% \usepackage{booktabs}, \usepackage{fontspec} and a font that has its letters, such as
+% \setmainfont{Noto Serif CJK SC}.
+"""
+
+
 def to_markdown(table: TryTable, limit: int | None = None) -> str:
     """A pipe table, numbers right-aligned, of the first `limit` rows."""
     lines = [
@@ -42,22 +48,25 @@ def to_csv(table: TryTable) -> str:
 
 
 def to_latex(table: TryTable) -> str:
-    """A booktabs tabular that compiles with pdflatex, numbers right-aligned."""
+    """A booktabs tabular that compiles with pdflatex, numbers right-aligned.
+
+    A table in Chinese keeps its letters and is for xelatex or lualatex.
+    """
+    keeps = table.language != "en"
     numeric = [_is_numeric(table, index) for index in range(len(table.columns))]
-    titles = (markup.latex(column.title) for column in table.columns)
+    titles = (markup.latex(column.title, keeps_letters=keeps) for column in table.columns)
+    rows = ((_in_latex(*entry, keeps) for entry in _entries(table, row)) for row in table.rows)
     lines = [
         rf"\begin{{tabular}}{{{''.join('r' if right else 'l' for right in numeric)}}}",
         r"\toprule",
         " & ".join(titles) + r" \\",
         r"\midrule",
-        *(
-            " & ".join(_in_latex(*entry) for entry in _entries(table, row)) + r" \\"
-            for row in table.rows
-        ),
+        *(" & ".join(cells) + r" \\" for cells in rows),
         r"\bottomrule",
         r"\end{tabular}",
     ]
-    return _LATEX_HEAD + "\n".join(lines) + "\n"
+    head = _LATEX_HEAD_OF_LETTERS if keeps else _LATEX_HEAD
+    return head + "\n".join(lines) + "\n"
 
 
 def to_xlsx(table: TryTable) -> bytes:
@@ -126,7 +135,10 @@ def numeric_columns(table: TryTable) -> frozenset[str]:
     return frozenset(column.key for index, column in columns if _is_numeric(table, index))
 
 
+STAR_LATEX = r"\star"
+
 _XLSX_FORMATS = {
+    "p": "0.000",
     "accuracy": "0.000",
     "difference": "+0.000;-0.000;0.000",
     "share": "0.00##%",
@@ -149,11 +161,13 @@ def _in_markdown(cell: Cell, column: Column) -> str:
     return markup.markdown(shown(cell, column.kind))
 
 
-def _in_latex(cell: Cell, column: Column) -> str:
+def _in_latex(cell: Cell, column: Column, keeps_letters: bool) -> str:
+    if column.kind == "stars" and isinstance(cell, int):
+        return f"${STAR_LATEX * cell}$"  # an empty star is in no font that all LaTeX has
     text = shown(cell, column.kind)
     if is_number(cell) and column.kind != "try":
         return text.replace("-", "$-$", 1).replace("%", r"\%")
-    return markup.latex(text)
+    return markup.latex(text, keeps_letters=keeps_letters)
 
 
 def _in_csv(cell: Cell) -> str:

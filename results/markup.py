@@ -32,9 +32,12 @@ def markdown(text: str) -> str:
     return _MARKDOWN.sub(r"\\\g<0>", entities)
 
 
-def latex(text: str) -> str:
-    """Text for LaTeX with T1 fonts; what pdflatex has no letter for becomes [U+4E2D]."""
-    escaped = "".join(map(_latex_character, " ".join(text.split())))
+def latex(text: str, *, keeps_letters: bool = False) -> str:
+    """Text for LaTeX with T1 fonts; what pdflatex has no letter for becomes [U+4E2D].
+
+    With `keeps_letters` every letter stays, for xelatex and lualatex with a font that has it.
+    """
+    escaped = "".join(_latex_character(c, keeps_letters) for c in " ".join(text.split()))
     # Two hyphens in a row would become a dash, two commas or apostrophes a quotation mark.
     return _LIGATURES.sub(r"\1{}", escaped)
 
@@ -46,9 +49,11 @@ def spreadsheet(text: str) -> str:
     return text
 
 
-def _latex_character(character: str) -> str:
+def _latex_character(character: str, keeps_letters: bool) -> str:
     if character in _LATEX:
         return _LATEX[character]
     if character.isascii() or "\u00c0" <= character <= "\u00ff":
+        return character
+    if keeps_letters and character.isprintable():
         return character
     return f"[U+{ord(character):04X}]"

@@ -14,9 +14,11 @@ from results.series import (
     Curve,
     ParameterPicture,
     ParameterPoint,
+    RateCurve,
     Scale,
     curves,
     parameter_pictures,
+    rate_curves,
 )
 from results.text import clean, one_line, shown
 
@@ -32,6 +34,9 @@ def figures(study: StudyResult) -> dict[str, go.Figure]:
     """The figures by a fixed id, in the report's order; those without data are left out."""
     drawn = curves(study)
     found = {"plot-curves": curves_figure(drawn, study.objective_title)} if drawn else {}
+    rates = rate_curves(study)
+    if rates:
+        found["plot-rates"] = rates_figure(rates)
     for index, picture in enumerate(parameter_pictures(study), start=1):
         found[f"plot-parameter-{index}"] = parameter_figure(picture, study.objective_title)
     shares = importances(study)
@@ -52,6 +57,26 @@ def curves_figure(drawn: tuple[Curve, ...], objective: str) -> go.Figure:
             figure.add_trace(_train_line(curve, group))
     last = max(curve.epochs[-1] for curve in drawn)
     figure.update_xaxes(dtick=1 if last <= _MOST_TICKS else None)
+    return figure
+
+
+def rates_figure(drawn: tuple[RateCurve, ...]) -> go.Figure:
+    """The learning rate by optimizer step, as every try's optimizer really used it."""
+    figure = _figure("optimizer step", "learning rate")
+    for curve in drawn:
+        figure.add_trace(
+            go.Scatter(
+                x=curve.steps,
+                y=curve.rates,
+                name=_safe(curve.name),
+                mode="lines",
+                line={"color": curve.colour, "width": 2 if curve.colour != GREY else 1},
+                showlegend=curve.colour != GREY,
+                text=[_safe(curve.label)] * len(curve.steps),
+                hovertemplate="%{text}<br>step %{x}: lr %{y:.3g}<extra></extra>",
+            )
+        )
+    figure.update_yaxes(exponentformat="power", rangemode="tozero")
     return figure
 
 

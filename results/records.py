@@ -9,6 +9,8 @@ from optuna.distributions import BaseDistribution
 from results.rows import AttemptRow, FindingRow, Status, StepRow
 from results.text import clean, one_line
 
+DEFAULT_OBJECTIVE = "dev_accuracy"
+
 
 @dataclass(frozen=True)
 class EpochResult:

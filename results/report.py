@@ -125,7 +125,7 @@ def _html_row(table: TryTable, row: TableRow) -> HtmlRow:
 
 
 def _plots(ids: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    kinds = ("curves", "parameter", "importances")
+    kinds = ("curves", "rates", "parameter", "importances")
     return {kind: tuple(i for i in ids if i.startswith(f"plot-{kind}")) for kind in kinds}
 
 

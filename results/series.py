@@ -40,6 +40,17 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class RateCurve:
+    """A try's learning rate by step, as its optimizer used it. `colour` as in its `Curve`."""
+
+    label: str
+    name: str
+    colour: str
+    steps: tuple[int, ...]
+    rates: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class ParameterPoint:
     """A try as a point: the parameter's value and the objective's best (or best so far)."""
 
@@ -86,6 +97,24 @@ def curves(study: StudyResult) -> tuple[Curve, ...]:
     ranks = {one.number: rank for rank, one in enumerate(study.ranked)}
     drawn = (one for one in ordered(study) if one.intermediate)
     return tuple(_curve(one, names, ranks.get(one.number)) for one in drawn)
+
+
+def rate_curves(study: StudyResult) -> tuple[RateCurve, ...]:
+    """The learning rates of all tries that told one, best first; equal courses are drawn once."""
+    steps = {one.label: one.steps for one in study.tries}
+    found: dict[tuple[tuple[int, float], ...], RateCurve] = {}
+    for curve in curves(study):
+        course = tuple((row.step, row.lr) for row in steps[curve.label] if row.lr is not None)
+        if course:
+            rates = RateCurve(
+                label=curve.label,
+                name=curve.name,
+                colour=curve.colour,
+                steps=tuple(step for step, _ in course),
+                rates=tuple(rate for _, rate in course),
+            )
+            found.setdefault(course, rates)
+    return tuple(found.values())
 
 
 def parameter_pictures(study: StudyResult) -> tuple[ParameterPicture, ...]:

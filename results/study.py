@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from results.ledger import STUDY_UID, Ledger
-from results.records import EpochResult, StudyResult, TryResult
+from results.records import DEFAULT_OBJECTIVE, EpochResult, StudyResult, TryResult
 from results.rows import (
     AttemptRow,
     EpochRow,
@@ -42,9 +42,6 @@ __all__ = [
     "list_studies",
     "read_study",
 ]
-
-
-DEFAULT_OBJECTIVE = "dev_accuracy"
 
 
 def list_studies(url: str) -> tuple[str, ...]:

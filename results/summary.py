@@ -36,7 +36,7 @@ def facts(study: StudyResult, words: Words = ENGLISH) -> list[tuple[str, str]]:
     sweep, found = study.sweep, study.facts
     known = {
         "swept": words.text("list.semicolon").join(_swept(study, words)),
-        "baseline": _settings(sweep.get("baseline")),
+        "baseline": _settings(_own_settings(study)),
         "sampler": _settings(_heeded(sweep.get("sampler"))),
         "pruner": _settings(_heeded(sweep.get("pruner"))),
         "trainer": _words(sweep.get("trainer")),
@@ -51,6 +51,19 @@ def facts(study: StudyResult, words: Words = ENGLISH) -> list[tuple[str, str]]:
     told = [(words.text(f"facts.{key}"), text) for key, text in known.items() if text]
     notes = [(words.text("facts.note"), _words(text)) for text in found.get("notes") or ()]
     return told + notes
+
+
+def _own_settings(study: StudyResult) -> object:
+    """The baseline without the knobs that nobody set: there are dozens of them."""
+    baseline, defaults = study.sweep.get("baseline"), study.facts.get("defaults") or {}
+    if not isinstance(baseline, Mapping):
+        return baseline
+    swept = study.sweep.get("parameters") or {}
+    return {
+        name: value
+        for name, value in baseline.items()
+        if name in swept or name not in defaults or defaults[name] != value
+    }
 
 
 def failures(study: StudyResult) -> list[tuple[str, int, str, str]]:

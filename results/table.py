@@ -3,8 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from results.language import ENGLISH, Words
-from results.records import StudyResult, TryResult, difference
+from results.comparison import StudyComparison, compare
+from results.confirmation import Confirmation, is_confirmation
+from results.cost import Cost, cost
+from results.language import ENGLISH, Language, Words
+from results.records import DEFAULT_OBJECTIVE, StudyResult, TryResult, difference
 from results.rows import FindingRow, Status
 from results.text import Cell, Kind, as_cell, clean, one_line
 
@@ -27,18 +30,40 @@ _OUTCOME: dict[str, Kind] = {
     "epochs_run": "count",
     "best_value": "accuracy",
     "best_dev_accuracy": "accuracy",
+    "interval_low": "accuracy",
+    "interval_high": "accuracy",
+    "confirmed_mean": "accuracy",
+    "confirmed_low": "accuracy",
+    "confirmed_high": "accuracy",
+    "confirmed_seeds": "count",
     "best_epoch": "count",
     "last_dev_accuracy": "accuracy",
     "train_accuracy": "accuracy",
     "test_accuracy": "accuracy",
     "gap": "difference",
     "delta": "difference",
+    "p_best": "p",
+    "group": "count",
+    "stars": "stars",
+    "equal_best": "difference",
+    "equal_baseline": "difference",
     "trained": "share",
     "seconds": "seconds",
+    "device_seconds": "seconds",
     "findings": "findings",
     "state": "state",
 }
 """The columns after the parameters, in their order, with what each holds."""
+
+_ONLY_WITH_CONTENT = (
+    "confirmed_mean",
+    "confirmed_low",
+    "confirmed_high",
+    "confirmed_seeds",
+    "equal_best",
+    "equal_baseline",
+)
+"""Columns that a table has only where a row has something to say there."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +98,7 @@ class TryTable:
     study: str
     columns: tuple[Column, ...]
     rows: tuple[TableRow, ...]
+    language: Language = "en"
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -80,14 +106,34 @@ class TryTable:
         return tuple(_name(column) for column in self.columns if column.kind == "parameter")
 
 
-def try_table(study: StudyResult, words: Words = ENGLISH) -> TryTable:
-    """Make the table. Pruned tries are never ranked against completed ones."""
+def try_table(
+    study: StudyResult,
+    words: Words = ENGLISH,
+    *,
+    confirmation: Confirmation | None = None,
+    all_tests: bool = False,
+) -> TryTable:
+    """Make the table. Pruned tries are never ranked against completed ones.
+
+    Test accuracy is shown for the baseline, confirmed tries and confirmations alone, so that nobody
+    chooses by it; `all_tests` shows it for every try.
+    """
     varied = varied_parameters(study.tries)
+    view = _View(study, words, compare(study), cost(study), confirmation, all_tests)
+    found = [(one, view.outcome(one)) for one in ordered(study)]
+    keys = [key for key in _OUTCOME if _belongs(key, study, [cells for _, cells in found])]
     return TryTable(
         study=study.name,
-        columns=_columns(varied, study, words),
-        rows=tuple(_row(one, varied, study, words) for one in ordered(study)),
+        columns=_columns(varied, keys, study, words),
+        rows=tuple(_row(one, varied, [cells[key] for key in keys], view) for one, cells in found),
+        language=words.language,
     )
+
+
+def _belongs(key: str, study: StudyResult, rows: list[dict[str, Cell]]) -> bool:
+    if key == "best_value":
+        return study.objective != DEFAULT_OBJECTIVE  # else dev accuracy says the same
+    return key not in _ONLY_WITH_CONTENT or any(row[key] is not None for row in rows)
 
 
 def varied_parameters(tries: Iterable[TryResult]) -> tuple[str, ...]:
@@ -116,20 +162,13 @@ def _values(tries: tuple[TryResult, ...], name: str) -> int:
     return len({(isinstance(cell, bool), cell) for cell in cells})
 
 
-def _has_own_value(study: StudyResult) -> bool:
-    """Whether the objective needs a column of its own, beside dev accuracy."""
-    return study.objective != "dev_accuracy"
-
-
-def _columns(varied: tuple[str, ...], study: StudyResult, words: Words) -> tuple[Column, ...]:
+def _columns(
+    varied: tuple[str, ...], keys: list[str], study: StudyResult, words: Words
+) -> tuple[Column, ...]:
     baseline = study.baseline
     against = baseline.label if baseline else words.text("try.baseline")
     fields = {"objective": words.named("objective", study.objective), "against": against}
-    outcome = tuple(
-        Column(key, words.text(f"table.{key}", **fields), kind)
-        for key, kind in _OUTCOME.items()
-        if key != "best_value" or _has_own_value(study)
-    )
+    outcome = [Column(key, words.text(f"table.{key}", **fields), _OUTCOME[key]) for key in keys]
     taken = {words.text("table.try"), *(column.title for column in outcome)}
     parameters = (
         Column(f"parameter:{name}", _title(name, taken, words), "parameter") for name in varied
@@ -146,35 +185,77 @@ def _name(column: Column) -> str:
     return column.key.removeprefix("parameter:")
 
 
-def _row(one: TryResult, varied: tuple[str, ...], study: StudyResult, words: Words) -> TableRow:
-    baseline = study.baseline
-    is_baseline = baseline is not None and one.number == baseline.number
-    parameters = tuple(as_cell(one.settings.get(name)) for name in varied)
-    outcome: dict[str, Cell] = {
-        "epochs_run": one.epochs_run,
-        "best_value": one.best_value,
-        "best_dev_accuracy": one.best_dev_accuracy,
-        "best_epoch": one.best_epoch,
-        "last_dev_accuracy": one.last_dev_accuracy,
-        "train_accuracy": one.train_accuracy,
-        "test_accuracy": one.test_accuracy,
-        "gap": one.gap,
-        "delta": _delta(one, baseline),
-        "trained": one.trainable_share,
-        "seconds": one.seconds,
-        "findings": _findings(one, words),
-        "state": _state(one, is_baseline, words),
-    }
-    cells = (outcome[key] for key in _OUTCOME if key != "best_value" or _has_own_value(study))
+def _row(one: TryResult, varied: tuple[str, ...], outcome: list[Cell], view: "_View") -> TableRow:
+    parameters = (as_cell(one.settings.get(name)) for name in varied)
     return TableRow(
         number=one.number + 1,
         status=one.status,
         reason=clean(one.reason),
         attempts=len(one.attempts),
-        is_baseline=is_baseline,
-        cells=(one.number + 1, *parameters, *cells),
+        is_baseline=view.is_baseline(one),
+        cells=(one.number + 1, *parameters, *outcome),
         severity=next((severity for severity, _ in worst_first(one.findings)), ""),
     )
+
+
+@dataclass(frozen=True)
+class _View:
+    """All that a row's cells are read from."""
+
+    study: StudyResult
+    words: Words
+    comparison: StudyComparison
+    cost: Cost
+    confirmation: Confirmation | None
+    all_tests: bool
+
+    def is_baseline(self, one: TryResult) -> bool:
+        return one.number == self.comparison.baseline
+
+    def outcome(self, one: TryResult) -> dict[str, Cell]:
+        """A try's cells after its parameters, by their column's key."""
+        found = self.comparison.tries[one.number]
+        seconds = self.cost.tries.get(one.number)
+        interval, equal = found.interval, found.equal_epochs
+        return {
+            "epochs_run": one.epochs_run,
+            "best_value": one.best_value,
+            "best_dev_accuracy": one.best_dev_accuracy,
+            "interval_low": interval.low if interval else None,
+            "interval_high": interval.high if interval else None,
+            **self._confirmed(one),
+            "best_epoch": one.best_epoch,
+            "last_dev_accuracy": one.last_dev_accuracy,
+            "train_accuracy": one.train_accuracy,
+            "test_accuracy": one.test_accuracy if self._shows_test(one) else None,
+            "gap": one.gap,
+            "delta": _delta(one, self.study.baseline),
+            "p_best": found.best.p_corrected if found.best else None,
+            "group": found.group,
+            "stars": found.stars,
+            "equal_best": equal.against_best if equal else None,
+            "equal_baseline": equal.against_baseline if equal else None,
+            "trained": one.trainable_share,
+            "seconds": one.seconds,
+            "device_seconds": seconds.device if seconds else None,
+            "findings": _findings(one, self.words),
+            "state": _state(one, self.is_baseline(one), self.words),
+        }
+
+    def _confirmed(self, one: TryResult) -> dict[str, Cell]:
+        found = self.confirmation.of(one.number) if self.confirmation else None
+        interval = found.over_seeds.interval if found else None
+        return {
+            "confirmed_mean": found.over_seeds.mean if found else None,
+            "confirmed_low": interval.low if interval else None,
+            "confirmed_high": interval.high if interval else None,
+            "confirmed_seeds": found.over_seeds.count if found else None,
+        }
+
+    def _shows_test(self, one: TryResult) -> bool:
+        confirmed = self.confirmation is not None and self.confirmation.of(one.number) is not None
+        whole = self.all_tests or is_confirmation(self.study)
+        return whole or confirmed or self.is_baseline(one)
 
 
 def _delta(one: TryResult, baseline: TryResult | None) -> float | None:

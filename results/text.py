@@ -9,13 +9,24 @@ Cell = bool | int | float | str | None
 """A typed cell; None is what never came."""
 
 Kind = Literal[
-    "try", "parameter", "count", "accuracy", "difference", "share", "seconds", "findings", "state"
+    "try",
+    "parameter",
+    "count",
+    "accuracy",
+    "difference",
+    "p",
+    "stars",
+    "share",
+    "seconds",
+    "findings",
+    "state",
 ]
 """What a column holds, and with it how its numbers are rounded."""
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _SMALL, _LARGE = 1e-3, 1000
 _SHOWN_TENTHS_BELOW = 100
+_MOST_STARS = 5
 
 
 def clean(text: str) -> str:
@@ -77,6 +88,14 @@ def _difference(number: float) -> str:
     return f"{number:+.3f}" if round(number, 3) else "0.000"
 
 
+def _p(number: float) -> str:
+    return f"{number:.3f}" if number >= _SMALL else short(number)
+
+
+def _stars(number: float) -> str:
+    return "★" * int(number) + "☆" * (_MOST_STARS - int(number))
+
+
 def _share(number: float) -> str:
     return f"{short(100 * number)}%"
 
@@ -89,6 +108,8 @@ _NUMBERS: dict[Kind, Callable[[float], str]] = {
     "try": "Try {}".format,
     "accuracy": "{:.3f}".format,
     "difference": _difference,
+    "p": _p,
+    "stars": _stars,
     "share": _share,
     "seconds": _seconds,
 }

@@ -98,7 +98,7 @@ def _decays(live: Live) -> Readings:
 
 def _one_of(values: set[Any]) -> Scalar:
     """The one value that all have, or a list of them."""
-    found: Scalar = next(iter(values)) if len(values) == 1 else ", ".join(map(str, sorted(values)))
+    found: Scalar = next(iter(values)) if len(values) == 1 else ", ".join(sorted(map(str, values)))
     return found
 
 

@@ -29,6 +29,14 @@ class LoadedModel:
     config: PreTrainedConfig
     state: dict[str, torch.Tensor]
 
+    def fingerprint(self) -> str:
+        """Tells models apart by their files' names, sizes and times, or a hub's name and commit."""
+        folder = Path(self.folder)
+        if not folder.is_dir():
+            return f"{self.folder} {getattr(self.config, '_commit_hash', None)}"
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+        return ";".join(f"{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files)
+
     def build(self, **changes: Any) -> PreTrainedModel:
         """A model of its own, in fp32, with these attributes of its config changed."""
         config = copy.deepcopy(self.config)

@@ -113,7 +113,7 @@ def parameters(run: Run) -> Check:
     rows: list[tuple[str, Scalar]] = [*counts.items(), ("trained share", share)]
     rows += [(f"trained in {block}", one) for block, one in by_block.items()]
     told = f"{counts['trained']:,} of {counts['in all']:,} are trained ({share:.2%})"
-    if share < TRAINABLE_SHARE:
+    if share < TRAINABLE_SHARE and not run.settings.lora_rank:
         return _check("parameters", "warning", f"{told}; freeze fewer layers", rows)
     return _check("parameters", "ok", told, rows)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from transformers import PreTrainedModel
 
 from trainers.adapters import add_adapters
 from trainers.backbone import LoadedModel
+from trainers.batches import STATES
 from trainers.draws import draw_seed
 from trainers.freezing import frozen_modules
 from trainers.heads import make_head
@@ -19,6 +21,12 @@ _DROPOUTS = {"Dropout", "StableDropout"}
 """Kinds of modules that drop units; DeBERTa once had one of its own."""
 
 _OF_ADAPTERS = "lora_dropout"
+
+
+class StatesTaker(Protocol):
+    """What stands in for frozen layers, while it has their states."""
+
+    states: Tensor | None
 
 
 class Classifier(nn.Module):
@@ -37,6 +45,7 @@ class Classifier(nn.Module):
         self.dropout = nn.Dropout(settings.dropout)
         self.head = head
         self.frozen: Sequence[nn.Module] = ()
+        self.replay: StatesTaker | None = None
         self._settings = settings
         self._trainable = tuple(name for name, p in self.named_parameters() if p.requires_grad)
         self.begin_epoch(settings.epochs)
@@ -48,7 +57,10 @@ class Classifier(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Logits, shape (sentences, classes), of token ids and mask, shape (sentences, tokens)."""
-        known = {k: v for k, v in batch.items() if self._has_types or k != "token_type_ids"}
+        names = ("input_ids", "attention_mask", *(["token_type_ids"] if self._has_types else []))
+        known = {name: batch[name] for name in names if name in batch}
+        if self.replay is not None:
+            self.replay.states = batch.get(STATES)
         states = self.backbone(**known).last_hidden_state
         pooled = pool(states, batch["attention_mask"], self.pooling)
         dtype = next(self.head.parameters()).dtype

@@ -4,23 +4,19 @@ One JSON object comes in on stdin (`job`, without the data's hash); JSON lines g
 things become known: `{"doing": "…"}`, `{"check": …}`, or one `{"refused": "why"}`.
 """
 
-import contextlib
-import json
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from trainers import backbone, checks
+from trainers.answering import answer_stdin
 from trainers.finetune import Run
 from trainers.prepare import prepare
-from trainers.protocol import Check, Event, FinetuneSettings, Job, Refused, StopReason
+from trainers.protocol import Check, Event, FinetuneSettings, Job, StopReason
 
 
-class _Nobody:
+class Nobody:
     """A line that nobody listens to: what is checked here is no attempt at a trial."""
 
     def say(self, event: Event) -> None:
@@ -43,26 +39,9 @@ def diagnose(job: Job) -> Iterator[str | Check]:
     # Without dropout and decay there is nothing left that keeps a model from learning by heart.
     bare = settings.model_copy(update={"dropout": 0.0, "weight_decay": 0.0})
     yield from checks.all_of(
-        Run(known, settings, _Nobody(), loaded), Run(known, bare, _Nobody(), loaded)
+        Run(known, settings, Nobody(), loaded), Run(known, bare, Nobody(), loaded)
     )
 
 
-def main() -> None:
-    """Answer the one request on stdin."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    out = sys.stdout
-    job = Job.model_validate(json.loads(sys.stdin.buffer.read()))
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no answer
-            for one in diagnose(job):
-                answer: dict[str, Any] = (
-                    {"doing": one} if isinstance(one, str) else {"check": one.model_dump()}
-                )
-                out.write(json.dumps(answer) + "\n")
-                out.flush()
-    except Refused as refusal:
-        out.write(json.dumps({"refused": str(refusal)}) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    answer_stdin("check", lambda asked: diagnose(Job.model_validate(asked)))

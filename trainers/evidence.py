@@ -21,11 +21,8 @@ class LayerNorms:
     """Measures what is trained of a model, block by block."""
 
     def __init__(self, model: Classifier) -> None:
-        self._blocks: dict[str, list[torch.nn.Parameter]] = {}
         blocks = blocks_of(model)
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                self._blocks.setdefault(blocks[name], []).append(parameter)
+        self._parameters = [(blocks[name], p) for name, p in model.named_parameters()]
 
     def is_due(self, step: int, log_every_steps: int) -> bool:
         """Whether a logged step measures the layers."""
@@ -35,7 +32,7 @@ class LayerNorms:
         """Norm of each block's weights."""
         return {
             block: float(torch.nn.utils.get_total_norm([p.detach() for p in parameters]))
-            for block, parameters in self._blocks.items()
+            for block, parameters in self._trained().items()
         }
 
     def gradients(self, norm: float, max_norm: float) -> Norms:
@@ -46,8 +43,16 @@ class LayerNorms:
         clipped = max(1.0, (norm + _CLIP_EPSILON) / max_norm)
         return {
             block: clipped * float(torch.nn.utils.get_total_norm(_gradients(parameters)))
-            for block, parameters in self._blocks.items()
+            for block, parameters in self._trained().items()
         }
+
+    def _trained(self) -> dict[str, list[torch.nn.Parameter]]:
+        """What is trained now, by block: layers may thaw from epoch to epoch."""
+        found: dict[str, list[torch.nn.Parameter]] = {}
+        for block, parameter in self._parameters:
+            if parameter.requires_grad:
+                found.setdefault(block, []).append(parameter)
+        return found
 
 
 def _gradients(parameters: list[torch.nn.Parameter]) -> list[torch.Tensor]:

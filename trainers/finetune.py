@@ -9,9 +9,7 @@ undisturbed one.
 import math
 import os
 import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,12 +19,12 @@ from trainers.attest import Live, code_hash, effective, mismatches, requested
 from trainers.augment import Augmenter, augmenter_of
 from trainers.backbone import LoadedModel, longest_input, pad_id_of
 from trainers.batches import Batches
-from trainers.checkpoints import Checkpoint, Checkpoints, Tensors
 from trainers.classifier import build
 from trainers.data import UNLABELLED
 from trainers.draws import draw_seed
 from trainers.evaluation import Evaluated, Evaluator
 from trainers.evidence import LayerNorms, prediction_spread
+from trainers.frozen import Feeder, Unfit, with_kept_states
 from trainers.losses import criterion_of
 from trainers.metrics import macro_f1
 from trainers.optimizer import make_optimizer, set_rates
@@ -45,6 +43,7 @@ from trainers.protocol import (
     Started,
     Step,
 )
+from trainers.saving import Saver
 from trainers.schedule import schedule_of
 from trainers.stepping import NonFinite, Stepped, Stepper
 from trainers.tokens import (
@@ -58,15 +57,10 @@ from trainers.tokens import (
 from trainers.voice import Voice
 from trainers.weights import (
     Weights,
-    load_moments,
     load_weights,
-    moments_of,
     trainable,
     weights_of,
 )
-
-_IDENTITY = {"trial_uid", "model", "data_hash", "seed"}
-"""What tells jobs apart whose settings are the same."""
 
 
 class Mismatch(Exception):
@@ -83,14 +77,17 @@ def train(job: Job, settings: FinetuneSettings, line: Line, loaded: LoadedModel)
     Raises Refused for what cannot be done as asked, Mismatch, NonFinite, torch.OutOfMemoryError.
     """
     torch.set_num_threads(job.threads)
-    run = Run(job, settings, line, loaded)
+    try:
+        run = Run(job, settings, line, loaded)
+    except Stopped:
+        return  # nothing has been trained yet
     try:
         run.go()
     except Stopped:
         if line.stop_reason() == "drain":
             run.save()
         else:
-            run.checkpoints.forget_all()
+            run.saver.checkpoints.forget_all()
 
 
 class Run:
@@ -126,13 +123,22 @@ class Run:
             on_smaller=self._say_smaller,
         )
         self.layers = LayerNorms(self.model)
+        self._keep_states(loaded, batches)
         self.evaluator = Evaluator(self.model, batches, self.precision, self._check_stop)
         self.probe = self._probe()
         self.augmenter = self._augmenter(loaded)
-        self.checkpoints = Checkpoints(Path(job.folder) / "checkpoints")
+        self.saver = Saver(job, settings, self.model, self.optimizer, self.stepper)
         self.progress = Progress()
         self.best_weights: Weights = {}
         self.saved_at = time.monotonic()
+
+    def _keep_states(self, loaded: LoadedModel, batches: Batches) -> None:
+        """Compute what the frozen layers give once, where that is always the same."""
+        feeder = Feeder(self.model, batches, self.precision, self._check_stop)
+        try:
+            self.splits = with_kept_states(self.splits, self.job, self.settings, loaded, feeder)
+        except Unfit as why:
+            self.voice.no_kept_states(str(why))
 
     def _augmenter(self, loaded: LoadedModel) -> Augmenter | None:
         cache, length = Path(self.job.cache_folder), self.settings.max_length
@@ -143,7 +149,8 @@ class Run:
 
     def go(self) -> None:
         """Train, evaluate and finish."""
-        self._attest(resumed_from_step=self._resume())
+        self.progress, self.best_weights = self.saver.resume()
+        self._attest()
         while not self.progress.is_over(self.settings):
             self._train_epoch()
             self._evaluate_epoch()
@@ -174,7 +181,7 @@ class Run:
 
     # Before the first step.
 
-    def _attest(self, resumed_from_step: int) -> None:
+    def _attest(self) -> None:
         """Say what the live objects hold; raises Mismatch where that was not asked for."""
         live = Live(
             model=self.model,
@@ -187,7 +194,7 @@ class Run:
             seed=self.job.seed,
         )
         found = effective(live, self.settings)
-        self._say_started(found, resumed_from_step)
+        self._say_started(found)
         differing = mismatches(requested(live, self.settings), found)
         if not differing:
             return
@@ -297,8 +304,8 @@ class Run:
             predictions = tested.predictions
             if not (split.labels == UNLABELLED).any():
                 test_accuracy = tested.accuracy
-        self._save_best()
-        self.checkpoints.forget_resumable()
+        self.saver.save_best(progress, list(self.labels))
+        self.saver.checkpoints.forget_resumable()
         self.line.say(
             Finished(
                 attempt=self.job.attempt,
@@ -311,63 +318,21 @@ class Run:
             )
         )
 
-    # Checkpoints.
-
     def save(self) -> None:
-        """Write a state from which another attempt goes on as if nothing had happened."""
-        tensors: Tensors = {
-            "model": weights_of(self.model),
-            "optimizer": moments_of(self.model, self.optimizer),
-        }
-        if self.best_weights:
-            tensors["best"] = self.best_weights
-        values = {
-            "of": self._identity(),
-            "progress": asdict(self.progress),
-            "scaler": self.stepper.state(),
-        }
-        self.checkpoints.save_last(values, tensors)
+        """Write a resumable checkpoint, and say so."""
+        self.saver.save(self.progress, self.best_weights)
         self.saved_at = time.monotonic()
-        steps = (self.progress.epoch - 1) * self.steps_per_epoch + self.progress.step_in_epoch
-        self.line.say(
-            CheckpointSaid(attempt=self.job.attempt, step=steps, epoch=self.progress.epoch)
+        said = CheckpointSaid(
+            attempt=self.job.attempt, step=self._steps_taken(), epoch=self.progress.epoch
         )
+        self.line.say(said)
 
-    def _resume(self) -> int:
-        """Take up the newest whole checkpoint; returns the steps that it had taken."""
-        found: Checkpoint | None = self.checkpoints.resume()
-        if found is None or found.values.get("of") != self._identity():
-            return 0
-        self.progress = Progress(**found.values["progress"])
-        load_weights(self.model, found.tensors["model"])
-        load_moments(self.model, self.optimizer, found.tensors["optimizer"])
-        self.stepper.load_state(found.values["scaler"])
-        if self.progress.micro_batch:
-            self.stepper.micro_batch = self.progress.micro_batch
-        self.best_weights = found.tensors.get("best", {})
+    def _steps_taken(self) -> int:
         return (self.progress.epoch - 1) * self.steps_per_epoch + self.progress.step_in_epoch
-
-    def _identity(self) -> dict[str, Any]:
-        """Whose checkpoint it is: a folder may still hold those of a study that was deleted."""
-        kept = self.job.model_dump(mode="json", include=_IDENTITY)
-        return {**kept, "settings": self.settings.model_dump(mode="json")}
-
-    def _save_best(self) -> None:
-        weights = {name: one.cpu().contiguous() for name, one in self.model.state_dict().items()}
-        values = {
-            "model": self.job.model,
-            "epoch": self.progress.best_epoch,
-            "value": self.progress.best_value,
-            "dev_accuracy": self.progress.best_accuracy,
-            "classes": list(self.labels),
-            "settings": self.settings.model_dump(),
-            "seed": self.job.seed,
-        }
-        self.checkpoints.save_best(values, {"model": weights})
 
     # What is said.
 
-    def _say_started(self, found: dict[str, Scalar], resumed_from_step: int) -> None:
+    def _say_started(self, found: dict[str, Scalar]) -> None:
         self.line.say(
             Started(
                 attempt=self.job.attempt,
@@ -381,7 +346,7 @@ class Run:
                 precision=self.precision,
                 steps_per_epoch=self.steps_per_epoch,
                 steps_total=self.schedule.steps_total,
-                resumed_from_step=resumed_from_step,
+                resumed_from_step=self._steps_taken(),
                 pid=os.getpid(),
             )
         )

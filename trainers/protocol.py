@@ -7,7 +7,11 @@ This module imports neither torch nor another room, so that the orchestrator can
 import time
 from typing import Annotated, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter
+
+from trainers.knobs import OBJECTIVES, Direction, FinetuneSettings, Objective, Record
+
+__all__ = ["OBJECTIVES", "Direction", "FinetuneSettings", "Objective", "Record"]
 
 Scalar = bool | int | float | str | None
 """A value that a parameter, an attribute or a table cell may hold."""
@@ -21,12 +25,6 @@ StopReason = Literal["prune", "drain", "gate"]
 """Who asks a worker to stop: the pruner, the person (with a checkpoint), or a diagnosis."""
 
 
-class Record(BaseModel):
-    """A frozen record that refuses unknown keys and keeps NaN and infinity through JSON."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
-
-
 class DataSource(Record):
     """Where the text comes from.
 
@@ -38,182 +36,6 @@ class DataSource(Record):
     text: str = "text"
     text_pair: str | None = None
     label: str = "label"
-
-
-Direction = Literal["maximize", "minimize"]
-
-
-class Objective(Record):
-    """What a sweep is after: a metric of every epoch, and which way is better."""
-
-    name: str = "dev_accuracy"
-    direction: Direction = "maximize"
-
-    def is_better(self, value: float, than: float | None) -> bool:
-        """Whether a value beats another one, or none at all."""
-        if than is None:
-            return True
-        return value > than if self.direction == "maximize" else value < than
-
-
-OBJECTIVES: dict[str, Direction] = {
-    "dev_accuracy": "maximize",
-    "dev_macro_f1": "maximize",
-    "dev_loss": "minimize",
-}
-"""What the trainers of ours measure after every epoch, and which way is better."""
-
-
-class FinetuneSettings(Record):
-    """The knobs of the built-in trainer. Each can be fixed in a sweep's baseline or swept."""
-
-    OBJECTIVES: ClassVar[dict[str, Direction]] = OBJECTIVES
-
-    lr: float = Field(
-        2e-4, gt=0, le=1, description="peak learning rate of AdamW, per optimizer step"
-    )
-    dropout: float = Field(0.1, ge=0, lt=1, description="probability that a unit is dropped")
-    dropout_scope: Literal["head", "all"] = Field(
-        "head",
-        description="`head`: the dropout before the classifier; `all`: every dropout of the model",
-    )
-    weight_decay: float = Field(
-        0.01, ge=0, le=10, description="decoupled weight decay; never on biases and norms"
-    )
-    batch_size: int = Field(32, ge=1, le=65536, description="sentences per optimizer step")
-    freeze: (
-        Literal["none", "embed", "half", "full"]
-        | Annotated[int, Field(ge=0)]
-        | Annotated[str, Field(pattern=r"[.*]", title="patterns of weights' names")]
-    ) = Field(
-        "none",
-        description=(
-            "`embed`: the embeddings; `half`: embeddings and lower half of the layers; `full`: "
-            "embeddings and lower three quarters; a number: embeddings and that many layers; or "
-            "patterns of the backbone's weights, such as `embeddings.* encoder.layer.0.*`"
-        ),
-    )
-    unfreeze_layers_per_epoch: int = Field(
-        0, ge=0, le=1000, description="frozen layers that each further epoch trains, from the top"
-    )
-    lora_rank: int = Field(
-        0, ge=0, le=1024, description="rank of LoRA's adapters; 0: the weights themselves train"
-    )
-    lora_alpha: int = Field(
-        16, ge=1, le=10_000, description="adapters count lora_alpha / lora_rank times"
-    )
-    lora_dropout: float = Field(
-        0.0, ge=0, lt=1, description="probability that an adapter's input unit is dropped"
-    )
-    gradient_checkpointing: bool = Field(
-        False, description="compute activations again in the backward pass: less memory, more time"
-    )
-    head: Literal["linear", "mlp"] = Field(
-        "linear", description="`mlp`: linear, batch norm, ReLU, dropout for each of `head_widths`"
-    )
-    head_widths: list[Annotated[int, Field(ge=1, le=65536)]] = Field(
-        [512, 256], min_length=1, max_length=8, description="units of the mlp head's hidden layers"
-    )
-    head_batch_norm: bool = Field(
-        True, description="whether the mlp head's hidden layers have batch norm"
-    )
-    augment_delete: float = Field(
-        0.0, ge=0, le=0.9, description="probability that a training token is left out"
-    )
-    augment_swap: float = Field(
-        0.0, ge=0, le=0.9, description="share of a training text's tokens that change places"
-    )
-    augment_replace: float = Field(
-        0.0, ge=0, le=0.9, description="probability that a near neighbour replaces a training token"
-    )
-    epochs: int = Field(3, ge=1, le=10_000, description="passes over the training sentences")
-    schedule: Literal["constant", "linear", "cosine", "cosine_restarts", "step"] = Field(
-        "linear", description="shape of the learning rate after warm-up, by optimizer step"
-    )
-    schedule_floor: float = Field(
-        0.0, ge=0, lt=1, description="share of the peak to which the learning rate falls"
-    )
-    schedule_cycles: int = Field(
-        3, ge=1, le=1000, description="half cosines of `cosine_restarts`, of equal length"
-    )
-    decay_factor: float = Field(
-        0.5, gt=0, lt=1, description="what `step` multiplies the learning rate by"
-    )
-    decay_every_epochs: int = Field(
-        1, ge=1, le=10_000, description="epochs between two falls of `step`"
-    )
-    warmup: float = Field(
-        0.1,
-        ge=0,
-        le=1_000_000,
-        description="how long the learning rate rises linearly from 0, in `warmup_unit`",
-    )
-    warmup_unit: Literal["share", "epochs", "steps"] = Field(
-        "share", description="what `warmup` counts: a share of all steps, epochs, or steps"
-    )
-    head_lr_multiplier: float = Field(
-        1.0, gt=0, le=1_000_000, description="the head's peak learning rate, in multiples of lr"
-    )
-    head_lr: float | None = Field(
-        None, gt=0, le=1, description="the head's own peak learning rate; null: lr times multiplier"
-    )
-    layer_lr_decay: float = Field(
-        1.0, gt=0, le=1, description="each layer's learning rate by that of the layer above it"
-    )
-    class_weights: Literal["none", "balanced"] | list[Annotated[float, Field(gt=0)]] = Field(
-        "none", description="weights of the classes' losses; `balanced`: N / (C n_c)"
-    )
-    label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="share of the target spread evenly over all classes"
-    )
-    focal_gamma: float = Field(
-        0.0, ge=0, le=10, description="losses are scaled by (1 - p of the gold class) ** gamma"
-    )
-    micro_batch_size: int | None = Field(
-        None,
-        ge=1,
-        le=65536,
-        description="sentences in memory at once; gradients add up to batch_size. null: all",
-    )
-    max_gradient_norm: float = Field(
-        1.0, gt=0, description="gradients are scaled down to this global L2 norm"
-    )
-    max_length: int = Field(128, ge=8, le=131_072, description="tokens kept of each text")
-    pooling: Literal["cls", "mean", "last"] = Field(
-        "mean", description="how token states become one sentence vector"
-    )
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto",
-        description="autocast; `fp16` scales losses; `auto`: bf16 where it is native, else fp32",
-    )
-    patience_epochs: int | None = Field(
-        None,
-        ge=1,
-        le=10_000,
-        description="epochs without a better objective (at a tie: dev loss) that end a trial",
-    )
-    min_epochs: int = Field(
-        1, ge=1, le=10_000, description="epochs before which `patience_epochs` ends nothing"
-    )
-    probe_size: int = Field(
-        500, ge=1, description="train sentences on which train accuracy is measured in eval mode"
-    )
-    log_every_steps: int = Field(10, ge=1, description="optimizer steps between `step` events")
-    checkpoint_seconds: float = Field(
-        60, ge=0, description="least time between two resumable checkpoints, taken at epoch ends"
-    )
-    allow_mismatch: bool = Field(
-        False, description="train although a parameter was read back otherwise than asked for"
-    )
-
-    @model_validator(mode="after")
-    def _one_head_rate(self) -> "FinetuneSettings":
-        if self.head_lr is not None and self.head_lr_multiplier != 1:
-            raise ValueError(
-                f"head_lr {self.head_lr:g} and head_lr_multiplier {self.head_lr_multiplier:g} "
-                "exclude each other. Allowed: one of them"
-            )
-        return self
 
 
 class ScriptedSettings(Record):
@@ -330,7 +152,7 @@ class Epoch(Event):
     dev_accuracy: float | None = None
     dev_macro_f1: float | None = None
     seconds: float | None = None
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = Field({})
 
 
 class Finding(Event):
@@ -340,7 +162,7 @@ class Finding(Event):
     kind: str
     severity: Severity
     message: str
-    evidence: dict[str, Scalar] = {}
+    evidence: dict[str, Scalar] = Field({})
 
 
 class Checkpoint(Event):
@@ -412,6 +234,17 @@ class Check(Record):
     verdict: Verdict
     message: str
     rows: tuple[tuple[str, Scalar], ...] = ()
+
+
+class RangePoint(Record):
+    """A step of a learning-rate range test; losses are in nats a sentence, steps count from 1."""
+
+    freeze: str
+    seed: int
+    step: int
+    lr: float
+    loss: float
+    smoothed: float
 
 
 class HandedOver(Record):

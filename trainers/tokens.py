@@ -35,13 +35,15 @@ class TokenSplit:
     """One split: token ids end to end, where each sentence begins, and the labels.
 
     `ids` has shape (tokens,), `offsets` (sentences + 1,), `labels` (sentences,). `types` has the
-    shape of `ids` where text pairs are told apart by token types, else None.
+    shape of `ids` where text pairs are told apart by token types, else None; `states`, shape
+    (tokens, width), are what comes out of a model's frozen layers, where that is kept.
     """
 
     ids: NDArray[np.int32]
     offsets: Indices
     labels: Indices
     types: NDArray[np.int32] | None
+    states: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -56,10 +58,12 @@ class TokenSplit:
         spans = [slice(self.offsets[i], self.offsets[i + 1]) for i in indices]
         offsets = np.concatenate([[0], np.cumsum(self.lengths[indices])]).astype(np.int64)
         ids = np.concatenate([self.ids[span] for span in spans])
-        types = None
+        types = states = None
         if self.types is not None:
             types = np.concatenate([self.types[span] for span in spans])
-        return TokenSplit(ids, offsets, self.labels[indices], types)
+        if self.states is not None:
+            states = np.concatenate([self.states[span] for span in spans])
+        return TokenSplit(ids, offsets, self.labels[indices], types, states)
 
 
 def keep_data(cache: Path, data: TextData) -> None:
@@ -67,7 +71,7 @@ def keep_data(cache: Path, data: TextData) -> None:
     folder = _data_folder(cache, data.hash)
     if not folder.exists():
         text = to_json(data).encode()
-        _write_folder(folder, lambda path: (path / "data.json").write_bytes(text))
+        write_folder(folder, lambda path: (path / "data.json").write_bytes(text))
 
 
 def kept_data(cache: Path, data_hash: str) -> TextData:
@@ -82,12 +86,12 @@ def tokenised(
 
     Raises Refused for a text without tokens, OSError and ValueError where there's no tokenizer.
     """
-    folder = _tokens_folder(cache, data_hash, tokenizer_folder, max_length)
+    folder = tokens_folder(cache, data_hash, tokenizer_folder, max_length)
     if not folder.exists():
         with FileLock(f"{folder}.lock"):
             if not folder.exists():
                 data = kept_data(cache, data_hash)
-                _write_folder(
+                write_folder(
                     folder, lambda path: _tokenise(path, data, tokenizer_folder, max_length)
                 )
     names = json.loads((folder / "splits.json").read_text())
@@ -98,11 +102,12 @@ def special_ids(
     cache: Path, data_hash: str, tokenizer_folder: str, max_length: int
 ) -> NDArray[np.int32]:
     """The tokenizer's special tokens, such as [CLS], of data that were tokenised before."""
-    path = _tokens_folder(cache, data_hash, tokenizer_folder, max_length) / "special.json"
+    path = tokens_folder(cache, data_hash, tokenizer_folder, max_length) / "special.json"
     return np.asarray(json.loads(path.read_text()), dtype=np.int32)
 
 
-def _tokens_folder(cache: Path, data_hash: str, tokenizer_folder: str, max_length: int) -> Path:
+def tokens_folder(cache: Path, data_hash: str, tokenizer_folder: str, max_length: int) -> Path:
+    """Where the tokens of these data are kept, for this tokenizer and length."""
     name = f"{_tokenizer_hash(tokenizer_folder)}-{max_length}-{_FORM}"
     return _data_folder(cache, data_hash) / name
 
@@ -125,7 +130,7 @@ def _tokenizer_hash(folder: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def _write_folder(folder: Path, write: Any) -> None:
+def write_folder(folder: Path, write: Any) -> None:
     """Write a folder whole or not at all; whoever comes second keeps the first one's."""
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     temporary.mkdir(parents=True)

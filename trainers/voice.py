@@ -42,6 +42,11 @@ class Voice:
             {"epochs": done, "best_epoch": best_epoch},
         )
 
+    def no_kept_states(self, why: str) -> None:
+        """The frozen layers are computed in every epoch."""
+        message = f"the frozen layers are computed in every epoch: {why}"
+        self.finding("frozen_cache", "info", message, {})
+
     def give_up(self, what: str, step: int) -> NoReturn:
         """A number is NaN or infinite. Raises NonFinite."""
         message = f"{what} at step {step}; a lower lr or fp32 may help"

@@ -30,8 +30,13 @@ def dead_gradients(trial: Trial) -> Found | None:
 
 
 def frozen_too_much(trial: Trial, learns: bool) -> Found | None:
-    """Less than 1 % of the parameters is trained; an error where nothing is learnt either."""
+    """Less than 1 % of the parameters is trained; an error where nothing is learnt either.
+
+    Adapters that do learn are meant to be few.
+    """
     if not trial.parameters or trial.trainable_parameters is None:
+        return None
+    if trial.settings.get("lora_rank") and learns:
         return None
     share = trial.trainable_parameters / trial.parameters
     if share >= limits.TOO_FROZEN:

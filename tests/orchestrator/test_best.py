@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from results.ledger import Ledger
 from results.study import read_study
 from sweeps import spec
 from sweeps.overrides import parse_overrides
-from tests.orchestrator.running import run
+from tests.orchestrator.running import family, run, start, wait_all_gone, wait_for
 from tests.results.studies import Maker, Planned
 from trainers.protocol import TRAINERS
 
@@ -211,3 +212,15 @@ def test_from_the_command_line(trained: Folders) -> None:
     code, printed = run(folder, "best", NAME="smal", OUT="out")
     assert code == 2
     assert "Studies there: 'small'" in printed
+
+
+def test_ctrl_c_leaves_nothing_behind(trained: Folders, tmp_path: Path) -> None:
+    process = start(trained.runs.parent, "best", NAME="small", OUT=str(tmp_path / "out"))
+    wait_for(process, lambda: any(tmp_path.iterdir()))
+    processes = family(process)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, printed
+    assert "Traceback" not in printed
+    wait_all_gone(processes)
+    assert not list(tmp_path.iterdir())

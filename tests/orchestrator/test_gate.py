@@ -21,7 +21,7 @@ from results.rows import EpochRow, StepRow
 from results.study import read_study
 from sweeps.spec import read_sweep
 from tests.orchestrator.running import run, url, write_sweep
-from tests.trainers.small import DATA, save_model
+from tests.trainers.small import save_data, save_model
 from trainers import scripted
 from trainers.protocol import TRAINERS, AnyEvent, Epoch, Job, ScriptedSettings, Started, Step
 
@@ -155,7 +155,7 @@ def test_a_whole_sweep_goes_on_without_the_trial_that_diverged(tmp_path: Path) -
 
 CANNOT_LEARN = """
 description: a rate at which nothing moves
-baseline: {lr: 3.0e-3, epochs: 60, batch_size: 8, schedule: constant, warmup: 0, precision: fp32}
+baseline: {lr: 3.0e-3, epochs: 10, batch_size: 2, schedule: constant, warmup: 0, precision: fp32}
 parameters: {lr: [3.0e-3, 1.0e-9]}
 """
 
@@ -163,19 +163,15 @@ parameters: {lr: [3.0e-3, 1.0e-9]}
 @pytest.fixture
 def small(tmp_path: Path) -> dict[str, Any]:
     """A folder of sentences and one of a model, as the command line takes them."""
-    data = tmp_path / "data"
-    data.mkdir()
-    for name, split in DATA.splits.items():
-        rows = zip(split.labels, split.texts, strict=True)
-        (data / f"{name}.txt").write_text("".join(f"{one} ||| {text}\n" for one, text in rows))
-    return {"DATA": str(data), "MODEL": str(save_model(tmp_path / "model"))}
+    data, model = save_data(tmp_path / "data"), save_model(tmp_path / "model")
+    return {"DATA": str(data), "MODEL": str(model)}
 
 
 def test_a_rate_at_which_nothing_moves_is_stopped_after_300_steps(
     tmp_path: Path, small: dict[str, Any]
 ) -> None:
     write_sweep(tmp_path, CANNOT_LEARN)
-    code, printed = run(tmp_path, SLOTS="1", **small)
+    code, printed = run(tmp_path, seconds=300, SLOTS="2", **small)
     assert code == 0, printed
     study = read_study(url(tmp_path), "quality")
     learnt, stuck = study.tries

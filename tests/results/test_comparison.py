@@ -1,7 +1,6 @@
 """Tries against the best and the baseline, from predictions that a ledger holds."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -33,9 +32,9 @@ def planned(dropout: float, right: range, extra: range = range(0), **given: obje
     return replace(made, **given)  # type: ignore[arg-type]  # the fields of a Planned
 
 
-@pytest.fixture
-def study(folder: Path) -> StudyResult:
-    maker = Maker(folder / "studies.db", gold=GOLD)
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> StudyResult:
+    maker = Maker(tmp_path_factory.mktemp("compared") / "studies.db", gold=GOLD)
     maker.add(
         planned(0.1, range(160), source="baseline"),
         planned(0.3, range(200)),

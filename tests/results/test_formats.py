@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from results.confirmation import Confirmation, Confirmed
 from results.formats import (
     FORMATS,
     note,
@@ -25,8 +27,10 @@ from results.formats import (
     to_xlsx,
     write_tables,
 )
+from results.language import LANGUAGES, Words
 from results.records import EpochResult, StudyResult, TryResult
 from results.rows import AttemptRow, FindingRow
+from results.statistics import mean_over_seeds
 from results.study import read_study
 from results.table import TryTable, try_table
 from results.text import Cell, shown
@@ -64,6 +68,9 @@ def _try(
     accuracies: Sequence[tuple[float | None, float | None]],
     trained: int | None = None,
     findings: Sequence[tuple[str, str]] = (),
+    *,
+    predicted: Sequence[int] = (),
+    pruned: bool = False,
 ) -> Any:
     curve = tuple(
         EpochResult(epoch, value=dev, dev_accuracy=dev, probe_accuracy=train)
@@ -74,7 +81,7 @@ def _try(
     return TryResult(
         number=number,
         uid=None,
-        status="completed" if known else "failed",
+        status="failed" if not known else "pruned" if pruned else "completed",
         reason="",
         source="baseline" if number == 0 else "sampler",
         params=values,
@@ -89,12 +96,13 @@ def _try(
         attempts=(_attempt(trained),),
         findings=tuple(FindingRow("u", 1, kind, severity, "", {}) for kind, severity in findings),
         seconds=number / 7 if number % 3 else None,
+        predictions={"dev": tuple(predicted)} if predicted else {},
     )
 
 
 def _attempt(trained: int | None) -> AttemptRow:
     return AttemptRow(
-        "u", 1, "1", "cpu", 1, 0.0, parameters=1_000_003, trainable_parameters=trained
+        "u", 1, "1", "cpu", 1, 0.0, 1 / 3, parameters=1_000_003, trainable_parameters=trained
     )
 
 
@@ -108,6 +116,10 @@ _TRIES = st.lists(
         st.lists(st.tuples(_SHARES, _SHARES), max_size=4),
         st.none() | st.integers(0, 1_000_003),
         st.lists(st.tuples(_TEXTS, st.sampled_from(["info", "warning", "error"])), max_size=3),
+        st.sampled_from([0, 9]).flatmap(
+            lambda n: st.lists(st.integers(0, 2), min_size=n, max_size=n)
+        ),
+        st.booleans(),
     ),
     max_size=8,
 )
@@ -117,10 +129,19 @@ _TRIES = st.lists(
 def tables(draw: st.DrawFn) -> TryTable:
     drawn = draw(_TRIES)
     tries = tuple(
-        _try(number, {"lr": lr, "text|<b>=": text}, curve, trained, findings)
-        for number, (lr, text, curve, trained, findings) in enumerate(drawn)
+        _try(number, {"lr": lr, "text|<b>=": text}, *rest, predicted=predicted, pruned=pruned)
+        for number, (lr, text, *rest, predicted, pruned) in enumerate(drawn)
     )
-    return try_table(StudyResult("s", None, True, "dev_accuracy", {}, {}, None, tries))
+    study = StudyResult(
+        "s", None, True, "dev_accuracy", {}, {}, None, tries, gold={"dev": (0, 1, 2) * 3}
+    )
+    seeds = draw(st.dictionaries(st.integers(0, 99), st.floats(0, 1), max_size=3))
+    confirmed = Confirmation("s@confirm", (), 0, None, None, None, 0)
+    if seeds:
+        mean = mean_over_seeds(tuple(seeds.values()))
+        confirmed = replace(confirmed, points=(Confirmed(0, seeds, mean, None, None),))
+    words = Words(draw(st.sampled_from(LANGUAGES)))
+    return try_table(study, words, confirmation=confirmed, all_tests=draw(st.booleans()))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -134,7 +155,7 @@ def test_the_same_cells_come_back_from_every_format(table: TryTable) -> None:
     assert _from_markdown(table) == texts
     assert len(_from_latex(table)) == len(texts)
     for read, meant in zip(_from_latex(table), texts, strict=True):
-        numeric = [index for index, text in enumerate(meant) if _is_plain_number(text)]
+        numeric = [index for index, text in enumerate(meant) if _is_read_back(text)]
         assert [read[index] for index in numeric] == [meant[index] for index in numeric]
         assert [not text for text in read] == [not text for text in meant]
 
@@ -171,20 +192,30 @@ def test_how_numbers_are_shown() -> None:
 
 def test_markdown_as_people_see_it(full: Maker) -> None:
     lines = to_markdown(_table(full)).splitlines()
-    assert lines[0].startswith("| try | dropout | epochs run | best dev acc | at epoch |")
-    assert lines[1] == "| --- |" + " ---: |" * 11 + " --- | --- |"
-    assert lines[2].startswith("| Try 2 | 0.3 | 3 | 0.640 | 2 | 0.620 | 0.700 | 0.610 | +0.060 |")
-    assert lines[-1].endswith("|  |  |  |  |  |  |  |  |  |  |  | waiting |")
+    titles = [title.strip() for title in lines[0].strip("|").split("|")]
+    assert titles == [
+        "try", "dropout", "epochs run", "best dev acc", "95% low", "95% high", "at epoch",
+        "last dev acc", "train acc", "test acc", "gap", "vs Try 1", "p vs best", "group", "stars",
+        "vs best at its epoch", "vs Try 1 at its epoch", "trained", "seconds", "device seconds",
+        "findings", "state",
+    ]  # fmt: skip
+    assert lines[1] == "| --- |" + " ---: |" * 19 + " --- | --- |"
+    assert lines[2].startswith(
+        "| Try 2 | 0.3 | 3 | 0.640 | 0.597 | 0.681 | 2 | 0.620 | 0.700 |  | +0.060 | +0.040 |"
+    )
+    assert lines[3].startswith("| Try 1 | 0.1 | 2 | 0.600 | 0.556 | 0.642 | 2 | 0.600 | 0.700 | ")
+    assert "| 0.580 | +0.100 | 0.000 |  |  | ★★★☆☆ |" in lines[3]
+    assert lines[-1].endswith("|  |  |  |  |  |  |  |  |  |  |  |  | waiting |")
 
 
 def test_findings_and_the_trained_share_in_every_text(maker: Maker) -> None:
     marks = (("mismatch", "error", "lr.peak"), ("oom_retry", "info", "micro-batch 32 -> 8"))
     maker.add(Planned({"lr": 0.1}, (0.5,), findings=marks))
     table = _table(maker)
-    cells = "| 50% | 10.0 | mismatch (error), oom_retry (info) | completed |"
+    cells = "| 50% | 10.0 | 10.0 | mismatch (error), oom_retry (info) | completed |"
     assert to_markdown(table).splitlines()[-1].endswith(cells)
-    assert r"50\% & 10.0 & mismatch (error), oom\_retry (info) &" in to_latex(table)
-    assert "0.5,10.0," in to_csv(table)
+    assert r"50\% & 10.0 & 10.0 & mismatch (error), oom\_retry (info) &" in to_latex(table)
+    assert "0.5,10.0,10.0," in to_csv(table)
     (row,) = json.loads(to_json(table))["rows"]
     assert (row["trained"], row["findings"]) == (0.5, "mismatch (error), oom_retry (info)")
 
@@ -238,6 +269,13 @@ def test_latex_compiles_and_runs_nothing(folder: Path) -> None:
 
 def test_latex_of_an_empty_study_compiles(maker: Maker, tmp_path: Path) -> None:
     _compile(needs("pdflatex"), tmp_path, to_latex(_table(maker)))
+
+
+def test_a_chinese_table_keeps_its_letters_and_says_what_compiles_it(full: Maker) -> None:
+    text = to_latex(try_table(read_study(full.url, full.name), Words("zh")))
+    assert text.startswith("% For xelatex or lualatex")
+    assert "验证准确率" in text
+    assert "[U+" not in text
 
 
 def test_the_note_is_short(maker: Maker) -> None:
@@ -305,8 +343,7 @@ def _from_json(table: TryTable) -> list[list[Cell]]:
     read = []
     for row, meant in zip(json.loads(to_json(table))["rows"], table.rows, strict=True):
         cells = {**row, **{f"parameter:{name}": cell for name, cell in row["parameters"].items()}}
-        # The state stands apart from its reason here.
-        assert str(meant.cells[-1]).startswith(cells["state"])
+        assert cells["state"] == meant.status, "the state stands apart from its reason here"
         read.append([cells[column.key] for column in table.columns[:-1]] + [meant.cells[-1]])
     return read
 
@@ -341,9 +378,13 @@ def _unescaped(text: str) -> str:
 def _from_latex(table: TryTable) -> list[list[str]]:
     body = to_latex(table).split("\\midrule\n")[1].split("\\bottomrule")[0]
     lines = [line.removesuffix(r" \\") for line in body.splitlines()]
-    return [
-        [cell.replace("$-$", "-").strip() for cell in re.split(r"(?<!\\)&", line)] for line in lines
-    ]
+    return [[_from_latex_cell(cell.strip()) for cell in re.split(r"(?<!\\)&", x)] for x in lines]
+
+
+def _from_latex_cell(cell: str) -> str:
+    if re.fullmatch(r"\$(\\star)+\$", cell):
+        return shown(cell.count("star"), "stars")
+    return cell.replace("$-$", "-")
 
 
 def _texts(table: TryTable, cells: tuple[Cell, ...]) -> list[str]:
@@ -351,8 +392,9 @@ def _texts(table: TryTable, cells: tuple[Cell, ...]) -> list[str]:
     return [" ".join(shown(cell, column.kind).split()) for cell, column in pairs]
 
 
-def _is_plain_number(text: str) -> bool:
-    return bool(re.fullmatch(r"[+-]?\d[\d.e]*", text))
+def _is_read_back(text: str) -> bool:
+    """Whether LaTeX gives the very text back: numbers and stars."""
+    return bool(re.fullmatch(r"[+-]?\d[\d.e]*|★+☆*", text))
 
 
 def _compile(pdflatex: str, folder: Path, table: str) -> None:

@@ -1,10 +1,13 @@
 """The Try table: which columns, in which order the rows, and that blanks stay blank."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from results.confirmation import Confirmation, Confirmed
 from results.rows import FindingRow
+from results.statistics import mean_over_seeds
 from results.study import read_study
 from results.table import TryTable, try_table, worst_first
 from tests.results.studies import Maker, Planned
@@ -86,14 +89,22 @@ def test_what_is_missing_is_none_and_never_zero(full: Maker) -> None:
         "parameter:dropout": 0.95,
         "epochs_run": None,
         "best_dev_accuracy": None,
+        "interval_low": None,
+        "interval_high": None,
         "best_epoch": None,
         "last_dev_accuracy": None,
         "train_accuracy": None,
         "test_accuracy": None,
         "gap": None,
         "delta": None,
+        "p_best": None,
+        "group": None,
+        "stars": None,
+        "equal_best": None,
+        "equal_baseline": None,
         "trained": 0.5,
         "seconds": pytest.approx(10, abs=1e-5),
+        "device_seconds": pytest.approx(50 / 9, abs=1e-5),
         "findings": None,
         "state": "failed: CUDA out of memory, 3 attempts",
     }
@@ -115,6 +126,32 @@ def test_findings_are_marked_once_a_kind_and_worst_first(maker: Maker) -> None:
 def test_a_finding_of_two_attempts_keeps_its_worst_severity() -> None:
     rows = [FindingRow("u", n, "oom_retry", s, "", {}) for n, s in ((1, "info"), (2, "warning"))]
     assert worst_first(rows) == (("warning", "oom_retry"),)
+
+
+def test_test_accuracy_is_shown_for_the_baseline_and_what_is_confirmed_alone(full: Maker) -> None:
+    study = read_study(full.url, full.name)
+
+    def shown_tests(**given: Any) -> list[int]:
+        table = try_table(study, **given)
+        return [n for n in range(1, 9) if _cells(table, n)["test_accuracy"] is not None]
+
+    assert shown_tests() == [1]
+    assert shown_tests(all_tests=True) == [1, 2]
+    values = {7: 0.62, 8: 0.6}
+    point = Confirmed(1, values, mean_over_seeds(tuple(values.values())), None, None)
+    confirmation = Confirmation("dropout@confirm", (point,), 1, 0.03, None, None, 3)
+    assert shown_tests(confirmation=confirmation) == [1, 2]
+    cells = _cells(try_table(study, confirmation=confirmation), 2)
+    assert (cells["confirmed_mean"], cells["confirmed_seeds"]) == (pytest.approx(0.61), 2)
+    own = try_table(replace(study, name="dropout@confirm"))
+    assert _cells(own, 2)["test_accuracy"] == 0.61
+
+
+def test_what_ended_early_is_compared_at_its_own_epoch(full: Maker) -> None:
+    cells = _cells(_table(full), 3)
+    assert (cells["stars"], cells["group"], cells["p_best"]) == (None, None, None)
+    assert cells["equal_best"] == pytest.approx(0.2 - 0.64)
+    assert cells["equal_baseline"] == pytest.approx(0.2 - 0.6)
 
 
 def test_an_empty_study(maker: Maker) -> None:

@@ -100,6 +100,15 @@ DATA = TextData(
 )
 
 
+def save_data(folder: Path, data: TextData = DATA) -> Path:
+    """The same as a folder of text files, a label and a sentence a line."""
+    folder.mkdir()
+    for name, split in data.splits.items():
+        rows = zip(split.labels, split.texts, strict=True)
+        (folder / f"{name}.txt").write_text(lines(*(f"{one} ||| {text}" for one, text in rows)))
+    return folder
+
+
 class Recorder:
     """A line that remembers what was said, and asks for a stop after so many looks."""
 

@@ -106,7 +106,7 @@ def test_the_trained_share_counts_what_will_be_set_free(tmp_path: Path, bert: Lo
         job, made_settings = job_for(tmp_path, bert.folder, **settings)
         line = Recorder()
         run = finetune.Run(job, made_settings, line, bert)
-        run._attest(0)
+        run._attest()
         (started,) = line.said(Started)
         return float(started.trainable_parameters / started.parameters)
 

@@ -12,9 +12,10 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 
 from tests.trainers.small import DATA, Recorder, job_for, save_model
 from trainers import finetune, handover, text_classifier
+from trainers.adapters import fold_in
 from trainers.backbone import LoadedModel, load_model
 from trainers.checkpoints import Checkpoints
-from trainers.classifier import Classifier, build
+from trainers.classifier import build
 from trainers.data import Split, TextData
 from trainers.protocol import FinetuneSettings, Finished, Job, Refused
 
@@ -55,6 +56,10 @@ def kept(job: Job) -> Path:
         ("llama", {"pooling": "last"}),
         ("opt", {"pooling": "last"}),
         ("gpt2", {"pooling": "mean"}),
+        ("bert", {"lora_rank": 2, "lr": 0.1}),
+        ("gpt2", {"lora_rank": 2, "lr": 0.1, "head": "mlp", "head_widths": [8]}),
+        ("bert", {"head": "mlp", "head_widths": [8, 4], "head_batch_norm": True}),
+        ("bert", {"gradient_checkpointing": True}),
     ],
 )
 def test_the_folder_predicts_what_was_predicted(
@@ -109,39 +114,43 @@ def test_the_config_names_the_classes_and_what_reads_the_texts(
     assert again.config.model_type == "bert"
 
 
-def with_perceptron(
-    loaded: LoadedModel, settings: FinetuneSettings, classes: int, seed: int
-) -> Classifier:
-    """A classifier with a head of more than one layer."""
-    model = build(loaded, settings, classes, seed)
-    layers = (nn.Linear(16, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, 2))
-    model.head = nn.Sequential(*layers)
-    return model
-
-
 def kept_with(job: Job, settings: FinetuneSettings, make: Any, model: Path) -> None:
-    """Keep the weights of a classifier made so, with a batch norm that has seen something."""
+    """Keep the weights of a classifier made so."""
     made = make(load_model(str(model)), settings, 2, 1)
-    for module in made.modules():
-        if isinstance(module, nn.BatchNorm1d):
-            module.running_mean = torch.linspace(-1, 1, 8)
     values = Checkpoints(kept(job)).best()
     assert values is not None
     Checkpoints(kept(job)).save_best(values.values, {"model": made.state_dict()})
 
 
-def test_a_head_of_several_layers(
-    tmp_path: Path, bert_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job, settings, _ = trained(tmp_path, bert_folder)
-    kept_with(job, settings, with_perceptron, bert_folder)
-    monkeypatch.setattr(handover, "build", with_perceptron)
-    made = handover.hand_over(job, settings, kept(job), tmp_path / "out")
-    assert len(made.predictions["dev"]) == len(DATA.splits["dev"].texts)
+def test_a_head_of_several_layers(tmp_path: Path, bert_folder: Path) -> None:
+    knobs: dict[str, Any] = {"head": "mlp", "head_widths": [8], "head_batch_norm": True}
+    job, settings, _ = trained(tmp_path, bert_folder, **knobs)
+    handover.hand_over(job, settings, kept(job), tmp_path / "out")
     loaded = text_classifier.TextClassifier.from_pretrained(str(tmp_path / "out"))
     kinds = [type(layer).__name__ for layer in loaded.head.children()]
     assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Dropout", "Linear"]
-    assert torch.equal(loaded.head.state_dict()["1.running_mean"], torch.linspace(-1, 1, 8))
+    best = Checkpoints(kept(job)).best()
+    assert best is not None
+    seen = best.tensors["model"]["head.1.running_mean"]
+    assert seen.any()
+    assert torch.equal(loaded.head.state_dict()["1.running_mean"], seen)
+
+
+def test_adapters_that_were_not_folded_in_are_seen(
+    tmp_path: Path, bert_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forget(backbone: nn.Module) -> None:
+        for module in backbone.modules():
+            if hasattr(module, "lora_B"):
+                assert isinstance(module.lora_B, nn.ModuleDict)
+                for matrix in module.lora_B.values():
+                    nn.init.zeros_(matrix.get_parameter("weight"))
+        fold_in(backbone)
+
+    job, settings, _ = trained(tmp_path, bert_folder, lora_rank=2, lr=0.1)
+    monkeypatch.setattr(handover, "fold_in", forget)
+    with pytest.raises(Refused, match="logits are not those of the checkpoint"):
+        handover.hand_over(job, settings, kept(job), tmp_path / "out")
 
 
 class Doubled(nn.Linear):

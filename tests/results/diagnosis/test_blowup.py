@@ -88,6 +88,9 @@ def test_260_thousand_of_168_million_parameters() -> None:
     linear = frozen_too_much(trial, learns=True)
     assert linear is not None
     assert linear.severity == "warning"
+    adapters = replace(trial, settings={"freeze": "none", "lora_rank": 8})
+    assert frozen_too_much(adapters, learns=True) is None
+    assert frozen_too_much(adapters, learns=False) is not None
     # Of a base model, its upper half.
     half = replace(trial, parameters=109_000_000, trainable_parameters=54_000_000)
     assert frozen_too_much(half, learns=True) is None

@@ -75,10 +75,13 @@ def test_the_fall_that_people_call_success_is_one() -> None:
     assert no_learning(Trial(steps=tuple(steps_of(losses))), FOUR_HUNDRED, LIMIT) is None
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.1])
 @pytest.mark.parametrize("rows", ALL_OF_FIVE)
-def test_no_real_course_that_learnt_is_stopped_at_any_step(rows: Rows) -> None:
+def test_no_real_course_that_learnt_is_stopped_at_any_step(rows: Rows, noise: float) -> None:
     """Even the slowest of them, whose losses pass ln 5 while accuracy is still at chance."""
-    steps = steps_of(interpolated(rows), per_epoch=107)
+    draw = random.Random(1)
+    losses = [loss + draw.gauss(0, noise) for loss in interpolated(rows)]
+    steps = steps_of(losses, per_epoch=107)
     for end in range(1, len(steps) + 1):
         curve = curve_of(rows)[: steps[end - 1].step // 107]
         trial = Trial(status="running", steps=tuple(steps[:end]), curve=curve)
