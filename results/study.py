@@ -32,6 +32,7 @@ from results.storage import (
     open_read_only,
     read_only_url,
 )
+from results.trials import read_trials
 
 __all__ = [
     "DatabaseUnreadable",
@@ -61,7 +62,8 @@ def read_study(url: str, name: str) -> StudyResult:
         # The ledger is read whole and closed before Optuna's next query.
         ledger = _read_ledger(storage, url, uid)
         directions = storage.get_study_directions(study_id)
-        trials = storage.get_all_trials(study_id, deepcopy=False)
+        with storage.engine.connect() as connection:
+            trials = read_trials(connection, study_id)
     maximize = directions[0] != StudyDirection.MINIMIZE
     asked = ledger.study.sweep.get("objective") if ledger else None
     objective = str((asked or {}).get("name", DEFAULT_OBJECTIVE))
@@ -110,7 +112,7 @@ def _tries(
     steps = _by_trial(ledger.steps if ledger else ())
     predictions = _by_trial(ledger.predictions if ledger else ())
     found = []
-    for trial in sorted(trials, key=lambda one: one.number):
+    for trial in trials:
         uid = trial.user_attrs.get(STUDY_UID)
         tried = attempts.get(uid, ())
         read_back = {row.name: row.value for row in effective.get(uid, ())}
