@@ -19,7 +19,7 @@ from benchmarks.measure import Result, seconds, spread
 from orchestrator.folders import Folders
 from results.formats import write_tables
 from results.ledger import STUDY_UID, Ledger
-from results.pictures import write_pictures
+from results.pictures import pictures, write_pictures
 from results.report import write_report
 from results.rows import (
     AttemptRow,
@@ -68,7 +68,7 @@ def write_all(folders: Folders) -> None:
     """What `make report` does, without printing."""
     study = read_study(folders.url, folders.study)
     write_report(study, folders.home)
-    write_pictures(study, folders.home)
+    write_pictures(pictures(study), folders.home / "pictures")
     write_tables(try_table(study), folders.tables)
 
 

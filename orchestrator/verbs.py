@@ -19,7 +19,7 @@ from orchestrator.slots import find_slots
 from orchestrator.sweep import Outcome, run_sweep
 from results.dashboard import PortTaken, serve
 from results.formats import FORMATS, write_tables
-from results.pictures import write_pictures
+from results.pictures import pictures, write_pictures
 from results.report import write_report
 from results.storage import DatabaseUnreadable, StudyNotFound
 from results.study import list_studies, read_study
@@ -92,7 +92,7 @@ def report(folders: Folders, console: Console) -> None:
     table = try_table(study)
     paths = [
         *write_report(study, folders.home),
-        *write_pictures(study, folders.home),
+        *write_pictures(pictures(study), folders.home / "pictures"),
         *write_tables(table, folders.tables),
     ]
     console.print()

@@ -7,12 +7,15 @@ fields. A number comes formatted by its field (`{value:.3f}`), so every language
 from typing import Any, Literal, get_args
 
 from results.text import clean, one_line
-from results.words import chinese, english
+from results.words import chinese, english, page_chinese, page_english
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
-CATALOGUES: dict[Language, dict[str, str]] = {"en": english.TEXTS, "zh": chinese.TEXTS}
+CATALOGUES: dict[Language, dict[str, str]] = {
+    "en": english.TEXTS | page_english.TEXTS,
+    "zh": chinese.TEXTS | page_chinese.TEXTS,
+}
 
 
 class Words:

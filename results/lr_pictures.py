@@ -16,7 +16,7 @@ from plotly.io import to_html  # type: ignore[import-untyped]  # it ships no typ
 
 from results.files import write_whole
 from results.lr_range import Spread, StrategyResult
-from results.series import COLOURS
+from results.pictures.records import COLOURS
 from results.text import short
 
 _TEMPLATES = Path(__file__).parent / "templates"

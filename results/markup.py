@@ -1,5 +1,6 @@
 """Escapes text for the formats in which a text could mean something."""
 
+import json
 import re
 
 _MARKDOWN = re.compile(r"([\\`*\[\]|~$])|(?<![^\W_])_|_(?![^\W_])")
@@ -47,6 +48,12 @@ def spreadsheet(text: str) -> str:
     if text.startswith(_FORMULA_STARTS) or text.lstrip().startswith(_FORMULA_STARTS):
         return f"'{text}"
     return text
+
+
+def script_json(value: object) -> str:
+    """JSON that can stand in a script element: it holds no tag and no comment."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
 
 
 def _latex_character(character: str, keeps_letters: bool) -> str:

@@ -2,47 +2,32 @@
 
 import base64
 import hashlib
-import json
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.io import to_json  # type: ignore[import-untyped]  # it ships no types
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]  # it ships no types
 
 from results import markup
+from results.comparison import compare
+from results.cost import cost
+from results.diagnosis import diagnose
 from results.files import write_whole
 from results.formats import numeric_columns, to_markdown
 from results.language import ENGLISH, Words
-from results.plots import figures
+from results.page import cost_rows, finding_groups, html_rows, settings_of_tries
+from results.pictures.page import figures_json
+from results.pictures.parameters import MOST_INTERVALS
+from results.pictures.records import Picture
+from results.pictures.study import pictures
 from results.records import StudyResult
 from results.summary import facts, failures, findings, summary
-from results.table import TableRow, TryTable, try_table
-from results.text import clean, is_number, one_line, shown
+from results.table import TryTable, try_table
+from results.text import clean, one_line, shown
 
 _TEMPLATES = Path(__file__).parent / "templates"
-
-
-@dataclass(frozen=True)
-class HtmlCell:
-    """A cell as the page shows it; `sort` is what its column is sorted by, empty for a blank."""
-
-    text: str
-    sort: str
-    is_number: bool
-
-
-@dataclass(frozen=True)
-class HtmlRow:
-    """A row as the page shows it."""
-
-    status: str
-    is_baseline: bool
-    cells: tuple[HtmlCell, ...]
-    severity: str
 
 
 def write_report(study: StudyResult, folder: Path, words: Words = ENGLISH) -> list[Path]:
@@ -61,31 +46,56 @@ def write_report(study: StudyResult, folder: Path, words: Words = ENGLISH) -> li
 
 def to_html(study: StudyResult, words: Words = ENGLISH) -> str:
     """The page. It opens offline: plotly stands in it, and its policy forbids any request."""
-    table, drawn = try_table(study, words), figures(study)
-    scripts = {"plotly": _plotly(), "page": _asset("report.js")}
+    table, drawn = try_table(study, words), pictures(study, words)
+    scripts = {"plotly": _plotly() if drawn else "", "page": _asset("report.js")}
+    content = {**_head(study, words), **_body(study, table, drawn, words)}
     return (
         _environment()
         .get_template("report.html")
         .render(
-            study=one_line(clean(study.name)),
-            description=one_line(clean(str(study.sweep.get("description") or ""))),
-            language=words.language,
-            summary=summary(study, words),
-            objective=words.named("objective", study.objective),
-            facts=facts(study, words),
-            columns=table.columns,
-            numeric=numeric_columns(table),
-            rows=[_html_row(table, row) for row in table.rows],
-            plots=_plots(tuple(drawn)),
-            completed=len(study.ranked),
-            figures=Markup(_figures_json(drawn)),  # noqa: S704  plotly escapes <, > and / in it
-            findings=findings(study),
-            failures=failures(study),
+            **content,
+            t=words.text,
             style=Markup(_asset("report.css")),  # noqa: S704  a file of ours
             scripts={name: Markup(text) for name, text in scripts.items()},  # noqa: S704  ours
-            policy=_policy(tuple(scripts.values()) if drawn else (scripts["page"],)),
+            policy=_policy(tuple(text for text in scripts.values() if text)),
         )
     )
+
+
+def _head(study: StudyResult, words: Words) -> dict[str, Any]:
+    return {
+        "study": one_line(clean(study.name)),
+        "description": one_line(clean(str(study.sweep.get("description") or ""))),
+        "language": words.language,
+        "summary": summary(study, words),
+        "objective": words.named("objective", study.objective),
+        "facts": facts(study, words),
+    }
+
+
+def _body(
+    study: StudyResult, table: TryTable, drawn: tuple[Picture, ...], words: Words
+) -> dict[str, Any]:
+    found, spent = diagnose(study, words.language), cost(study)
+    headings, lines = settings_of_tries(study, words)
+    per_point = spent.device_seconds_per_point
+    points = sum(one.best_value is not None for one in study.tries)
+    return {
+        "columns": table.columns,
+        "numeric": numeric_columns(table),
+        "rows": html_rows(table, found, words),
+        "pictures": {one.name: one for one in drawn},
+        "parameters": [one for one in drawn if one.name.startswith("parameter-")],
+        "intervals": "intervals" if points <= MOST_INTERVALS else "hover",
+        "has_intervals": any(one.interval for one in compare(study).tries.values()),
+        "figures": Markup(figures_json(drawn)),  # noqa: S704  it holds no <, > and &
+        "findings": finding_groups(study, found, words),
+        "failures": failures(study),
+        "settings": headings,
+        "setting_lines": Markup(lines),  # noqa: S704  it holds no <, > and &
+        "cost": cost_rows(spent, words),
+        "per_point": shown(per_point, "seconds"),
+    }
 
 
 def to_report_markdown(study: StudyResult, words: Words = ENGLISH) -> str:
@@ -110,28 +120,6 @@ def _markdown_list(title: str, entries: list[Any]) -> list[str]:
         for head, *rest in entries
     )
     return [f"## {title}\n\n" + "\n".join(lines)] if entries else []
-
-
-def _html_row(table: TryTable, row: TableRow) -> HtmlRow:
-    cells = tuple(
-        HtmlCell(
-            text=shown(cell, column.kind),
-            sort="" if cell is None else str(cell),
-            is_number=is_number(cell) and column.kind != "try",
-        )
-        for cell, column in zip(row.cells, table.columns, strict=True)
-    )
-    return HtmlRow(row.status, row.is_baseline, cells, row.severity)
-
-
-def _plots(ids: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    kinds = ("curves", "rates", "parameter", "importances")
-    return {kind: tuple(i for i in ids if i.startswith(f"plot-{kind}")) for kind in kinds}
-
-
-def _figures_json(drawn: dict[str, Any]) -> str:
-    written = (f"{json.dumps(name)}: {to_json(figure)}" for name, figure in drawn.items())
-    return "{" + ", ".join(written) + "}"
 
 
 def _policy(scripts: tuple[str, ...]) -> str:

@@ -1,19 +1,22 @@
 """The Try table: one row a trial, what was changed, what it did. Cells keep their raw numbers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from results.comparison import StudyComparison, compare
 from results.confirmation import Confirmation, is_confirmation
 from results.cost import Cost, cost
+from results.diagnosis import Diagnosed, diagnose
 from results.language import ENGLISH, Language, Words
 from results.records import DEFAULT_OBJECTIVE, StudyResult, TryResult, difference
-from results.rows import FindingRow, Status
+from results.rows import Status
 from results.text import Cell, Kind, as_cell, clean, one_line
 
 _LONGEST_REASON = 200
 _SEVERITIES = ("error", "warning", "info")
 """Worst first."""
+_UNMARKED = ("same_seed",)
 
 _ORDER: dict[Status, int] = {
     "completed": 0,
@@ -119,7 +122,15 @@ def try_table(
     chooses by it; `all_tests` shows it for every try.
     """
     varied = varied_parameters(study.tries)
-    view = _View(study, words, compare(study), cost(study), confirmation, all_tests)
+    view = _View(
+        study=study,
+        words=words,
+        comparison=compare(study),
+        cost=cost(study),
+        found=diagnose(study, words.language),
+        confirmation=confirmation,
+        all_tests=all_tests,
+    )
     found = [(one, view.outcome(one)) for one in ordered(study)]
     keys = [key for key in _OUTCOME if _belongs(key, study, [cells for _, cells in found])]
     return TryTable(
@@ -194,7 +205,7 @@ def _row(one: TryResult, varied: tuple[str, ...], outcome: list[Cell], view: "_V
         attempts=len(one.attempts),
         is_baseline=view.is_baseline(one),
         cells=(one.number + 1, *parameters, *outcome),
-        severity=next((severity for severity, _ in worst_first(one.findings)), ""),
+        severity=next((severity for severity, _ in marked(view.found[one.number])), ""),
     )
 
 
@@ -206,6 +217,7 @@ class _View:
     words: Words
     comparison: StudyComparison
     cost: Cost
+    found: Mapping[int, tuple[Diagnosed, ...]]
     confirmation: Confirmation | None
     all_tests: bool
 
@@ -238,7 +250,7 @@ class _View:
             "trained": one.trainable_share,
             "seconds": one.seconds,
             "device_seconds": seconds.device if seconds else None,
-            "findings": _findings(one, self.words),
+            "findings": _findings(self.found[one.number], self.words),
             "state": _state(one, self.is_baseline(one), self.words),
         }
 
@@ -265,7 +277,22 @@ def _delta(one: TryResult, baseline: TryResult | None) -> float | None:
     return difference(one.best_value, baseline.best_value)
 
 
-def worst_first(findings: Iterable[FindingRow]) -> tuple[tuple[str, str], ...]:
+class _Said(Protocol):
+    @property
+    def kind(self) -> str: ...
+    @property
+    def severity(self) -> str: ...
+
+
+def marked(findings: Iterable[Diagnosed]) -> tuple[tuple[str, str], ...]:
+    """Severity and kind of the findings that the table marks, worst first.
+
+    Equal seeds are no property of one try: they would mark every row alike.
+    """
+    return worst_first(one for one in findings if one.kind not in _UNMARKED)
+
+
+def worst_first(findings: Iterable[_Said]) -> tuple[tuple[str, str], ...]:
     """Severity and kind of all findings, each kind once with its worst severity, worst first."""
     said = [(one_line(clean(row.severity)), one_line(clean(row.kind))) for row in findings]
     kinds: dict[str, str] = {}
@@ -278,11 +305,10 @@ def _rank(severity: str) -> int:
     return _SEVERITIES.index(severity) if severity in _SEVERITIES else len(_SEVERITIES)
 
 
-def _findings(one: TryResult, words: Words) -> str | None:
-    found = worst_first(one.findings)
+def _findings(findings: Iterable[Diagnosed], words: Words) -> str | None:
     marks = [
         words.text("findings.mark", kind=kind, severity=words.named("severity", severity))
-        for severity, kind in found
+        for severity, kind in marked(findings)
     ]
     return words.join(marks) or None
 
