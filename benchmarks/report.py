@@ -18,6 +18,7 @@ from optuna.distributions import FloatDistribution, distribution_to_json
 from benchmarks.measure import Result, seconds, spread
 from orchestrator.folders import Folders
 from results.formats import write_tables
+from results.judged import judge
 from results.ledger import STUDY_UID, Ledger
 from results.pictures import pictures, write_pictures
 from results.report import write_report
@@ -67,9 +68,11 @@ def run(folder: Path) -> Result:
 def write_all(folders: Folders) -> None:
     """What `make report` does, without printing."""
     study = read_study(folders.url, folders.study)
-    write_report(study, folders.home)
-    write_pictures(pictures(study), folders.home / "pictures")
-    write_tables(try_table(study), folders.tables)
+    judged = judge(study)
+    drawn = pictures(study, judged=judged)
+    write_report(study, folders.home, judged=judged, drawn=drawn)
+    write_pictures(drawn, folders.home / "pictures")
+    write_tables(try_table(study, judged=judged), folders.tables)
 
 
 def build(folders: Folders, trials: int, epochs: int) -> None:

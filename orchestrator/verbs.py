@@ -19,6 +19,7 @@ from orchestrator.slots import find_slots
 from orchestrator.sweep import Outcome, run_sweep
 from results.dashboard import PortTaken, serve
 from results.formats import FORMATS, write_tables
+from results.judged import judge
 from results.pictures import pictures, write_pictures
 from results.report import write_report
 from results.storage import DatabaseUnreadable, StudyNotFound
@@ -89,10 +90,11 @@ def _new_name(name: str, runs: Path) -> str:
 def report(folders: Folders, console: Console) -> None:
     """Write the reports, the picture and the tables of a study, and print its Try table."""
     study = read_study(folders.url, folders.study)
-    table = try_table(study)
+    judged = judge(study)
+    table, drawn = try_table(study, judged=judged), pictures(study, judged=judged)
     paths = [
-        *write_report(study, folders.home),
-        *write_pictures(pictures(study), folders.home / "pictures"),
+        *write_report(study, folders.home, judged=judged, drawn=drawn),
+        *write_pictures(drawn, folders.home / "pictures"),
         *write_tables(table, folders.tables),
     ]
     console.print()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -149,14 +150,14 @@ class StudyResult:
         """The objective's name as people read it."""
         return one_line(clean(self.objective.replace("_", " ")))
 
-    @property
+    @cached_property
     def baseline(self) -> TryResult | None:
         """The try that ran the sweep's baseline: the first that completed, else the first."""
         found = [one for one in self.tries if one.source == "baseline"]
         completed = [one for one in found if one.status == "completed"]
         return next(iter(completed + found), None)
 
-    @property
+    @cached_property
     def ranked(self) -> tuple[TryResult, ...]:
         """The completed tries, best first; ties by number."""
         sign = -1 if self.maximize else 1

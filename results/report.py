@@ -11,11 +11,9 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]  # it ships no types
 
 from results import markup
-from results.comparison import compare
-from results.cost import cost
-from results.diagnosis import diagnose
 from results.files import write_whole
 from results.formats import numeric_columns, to_markdown
+from results.judged import Judged, judge
 from results.language import ENGLISH, Words
 from results.page import cost_rows, finding_groups, html_rows, settings_of_tries
 from results.pictures.page import figures_json
@@ -30,14 +28,24 @@ from results.text import clean, one_line, shown
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(study: StudyResult, folder: Path, words: Words = ENGLISH) -> list[Path]:
+def write_report(
+    study: StudyResult,
+    folder: Path,
+    words: Words = ENGLISH,
+    *,
+    judged: Judged | None = None,
+    drawn: tuple[Picture, ...] | None = None,
+) -> list[Path]:
     """Write report.html and report.md, each whole or not at all; returns their paths.
 
-    Raises OSError.
+    `judged` and `drawn` are the study's, where they are there already. Raises OSError.
     """
+    judged = judged or judge(study, words.language)
+    table = try_table(study, words, judged=judged)
+    drawn = pictures(study, words, judged) if drawn is None else drawn
     contents = {
-        "report.html": to_html(study, words),
-        "report.md": to_report_markdown(study, words),
+        "report.html": _page(study, table, judged, drawn, words),
+        "report.md": _markdown(study, table, words),
     }
     for name, content in contents.items():
         write_whole(folder / name, content.encode())
@@ -46,14 +54,31 @@ def write_report(study: StudyResult, folder: Path, words: Words = ENGLISH) -> li
 
 def to_html(study: StudyResult, words: Words = ENGLISH) -> str:
     """The page. It opens offline: plotly stands in it, and its policy forbids any request."""
-    table, drawn = try_table(study, words), pictures(study, words)
+    judged = judge(study, words.language)
+    table = try_table(study, words, judged=judged)
+    return _page(study, table, judged, pictures(study, words, judged), words)
+
+
+def to_report_markdown(study: StudyResult, words: Words = ENGLISH) -> str:
+    """The report without pictures."""
+    return _markdown(study, try_table(study, words), words)
+
+
+def _page(
+    study: StudyResult,
+    table: TryTable,
+    judged: Judged,
+    drawn: tuple[Picture, ...],
+    words: Words,
+) -> str:
     scripts = {"plotly": _plotly() if drawn else "", "page": _asset("report.js")}
-    content = {**_head(study, words), **_body(study, table, drawn, words)}
+    content = {**_head(study, words), **_body(study, table, judged, words), **_drawn(study, drawn)}
     return (
         _environment()
         .get_template("report.html")
         .render(
             **content,
+            has_intervals=any(one.interval for one in judged.comparison.tries.values()),
             t=words.text,
             style=Markup(_asset("report.css")),  # noqa: S704  a file of ours
             scripts={name: Markup(text) for name, text in scripts.items()},  # noqa: S704  ours
@@ -73,40 +98,38 @@ def _head(study: StudyResult, words: Words) -> dict[str, Any]:
     }
 
 
-def _body(
-    study: StudyResult, table: TryTable, drawn: tuple[Picture, ...], words: Words
-) -> dict[str, Any]:
-    found, spent = diagnose(study, words.language), cost(study)
+def _body(study: StudyResult, table: TryTable, judged: Judged, words: Words) -> dict[str, Any]:
     headings, lines = settings_of_tries(study, words)
-    per_point = spent.device_seconds_per_point
-    points = sum(one.best_value is not None for one in study.tries)
     return {
         "columns": table.columns,
         "numeric": numeric_columns(table),
-        "rows": html_rows(table, found, words),
-        "pictures": {one.name: one for one in drawn},
-        "parameters": [one for one in drawn if one.name.startswith("parameter-")],
-        "intervals": "intervals" if points <= MOST_INTERVALS else "hover",
-        "has_intervals": any(one.interval for one in compare(study).tries.values()),
-        "figures": Markup(figures_json(drawn)),  # noqa: S704  it holds no <, > and &
-        "findings": finding_groups(study, found, words),
+        "rows": html_rows(table, judged.found, words),
+        "findings": finding_groups(study, judged.found, words),
         "failures": failures(study),
         "settings": headings,
         "setting_lines": Markup(lines),  # noqa: S704  it holds no <, > and &
-        "cost": cost_rows(spent, words),
-        "per_point": shown(per_point, "seconds"),
+        "cost": cost_rows(judged.cost, words),
+        "per_point": shown(judged.cost.device_seconds_per_point, "seconds"),
     }
 
 
-def to_report_markdown(study: StudyResult, words: Words = ENGLISH) -> str:
-    """The report without pictures."""
+def _drawn(study: StudyResult, drawn: tuple[Picture, ...]) -> dict[str, Any]:
+    points = sum(one.best_value is not None for one in study.tries)
+    return {
+        "pictures": {one.name: one for one in drawn},
+        "parameters": [one for one in drawn if one.name.startswith("parameter-")],
+        "intervals": "intervals" if points <= MOST_INTERVALS else "hover",
+        "figures": Markup(figures_json(drawn)),  # noqa: S704  it holds no <, > and &
+    }
+
+
+def _markdown(study: StudyResult, table: TryTable, words: Words) -> str:
     description = str(study.sweep.get("description") or "")
     name = markup.markdown(clean(study.name))
     parts = ["# " + words.text("report.title", study=name)]
     told = (clean(description), summary(study, words))
     parts += [markup.markdown(text) for text in told if text]
-    table = to_markdown(try_table(study, words)).rstrip()
-    parts.append(f"## {words.text('report.tries')}\n\n{table}")
+    parts.append(f"## {words.text('report.tries')}\n\n{to_markdown(table).rstrip()}")
     known = (f"- {term}: {markup.markdown(text)}" for term, text in facts(study, words))
     parts.append(f"## {words.text('report.facts')}\n\n" + "\n".join(known))
     parts += _markdown_list(words.text("report.findings"), findings(study))

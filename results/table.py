@@ -1,13 +1,12 @@
 """The Try table: one row a trial, what was changed, what it did. Cells keep their raw numbers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from results.comparison import StudyComparison, compare
 from results.confirmation import Confirmation, is_confirmation
-from results.cost import Cost, cost
-from results.diagnosis import Diagnosed, diagnose
+from results.diagnosis import Diagnosed
+from results.judged import Judged, judge
 from results.language import ENGLISH, Language, Words
 from results.records import DEFAULT_OBJECTIVE, StudyResult, TryResult, difference
 from results.rows import Status
@@ -115,19 +114,18 @@ def try_table(
     *,
     confirmation: Confirmation | None = None,
     all_tests: bool = False,
+    judged: Judged | None = None,
 ) -> TryTable:
     """Make the table. Pruned tries are never ranked against completed ones.
 
     Test accuracy is shown for the baseline, confirmed tries and confirmations alone, so that nobody
-    chooses by it; `all_tests` shows it for every try.
+    chooses by it; `all_tests` shows it for every try. `judged` spares judging the study again.
     """
     varied = varied_parameters(study.tries)
     view = _View(
         study=study,
         words=words,
-        comparison=compare(study),
-        cost=cost(study),
-        found=diagnose(study, words.language),
+        judged=judged or judge(study, words.language),
         confirmation=confirmation,
         all_tests=all_tests,
     )
@@ -205,7 +203,7 @@ def _row(one: TryResult, varied: tuple[str, ...], outcome: list[Cell], view: "_V
         attempts=len(one.attempts),
         is_baseline=view.is_baseline(one),
         cells=(one.number + 1, *parameters, *outcome),
-        severity=next((severity for severity, _ in marked(view.found[one.number])), ""),
+        severity=next((severity for severity, _ in marked(view.judged.found[one.number])), ""),
     )
 
 
@@ -215,19 +213,17 @@ class _View:
 
     study: StudyResult
     words: Words
-    comparison: StudyComparison
-    cost: Cost
-    found: Mapping[int, tuple[Diagnosed, ...]]
+    judged: Judged
     confirmation: Confirmation | None
     all_tests: bool
 
     def is_baseline(self, one: TryResult) -> bool:
-        return one.number == self.comparison.baseline
+        return one.number == self.judged.comparison.baseline
 
     def outcome(self, one: TryResult) -> dict[str, Cell]:
         """A try's cells after its parameters, by their column's key."""
-        found = self.comparison.tries[one.number]
-        seconds = self.cost.tries.get(one.number)
+        found = self.judged.comparison.tries[one.number]
+        seconds = self.judged.cost.tries.get(one.number)
         interval, equal = found.interval, found.equal_epochs
         return {
             "epochs_run": one.epochs_run,
@@ -250,7 +246,7 @@ class _View:
             "trained": one.trainable_share,
             "seconds": one.seconds,
             "device_seconds": seconds.device if seconds else None,
-            "findings": _findings(self.found[one.number], self.words),
+            "findings": _findings(self.judged.found[one.number], self.words),
             "state": _state(one, self.is_baseline(one), self.words),
         }
 

@@ -25,6 +25,8 @@ def figures_json(pictures: Iterable[Picture]) -> str:
 
 def _figure(picture: Picture) -> dict[str, Any]:
     traces = [_trace(layer, picture) for layer in picture.layers]
+    for rank, trace in enumerate(reversed(traces), start=1):
+        trace["legendrank"] = rank  # what is drawn last, on top, is named first
     layout = {
         "xaxis": _axis(picture.x, [x for layer in picture.layers for x in _places(layer)]),
         "yaxis": _axis(picture.y, []),
@@ -101,6 +103,7 @@ def _bars(layer: Bars) -> dict[str, Any]:
         "x": _packed([bar.length for bar in layer.bars]),
         "y": _packed([bar.row for bar in layer.bars]),
         "width": 0.7,
+        "textposition": "none",
         "marker": {
             "color": layer.colour,
             "line": {"width": 0},

@@ -1,7 +1,6 @@
 """All pictures of a study."""
 
-from results.comparison import StudyComparison, compare
-from results.cost import Cost, cost
+from results.judged import Judged, judge
 from results.language import ENGLISH, Words
 from results.pictures.cost import cost_picture
 from results.pictures.curves import curves_picture, rates_picture
@@ -16,19 +15,22 @@ from results.records import StudyResult
 def pictures(
     study: StudyResult,
     words: Words = ENGLISH,
-    compared: StudyComparison | None = None,
-    spent: Cost | None = None,
+    judged: Judged | None = None,
 ) -> tuple[Picture, ...]:
-    """The pictures in the report's order; those that would show nothing are left out."""
+    """The pictures in the report's order; those that would show nothing are left out.
+
+    `judged` spares judging the study again.
+    """
+    judged = judged or judge(study, words.language)
     drawn = cast(study)
     found = (
         curves_picture(drawn, words),
         rates_picture(drawn, words),
-        *parameter_pictures(drawn, compared or compare(study), words),
+        *parameter_pictures(drawn, judged.comparison, words),
         parallel_picture(drawn, words),
         importance_picture(drawn, words),
         ends_picture(drawn, words),
         slots_picture(drawn, words),
-        cost_picture(spent or cost(study), words),
+        cost_picture(judged.cost, words),
     )
     return tuple(picture for picture in found if picture is not None)

@@ -49,8 +49,10 @@ _MOST_MINUTES = 180
 
 def ends_picture(cast: Cast, words: Words) -> Picture | None:
     """At which epoch each try ended and why; None where all that ran ran as far."""
-    found = sorted((one for one in cast.tries if one.curve), key=lambda one: one.number)
-    if not any(one.status in ("pruned", "stopped", "failed") for one in found):
+    early = ("pruned", "stopped", "failed")
+    shown = (one for one in cast.tries if one.curve or one.status in early)
+    found = sorted(shown, key=lambda one: one.number)
+    if not any(one.status in early for one in found):
         return None
     layers: list[Layer] = []
     for kind, (colour, symbol) in _ENDS.items():
@@ -156,7 +158,7 @@ def _end_mark(cast: Cast, one: TryResult, words: Words) -> Mark:
 
 
 def _most(tries: list[TryResult]) -> float:
-    return max(one.epochs_run or 0 for one in tries)
+    return max(1, *(one.epochs_run or 0 for one in tries))
 
 
 def _slot(row: AttemptRow) -> str:

@@ -212,12 +212,14 @@ def test_findings_and_the_trained_share_in_every_text(maker: Maker) -> None:
     marks = (("mismatch", "error", "lr.peak"), ("oom_retry", "info", "micro-batch 32 -> 8"))
     maker.add(Planned({"lr": 0.1}, (0.5,), findings=marks))
     table = _table(maker)
-    cells = "| 50% | 10.0 | 10.0 | mismatch (error), oom_retry (info) | completed |"
+    found = "mismatch (error), underfit (warning), oom_retry (info)"
+    cells = f"| 50% | 10.0 | 10.0 | {found} | completed |"
     assert to_markdown(table).splitlines()[-1].endswith(cells)
-    assert r"50\% & 10.0 & 10.0 & mismatch (error), oom\_retry (info) &" in to_latex(table)
+    in_latex = found.replace("_", r"\_")
+    assert rf"50\% & 10.0 & 10.0 & {in_latex} &" in to_latex(table)
     assert "0.5,10.0,10.0," in to_csv(table)
     (row,) = json.loads(to_json(table))["rows"]
-    assert (row["trained"], row["findings"]) == (0.5, "mismatch (error), oom_retry (info)")
+    assert (row["trained"], row["findings"]) == (0.5, found)
 
 
 def test_markdown_escapes() -> None:

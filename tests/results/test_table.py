@@ -119,8 +119,11 @@ def test_findings_are_marked_once_a_kind_and_worst_first(maker: Maker) -> None:
     )
     table = _table(maker)
     marks = [_cells(table, number)["findings"] for number in (1, 2)]
-    assert marks == ["mismatch (error), plateau (warning), oom_retry (info)", None]
-    assert [row.severity for row in table.rows] == ["error", ""]
+    assert marks == [
+        "mismatch (error), plateau (warning), underfit (warning), oom_retry (info)",
+        "underfit (warning)",
+    ]
+    assert [row.severity for row in table.rows] == ["error", "warning"]
 
 
 def test_a_finding_of_two_attempts_keeps_its_worst_severity() -> None:
