@@ -5,7 +5,6 @@ TEXTS: dict[str, str] = {
     "status.unfinished": "未结束",
     "page.title": "{study} – 实验表",
     "page.dark": "深色",
-    "page.contents": "目录",
     "page.tries": "实验表",
     "page.tries.caption": (
         "准确率均为比例。训练准确率取自训练集的固定样本，关闭随机失活，在峰值轮次测得；"
@@ -13,7 +12,7 @@ TEXTS: dict[str, str] = {
         "未完成的实验单列，显示目前最好的结果。空白表示从未测得。点击表头可排序。"
     ),
     "page.findings": "诊断",
-    "page.findings.caption": "由每次实验的曲线与事件得出，最严重的在前；实验表中标出警告与错误。",
+    "page.findings.caption": "由每次实验的曲线与事件得出，最严重的在前。",
     "page.count.one": "{count} 次实验",
     "page.count.other": "{count} 次实验",
     "page.why": "为何重要",

@@ -5,7 +5,6 @@ TEXTS: dict[str, str] = {
     "status.unfinished": "unfinished",
     "page.title": "{study} – Try table",
     "page.dark": "Dark",
-    "page.contents": "Contents",
     "page.tries": "Try table",
     "page.tries.caption": (
         "Accuracies are shares. Train accuracy is that of a fixed sample of the training data, "
@@ -14,10 +13,7 @@ TEXTS: dict[str, str] = {
         "their best so far. Blanks are values that never came. A click on a heading sorts."
     ),
     "page.findings": "Findings",
-    "page.findings.caption": (
-        "What the curves and events of each try show, gravest first; the Try table marks warnings "
-        "and errors."
-    ),
+    "page.findings.caption": "What the curves and events of each try show, gravest first.",
     "page.count.one": "{count} try",
     "page.count.other": "{count} tries",
     "page.why": "Why it matters",
