@@ -48,6 +48,8 @@ _SPACE = {
     "weight_decay": FloatDistribution(0.0, 0.3),
 }
 _SLOTS = 4
+_PRUNED, _RETRIED = 9, 7
+"""Of ten and of fifty trials the one that is pruned and the one that is tried twice."""
 
 
 def run(folder: Path) -> Result:
@@ -104,7 +106,7 @@ class _Drawn:
     def __init__(self, number: int, epochs: int) -> None:
         self.number, self.uid = number, f"{_UID}-{number}"
         self.random = random.Random(number)  # noqa: S311  nothing secret is drawn
-        self.pruned = number % 10 == 9
+        self.pruned = number % 10 == _PRUNED
         self.epochs = epochs // 2 if self.pruned else epochs
         self.asked = epochs
         lr = 10 ** self.random.uniform(-5, -2)
@@ -118,7 +120,7 @@ class _Drawn:
             round(peak - 0.4 * math.exp(-epoch / 8) + self.random.gauss(0, 0.01), 4)
             for epoch in range(1, self.epochs + 1)
         ]
-        self.attempts = 2 if number % 50 == 7 else 1
+        self.attempts = 2 if number % 50 == _RETRIED else 1
         self.began = _BEGAN + 100 * (number // _SLOTS)
         self.gold: list[int] = []
 

@@ -16,14 +16,24 @@ _PIPE_WIDTH = 200
 
 _GAP = 2
 _FIRST_TO_GO = (
+    "device_seconds",
     "last_dev_accuracy",
+    "equal_best",
+    "equal_baseline",
+    "confirmed_seeds",
     "test_accuracy",
     "epochs_run",
     "seconds",
     "trained",
     "best_epoch",
+    "confirmed_low",
+    "confirmed_high",
+    "interval_low",
+    "interval_high",
     "gap",
     "train_accuracy",
+    "p_best",
+    "group",
 )
 """Columns that a narrow terminal does without, in this order; the files have them all."""
 

@@ -99,7 +99,7 @@ def _device_seconds(rows: Iterable[AttemptRow]) -> dict[tuple[str, int], float]:
     found: Counter[tuple[str, int]] = Counter()
     for shared in by_device.values():
         found.update(_parts(shared))
-    return found
+    return dict(found)
 
 
 def _parts(rows: list[AttemptRow]) -> dict[tuple[str, int], float]:

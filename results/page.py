@@ -9,7 +9,7 @@ from results.diagnosis import Diagnosed, say_advice
 from results.language import Words
 from results.markup import script_json
 from results.records import StudyResult, TryResult
-from results.table import TableRow, TryTable, marked, ordered
+from results.table import TableRow, TryTable, mark, marks, ordered
 from results.text import clean, is_number, one_line, shown
 
 
@@ -132,17 +132,13 @@ def cost_rows(spent: Cost, words: Words) -> list[tuple[str, str, str]]:
     ]
     if rows:
         total = spent.total
-        rows.append(
-            (words.text("page.cost.total"), _seconds(total.wall), _seconds(total.device))
-        )
+        rows.append((words.text("page.cost.total"), _seconds(total.wall), _seconds(total.device)))
     if spent.saved:
         rows.append((words.text("picture.saved"), _seconds(sum(spent.saved.values())), ""))
     return rows
 
 
-def _row(
-    table: TryTable, row: TableRow, found: tuple[Diagnosed, ...], words: Words
-) -> HtmlRow:
+def _row(table: TryTable, row: TableRow, found: tuple[Diagnosed, ...], words: Words) -> HtmlRow:
     cells = tuple(
         _cell(shown(cell, column.kind), cell, column.kind)
         for cell, column in zip(row.cells, table.columns, strict=True)
@@ -169,15 +165,16 @@ def _cell(text: str, cell: object, kind: str) -> HtmlCell:
 
 
 def _badges(row: TableRow, found: tuple[Diagnosed, ...], words: Words) -> tuple[Badge, ...]:
-    places = {}
+    places: dict[str, tuple[int, Diagnosed]] = {}
     for index, finding in enumerate(found):
         places.setdefault(one_line(clean(finding.kind)), (index, finding))
     badges = []
-    for severity, kind in marked(found):
+    for severity, kind in marks(found):
         index, finding = places[kind]
-        mark = words.text("findings.mark", kind=kind, severity=words.named("severity", severity))
         told = one_line(clean(finding.message))
-        badges.append(Badge(mark, severity, told, _target(row.number - 1, index)))
+        badges.append(
+            Badge(mark(severity, kind, words), severity, told, _target(row.number - 1, index))
+        )
     return tuple(badges)
 
 

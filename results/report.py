@@ -15,7 +15,7 @@ from results.files import write_whole
 from results.formats import numeric_columns, to_markdown
 from results.judged import Judged, judge
 from results.language import ENGLISH, Words
-from results.page import cost_rows, finding_groups, html_rows, settings_of_tries
+from results.page import Found, cost_rows, finding_groups, html_rows, settings_of_tries
 from results.pictures.page import figures_json
 from results.pictures.parameters import MOST_INTERVALS
 from results.pictures.records import Picture
@@ -45,7 +45,7 @@ def write_report(
     drawn = pictures(study, words, judged) if drawn is None else drawn
     contents = {
         "report.html": _page(study, table, judged, drawn, words),
-        "report.md": _markdown(study, table, words),
+        "report.md": _markdown(study, table, judged, words),
     }
     for name, content in contents.items():
         write_whole(folder / name, content.encode())
@@ -61,7 +61,8 @@ def to_html(study: StudyResult, words: Words = ENGLISH) -> str:
 
 def to_report_markdown(study: StudyResult, words: Words = ENGLISH) -> str:
     """The report without pictures."""
-    return _markdown(study, try_table(study, words), words)
+    judged = judge(study, words.language)
+    return _markdown(study, try_table(study, words, judged=judged), judged, words)
 
 
 def _page(
@@ -87,6 +88,20 @@ def _page(
     )
 
 
+def tries_html(table: TryTable, found: Found, words: Words = ENGLISH) -> str:
+    """The Try table as the page has it."""
+    return (
+        _environment()
+        .get_template("tries.html")
+        .render(
+            columns=table.columns,
+            numeric=numeric_columns(table),
+            rows=html_rows(table, found, words),
+            comma=words.text("list.comma"),
+        )
+    )
+
+
 def _head(study: StudyResult, words: Words) -> dict[str, Any]:
     return {
         "study": one_line(clean(study.name)),
@@ -101,9 +116,7 @@ def _head(study: StudyResult, words: Words) -> dict[str, Any]:
 def _body(study: StudyResult, table: TryTable, judged: Judged, words: Words) -> dict[str, Any]:
     headings, lines = settings_of_tries(study, words)
     return {
-        "columns": table.columns,
-        "numeric": numeric_columns(table),
-        "rows": html_rows(table, judged.found, words),
+        "tries": Markup(tries_html(table, judged.found, words)) if table.rows else "",  # noqa: S704
         "findings": finding_groups(study, judged.found, words),
         "failures": failures(study),
         "settings": headings,
@@ -123,7 +136,7 @@ def _drawn(study: StudyResult, drawn: tuple[Picture, ...]) -> dict[str, Any]:
     }
 
 
-def _markdown(study: StudyResult, table: TryTable, words: Words) -> str:
+def _markdown(study: StudyResult, table: TryTable, judged: Judged, words: Words) -> str:
     description = str(study.sweep.get("description") or "")
     name = markup.markdown(clean(study.name))
     parts = ["# " + words.text("report.title", study=name)]
@@ -132,7 +145,7 @@ def _markdown(study: StudyResult, table: TryTable, words: Words) -> str:
     parts.append(f"## {words.text('report.tries')}\n\n{to_markdown(table).rstrip()}")
     known = (f"- {term}: {markup.markdown(text)}" for term, text in facts(study, words))
     parts.append(f"## {words.text('report.facts')}\n\n" + "\n".join(known))
-    parts += _markdown_list(words.text("report.findings"), findings(study))
+    parts += _markdown_list(words.text("report.findings"), findings(study, judged.found, words))
     parts += _markdown_list(words.text("report.failures"), failures(study))
     return "\n\n".join(parts) + "\n"
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from results.diagnosis import Diagnosed, say_advice
 from results.language import ENGLISH, Words
 from results.records import StudyResult, TryResult
 from results.table import varied_parameters
@@ -76,12 +77,20 @@ def failures(study: StudyResult) -> list[tuple[str, int, str, str]]:
     ]
 
 
-def findings(study: StudyResult) -> list[tuple[str, str, str, str]]:
-    """Try, severity, kind and message of all that the health checks said."""
+def findings(
+    study: StudyResult, found: Mapping[int, tuple[Diagnosed, ...]], words: Words = ENGLISH
+) -> list[tuple[str, str, str, str, str]]:
+    """Try, severity, kind, what was seen and why it matters, and what to try next."""
     return [
-        (one.label, clean(row.severity), clean(row.kind), one_line(clean(row.message)))
+        (
+            one.label,
+            clean(row.severity),
+            one_line(clean(row.kind)),
+            one_line(clean(f"{row.message} {row.why}")),
+            words.join([say_advice(advice, words.language) for advice in row.advice]),
+        )
         for one in study.tries
-        for row in one.findings
+        for row in found[one.number]
     ]
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 from results.confirmation import Confirmation, is_confirmation
 from results.diagnosis import Diagnosed
@@ -13,10 +12,6 @@ from results.rows import Status
 from results.text import Cell, Kind, as_cell, clean, one_line
 
 _LONGEST_REASON = 200
-_SEVERITIES = ("error", "warning", "info")
-"""Worst first."""
-_UNMARKED = ("same_seed",)
-
 _ORDER: dict[Status, int] = {
     "completed": 0,
     "pruned": 1,
@@ -122,13 +117,7 @@ def try_table(
     chooses by it; `all_tests` shows it for every try. `judged` spares judging the study again.
     """
     varied = varied_parameters(study.tries)
-    view = _View(
-        study=study,
-        words=words,
-        judged=judged or judge(study, words.language),
-        confirmation=confirmation,
-        all_tests=all_tests,
-    )
+    view = _View(study, words, judged or judge(study, words.language), confirmation, all_tests)
     found = [(one, view.outcome(one)) for one in ordered(study)]
     keys = [key for key in _OUTCOME if _belongs(key, study, [cells for _, cells in found])]
     return TryTable(
@@ -203,7 +192,7 @@ def _row(one: TryResult, varied: tuple[str, ...], outcome: list[Cell], view: "_V
         attempts=len(one.attempts),
         is_baseline=view.is_baseline(one),
         cells=(one.number + 1, *parameters, *outcome),
-        severity=next((severity for severity, _ in marked(view.judged.found[one.number])), ""),
+        severity=next((severity for severity, _ in view.marks(one)), ""),
     )
 
 
@@ -246,9 +235,15 @@ class _View:
             "trained": one.trainable_share,
             "seconds": one.seconds,
             "device_seconds": seconds.device if seconds else None,
-            "findings": _findings(self.judged.found[one.number], self.words),
+            "findings": self._marked(one),
             "state": _state(one, self.is_baseline(one), self.words),
         }
+
+    def marks(self, one: TryResult) -> tuple[tuple[str, str], ...]:
+        return marks(self.judged.found[one.number])
+
+    def _marked(self, one: TryResult) -> str | None:
+        return self.words.join([mark(*pair, self.words) for pair in self.marks(one)]) or None
 
     def _confirmed(self, one: TryResult) -> dict[str, Cell]:
         found = self.confirmation.of(one.number) if self.confirmation else None
@@ -266,47 +261,28 @@ class _View:
         return whole or confirmed or self.is_baseline(one)
 
 
+def marks(findings: Iterable[Diagnosed]) -> tuple[tuple[str, str], ...]:
+    """Severity and kind of what went wrong, the gravest first, each kind once.
+
+    What only informs is no mark.
+    """
+    kinds: dict[str, str] = {}
+    for found in findings:
+        if found.severity != "info":
+            kinds.setdefault(one_line(clean(found.kind)), found.severity)
+    return tuple((severity, kind) for kind, severity in kinds.items())
+
+
+def mark(severity: str, kind: str, words: Words) -> str:
+    """A mark as the table's cell has it, as `overfit (warning)`."""
+    return words.text("findings.mark", kind=kind, severity=words.named("severity", severity))
+
+
 def _delta(one: TryResult, baseline: TryResult | None) -> float | None:
     """The objective's best minus the baseline's, between completed tries only."""
     if baseline is None or {one.status, baseline.status} != {"completed"}:
         return None
     return difference(one.best_value, baseline.best_value)
-
-
-class _Said(Protocol):
-    @property
-    def kind(self) -> str: ...
-    @property
-    def severity(self) -> str: ...
-
-
-def marked(findings: Iterable[Diagnosed]) -> tuple[tuple[str, str], ...]:
-    """Severity and kind of the findings that the table marks, worst first.
-
-    Equal seeds are no property of one try: they would mark every row alike.
-    """
-    return worst_first(one for one in findings if one.kind not in _UNMARKED)
-
-
-def worst_first(findings: Iterable[_Said]) -> tuple[tuple[str, str], ...]:
-    """Severity and kind of all findings, each kind once with its worst severity, worst first."""
-    said = [(one_line(clean(row.severity)), one_line(clean(row.kind))) for row in findings]
-    kinds: dict[str, str] = {}
-    for severity, kind in sorted(said, key=lambda pair: _rank(pair[0])):
-        kinds.setdefault(kind, severity)
-    return tuple((severity, kind) for kind, severity in kinds.items())
-
-
-def _rank(severity: str) -> int:
-    return _SEVERITIES.index(severity) if severity in _SEVERITIES else len(_SEVERITIES)
-
-
-def _findings(findings: Iterable[Diagnosed], words: Words) -> str | None:
-    marks = [
-        words.text("findings.mark", kind=kind, severity=words.named("severity", severity))
-        for severity, kind in marked(findings)
-    ]
-    return words.join(marks) or None
 
 
 def _state(one: TryResult, is_baseline: bool, words: Words) -> str:

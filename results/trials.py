@@ -72,11 +72,9 @@ def _heads(connection: sa.Connection, study_id: int) -> list[Any]:
     return list(connection.execute(query.order_by(trials.c.number, trials.c.trial_id)))
 
 
-def _grouped(
-    connection: sa.Connection, study_id: int, name: str, names: Iterable[str]
-) -> _ByTrial:
+def _grouped(connection: sa.Connection, study_id: int, name: str, names: Iterable[str]) -> _ByTrial:
     """Rows of a table that belongs to trials, by trial, in the order of their first column."""
-    columns = [sa.column(one) for one in names]
+    columns: list[sa.ColumnClause[Any]] = [sa.column(one) for one in names]
     table = sa.table(name, sa.column("trial_id"), *columns)
     trials = sa.table("trials", sa.column("trial_id"), sa.column("study_id"))
     mine = sa.select(trials.c.trial_id).where(trials.c.study_id == study_id)

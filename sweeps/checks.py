@@ -14,6 +14,8 @@ from sweeps.wording import listed, not_allowed, show, unknown
 MAX_POINTS = 10_000
 """More points than a grid could ever be run at; such a sweep is a slip of a step."""
 
+_NO_LIST = "a list cannot be one of the values swept. Allowed: a list in the baseline, of others."
+
 Parameters = dict[str, Values | Range]
 
 
@@ -88,7 +90,9 @@ def _check_values(document: Document, name: str, given: list[Any], knobs: Knobs)
     first: dict[Any, int] = {}
     for index, one in enumerate(given):
         value = knobs.check(document, name, one, (*key, index))
-        if value is not None and first.setdefault(value, index) != index:
+        if isinstance(value, list):
+            document.complain((*key, index), _NO_LIST)
+        elif value is not None and first.setdefault(value, index) != index:
             document.complain((*key, index), f"{show(one)} is in the list already.")
     whole = len(document.problems) == before
     return Values(knobs.kind(name), tuple(first)) if whole else None
@@ -172,9 +176,12 @@ def _check_try(document: Document, given: dict[str, Any], key: Key, knobs: Knobs
 def check_inside(
     document: Document, point: Mapping[str, Any], key: Key, parameters: Parameters
 ) -> None:
-    """A known point lies in the ranges. Off a list it may be: it is one more value."""
+    """A known point lies in the ranges. Off the values listed it may be: it is one more."""
     for name, parameter in parameters.items():
         value = point.get(name)
+        if isinstance(value, list):
+            document.complain((*key, name), _NO_LIST)
+            continue
         if value is None or isinstance(parameter, Values) or parameter.contains(value):
             continue
         steps = f" in steps of {parameter.step}" if parameter.step is not None else ""

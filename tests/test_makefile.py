@@ -105,7 +105,7 @@ class Front:
     def make(self, *words: str, **variables: str) -> tuple[int, str]:
         """Run make to its end; the exit code and all that was printed."""
         process = self.start(*words, **variables)
-        printed, _ = process.communicate(timeout=60)
+        printed, _ = process.communicate(timeout=240)
         return process.returncode, printed
 
     def asked(self) -> tuple[list[str], Mapping[str, str]]:
@@ -234,7 +234,7 @@ def test_a_moved_folder_is_installed_again(front: Front) -> None:
 
 def test_two_at_once_install_once(front: Front) -> None:
     runs = [front.start("sweep") for _ in range(3)]
-    assert [run.communicate(timeout=60) and run.returncode for run in runs] == [0, 0, 0]
+    assert [run.communicate(timeout=240) and run.returncode for run in runs] == [0, 0, 0]
     assert [call.split()[-1] for call in front.calls()] == [".venv", "requirements.txt", "."]
 
 
@@ -274,7 +274,7 @@ def test_ctrl_c_reaches_the_program_once(front: Front) -> None:
     while not (front.folder / "ready").exists() and time.monotonic() < end:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to make and the program alike
-    printed, _ = process.communicate(timeout=30)
+    printed, _ = process.communicate(timeout=240)
     assert process.returncode != 0
     assert (front.folder / "interrupts").read_text() == "1"
     assert len(printed.splitlines()) <= 1

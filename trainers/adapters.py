@@ -18,7 +18,8 @@ def add_adapters(backbone: nn.Module, settings: FinetuneSettings, seed: int) -> 
     """
     if importlib.util.find_spec("peft") is None:
         raise Refused(
-            "lora_rank needs the package peft, which is not installed: .venv/bin/pip install peft."
+            f"lora_rank {settings.lora_rank} needs the package peft, which is not installed: "
+            ".venv/bin/pip install peft."
         )
     from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415 - an extra
 

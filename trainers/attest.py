@@ -10,14 +10,17 @@ from typing import Any
 import torch
 from torch import nn
 
+from trainers.augment import Augmenter
 from trainers.backbone import layers_of
 from trainers.classifier import Classifier, dropouts_of
-from trainers.freezing import frozen_layers, is_patterns
+from trainers.freezing import frozen_layers, is_patterns, matches
+from trainers.heads import widths_of
 from trainers.losses import Criterion
 from trainers.optimizer import blocks_of, peak_rates, set_rates
 from trainers.protocol import FinetuneSettings, Scalar
 from trainers.schedule import Schedule
 from trainers.tokens import Indices, batches_by_length
+from trainers.weights import trainable
 
 Readings = dict[str, Scalar]
 """Parameters by name; the part before the first dot is the knob's."""
@@ -32,6 +35,7 @@ class Live:
     schedule: Schedule
     criterion: Criterion
     lengths: Indices
+    augmenter: Augmenter | None
     micro_batch: int
     precision: str
     seed: int
@@ -56,11 +60,10 @@ def effective(live: Live, settings: FinetuneSettings) -> Readings:
         "label_smoothing": live.criterion.label_smoothing,
         "focal_gamma": live.criterion.focal_gamma,
         **_class_weights(live.criterion),
+        **_augmentation(live.augmenter),
         "pooling": live.model.pooling,
-        "head": "linear" if isinstance(live.model.head, nn.Linear) else "mlp",
-        "head.shape": _shape(live.model.head),
-        "head.batch_norms": sum(isinstance(m, nn.BatchNorm1d) for m in live.model.head.modules()),
-        "lora_rank": _lora_rank(live.model),
+        **_head(live.model.head),
+        **_adapters(live.model),
         "gradient_checkpointing": live.model.backbone.is_activation_checkpointing,
         "precision": live.precision,
         "seed": live.seed,
@@ -86,7 +89,7 @@ def _role(group: Mapping[str, object]) -> str:
 
 def _decays(live: Live) -> Readings:
     decays = {id(p): g["weight_decay"] for g in live.optimizer.param_groups for p in g["params"]}
-    trained = [p for p in live.model.parameters() if p.requires_grad]
+    trained = trainable(live.model).values()
     kinds = {
         "weight_decay.matrices": {decays.get(id(p)) for p in trained if p.ndim > 1},
         "weight_decay.vectors": {decays.get(id(p)) for p in trained if p.ndim <= 1},
@@ -118,10 +121,15 @@ def _trained(model: Classifier) -> Readings:
     for name, parameter in model.named_parameters():
         counts.setdefault(blocks[name], 0)
         counts[blocks[name]] += parameter.numel() if parameter.requires_grad else 0
-    layers = [count for block, count in counts.items() if block.startswith("layer.")]
+    layers = {block for block in counts if block.startswith("layer.")}
+    freed = {blocks[name] for name in model.trained}
     return {
         "freeze.embeddings": counts.get("embeddings") == 0,
-        "freeze.layers": sum(not count for count in layers),
+        "freeze.layers": sum(not counts[block] for block in layers),
+        "freeze.layers_at_end": len(layers - freed),
+        "freeze.parameters": sum(
+            p.numel() for p in model.backbone.parameters() if not p.requires_grad
+        ),
         **{f"trainable.{block}": count for block, count in counts.items()},
     }
 
@@ -133,16 +141,42 @@ def _class_weights(criterion: Criterion) -> Readings:
     return {"class_weights.min": min(weights), "class_weights.max": max(weights)}
 
 
-def _shape(head: nn.Module) -> str:
-    """Widths from the first linear layer's input to the last one's output, as `384-5`."""
+def _augmentation(augmenter: Augmenter | None) -> Readings:
+    if augmenter is None:
+        return {"augment_delete": 0.0, "augment_swap": 0.0, "augment_replace": 0.0}
+    return {
+        "augment_delete": augmenter.delete,
+        "augment_swap": augmenter.swap,
+        "augment_replace": augmenter.replace if augmenter.neighbours is not None else 0.0,
+    }
+
+
+def _head(head: nn.Module) -> Readings:
+    """Kind and shape: widths from the first linear layer's input to the last one's output."""
     linear = [m for m in head.modules() if isinstance(m, nn.Linear)]
-    return "-".join(map(str, [linear[0].in_features, *(one.out_features for one in linear)]))
+    widths = [str(one.in_features) for one in linear]
+    found: Readings = {
+        "head": "mlp" if len(linear) > 1 else "linear",
+        "head.shape": "-".join([*widths, str(linear[-1].out_features)]),
+    }
+    if len(linear) > 1:
+        norms = sum(isinstance(one, nn.BatchNorm1d) for one in head.modules())
+        found |= {"head_widths": "-".join(widths[1:]), "head_batch_norm": norms == len(widths) - 1}
+    return found
 
 
-def _lora_rank(model: Classifier) -> int:
-    """Rows of the adapters' first matrices; 0 where there is no adapter."""
-    ranks = {p.shape[0] for name, p in model.named_parameters() if "lora_A" in name}
-    return max(ranks, default=0)
+def _adapters(model: Classifier) -> Readings:
+    """What LoRA's adapters have; where they drop nothing, peft has no dropout to be read."""
+    found: list[Any] = [one for one in model.backbone.modules() if hasattr(one, "lora_A")]
+    if not found:
+        return {"lora_rank": 0}
+    ranks = [one.lora_A["default"].out_features for one in found]
+    scales = [one.scaling["default"] for one in found]
+    return {
+        "lora_rank": _one_of(set(ranks)),
+        "lora_alpha": _one_of({r * scale for r, scale in zip(ranks, scales, strict=True)}),
+        "lora_dropout": _one_of({getattr(one.lora_dropout["default"], "p", 0.0) for one in found}),
+    }
 
 
 def requested(live: Live, settings: FinetuneSettings) -> Readings:
@@ -161,21 +195,24 @@ def requested(live: Live, settings: FinetuneSettings) -> Readings:
         "schedule": settings.schedule,
         "label_smoothing": settings.label_smoothing,
         "focal_gamma": settings.focal_gamma,
+        "augment_delete": settings.augment_delete,
+        "augment_swap": settings.augment_swap,
+        "augment_replace": settings.augment_replace,
         "pooling": settings.pooling,
         "head": settings.head,
-        "head.batch_norms": len(settings.head_widths) if _has_batch_norm(settings) else 0,
         "lora_rank": settings.lora_rank,
         "gradient_checkpointing": settings.gradient_checkpointing,
     }
+    if settings.head == "mlp":
+        widths = "-".join(map(str, widths_of(settings)))
+        asked |= {"head_widths": widths, "head_batch_norm": settings.head_batch_norm}
+    if settings.lora_rank:
+        asked |= {"lora_alpha": settings.lora_alpha, "lora_dropout": settings.lora_dropout}
     if settings.dropout_scope == "all":
         asked |= {f"dropout.backbone_{end}": settings.dropout for end in ("min", "max")}
     if settings.precision != "auto":
         asked["precision"] = settings.precision
     return asked | _requested_rates(live, settings) | _requested_freeze(live, settings)
-
-
-def _has_batch_norm(settings: FinetuneSettings) -> bool:
-    return settings.head == "mlp" and settings.head_batch_norm
 
 
 def _requested_rates(live: Live, settings: FinetuneSettings) -> Readings:
@@ -196,12 +233,22 @@ def _first_share(schedule: Schedule) -> float:
 
 
 def _requested_freeze(live: Live, settings: FinetuneSettings) -> Readings:
-    if settings.lora_rank or is_patterns(settings.freeze):
-        return {}  # adapters stand for all else, and patterns may leave parts of blocks
+    if settings.lora_rank:
+        return {}  # adapters stand for all else
+    if is_patterns(settings.freeze):
+        patterns = str(settings.freeze).split()
+        named = live.model.backbone.named_parameters()
+        frozen = [p for name, p in named if matches(name, patterns)]
+        return {"freeze.parameters": sum(p.numel() for p in frozen)}
     if settings.freeze == "none":
-        return {"freeze.embeddings": False, "freeze.layers": 0}
-    layers = frozen_layers(settings.freeze, len(layers_of(live.model.backbone)))
-    return {"freeze.embeddings": layers is not None, "freeze.layers": layers or 0}
+        return {"freeze.parameters": 0}
+    layers = frozen_layers(settings.freeze, len(layers_of(live.model.backbone))) or 0
+    freed = settings.unfreeze_layers_per_epoch * (settings.epochs - 1)
+    return {
+        "freeze.embeddings": True,
+        "freeze.layers": layers,
+        "freeze.layers_at_end": max(0, layers - freed),
+    }
 
 
 def mismatches(asked: Readings, found: Readings) -> dict[str, tuple[Scalar, Scalar]]:

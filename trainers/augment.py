@@ -5,92 +5,56 @@ place of a thesaurus. Special tokens stay as and where they are; evaluation neve
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trainers.neighbours import Ids, Neighbours, kept_neighbours
 from trainers.protocol import FinetuneSettings
 from trainers.tokens import Indices, TokenSplit
-
-NEIGHBOURS = 10
-"""A replaced token becomes one of its so many nearest by cosine."""
-
-_ROWS_AT_ONCE = 512
-"""Tokens whose similarities to the whole vocabulary are held in memory at once."""
-
-Ids = NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """The nearest tokens of some: `table` has shape (len(ids), NEIGHBOURS), `ids` are sorted."""
-
-    ids: Ids
-    table: Ids
-
-    def of(self, tokens: Ids, choice: Indices) -> Ids:
-        """For each token its neighbour of that rank."""
-        found: Ids = self.table[np.searchsorted(self.ids, tokens), choice % self.table.shape[1]]
-        return found
-
-
-@torch.inference_mode()
-def nearest(embeddings: Tensor, ids: Ids, special: Ids) -> Neighbours:
-    """The neighbours of tokens by cosine of their input embeddings, shape (vocabulary, width).
-
-    Neither a token itself nor a special one is a neighbour.
-    """
-    table = torch.nn.functional.normalize(embeddings.float(), dim=1)
-    size = min(NEIGHBOURS, len(table) - len(special) - 1)
-    found = []
-    for first in range(0, len(ids), _ROWS_AT_ONCE):
-        rows = torch.from_numpy(ids[first : first + _ROWS_AT_ONCE].astype(np.int64)).to(
-            table.device
-        )
-        similar = table[rows] @ table.T
-        similar[torch.arange(len(rows)), rows] = -2.0
-        similar[:, torch.from_numpy(special.astype(np.int64)).to(table.device)] = -2.0
-        found.append(similar.topk(max(size, 1), dim=1).indices.cpu().numpy().astype(np.int32))
-    return Neighbours(ids, np.concatenate(found))
 
 
 @dataclass(frozen=True)
 class Augmenter:
-    """Changes sentences; shares and probabilities are the settings'."""
+    """Changes texts; `special` are the ids of tokens that stay, `neighbours` of those that may be
+    replaced."""
 
-    settings: FinetuneSettings
+    delete: float
+    swap: float
+    replace: float
     special: Ids
     neighbours: Neighbours | None
 
     def apply(self, split: TokenSplit, indices: Indices, seed: int) -> TokenSplit:
-        """These sentences, changed; the same seed changes them in the same way."""
+        """These texts of a split, changed; the same seed changes them in the same way."""
         generator = np.random.default_rng(seed)
         taken = split.take(indices)
-        kept = [
-            self._sentence(taken.ids[begin:end], generator)
-            for begin, end in zip(taken.offsets[:-1], taken.offsets[1:], strict=True)
-        ]
-        places = [begin + where for begin, (where, _) in zip(taken.offsets, kept, strict=False)]
-        offsets = np.cumsum([0, *(len(where) for where, _ in kept)], dtype=np.int64)
-        types = None if taken.types is None else taken.types[np.concatenate(places)]
-        ids = np.concatenate([tokens for _, tokens in kept])
-        return TokenSplit(ids, offsets, taken.labels, types)
+        spans = zip(taken.offsets[:-1], taken.offsets[1:], strict=True)
+        changed = [self._text(taken.ids[begin:end], generator) for begin, end in spans]
+        places = np.concatenate(
+            [begin + where for begin, (where, _) in zip(taken.offsets[:-1], changed, strict=True)]
+        )
+        return TokenSplit(
+            ids=np.concatenate([tokens for _, tokens in changed]),
+            offsets=np.cumsum([0, *(len(where) for where, _ in changed)], dtype=np.int64),
+            labels=taken.labels,
+            types=None if taken.types is None else taken.types[places],
+        )
 
-    def _sentence(self, ids: Ids, generator: np.random.Generator) -> tuple[Indices, Ids]:
-        """The places that are left of a sentence, and what stands there now."""
+    def _text(self, ids: Ids, generator: np.random.Generator) -> tuple[Indices, Ids]:
+        """The places that are left of a text, and what stands there now."""
         ids = np.array(ids)
         words = np.flatnonzero(~np.isin(ids, self.special))
         # Every draw is made for every word, so that one share does not change another's draws.
         draws = generator.random((3, len(words)))
         order, choice = generator.permutation(len(words)), generator.integers(0, 2**31, len(words))
-        if self.neighbours is not None and len(words):
-            chosen = words[draws[0] < self.settings.augment_replace]
-            ids[chosen] = self.neighbours.of(ids[chosen], choice[: len(chosen)])
-        moved = words[order[: round(self.settings.augment_swap * len(words))]]
+        chosen = draws[0] < self.replace
+        if self.neighbours is not None:
+            ids[words[chosen]] = self.neighbours.of(ids[words[chosen]], choice[chosen])
+        moved = words[order[draws[1][order] < self.swap]]
         ids[moved] = ids[np.roll(moved, 1)]
-        gone = words[draws[1] < self.settings.augment_delete]
+        gone = words[draws[2] < self.delete]
         if len(gone) == len(words):
             gone = gone[1:]  # something to read must be left
         where = np.setdiff1d(np.arange(len(ids)), gone)
@@ -98,14 +62,22 @@ class Augmenter:
 
 
 def augmenter_of(
-    settings: FinetuneSettings, split: TokenSplit, special: Ids, embeddings: Tensor
+    settings: FinetuneSettings, split: TokenSplit, special: Ids, embeddings: Tensor, cache: Path
 ) -> Augmenter | None:
-    """The augmenter of a job's training texts; None where nothing is to be changed."""
-    shares = (settings.augment_delete, settings.augment_swap, settings.augment_replace)
-    if not any(shares):
+    """The augmenter of a job's training texts; None where nothing is to be changed.
+
+    `special` are token ids, shape (tokens,), `embeddings` those of the model's input, shape
+    (vocabulary, width). Neighbours are kept in the cache.
+    """
+    delete, swap, replace = (
+        settings.augment_delete,
+        settings.augment_swap,
+        settings.augment_replace,
+    )
+    if not delete and not swap and not replace:
         return None
     neighbours = None
-    if settings.augment_replace:
+    if replace:
         words = np.setdiff1d(np.asarray(split.ids), special).astype(np.int32)
-        neighbours = nearest(embeddings, words, special)
-    return Augmenter(settings, special, neighbours)
+        neighbours = kept_neighbours(cache, embeddings, words, special)
+    return Augmenter(delete, swap, replace, special, neighbours)

@@ -12,6 +12,9 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 from trainers.models import resolve
 from trainers.protocol import Refused
 
+_RELATIVE = "rel_embeddings"
+"""What transformers calls DeBERTa's relative positions."""
+
 _POSITIONS = ("position_embeddings", "embed_positions", "wpe")
 """What transformers calls tables of learned positions."""
 
@@ -79,16 +82,20 @@ def layers_of(backbone: nn.Module) -> nn.ModuleList:
 
 
 def embeddings_of(backbone: nn.Module) -> list[nn.Module]:
-    """All that comes before the transformer layers, however deep these lie (OPT's in a decoder)."""
+    """All that comes before the transformer layers, however deep these lie (OPT's in a decoder).
+
+    DeBERTa's relative positions, too, which stand behind the layers: every one of them reads them.
+    """
     layers = layers_of(backbone)
     before: list[nn.Module] = []
     level = backbone
     while level is not layers:
-        for child in level.children():
-            if any(module is layers for module in child.modules()):
-                level = child
-                break
-            before.append(child)
+        children = list(level.children())
+        (way,) = [i for i, one in enumerate(children) if any(m is layers for m in one.modules())]
+        before += children[:way]
+        if hasattr(level, _RELATIVE):
+            before += children[way + 1 :]
+        level = children[way]
     return before
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +12,10 @@ from trainers.adapters import add_adapters
 from trainers.backbone import LoadedModel
 from trainers.batches import STATES
 from trainers.draws import draw_seed
-from trainers.freezing import frozen_modules
+from trainers.freezing import frozen_in
 from trainers.heads import make_head
 from trainers.protocol import FinetuneSettings, Refused
 from trainers.text_classifier import pool
-
-_DROPOUTS = {"Dropout", "StableDropout"}
-"""Kinds of modules that drop units; DeBERTa once had one of its own."""
 
 _OF_ADAPTERS = "lora_dropout"
 
@@ -32,8 +29,8 @@ class StatesTaker(Protocol):
 class Classifier(nn.Module):
     """Token states of a backbone, pooled to one vector, then dropout and a head.
 
-    `frozen` are the modules that stay as pretrained in the epoch under way; `trained` are the
-    names of all weights that some epoch trains.
+    `frozen` are the whole modules that stay as pretrained in the epoch under way; `trained` are
+    the names of all weights that some epoch trains.
     """
 
     def __init__(
@@ -72,9 +69,12 @@ class Classifier(nn.Module):
         parameters = dict(self.named_parameters())
         for name in self._trainable:
             parameters[name].requires_grad_(True)
-        self.frozen = frozen_modules(self.backbone, self._settings, epoch)
-        for module in self.frozen:
+        frozen = frozen_in(self.backbone, self._settings, epoch)
+        for module in frozen.modules:
             module.requires_grad_(False)
+        for weight in frozen.weights:
+            weight.requires_grad_(False)
+        self.frozen = frozen.modules
 
     def train(self, mode: bool = True) -> "Classifier":
         """Switch to training; frozen modules stay in evaluation, so their output is fixed."""
@@ -86,7 +86,11 @@ class Classifier(nn.Module):
 
 def build(loaded: LoadedModel, settings: FinetuneSettings, classes: int, seed: int) -> Classifier:
     """Build, freeze and check a classifier. Raises Refused for what the model cannot do."""
-    changes = _dropouts(loaded, settings.dropout) if settings.dropout_scope == "all" else {}
+    changes: dict[str, Any] = (
+        _dropouts(loaded, settings.dropout) if settings.dropout_scope == "all" else {}
+    )
+    if hasattr(loaded.config, "use_cache"):
+        changes["use_cache"] = False  # a decoder would keep keys and values for a next token
     backbone = loaded.build(**changes)
     if getattr(backbone, "pooler", None) is not None:
         backbone.pooler = None  # type: ignore[assignment] # it would have weights that no gradient ever reaches
@@ -107,6 +111,8 @@ def _checkpoint_gradients(backbone: PreTrainedModel) -> None:
         raise Refused(f"{type(backbone).__name__} cannot do gradient_checkpointing.")
     # The reentrant kind gives no gradient where what comes in needs none, as from frozen layers.
     backbone.activation_checkpointing_enable({"use_reentrant": False})
+    # For that kind's sake it would have even frozen embeddings take part in the backward pass.
+    backbone.disable_input_require_grads()  # type: ignore[no-untyped-call] # untyped there
 
 
 def _dropouts(loaded: LoadedModel, dropout: float) -> dict[str, float]:
@@ -129,7 +135,7 @@ def dropouts_of(model: nn.Module) -> list[float]:
     for path, module in model.named_modules():
         if _OF_ADAPTERS in path:
             continue  # they have a knob of their own
-        if type(module).__name__ in _DROPOUTS:
+        if "Dropout" in type(module).__name__:
             found.append(float(module.p))
         found.extend(
             value

@@ -145,7 +145,7 @@ class Run:
         special = special_ids(cache, self.job.data_hash, loaded.folder, length)
         embeddings = self.model.backbone.get_input_embeddings().weight
         assert isinstance(embeddings, torch.Tensor), "token embeddings are a table"
-        return augmenter_of(self.settings, self.splits["train"], special, embeddings)
+        return augmenter_of(self.settings, self.splits["train"], special, embeddings, cache)
 
     def go(self) -> None:
         """Train, evaluate and finish."""
@@ -189,6 +189,7 @@ class Run:
             schedule=self.schedule,
             criterion=self.criterion,
             lengths=self.splits["train"].lengths,
+            augmenter=self.augmenter,
             micro_batch=self.stepper.micro_batch,
             precision=self.precision,
             seed=self.job.seed,

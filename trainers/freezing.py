@@ -1,7 +1,8 @@
 """Which weights stay as pretrained, and from which epoch on they no longer do."""
 
-import fnmatch
 from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from torch import nn
 
@@ -26,10 +27,16 @@ def frozen_layers(freeze: str | int, layers: int) -> int | None:
     return number
 
 
-def frozen_modules(
-    backbone: nn.Module, settings: FinetuneSettings, epoch: int
-) -> Sequence[nn.Module]:
-    """The modules that stay as pretrained in an epoch, counted from 1.
+@dataclass(frozen=True)
+class Frozen:
+    """What stays as pretrained: whole modules, and single weights of others."""
+
+    modules: Sequence[nn.Module] = ()
+    weights: Sequence[nn.Parameter] = ()
+
+
+def frozen_in(backbone: nn.Module, settings: FinetuneSettings, epoch: int) -> Frozen:
+    """What stays as pretrained in an epoch, counted from 1.
 
     With gradual unfreezing (Howard and Ruder 2018) every epoch after the first sets so many more
     layers free, from the top; the embeddings follow the lowest. Raises Refused for layers or names
@@ -37,14 +44,14 @@ def frozen_modules(
     """
     freeze = settings.freeze
     if freeze == "none":
-        return ()
+        return Frozen()
     if is_patterns(freeze):
         return _matching(backbone, str(freeze).split())
     layers = layers_of(backbone)
     number = frozen_layers(freeze, len(layers)) or 0
     blocks = [nn.ModuleList(embeddings_of(backbone)), *layers[:number]]
     free = settings.unfreeze_layers_per_epoch * (epoch - 1)
-    return blocks[: max(0, len(blocks) - free)]
+    return Frozen(blocks[: max(0, len(blocks) - free)])
 
 
 def is_patterns(freeze: str | int) -> bool:
@@ -52,27 +59,26 @@ def is_patterns(freeze: str | int) -> bool:
     return isinstance(freeze, str) and freeze not in SHARES
 
 
-def _matching(backbone: nn.Module, patterns: list[str]) -> list[nn.Module]:
-    """Freeze nothing yet: the largest modules whose weights all match."""
-    names = [name for name, _ in backbone.named_parameters()]
-    for pattern in patterns:
-        if not fnmatch.filter(names, pattern):
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a weight's name fits one of the patterns, in which * stands for any letters."""
+    return any(fnmatchcase(name, one) for one in patterns)
+
+
+def _matching(backbone: nn.Module, patterns: Sequence[str]) -> Frozen:
+    """The largest modules whose weights all match, and the weights that match elsewhere."""
+    weights = dict(backbone.named_parameters())
+    for one in patterns:
+        if not any(matches(name, [one]) for name in weights):
+            first, *_, last = weights
             raise Refused(
-                f"freeze {pattern!r} matches none of the model's {len(names)} weights. Names are "
-                f"such as {names[0]} and {names[-1]}; * stands for any letters."
+                f"freeze {one!r} matches none of the model's {len(weights)} weights. Names are "
+                f"such as {first} and {last}; * stands for any letters."
             )
-    matched = {name for pattern in patterns for name in fnmatch.filter(names, pattern)}
-    found: dict[str, nn.Module] = {}
+    left = {name for name in weights if matches(name, patterns)}
+    modules = []
     for path, module in backbone.named_modules():
-        inside = [f"{path}.{name}" if path else name for name, _ in module.named_parameters()]
-        covered = any(path.startswith(f"{outer}.") for outer in found)
-        if inside and not covered and all(name in matched for name in inside):
-            found[path] = module
-    reached = {f"{path}.{name}" for path, m in found.items() for name, _ in m.named_parameters()}
-    loose = sorted(matched - reached) if "" not in found else []
-    if loose:
-        raise Refused(
-            f"freeze: {loose[0]} is only a part of its module, which would train on. Freeze all "
-            f"of {loose[0].rpartition('.')[0]}.*"
-        )
-    return list(found.values())
+        inside = {f"{path}.{name}".lstrip(".") for name, _ in module.named_parameters()}
+        if inside and inside <= left:
+            modules.append(module)
+            left -= inside
+    return Frozen(modules, [weights[name] for name in sorted(left)])

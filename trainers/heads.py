@@ -1,5 +1,7 @@
 """What stands on a backbone: one linear layer, or several with batch norm between them."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -40,7 +42,8 @@ def make_head(
     if settings.head == "linear":
         head: nn.Module = nn.Linear(width, classes)
     else:
-        head = MlpHead(*_hidden(settings, width), nn.Linear(settings.head_widths[-1], classes))
+        widths = widths_of(settings)
+        head = MlpHead(*_hidden(settings, [width, *widths]), nn.Linear(widths[-1], classes))
     for module in head.modules():
         if isinstance(module, nn.Linear):
             with torch.no_grad():
@@ -49,12 +52,18 @@ def make_head(
     return head
 
 
-def _hidden(settings: FinetuneSettings, width: int) -> list[nn.Module]:
+def widths_of(settings: FinetuneSettings) -> list[int]:
+    """Units of the hidden layers, from below; none for a linear head."""
+    if settings.head == "linear":
+        return []
+    return [int(width) for width in str(settings.head_widths).split("-")]
+
+
+def _hidden(settings: FinetuneSettings, widths: list[int]) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for wide in settings.head_widths:
-        layers.append(nn.Linear(width, wide))
+    for below, above in pairwise(widths):
+        layers.append(nn.Linear(below, above))
         if settings.head_batch_norm:
-            layers.append(nn.BatchNorm1d(wide))
+            layers.append(nn.BatchNorm1d(above))
         layers += [nn.ReLU(), nn.Dropout(settings.dropout)]
-        width = wide
     return layers

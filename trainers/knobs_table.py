@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from trainers.knobs import FinetuneSettings
 
 PATH = Path(__file__).parents[1] / "docs" / "knobs.md"
@@ -11,13 +13,15 @@ _HEADING = """# Knobs
 
 Every knob of the built-in trainer. Each can be fixed in a sweep's `baseline` or swept under
 `parameters`; after a sweep, `make show NAME=… TRY=…` prints what was asked for beside what was
-read back from the live objects. The last column names the test, in `tests/trainers`, that sees
+read back from the live objects. The last column names the tests, in `tests/trainers`, that see
 the knob's effect on them. `python -m trainers.knobs_table` makes this page from the schema in
-`trainers/knobs.py`.
+`trainers/training_knobs.py` and `trainers/model_knobs.py`.
 
-| knob | by default | allowed | what it does | why that default | shown by |
-| --- | --- | --- | --- | --- | --- |
 """
+_COLUMNS = (
+    "| knob | by default | allowed | unit | what it does | why that default | shown by |\n"
+    "| --- | --- | --- | --- | --- | --- | --- |\n"
+)
 _BOUNDS = {
     "minimum": "≥ {}",
     "exclusiveMinimum": "> {}",
@@ -28,8 +32,14 @@ _BOUNDS = {
 
 def table() -> str:
     """The whole page."""
-    properties = FinetuneSettings.model_json_schema()["properties"]
-    return _HEADING + "".join(_row(name, schema) for name, schema in properties.items())
+    parts = reversed(FinetuneSettings.__bases__)
+    return _HEADING + "\n".join(_section(part) for part in parts)
+
+
+def _section(part: type[BaseModel]) -> str:
+    properties = part.model_json_schema()["properties"]
+    rows = [_row(name, schema) for name, schema in properties.items()]
+    return f"## {str(part.__doc__).rstrip('.')}\n\n{_COLUMNS}{''.join(rows)}"
 
 
 def _row(name: str, schema: dict[str, Any]) -> str:
@@ -37,9 +47,10 @@ def _row(name: str, schema: dict[str, Any]) -> str:
         f"`{name}`",
         f"`{_shown(schema['default'])}`",
         allowed(schema),
-        schema["description"],
+        schema["unit"],
+        schema["description"] + (f" ({schema['source']})" if schema["source"] else ""),
         schema["why"],
-        f"`{schema['test']}`",
+        " ".join(f"`{one}`" for one in schema["tests"]),
     )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 

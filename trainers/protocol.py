@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar, Literal, Protocol
 
 from pydantic import Field, TypeAdapter
 
-from trainers.knobs import OBJECTIVES, Direction, FinetuneSettings, Objective, Record
+from trainers.knobs import OBJECTIVES, Direction, FinetuneSettings, Objective
+from trainers.record import Record
 
 __all__ = ["OBJECTIVES", "Direction", "FinetuneSettings", "Objective", "Record"]
 

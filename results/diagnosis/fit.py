@@ -42,8 +42,12 @@ def overfit_level(trial: Trial) -> Level | None:
 
 
 def _gaps(trial: Trial) -> tuple[float | None, float | None]:
-    last = trial.curve[-1] if trial.curve else None
-    return gap_of(trial.epoch(trial.best_epoch)), gap_of(last)
+    return gap_of(trial.epoch(trial.best_epoch)), gap_of(_last_measured(trial))
+
+
+def _last_measured(trial: Trial) -> EpochResult | None:
+    """The last epoch of which both accuracies are known."""
+    return next((e for e in reversed(trial.curve) if gap_of(e) is not None), None)
 
 
 def overfit(trial: Trial) -> Found | None:
@@ -53,7 +57,8 @@ def overfit(trial: Trial) -> Found | None:
         return None
     known = [(e.dev_accuracy, -e.epoch) for e in trial.curve if e.dev_accuracy is not None]
     peak, minus_epoch = max(known)
-    last, at_best = trial.curve[-1], gap_of(trial.epoch(trial.best_epoch))
+    last, at_best = _last_measured(trial), gap_of(trial.epoch(trial.best_epoch))
+    assert last is not None, "a level comes from a gap"
     evidence: dict[str, Scalar] = {
         "level": level,
         "gap_at_best": at_best,

@@ -62,19 +62,13 @@ def _filled(template: str, evidence: Mapping[str, Any], language: Language) -> s
     fields = dict(evidence)
     if "level" in fields:
         fields["level"] = texts.LEVELS[language][fields["level"]]
-        fields["gaps"] = _gaps(fields, language)
+        known = fields.get("gap_at_best") is not None
+        fields["at_best"] = texts.AT_BEST[language].format(**fields) if known else ""
     if "unit" in fields:
         fields["unit"] = texts.UNITS[language][fields["unit"]]
     if "reference" in fields:
         fields["compared"] = _compared(fields, language)
     return template.format(**fields)
-
-
-def _gaps(fields: Mapping[str, Any], language: Language) -> str:
-    """The gaps that are known: train accuracy is not measured after every epoch."""
-    known = [name for name in ("last", "best") if fields.get(f"gap_at_{name}") is not None]
-    form = "both" if len(known) > 1 else known[0]
-    return texts.GAPS[language][form].format(**fields)
 
 
 def _compared(fields: Mapping[str, Any], language: Language) -> str:

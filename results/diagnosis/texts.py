@@ -35,11 +35,12 @@ _SEED = "Equal first losses come from equal seeds, not from a parameter that is 
 _SEED_ZH = "开头损失相同是因为随机种子相同，并不表示参数没有生效。"
 
 _OVERFIT_SEEN = (
-    "{level} overfitting: train minus dev accuracy is {gaps}; dev accuracy peaked at epoch {peak_epoch} with {peak_accuracy:.3f}, "
+    "{level} overfitting: train minus dev accuracy is {gap_at_last:.3f} at the last "
+    "epoch{at_best}; dev accuracy peaked at epoch {peak_epoch} with {peak_accuracy:.3f}, "
     "{epochs_after_peak} epochs before the end"
 )
 _OVERFIT_SEEN_ZH = (
-    "{level}过拟合：训练与验证准确率之差{gaps}；"
+    "{level}过拟合：末轮训练与验证准确率之差为 {gap_at_last:.3f}{at_best}；"
     "验证准确率在第 {peak_epoch} 轮达到峰值 {peak_accuracy:.3f}，"
     "此后又训练了 {epochs_after_peak} 轮"
 )
@@ -304,17 +305,9 @@ UNITS: dict[Language, dict[str, str]] = {
     "zh": {"step": "步", "epoch": "轮"},
 }
 
-GAPS: dict[Language, dict[str, str]] = {
-    "en": {
-        "both": "{gap_at_last:.3f} at the last epoch and {gap_at_best:.3f} at the best",
-        "last": "{gap_at_last:.3f} at the last epoch",
-        "best": "{gap_at_best:.3f} at the best epoch",
-    },
-    "zh": {
-        "both": "末轮为 {gap_at_last:.3f}，最佳轮为 {gap_at_best:.3f}",
-        "last": "末轮为 {gap_at_last:.3f}",
-        "best": "最佳轮为 {gap_at_best:.3f}",
-    },
+AT_BEST: dict[Language, str] = {
+    "en": " and {gap_at_best:.3f} at the best",
+    "zh": "，最佳轮为 {gap_at_best:.3f}",
 }
 
 COMPARED: dict[Language, str] = {

@@ -85,9 +85,7 @@ def _faint(cast: Cast, name: str, tries: list[TryResult], words: Words) -> list[
 
 
 def _ended(cast: Cast, one: TryResult, words: Words) -> str:
-    return words.text(
-        "picture.told", told=cast.told(one), what=words.text(f"status.{one.status}")
-    )
+    return words.text("picture.told", told=cast.told(one), what=words.text(f"status.{one.status}"))
 
 
 def _standing_out(cast: Cast, one: TryResult, words: Words) -> list[Layer]:

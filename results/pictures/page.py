@@ -127,7 +127,7 @@ def _axis(axis: Axis, places: list[float]) -> dict[str, Any]:
         made["tickvals"] = [place for place, _ in axis.ticks]
         made["ticktext"] = ["<br>".join(map(_safe, text.split("\n"))) for _, text in axis.ticks]
         first, last = axis.ticks[0][0], axis.ticks[-1][0]
-        made["range"] = [first - 0.5, last + 0.5] if len(axis.ticks) != 2 else [first - 0.1, last + 0.1]
+        made["range"] = [first - 0.5, last + 0.5]
     elif axis.scale == "log":
         made |= {"dtick": 1, "exponentformat": "power"}
     elif axis.whole and places and max(places) <= _MOST_TICKS:

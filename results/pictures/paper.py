@@ -32,7 +32,7 @@ _SYMBOLS = {
 }
 _DASHES = {"solid": "-", "dash": "--", "dot": ":"}
 _HATCHES = {"": "", "/": "///", "x": "xxx", ".": "..."}
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: Any = {
     "font.size": 9,
     # Sans-serif fonts with Chinese letters come after the one that matplotlib brings along.
     "font.sans-serif": [

@@ -1,11 +1,12 @@
 """Parallel coordinates: a line for each try, through its value of every parameter."""
 
 import math
+from dataclasses import replace
 
 from results.language import Words
 from results.pictures.parameters import Places, places
 from results.pictures.points import Cast, thinned
-from results.pictures.records import COLOURS, GREY, Axis, Dash, Lines, Picture, Strand
+from results.pictures.records import COLOURS, GREY, Axis, Lines, Picture, Strand
 from results.records import TryResult
 from results.text import as_cell, one_line, shown
 
@@ -45,7 +46,7 @@ def parallel_picture(cast: Cast, words: Words) -> Picture | None:
         title=words.text("picture.parallel"),
         caption=caption,
         x=Axis("", ticks=tuple((float(place), text) for place, text in enumerate(ticks))),
-        y=Axis("", ticks=((0.0, words.text("picture.low")), (1.0, words.text("picture.high")))),
+        y=Axis("", ticks=_ends(words), span=(-0.1, 1.1)),
         layers=_layers(cast, drawn, strands, words),
         tall=True,
     )
@@ -78,31 +79,26 @@ def _everywhere(name: str, tries: list[TryResult]) -> bool:
     return all(one.settings.get(name) is not None for one in tries)
 
 
+def _ends(words: Words) -> tuple[tuple[float, str], ...]:
+    return (0.0, words.text("picture.low")), (1.0, words.text("picture.high"))
+
+
 def _layers(
     cast: Cast, drawn: tuple[TryResult, ...], strands: dict[int, Strand], words: Words
 ) -> tuple[Lines, ...]:
-    best = {one.number for one in cast.study.ranked[: -(-len(cast.study.ranked) // 10)]}
+    ranked = cast.study.ranked
+    best = {one.number for one in ranked[: math.ceil(len(ranked) / 10)]}
     completed = [one for one in drawn if one.status == "completed"]
-    groups: tuple[tuple[str, str, Dash, float, list[TryResult]], ...] = (
-        (
-            "picture.not_completed",
-            GREY,
-            "dot",
-            1.0,
-            [one for one in drawn if one.status != "completed"],
-        ),
-        ("picture.others", GREY, "solid", 1.0, [o for o in completed if o.number not in best]),
-        ("picture.best_tenth", COLOURS[0], "solid", 2.0, [o for o in completed if o.number in best]),
+    ended = [one for one in drawn if one.status != "completed"]
+    others = [one for one in completed if one.number not in best]
+    leaders = [one for one in completed if one.number in best]
+    groups = (
+        (ended, Lines(words.text("picture.not_completed"), (), GREY, 1, "dot", 0.55)),
+        (others, Lines(words.text("picture.others"), (), GREY, 1, "solid", 0.55)),
+        (leaders, Lines(words.text("picture.best_tenth"), (), COLOURS[0], 2, "solid", 0.9)),
     )
     return tuple(
-        Lines(
-            name=words.text(key),
-            strands=tuple(strands[one.number] for one in tries),
-            colour=colour,
-            width=width,
-            dash=dash,
-            opacity=0.9 if width > 1 else 0.55,
-        )
-        for key, colour, dash, width, tries in groups
+        replace(look, strands=tuple(strands[one.number] for one in tries))
+        for tries, look in groups
         if tries
     )

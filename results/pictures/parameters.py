@@ -64,9 +64,7 @@ def places(cast: Cast, name: str, tries: Iterable[TryResult]) -> Places:
     return Places(cells, sampled_log, () if all(map(is_number, choices)) else choices)
 
 
-def parameter_pictures(
-    cast: Cast, compared: StudyComparison, words: Words
-) -> tuple[Picture, ...]:
+def parameter_pictures(cast: Cast, compared: StudyComparison, words: Words) -> tuple[Picture, ...]:
     """One for each parameter that varies, up to twelve: its value against the objective's best."""
     found = (
         _picture(cast, compared, words, name, number)
@@ -136,9 +134,7 @@ def _groups(
     )
 
 
-def _mark(
-    one: TryResult, placed: Places, name: str, compared: StudyComparison, cast: Cast
-) -> Mark:
+def _mark(one: TryResult, placed: Places, name: str, compared: StudyComparison, cast: Cast) -> Mark:
     cell = as_cell(one.settings[name])
     assert one.best_value is not None
     told = f"{one.label}: {one_line(name)} {one_line(shown(cell, 'parameter'))}"

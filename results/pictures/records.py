@@ -17,7 +17,10 @@ Hatch = Literal["", "/", "x", "."]
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis; `ticks` are places with their names. `unit` follows a number in the hover text."""
+    """An axis; `ticks` are places with their names, `whole` asks for whole numbers only.
+
+    `span` are its ends, where the data should not say.
+    """
 
     title: str
     scale: Literal["linear", "log"] = "linear"

@@ -179,4 +179,3 @@ def _attempt_told(cast: Cast, one: TryResult, row: AttemptRow, words: Words) -> 
         outcome=outcome,
         seconds=f"{seconds:.1f}",
     )
-

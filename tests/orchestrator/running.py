@@ -46,11 +46,16 @@ def start(folder: Path, verb: str = "sweep", **variables: str) -> "subprocess.Po
 
 
 def run(
-    folder: Path, verb: str = "sweep", seconds: float = 90, **variables: str
+    folder: Path, verb: str = "sweep", seconds: float = 400, **variables: str
 ) -> tuple[int, str]:
     """Run to the end; returns exit code and all that was printed."""
     process = start(folder, verb, **variables)
-    printed, _ = process.communicate(timeout=seconds)
+    try:
+        printed, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()  # else its pipe would trouble some later test
+        process.communicate()
+        raise
     return process.returncode, printed
 
 
@@ -76,7 +81,7 @@ def values_of(found: list[FrozenTrial], *wanted: TrialState) -> list[Any]:
 
 
 def wait_for(
-    process: "subprocess.Popen[str]", enough: Callable[[], bool], seconds: float = 60
+    process: "subprocess.Popen[str]", enough: Callable[[], bool], seconds: float = 240
 ) -> None:
     """Wait until something holds while a process runs."""
     give_up = time.monotonic() + seconds
@@ -99,5 +104,5 @@ def family(process: "subprocess.Popen[str]") -> list[psutil.Process]:
 
 def wait_all_gone(processes: list[psutil.Process]) -> None:
     """Wait until none of these runs any more."""
-    _, alive = psutil.wait_procs(processes, timeout=10)
+    _, alive = psutil.wait_procs(processes, timeout=60)
     assert not alive, alive

@@ -219,7 +219,7 @@ def test_ctrl_c_leaves_nothing_behind(trained: Folders, tmp_path: Path) -> None:
     wait_for(process, lambda: any(tmp_path.iterdir()))
     processes = family(process)
     process.send_signal(signal.SIGINT)
-    printed, _ = process.communicate(timeout=30)
+    printed, _ = process.communicate(timeout=240)
     assert process.returncode == 130, printed
     assert "Traceback" not in printed
     wait_all_gone(processes)

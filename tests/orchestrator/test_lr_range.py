@@ -86,7 +86,7 @@ def test_ctrl_c_leaves_no_process_and_no_file(folder: Path, model: Path) -> None
     wait_for(process, lambda: len(psutil.Process(process.pid).children(recursive=True)) > 0)
     members = family(process)
     os.kill(process.pid, signal.SIGINT)
-    printed, _ = process.communicate(timeout=60)
+    printed, _ = process.communicate(timeout=240)
     assert process.returncode == 130
     assert "Traceback" not in printed
     wait_all_gone(members)

@@ -340,7 +340,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert running_uids == set(self.live)
 
 
-AnyOrder.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+AnyOrder.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 TestAnyOrder = AnyOrder.TestCase
 
 

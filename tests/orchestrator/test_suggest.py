@@ -163,7 +163,7 @@ kinds = st.sampled_from(["no_learning", "divergence", "overfit", "underfit"])
 
 
 @given(data=st.data(), names=st.lists(st.sampled_from([*knob_values]), min_size=1, unique=True))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whatever_was_found_the_next_sweep_can_be_read(
     data: st.DataObject, names: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

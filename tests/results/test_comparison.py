@@ -148,7 +148,7 @@ def test_an_empty_study() -> None:
     assert found == StudyComparison(None, None, None, {})
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.lists(st.booleans(), min_size=12, max_size=12), min_size=1, max_size=6))
 def test_groups_cover_all_and_keep_the_order_of_their_leaders(right: list[list[bool]]) -> None:
     tries = tuple(_try(number, row) for number, row in enumerate(right))

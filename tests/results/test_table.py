@@ -9,7 +9,7 @@ from results.confirmation import Confirmation, Confirmed
 from results.rows import FindingRow
 from results.statistics import mean_over_seeds
 from results.study import read_study
-from results.table import TryTable, try_table, worst_first
+from results.table import TryTable, try_table
 from tests.results.studies import Maker, Planned
 
 
@@ -114,21 +114,36 @@ def test_what_is_missing_is_none_and_never_zero(full: Maker) -> None:
 def test_findings_are_marked_once_a_kind_and_worst_first(maker: Maker) -> None:
     said = [("oom_retry", "info"), ("plateau", "warning"), ("mismatch", "error")]
     maker.add(
-        Planned({"lr": 0.1}, (0.5,), findings=tuple((kind, sev, "why") for kind, sev in said)),
-        Planned({"lr": 0.2}, (0.4,)),
+        Planned({"lr": 0.1}, (0.9,), findings=tuple((kind, sev, "why") for kind, sev in said)),
+        Planned({"lr": 0.2}, (0.8,)),
     )
     table = _table(maker)
     marks = [_cells(table, number)["findings"] for number in (1, 2)]
-    assert marks == [
-        "mismatch (error), plateau (warning), underfit (warning), oom_retry (info)",
-        "underfit (warning)",
-    ]
-    assert [row.severity for row in table.rows] == ["error", "warning"]
+    assert marks == ["mismatch (error), plateau (warning)", None]
+    assert [row.severity for row in table.rows] == ["error", ""]
 
 
-def test_a_finding_of_two_attempts_keeps_its_worst_severity() -> None:
-    rows = [FindingRow("u", n, "oom_retry", s, "", {}) for n, s in ((1, "info"), (2, "warning"))]
-    assert worst_first(rows) == (("warning", "oom_retry"),)
+def test_a_finding_of_two_attempts_is_marked_once_with_its_worst_severity(maker: Maker) -> None:
+    maker.add(Planned({"lr": 0.1}, (0.9,)), Planned({"lr": 0.2}, (0.8,)))
+    study = read_study(maker.url, maker.name)
+    rows = tuple(
+        FindingRow("u", attempt, "oom_retry", severity, "", {})
+        for attempt, severity in ((1, "warning"), (2, "error"))
+    )
+    first, second = study.tries
+    study = replace(study, tries=(replace(first, findings=rows), second))
+    assert _cells(try_table(study), 1)["findings"] == "oom_retry (error)"
+
+
+def test_what_a_diagnosis_finds_is_marked_in_the_row(maker: Maker) -> None:
+    # Train accuracy 0.99 beside dev accuracy 0.4, and falling, is overfitting by any rule.
+    maker.add(Planned({"lr": 0.1}, (0.5, 0.45, 0.4), train=(0.7, 0.95, 0.99)))
+    maker.add(Planned({"lr": 0.2}, (0.5, 0.55, 0.56), train=(0.5, 0.55, 0.57)))
+    table = _table(maker)
+    assert "overfit" in str(_cells(table, 1)["findings"])
+    assert _cells(table, 2)["findings"] is None or "overfit" not in str(
+        _cells(table, 2)["findings"]
+    )
 
 
 def test_test_accuracy_is_shown_for_the_baseline_and_what_is_confirmed_alone(full: Maker) -> None:

@@ -149,7 +149,7 @@ def test_overrides_come_back_as_they_were_written(overrides: dict[str, object]) 
     assert parse_overrides(text) == overrides
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=60))
 def test_any_text_is_split_or_refused(read: Read, text: str) -> None:
     with contextlib.suppress(SweepError):

@@ -62,6 +62,13 @@ def test_ranges_have_the_knobs_type(read: Read) -> None:
         ("dropout: [[0.1]]", "dropout[0]: a list is not allowed. Allowed: a number"),
         ("dropout: [~]", "dropout[0]: nothing is not allowed. Allowed: a number"),
         ("dropout: [0, 0.1, 0.0]", "dropout[2]: 0.0 is in the list already."),
+        ("class_weights: [none, [1.0, 2.0]]", "class_weights[1]: a list cannot be one of the val"),
+        (
+            "freeze: [encoder]",
+            "freeze[0]: 'encoder' is not allowed. Allowed: none, embed, half, full or a whole "
+            "number at least 0 or patterns of weights' names.",
+        ),
+        ("head_widths: [512-]", "head_widths[0]: '512-' is not allowed. Allowed: a whole number"),
         ("dropout: 0.1", "dropout: 0.1 is neither a list of values ([a, b]) nor a range ({low: a"),
         ("max_gradient_norm: [.inf]", "max_gradient_norm[0]: inf is not finite. Allowed: a number"),
         ("epochs: [2.0]", "epochs[0]: 2.0 is not allowed. Allowed: a whole number at least 1"),
@@ -196,7 +203,7 @@ dropouts = st.lists(st.integers(0, 9).map(lambda n: n / 10), min_size=1, max_siz
 sizes = st.lists(st.integers(1, 64), min_size=1, max_size=4, unique=True)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(dropouts, sizes, st.integers(0, 9).map(lambda n: n / 10))
 def test_a_grid_has_each_point_exactly_once(
     read: Read, dropout: list[float], batch_size: list[int], baseline: float
@@ -218,3 +225,18 @@ def test_a_stepped_range_holds_its_points_and_no_others(low: int, steps: int, st
     assert all(made.contains(point) for point in made.points())
     assert not made.contains(made.low + step / 200)
     assert not made.contains(made.high + step / 100)
+
+
+def test_a_list_in_the_baseline_of_what_is_swept_is_explained(refuse: Refuse) -> None:
+    (said,) = refuse(
+        "baseline: {class_weights: [1.0, 2.0]}\nparameters: {class_weights: [none, balanced]}"
+    )
+    assert "baseline.class_weights: a list cannot be one of the values swept" in said
+
+
+def test_patterns_and_widths_are_swept_as_words(read: Read) -> None:
+    sweep = read("parameters: {freeze: [none, 'embeddings.* *.bias'], head_widths: [64, 512-256]}")
+    assert sweep.parameters == {
+        "freeze": Values("choice", ("none", "embeddings.* *.bias")),
+        "head_widths": Values("choice", (64, "512-256")),
+    }

@@ -3,9 +3,16 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.trainers.small import save_model
 from trainers.backbone import LoadedModel, load_model
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Models so small are slower on many threads, and much slower where cores are busy."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

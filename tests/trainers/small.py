@@ -18,6 +18,8 @@ from transformers import (
     OPTConfig,
     PreTrainedConfig,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2Tokenizer,
     Qwen3Config,
     RobertaConfig,
 )
@@ -28,6 +30,7 @@ from trainers.protocol import DataSource, Event, FinetuneSettings, Job, StopReas
 
 WORDS = ["good", "bad", "film", "plot", "very", "not", "a", "the", "dull", "fine", "warm", "cold"]
 VOCABULARY = ["[PAD]", "[UNK]", *WORDS]
+LETTERS = ["[PAD]", "[UNK]", "<|endoftext|>", *"Ġabcdefghijklmnopqrstuvwxyz"]
 _SIZES: dict[str, Any] = {"vocab_size": len(VOCABULARY), "pad_token_id": 0}
 _WIDE: dict[str, Any] = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
 
@@ -35,8 +38,19 @@ CONFIGS: dict[str, PreTrainedConfig] = {
     "bert": BertConfig(num_hidden_layers=3, **_WIDE, **_SIZES),
     "roberta": RobertaConfig(num_hidden_layers=3, **_WIDE, **_SIZES),
     "distilbert": DistilBertConfig(dim=16, n_heads=2, hidden_dim=32, n_layers=3, **_SIZES),
-    "deberta": DebertaV2Config(
-        num_hidden_layers=3, pad_token_id=0, vocab_size=len(VOCABULARY), **_WIDE
+    # As DeBERTa v3 is: no absolute positions, no types, relative ones with a norm of their own.
+    "deberta": DebertaV2Config(  # type: ignore[call-arg] # it takes any
+        num_hidden_layers=3,
+        relative_attention=True,
+        position_buckets=4,
+        max_position_embeddings=32,
+        position_biased_input=False,
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+        pos_att_type="p2c|c2p",
+        type_vocab_size=0,
+        **_WIDE,
+        **_SIZES,
     ),
     "modernbert": ModernBertConfig(
         num_hidden_layers=3,
@@ -48,6 +62,15 @@ CONFIGS: dict[str, PreTrainedConfig] = {
         **_SIZES,
     ),
     "llama": LlamaConfig(num_hidden_layers=3, bos_token_id=1, eos_token_id=1, **_WIDE, **_SIZES),
+    "qwen2": Qwen2Config(
+        num_hidden_layers=3,
+        num_key_value_heads=1,
+        bos_token_id=1,
+        eos_token_id=1,
+        vocab_size=len(LETTERS),
+        pad_token_id=0,
+        **_WIDE,
+    ),
     "qwen3": Qwen3Config(num_hidden_layers=3, num_key_value_heads=1, head_dim=8, **_WIDE, **_SIZES),
     "opt": OPTConfig(
         hidden_size=16,
@@ -69,16 +92,22 @@ def save_model(folder: Path, kind: str = "bert", **changes: object) -> Path:
     config = copy.deepcopy(CONFIGS[kind])
     config.update(changes)
     AutoModel.from_config(config).save_pretrained(folder)  # type: ignore[no-untyped-call] # untyped there
+    _tokenizer(kind).save_pretrained(folder)
+    return folder
+
+
+def _tokenizer(kind: str) -> PreTrainedTokenizerFast:
+    if kind == "qwen2":  # transformers reads its folders with its own tokenizer, by bytes
+        letters = {letter: index for index, letter in enumerate(LETTERS)}
+        return Qwen2Tokenizer(vocab=letters, merges=[], pad_token="[PAD]", unk_token="[UNK]")  # noqa: S106 - no password
     words = {word: index for index, word in enumerate(VOCABULARY)}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))  # noqa: S106 - no password
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call] # untyped there
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call] # untyped there
         tokenizer_object=tokenizer,
         pad_token="[PAD]",  # noqa: S106 - no password
         unk_token="[UNK]",  # noqa: S106 - no password
     )
-    fast.save_pretrained(folder)
-    return folder
 
 
 def sentences(count: int, seed: int) -> Split:

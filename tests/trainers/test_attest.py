@@ -82,6 +82,8 @@ def test_no_family_mismatches_what_was_asked(tmp_path: Path, kind: str) -> None:
         {"freeze": "full", "dropout_scope": "all", "dropout": 0.2},
         {"freeze": 1, "layer_lr_decay": 0.9, "schedule": "cosine_restarts"},
         {"dropout": 0.0, "dropout_scope": "all", "schedule": "step", "warmup": 0.0},
+        {"lora_rank": 2, "lora_alpha": 3, "lora_dropout": 0.3, "freeze": 1},
+        {"head": "mlp", "head_widths": 4, "head_batch_norm": False, "freeze": "*.weight"},
     ]
     for number, knobs in enumerate(asked):
         job, settings = job_for(tmp_path / str(number), loaded.folder, epochs=1, **knobs)
@@ -89,6 +91,30 @@ def test_no_family_mismatches_what_was_asked(tmp_path: Path, kind: str) -> None:
         finetune.train(job, settings, line, loaded)
         assert line.said(Finding) == []
         assert line.said(Finished)
+
+
+def test_texts_that_nobody_changes_are_a_mismatch(
+    tmp_path: Path, bert: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune, "augmenter_of", lambda *_: None)
+    job, settings = job_for(tmp_path, bert.folder, augment_swap=0.2)
+    with pytest.raises(finetune.Mismatch, match=r"augment_swap: 0.2 asked, 0.0 found"):
+        finetune.train(job, settings, Recorder(), bert)
+
+
+def test_weights_that_thaw_unasked_are_a_mismatch(
+    tmp_path: Path, bert: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = classifier.Classifier.begin_epoch
+
+    def forgetful(self: classifier.Classifier, epoch: int) -> None:
+        begin(self, epoch)
+        self.backbone.get_input_embeddings().requires_grad_(True)
+
+    monkeypatch.setattr(classifier.Classifier, "begin_epoch", forgetful)
+    job, settings = job_for(tmp_path, bert.folder, freeze="*")
+    with pytest.raises(finetune.Mismatch, match=r"freeze.parameters: \d+ asked, \d+ found"):
+        finetune.train(job, settings, Recorder(), bert)
 
 
 def hard_coded(_: Schedule, step: int) -> float:

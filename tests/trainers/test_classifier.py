@@ -1,6 +1,8 @@
 """What a classifier is made of: dropout, freezing and pooling, read back from live modules."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from transformers import AutoModel
+from transformers import AutoModel, MambaConfig, PreTrainedConfig
 
-from tests.trainers.small import CONFIGS, save_model
+from tests.trainers.small import CONFIGS, same_tensors, save_model
 from trainers.backbone import (
     LoadedModel,
     embeddings_of,
@@ -144,11 +146,11 @@ def test_two_builds_share_no_weights(bert: LoadedModel) -> None:
 
 def test_the_head_depends_on_the_seed_alone(bert: LoadedModel) -> None:
     heads = [
-        build(bert, settings(dropout=p), 3, seed=s).head.state_dict()["weight"]
+        build(bert, settings(dropout=p), 3, seed=s).head.state_dict()
         for p, s in ((0, 1), (0.5, 1), (0, 2))
     ]
-    assert torch.equal(heads[0], heads[1])
-    assert not torch.equal(heads[0], heads[2])
+    assert same_tensors(heads[0], heads[1])
+    assert not same_tensors(heads[0], heads[2])
 
 
 @given(st.integers(1, 6), st.integers(0, 4), st.booleans())
@@ -163,6 +165,83 @@ def test_padding_changes_no_pooling(real: int, padding: int, on_the_left: bool) 
     assert pool(padded, mask, "cls").item() == 1
     assert pool(padded, mask, "last").item() == real
     assert pool(padded, mask, "mean").item() == pytest.approx((real + 1) / 2)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean", "last"])
+def test_the_logits_are_those_of_the_pooled_states(loaded: LoadedModel, pooling: str) -> None:
+    model = build(loaded, settings(pooling=pooling), 3, seed=1).eval()
+    ids, mask = torch.tensor([[2, 3, 4, 0], [5, 6, 7, 8]]), torch.ones(2, 4).long()
+    mask[0, 3] = 0
+    with torch.inference_mode():
+        states = model.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
+        logits = model({"input_ids": ids, "attention_mask": mask})
+    taken = {"cls": [0], "mean": [0, 1, 2], "last": [2]}[pooling]
+    assert torch.allclose(logits[0], model.head(states[0, taken].mean(0)), atol=1e-6)
+    assert model.pooling == pooling
+
+
+def test_no_decoder_keeps_keys_and_values(loaded: LoadedModel) -> None:
+    model = build(loaded, settings(), 3, seed=1)
+    ids = torch.tensor([[2, 3, 4]])
+    out = model.backbone(input_ids=ids, attention_mask=torch.ones_like(ids))
+    assert getattr(out, "past_key_values", None) is None
+
+
+def test_checkpointed_gradients_are_the_same_and_computed_twice(loaded: LoadedModel) -> None:
+    batch = {"input_ids": torch.tensor([[2, 3, 4]]), "attention_mask": torch.ones(1, 3).long()}
+    gradients, calls = [], []
+    for switched in (False, True):
+        knobs = {"gradient_checkpointing": switched, "dropout": 0.3, "dropout_scope": "all"}
+        model = build(loaded, settings(freeze=1, **knobs), 3, seed=1).train()
+        calls.append([0, 0, 0])
+        for index, layer in enumerate(layers_of(model.backbone)):
+            first = next(one for one in layer.modules() if not list(one.children()))
+            first.register_forward_pre_hook(_counting(calls[-1], index))
+        torch.manual_seed(3)
+        model(batch).sum().backward()
+        named = model.named_parameters()
+        gradients.append({name: p.grad for name, p in named if p.grad is not None})
+    assert same_tensors(*gradients)
+    assert calls[0][0] == calls[1][0]  # frozen layers need no second time
+    assert [2 * one for one in calls[0][1:]] == calls[1][1:]
+
+
+def _counting(calls: list[int], index: int) -> Callable[..., None]:
+    def count(*_: object) -> None:
+        calls[index] += 1
+
+    return count
+
+
+def test_a_model_that_cannot_checkpoint_gradients_is_refused(bert: LoadedModel) -> None:
+    class Unable(bert.kind):  # type: ignore[misc, name-defined] # its base is known at run time
+        supports_gradient_checkpointing = False
+
+    with pytest.raises(Refused, match="Unable cannot do gradient_checkpointing"):
+        build(replace(bert, kind=Unable), settings(gradient_checkpointing=True), 3, seed=1)
+
+
+def test_a_dropout_that_is_only_a_number_is_read_back(odd: Path) -> None:
+    """LLaMA and Qwen have no module of it, only `attention_dropout`."""
+    loaded = load_model(str(save_model(odd / "model", "llama")))
+
+    class Deaf(loaded.kind):  # type: ignore[misc, name-defined] # its base is known at run time
+        def __init__(self, config: PreTrainedConfig) -> None:
+            super().__init__(config)
+            self.layers[1].self_attn.attention_dropout = 0.25
+
+    asked = settings(dropout=0.5, dropout_scope="all")
+    with pytest.raises(Refused, match=r"dropout 0\.5 was asked for, but a module has 0\.25"):
+        build(replace(loaded, kind=Deaf), asked, 3, seed=1)
+
+
+def test_a_model_that_has_no_dropout_is_refused_one(odd: Path) -> None:
+    save_model(odd / "model")  # for its tokenizer
+    config = MambaConfig(hidden_size=16, state_size=4, num_hidden_layers=2, vocab_size=14)
+    AutoModel.from_config(config).save_pretrained(odd / "model")  # type: ignore[no-untyped-call] # untyped there
+    loaded = load_model(str(odd / "model"))
+    with pytest.raises(Refused, match="no dropout to set; use dropout_scope: head"):
+        build(loaded, settings(dropout=0.5, dropout_scope="all"), 3, seed=1)
 
 
 def test_a_model_without_weights_is_refused(bert_folder: Path, odd: Path) -> None:

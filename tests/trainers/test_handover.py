@@ -57,8 +57,8 @@ def kept(job: Job) -> Path:
         ("opt", {"pooling": "last"}),
         ("gpt2", {"pooling": "mean"}),
         ("bert", {"lora_rank": 2, "lr": 0.1}),
-        ("gpt2", {"lora_rank": 2, "lr": 0.1, "head": "mlp", "head_widths": [8]}),
-        ("bert", {"head": "mlp", "head_widths": [8, 4], "head_batch_norm": True}),
+        ("gpt2", {"lora_rank": 2, "lr": 0.1, "head": "mlp", "head_widths": 8}),
+        ("bert", {"head": "mlp", "head_widths": "8-4", "head_batch_norm": True}),
         ("bert", {"gradient_checkpointing": True}),
     ],
 )
@@ -123,7 +123,7 @@ def kept_with(job: Job, settings: FinetuneSettings, make: Any, model: Path) -> N
 
 
 def test_a_head_of_several_layers(tmp_path: Path, bert_folder: Path) -> None:
-    knobs: dict[str, Any] = {"head": "mlp", "head_widths": [8], "head_batch_norm": True}
+    knobs: dict[str, Any] = {"head": "mlp", "head_widths": 8, "head_batch_norm": True}
     job, settings, _ = trained(tmp_path, bert_folder, **knobs)
     handover.hand_over(job, settings, kept(job), tmp_path / "out")
     loaded = text_classifier.TextClassifier.from_pretrained(str(tmp_path / "out"))
