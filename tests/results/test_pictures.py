@@ -1,15 +1,20 @@
 """What the pictures show, before anybody draws them; and the files for papers."""
 
+import base64
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+import plotly.graph_objects as go  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from results.language import LANGUAGES, Words
 from results.pictures import pictures, write_pictures
+from results.pictures.page import figures_json
 from results.pictures.parameters import MOST_INTERVALS
 from results.pictures.points import MOST_DRAWN
 from results.pictures.records import GREY, Bars, Lines, Marks, Picture
@@ -56,7 +61,7 @@ def test_the_best_and_the_baseline_stand_out_and_the_best_epoch_is_ringed(maker:
     assert named == ["Try 1: dropout 0 (baseline)", *best[::-1]]
     assert len({one.colour for one in _layers(picture, Lines) if one.colour != GREY}) == 6
     rings = [mark for one in _layers(picture, Marks) for mark in one.marks]
-    assert {(mark.x, mark.y) for mark in rings} == {
+    assert {(mark.x, round(mark.y, 2)) for mark in rings} == {
         (1, 0.3),
         (2, 0.58),
         (2, 0.57),
@@ -141,7 +146,7 @@ def test_attempts_stand_on_their_slots_and_long_pauses_are_cut(full: Maker) -> N
     rows = tuple(_attempt(n, began, ended, slot) for n, began, ended, slot in times)
     study = replace(study, tries=(replace(study.tries[0], attempts=rows),))
     picture = _named(study, "slots")
-    slots = dict((place, name) for place, name in picture.y.ticks)
+    slots = dict(picture.y.ticks)
     bars = [bar for one in _layers(picture, Bars) for bar in one.bars]
     placed = sorted((slots[bar.row], bar.start, bar.length) for bar in bars)
     assert placed == [("a", 0, 10), ("a", 20, 5), ("b", 1, 19)]
@@ -151,7 +156,7 @@ def test_attempts_stand_on_their_slots_and_long_pauses_are_cut(full: Maker) -> N
 
 def test_the_cost_picture_has_the_tables_seconds(full: Maker) -> None:
     picture = _named(_read(full), "cost")
-    names = dict((place, name) for place, name in picture.y.ticks)
+    names = dict(picture.y.ticks)
     bars = [bar for one in _layers(picture, Bars) for bar in one.bars]
     assert {names[bar.row]: round(bar.length, 2) for bar in bars} == {
         "completed": 25.0,
@@ -173,6 +178,28 @@ def test_files_of_all_pictures(full: Maker, folder: Path, language: str) -> None
         start = b"\x89PNG" if path.suffix == ".png" else b"<?xml"
         assert path.read_bytes().startswith(start)
         assert path.stat().st_size < 300_000
+
+
+def test_plotly_takes_every_setting_of_the_pages_figures(full: Maker) -> None:
+    drawn = pictures(_read(full))
+    found = json.loads(figures_json(drawn))
+    assert list(found) == [one.name for one in drawn]
+    for picture, made in zip(drawn, found.values(), strict=True):
+        figure = go.Figure(made)  # raises for a setting or a value that plotly does not know
+        assert len(figure.data) == len(picture.layers)
+
+
+def test_numbers_come_back_from_the_pages_figures(full: Maker) -> None:
+    picture = _named(_read(full), "curves")
+    made = json.loads(figures_json([picture]))["curves"]["data"]
+    for trace, layer in zip(made, picture.layers, strict=True):
+        numbers = np.frombuffer(base64.b64decode(trace["y"]["bdata"]), dtype="<f8")
+        if isinstance(layer, Lines):
+            meant = [y for one in layer.strands for y in (*one.y, None)]
+            assert [count for _, count in trace["meta"]] == [len(s.x) + 1 for s in layer.strands]
+        elif isinstance(layer, Marks):
+            meant = [mark.y for mark in layer.marks]
+        assert [None if np.isnan(y) else y for y in numbers] == meant
 
 
 def test_an_empty_study_has_no_pictures(folder: Path) -> None:

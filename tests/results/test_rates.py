@@ -28,7 +28,7 @@ def test_every_course_of_the_rate_is_drawn_once_and_as_it_was(full: Maker) -> No
     )
     study = replace(study, tries=(*tries, *rest))
     assert _courses(study) == [
-        ("Try 1: dropout 0.1", (1, 2, 3), (1e-5, 2e-5, 1e-5)),
+        ("Try 2: dropout 0.3", (1, 2, 3), (1e-5, 2e-5, 1e-5)),
         ("Try 3: dropout 0.7", (1, 3), (3e-4, 1e-4)),
     ]
 

@@ -59,7 +59,6 @@ def test_a_report_in_the_browser(full: Maker, folder: Path, browser: Browser) ->
     assert browser.run("document.querySelectorAll('#tries tbody tr').length") == 8
     assert _missing_plots(browser) == []
     assert browser.run("document.querySelectorAll('#plot-parameter-1 .point').length") == 6
-    assert _invalid_figures(browser) == []
     assert browser.run("document.body.scrollWidth <= innerWidth")
 
 
@@ -259,16 +258,6 @@ def _missing_plots(browser: Browser) -> list[str]:
         "Object.keys(figures).filter(n => !document.querySelector(`#plot-${n} .main-svg`))"
     )
     return names
-
-
-def _invalid_figures(browser: Browser) -> list[str]:
-    """What plotly itself objects to, setting by setting."""
-    wrong: list[str] = browser.run(
-        "Object.values(figures).flatMap(f => {"
-        " const [data, layout] = themed(f, false);"
-        " return (Plotly.validate(data, layout) || []).map(error => error.msg) })"
-    )
-    return wrong
 
 
 def _open(browser: Browser, study: StudyResult, folder: Path) -> None:
