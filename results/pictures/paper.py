@@ -10,6 +10,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.ticker import MaxNLocator
 
 from results.files import write_whole
@@ -32,16 +33,21 @@ _SYMBOLS = {
 }
 _DASHES = {"solid": "-", "dash": "--", "dot": ":"}
 _HATCHES = {"": "", "/": "///", "x": "xxx", ".": "..."}
+_FONTS = (
+    "DejaVu Sans",
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei",
+    "Droid Sans Fallback",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "SimHei",
+)
+"""The font that matplotlib brings along, then some that have Chinese letters, where installed."""
 _SETTINGS: Any = {
     "font.size": 9,
-    # Sans-serif fonts with Chinese letters come after the one that matplotlib brings along.
-    "font.sans-serif": [
-        "DejaVu Sans",
-        "Noto Sans CJK SC",
-        "WenQuanYi Micro Hei",
-        "Microsoft YaHei",
-        "PingFang SC",
-    ],
     "svg.hashsalt": "trytable",
     "hatch.linewidth": 0.5,
 }
@@ -53,10 +59,11 @@ def write_pictures(pictures: Iterable[Picture], folder: Path) -> list[Path]:
     Pictures of these names that are no longer drawn are left as they are. Raises OSError.
     """
     paths = []
-    with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
+    installed = set(fontManager.get_font_names())
+    fonts = [name for name in _FONTS if name in installed]
+    with mpl.rc_context({**_SETTINGS, "font.sans-serif": fonts}), warnings.catch_warnings():
         # A letter that no font has is drawn as a box; that is no reason to stop or to warn.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        warnings.filterwarnings("ignore", message="findfont")
         for picture in pictures:
             figure = _drawn(picture)
             figure.draw_without_rendering()

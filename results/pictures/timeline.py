@@ -54,6 +54,7 @@ def ends_picture(cast: Cast, words: Words) -> Picture | None:
     found = sorted(shown, key=lambda one: one.number)
     if not any(one.status in early for one in found):
         return None
+    most = max(1, *(one.epochs_run or 0 for one in found))
     layers: list[Layer] = []
     for kind, (colour, symbol) in _ENDS.items():
         tries = [one for one in found if _end(one) == kind]
@@ -68,7 +69,11 @@ def ends_picture(cast: Cast, words: Words) -> Picture | None:
         title=words.text("picture.ends"),
         caption=words.text("picture.ends.caption"),
         x=Axis(words.text("table.try"), whole=True),
-        y=Axis(words.text("picture.last_epoch"), whole=True, span=(0, _most(found) * 1.06)),
+        y=Axis(
+            words.text("picture.last_epoch"),
+            whole=True,
+            span=(-0.04 * most, 1.06 * most),
+        ),
         layers=tuple(layers),
     )
 
@@ -155,10 +160,6 @@ def _end_mark(cast: Cast, one: TryResult, words: Words) -> Mark:
         what = words.text("state.reason", state=what, reason=one_line(clean(one.reason))[:200])
     told = words.text("picture.told", told=cast.told(one), what=what)
     return Mark(told, one.number + 1, one.epochs_run or 0)
-
-
-def _most(tries: list[TryResult]) -> float:
-    return max(1, *(one.epochs_run or 0 for one in tries))
 
 
 def _slot(row: AttemptRow) -> str:

@@ -22,7 +22,7 @@ function themed(figure, dark) {
   const ink = dark ? "#e6e8ea" : "#1f2328";
   const grid = dark ? "#30363d" : "#e3e7eb";
   const paper = dark ? "#1d2126" : "#ffffff";
-  const axis = { gridcolor: grid, linecolor: grid, zeroline: false, automargin: true };
+  const axis = { gridcolor: grid, linecolor: grid, zeroline: false, automargin: true, exponentformat: "power" };
   const { xaxis, yaxis } = figure.layout;
   const data = figure.data.map((trace) =>
     trace.type === "bar"

@@ -51,7 +51,7 @@ def test_a_study_without_steps_has_no_such_picture(full: Maker) -> None:
     assert "rates" not in names
 
 
-def _courses(study: StudyResult) -> list[tuple[str, tuple[float, ...], tuple[float, ...]]]:
+def _courses(study: StudyResult) -> list[tuple[str, tuple[float, ...], tuple[float | None, ...]]]:
     picture = next(one for one in pictures(study) if one.name == "rates")
     strands = [strand for layer in picture.layers for strand in layer.strands]  # type: ignore[union-attr]  # all are lines
     return sorted((one.told, one.x, one.y) for one in strands)
