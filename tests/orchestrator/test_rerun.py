@@ -33,7 +33,7 @@ from tests.trainers.small import save_model
 
 SCRIPTED = """
 trainer: scripted
-baseline: {value: 0.5, epochs: 2, epoch_seconds: 0.1}
+baseline: {value: 0.5, epochs: 2, epoch_seconds: 1.0}
 parameters:
   value: [0.5, 0.2, 0.7]
   crash: [none, user]
