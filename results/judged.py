@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from results.comparison import StudyComparison, compare
+from results.confirmation import Confirmation
 from results.cost import Cost, cost
 from results.diagnosis import Diagnosed, diagnose
 from results.language import Language
@@ -12,13 +13,19 @@ from results.records import StudyResult
 
 @dataclass(frozen=True)
 class Judged:
-    """A study's comparison and cost, and the findings of every try by its number (Try 1 is 0)."""
+    """A study's comparison and cost, and the findings of every try by its number (Try 1 is 0).
+
+    `confirmation` is what fresh seeds say of its leaders; None where they were not trained again.
+    """
 
     comparison: StudyComparison
     cost: Cost
     found: Mapping[int, tuple[Diagnosed, ...]]
+    confirmation: Confirmation | None = None
 
 
-def judge(study: StudyResult, language: Language = "en") -> Judged:
+def judge(
+    study: StudyResult, language: Language = "en", confirmation: Confirmation | None = None
+) -> Judged:
     """Compare all tries, count their seconds, diagnose them in a language."""
-    return Judged(compare(study), cost(study), diagnose(study, language))
+    return Judged(compare(study), cost(study), diagnose(study, language), confirmation)

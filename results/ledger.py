@@ -67,7 +67,7 @@ _TABLES: dict[type[Any], sa.Table] = {
         "trials",
         _key("uid"),
         sa.Column("study_uid", sa.String(64), index=True),
-        *_columns(_INTEGER, "number", "failures", "best_epoch"),
+        *_columns(_INTEGER, "number", "failures", "best_epoch", "seed"),
         *_columns(sa.JSON, "requested"),
         *_columns(_TEXT, "source", "status", "reason"),
         *_columns(_FLOAT, "best_value", "best_dev_accuracy", "test_accuracy"),

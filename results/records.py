@@ -39,8 +39,9 @@ class TryResult:
     `params` are the study's, `requested` all settings asked for, `effective` what the last worker
     read back from live objects. `best_value` is Optuna's value for a completed trial, else the best
     so far; `best_dev_accuracy` is the accuracy at that epoch. `seconds` is the sum over the
-    attempts that have ended. `steps` holds each logged step once, as the last attempt took it;
-    `predictions` are class indices by split, in the order of its file.
+    attempts that have ended. `seed` is the root of its random draws, its own or the study's.
+    `steps` holds each logged step once, as the last attempt took it; `predictions` are class
+    indices by split, in the order of its file.
     """
 
     number: int
@@ -60,6 +61,7 @@ class TryResult:
     attempts: tuple[AttemptRow, ...]
     findings: tuple[FindingRow, ...]
     seconds: float | None
+    seed: int | None = None
     steps: tuple[StepRow, ...] = ()
     predictions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 

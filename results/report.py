@@ -35,13 +35,15 @@ def write_report(
     *,
     judged: Judged | None = None,
     drawn: tuple[Picture, ...] | None = None,
+    all_tests: bool = False,
 ) -> list[Path]:
     """Write report.html and report.md, each whole or not at all; returns their paths.
 
-    `judged` and `drawn` are the study's, where they are there already. Raises OSError.
+    `judged` and `drawn` are the study's, where they are there already; `all_tests` shows every
+    try's test accuracy. Raises OSError.
     """
     judged = judged or judge(study, words.language)
-    table = try_table(study, words, judged=judged)
+    table = try_table(study, words, judged=judged, all_tests=all_tests)
     drawn = pictures(study, words, judged) if drawn is None else drawn
     contents = {
         "report.html": _page(study, table, judged, drawn, words),

@@ -5,6 +5,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+SEED = "seed"
+"""The parameter that gives each trial of a study its own root of all random draws."""
+
 Status = Literal["waiting", "running", "drained", "completed", "pruned", "stopped", "failed"]
 """Where a trial stands. The first three are RUNNING (or WAITING) in Optuna's words."""
 
@@ -25,7 +28,7 @@ class TrialRow:
     """A trial: the settings asked for, where they came from, our status and the outcome.
 
     `number` is Optuna's, so Try 1 is number 0. `best_value` is the objective's at the best epoch.
-    Values that never came are None.
+    Values that never came are None; without a `seed` of its own it has the study's.
     """
 
     uid: str
@@ -40,6 +43,7 @@ class TrialRow:
     best_value: float | None = None
     best_dev_accuracy: float | None = None
     test_accuracy: float | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from results.confirmation import SUFFIX, Confirmation, confirm
 from results.ledger import STUDY_UID, Ledger
 from results.records import DEFAULT_OBJECTIVE, EpochResult, StudyResult, TryResult
 from results.rows import (
@@ -43,6 +44,7 @@ __all__ = [
     "StudyResult",
     "TryResult",
     "list_studies",
+    "read_confirmation",
     "read_study",
 ]
 
@@ -94,6 +96,18 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
+def read_confirmation(url: str, study: StudyResult) -> Confirmation | None:
+    """What fresh seeds say of a study's leaders; None where they were not trained again.
+
+    Raises DatabaseUnreadable.
+    """
+    try:
+        again = read_study(url, study.name + SUFFIX)
+    except StudyNotFound:
+        return None
+    return confirm(study, again)
+
+
 def _names(storage: RDBStorage) -> tuple[str, ...]:
     studies = sorted(storage.get_all_studies(), key=lambda study: study._study_id)
     return tuple(study.study_name for study in studies)
@@ -119,6 +133,7 @@ def _tries(
     trials: Iterable[FrozenTrial], ledger: StudyLedger | None, objective: str, maximize: bool
 ) -> tuple[TryResult, ...]:
     rows: dict[str | None, TrialRow] = {row.uid: row for row in ledger.trials} if ledger else {}
+    default_seed = ledger.study.sweep.get("seed") if ledger else None
     attempts = _by_trial(ledger.attempts if ledger else ())
     epochs = _by_trial(ledger.epochs if ledger else ())
     effective = _by_trial(ledger.effective if ledger else ())
@@ -134,7 +149,16 @@ def _tries(
         made = _Merged(trial, rows.get(uid), curve, objective, maximize)
         one = made.result(tried, findings.get(uid, ()), read_back)
         said = {row.split: tuple(row.labels) for row in predictions.get(uid, ())}
-        found.append(replace(one, steps=_each_once(steps.get(uid, ())), predictions=said))
+        row = rows.get(uid)
+        own = row.seed if row else None
+        found.append(
+            replace(
+                one,
+                seed=default_seed if own is None else own,
+                steps=_each_once(steps.get(uid, ())),
+                predictions=said,
+            )
+        )
     return tuple(found)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from results.confirmation import Confirmation, is_confirmation
+from results.confirmation import Confirmed, is_confirmation
 from results.diagnosis import Diagnosed
 from results.judged import Judged, judge
 from results.language import ENGLISH, Language, Words
@@ -107,7 +107,6 @@ def try_table(
     study: StudyResult,
     words: Words = ENGLISH,
     *,
-    confirmation: Confirmation | None = None,
     all_tests: bool = False,
     judged: Judged | None = None,
 ) -> TryTable:
@@ -117,7 +116,7 @@ def try_table(
     chooses by it; `all_tests` shows it for every try. `judged` spares judging the study again.
     """
     varied = varied_parameters(study.tries)
-    view = _View(study, words, judged or judge(study, words.language), confirmation, all_tests)
+    view = _View(study, words, judged or judge(study, words.language), all_tests)
     found = [(one, view.outcome(one)) for one in ordered(study)]
     keys = [key for key in _OUTCOME if _belongs(key, study, [cells for _, cells in found])]
     return TryTable(
@@ -203,7 +202,6 @@ class _View:
     study: StudyResult
     words: Words
     judged: Judged
-    confirmation: Confirmation | None
     all_tests: bool
 
     def is_baseline(self, one: TryResult) -> bool:
@@ -246,7 +244,7 @@ class _View:
         return self.words.join([mark(*pair, self.words) for pair in self.marks(one)]) or None
 
     def _confirmed(self, one: TryResult) -> dict[str, Cell]:
-        found = self.confirmation.of(one.number) if self.confirmation else None
+        found = self._confirmation_of(one)
         interval = found.over_seeds.interval if found else None
         return {
             "confirmed_mean": found.over_seeds.mean if found else None,
@@ -256,9 +254,12 @@ class _View:
         }
 
     def _shows_test(self, one: TryResult) -> bool:
-        confirmed = self.confirmation is not None and self.confirmation.of(one.number) is not None
         whole = self.all_tests or is_confirmation(self.study)
-        return whole or confirmed or self.is_baseline(one)
+        return whole or self._confirmation_of(one) is not None or self.is_baseline(one)
+
+    def _confirmation_of(self, one: TryResult) -> Confirmed | None:
+        confirmation = self.judged.confirmation
+        return confirmation.of(one.number) if confirmation else None
 
 
 def marks(findings: Iterable[Diagnosed]) -> tuple[tuple[str, str], ...]:

@@ -184,6 +184,7 @@ class Sweep:
         attempts: starts of a worker that a trial may have.
         enqueue: known tries, each with a value for every parameter.
         gate: which diagnoses end a trial early.
+        points: a grid's points where it has only some; None: every combination.
     """
 
     name: str
@@ -203,6 +204,7 @@ class Sweep:
     attempts: int
     enqueue: tuple[Point, ...]
     gate: Gate
+    points: tuple[Point, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict for the ledger; the path stays out, which is this machine's own."""
@@ -231,6 +233,8 @@ def grid_points(sweep: Sweep) -> tuple[Point, ...]:
 
     The baseline's point is first where it is on the grid.
     """
+    if sweep.points is not None:
+        return sweep.points
     points = [
         dict(zip(sweep.parameters, values, strict=True))
         for values in itertools.product(*(one.points() for one in sweep.parameters.values()))

@@ -18,7 +18,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from results.confirmation import Confirmation, Confirmed
-from results.diagnosis import diagnose
 from results.formats import (
     FORMATS,
     note,
@@ -29,6 +28,7 @@ from results.formats import (
     to_xlsx,
     write_tables,
 )
+from results.judged import judge
 from results.language import LANGUAGES, Words
 from results.page import Found
 from results.records import EpochResult, StudyResult, TryResult
@@ -145,8 +145,9 @@ def tables(draw: st.DrawFn) -> tuple[TryTable, Found]:
         mean = mean_over_seeds(tuple(seeds.values()))
         confirmed = replace(confirmed, points=(Confirmed(0, seeds, mean, None, None),))
     words = Words(draw(st.sampled_from(LANGUAGES)))
-    table = try_table(study, words, confirmation=confirmed, all_tests=draw(st.booleans()))
-    return table, diagnose(study, words.language)
+    judged = judge(study, words.language, confirmed)
+    table = try_table(study, words, judged=judged, all_tests=draw(st.booleans()))
+    return table, judged.found
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
