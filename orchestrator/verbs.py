@@ -23,12 +23,16 @@ from results.dashboard import PortTaken, serve
 from results.formats import FORMATS, write_tables
 from results.judged import Judged, judge
 from results.language import ENGLISH, Words
+from results.pairs import FILE as PAIRS
+from results.pairs import pairs_table
 from results.pictures import pictures, write_pictures
 from results.records import StudyResult
 from results.report import write_report
 from results.storage import DatabaseUnreadable, StudyNotFound
 from results.study import list_studies, read_confirmation, read_study
+from results.summary import summary
 from results.table import try_table
+from results.verdict import confirmed, verdict
 from sweeps import spec
 from trainers.protocol import TRAINERS
 
@@ -136,9 +140,15 @@ def report(folders: Folders, console: Console, reading: Reading = Reading()) -> 
         ),
         *write_pictures(drawn, folders.home / "pictures"),
         *write_tables(table, folders.tables),
+        *write_tables(pairs_table(study, judged.comparison, words), folders.tables, stem=PAIRS),
     ]
     console.print()
     print_table(table, console)
+    told = [summary(study, words), *verdict(study, judged, words)]
+    for sentences in (told, confirmed(study, judged.confirmation, words)):
+        if sentences:
+            console.print()
+            console.print(Text(words.paragraph(sentences)))
     console.print()
     _print_paths(paths, console)
 
@@ -149,7 +159,11 @@ def export(folders: Folders, formats: str, console: Console, reading: Reading) -
     study, judged = _judged(folders, reading.words)
     table = try_table(study, reading.words, judged=judged, all_tests=reading.all_tests)
     try:
-        paths = write_tables(table, folders.tables, wanted)
+        pairs = pairs_table(study, judged.comparison, reading.words)
+        paths = [
+            *write_tables(table, folders.tables, wanted),
+            *write_tables(pairs, folders.tables, wanted, PAIRS),
+        ]
     except ValueError as error:
         raise UserError(str(error)) from error
     _print_paths(paths, console)

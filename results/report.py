@@ -16,14 +16,21 @@ from results.formats import numeric_columns, to_markdown
 from results.judged import Judged, judge
 from results.language import ENGLISH, Words
 from results.page import Found, cost_rows, finding_groups, html_rows, settings_of_tries
+from results.pairs import FILE as PAIRS_FILE
+from results.pairs import pairs_table
 from results.pictures.page import figures_json
 from results.pictures.parameters import MOST_INTERVALS
 from results.pictures.records import Picture
 from results.pictures.study import pictures
 from results.records import StudyResult
+from results.story import story
 from results.summary import facts, failures, findings, summary
 from results.table import TryTable, try_table
 from results.text import clean, one_line, shown
+from results.verdict import confirmed, verdict
+
+_MOST_PAIRS = 30
+"""Lines of the comparison on the page; its files hold them all."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -75,7 +82,11 @@ def _page(
     words: Words,
 ) -> str:
     scripts = {"plotly": _plotly() if drawn else "", "page": _asset("report.js")}
-    content = {**_head(study, words), **_body(study, table, judged, words), **_drawn(study, drawn)}
+    content = {
+        **_head(study, judged, words),
+        **_body(study, table, judged, words),
+        **_drawn(study, drawn),
+    }
     return (
         _environment()
         .get_template("report.html")
@@ -104,14 +115,33 @@ def tries_html(table: TryTable, found: Found, words: Words = ENGLISH) -> str:
     )
 
 
-def _head(study: StudyResult, words: Words) -> dict[str, Any]:
+def _head(study: StudyResult, judged: Judged, words: Words) -> dict[str, Any]:
     return {
         "study": one_line(clean(study.name)),
         "description": one_line(clean(str(study.sweep.get("description") or ""))),
         "language": words.language,
-        "summary": summary(study, words),
+        "summary": words.paragraph([summary(study, words), *verdict(study, judged, words)]),
+        "confirmed": words.paragraph(confirmed(study, judged.confirmation, words)),
+        "story": story(study, judged, words),
+        "pairs": _pairs(study, judged, words),
         "objective": words.named("objective", study.objective),
         "facts": facts(study, words),
+    }
+
+
+def _pairs(study: StudyResult, judged: Judged, words: Words) -> dict[str, Any]:
+    """The comparison's first lines as texts, and how many more there are."""
+    table = pairs_table(study, judged.comparison, words)
+    rows = [
+        [shown(cell, column.kind) for cell, column in zip(row.cells, table.columns, strict=True)]
+        for row in table.rows[:_MOST_PAIRS]
+    ]
+    has_tests = any(one.best or one.baseline for one in judged.comparison.tries.values())
+    return {
+        "titles": [(column.title, column.kind != "text") for column in table.columns],
+        "rows": rows if has_tests else [],
+        "more": max(0, len(table.rows) - _MOST_PAIRS),
+        "file": f"tables/{PAIRS_FILE}.csv",
     }
 
 
@@ -142,14 +172,38 @@ def _markdown(study: StudyResult, table: TryTable, judged: Judged, words: Words)
     description = str(study.sweep.get("description") or "")
     name = markup.markdown(clean(study.name))
     parts = ["# " + words.text("report.title", study=name)]
-    told = (clean(description), summary(study, words))
-    parts += [markup.markdown(text) for text in told if text]
+    summed = words.paragraph([summary(study, words), *verdict(study, judged, words)])
+    parts += [markup.markdown(text) for text in (clean(description), summed) if text]
+    again = words.paragraph(confirmed(study, judged.confirmation, words))
+    if again:
+        parts.append(f"## {words.text('confirmed.title')}\n\n{markup.markdown(again)}")
     parts.append(f"## {words.text('report.tries')}\n\n{to_markdown(table).rstrip()}")
+    parts += [*_markdown_story(study, judged, words), *_markdown_pairs(study, judged, words)]
     known = (f"- {term}: {markup.markdown(text)}" for term, text in facts(study, words))
     parts.append(f"## {words.text('report.facts')}\n\n" + "\n".join(known))
     parts += _markdown_list(words.text("report.findings"), findings(study, judged.found, words))
     parts += _markdown_list(words.text("report.failures"), failures(study))
     return "\n\n".join(parts) + "\n"
+
+
+def _markdown_story(study: StudyResult, judged: Judged, words: Words) -> list[str]:
+    told = story(study, judged, words)
+    if told is None:
+        return []
+    parts = (f"**{part.title}** {markup.markdown(part.text)}" for part in told.parts)
+    return [f"## {told.title}", *parts]
+
+
+def _markdown_pairs(study: StudyResult, judged: Judged, words: Words) -> list[str]:
+    found = _pairs(study, judged, words)
+    if not found["rows"]:
+        return []
+    table = pairs_table(study, judged.comparison, words)
+    shown_rows = to_markdown(table, _MOST_PAIRS).rstrip()
+    more = words.text("pairs.more", count=found["more"], file=found["file"])
+    caption = words.text("pairs.caption")
+    told = [f"## {words.text('pairs.title')}", caption, shown_rows]
+    return [*told, more] if found["more"] else told
 
 
 def _markdown_list(title: str, entries: list[Any]) -> list[str]:

@@ -107,7 +107,7 @@ def test_an_interrupted_confirmation_goes_on(tmp_path: Path) -> None:
     printed, _ = process.communicate(timeout=60)
     assert process.returncode == 130, printed
     wait_all_gone(workers)
-    code, printed = run(tmp_path, "confirm", **given)
+    code, printed = run(tmp_path, "confirm", 90, **given)
     assert code == 0, printed
     assert states(tmp_path, "quality@confirm") == ["COMPLETE"] * 4
     assert said(tmp_path, "epoch", "quality@confirm") == 4 * 4, "no epoch was trained twice"
