@@ -7,7 +7,7 @@
 # on. It never stands as $(NAME) here, not even in a condition: make would run a $(shell ...) in it.
 # This comes before any $(shell) of ours, which would be handed the variables expanded.
 VARS := NAME TRY OUT TRIALS HOURS DATA MODEL SLOTS RUNS SET FORMAT PORT WRITABLE RETRY_FAILED AS_NEW \
-	FREEZE LR_FROM LR_TO STEPS SEEDS APPLY LOG PATTERN PYTHON
+	FREEZE LR_FROM LR_TO STEPS SEEDS APPLY LOG PATTERN TOP TEST REPORT_LANG PYTHON
 $(foreach v,$(VARS),$(eval export TRYTABLE_$(v) := $$(value $(v)))$(eval unexport $(v)))
 
 # A misspelt variable would otherwise be ignored in silence.
@@ -21,7 +21,7 @@ DEV_KEY := $(RUNTIME_KEY)-$(shell sha256sum <requirements-dev.txt | cut -c1-12)
 RUNTIME := .venv/.installed-$(RUNTIME_KEY)
 DEV := .venv/.installed-dev-$(DEV_KEY)
 
-.PHONY: help sweep diagnose lr-range suggest import sweeps report show rerun best export dashboard test check bench clean
+.PHONY: help sweep diagnose lr-range suggest import sweeps confirm report show rerun best export dashboard test check bench clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
@@ -46,6 +46,9 @@ import: $(RUNTIME) ## adopt what was run by hand (LOG=file NAME=mine)
 
 sweeps: $(RUNTIME) ## list the sweeps and what each varies
 	@exec .venv/bin/trytable sweeps
+
+confirm: $(RUNTIME) ## train the leaders again on fresh seeds (NAME=dropout TOP=3 SEEDS=5)
+	@exec .venv/bin/trytable confirm
 
 report: $(RUNTIME) ## write a study's report and tables again (NAME=dropout)
 	@exec .venv/bin/trytable report

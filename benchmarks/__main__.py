@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import bookkeeping, epochs, frozen, observing, starting
+from benchmarks import bookkeeping, epochs, frozen, observing, report, starting
 from benchmarks.measure import Result
 
 
@@ -31,6 +31,7 @@ def _benchmarks() -> Iterator[Callable[[], Result]]:
     for work in (
         bookkeeping.run,
         starting.run,
+        report.run,
         lambda folder: epochs.run(folder, data),
         lambda folder: frozen.run(folder, "half"),
         lambda folder: frozen.run(folder, "full"),

@@ -10,6 +10,7 @@ from orchestrator.states import Settle, Start
 from orchestrator.study import AskedTrial
 from results.ledger import Ledger
 from results.rows import (
+    SEED,
     AttemptRow,
     EffectiveRow,
     EpochRow,
@@ -45,6 +46,7 @@ class Book:
             requested=requested,
             source=asked.source,
             status="waiting",
+            seed=asked.params.get(SEED),
         )
         self._trials[asked.uid] = row
         self._ledger.write(row)

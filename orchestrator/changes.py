@@ -43,12 +43,21 @@ def sweep_differences(
     """
     then = {**then, "baseline": {**defaults, **then.get("baseline", {})}}
     found = list(differences(_comparable(then, now), _comparable(now, then)))
-    for key, what in _FACTS.items():
-        if facts_then.get(key) != facts_now.get(key):
-            found.append(
-                f"{what} have other content: {_source(then, key)} then, {_source(now, key)} now"
-            )
-    return found
+    return found + fact_differences(then, now, facts_then, facts_now)
+
+
+def fact_differences(
+    then: Mapping[str, Any],
+    now: Mapping[str, Any],
+    facts_then: Mapping[str, Any],
+    facts_now: Mapping[str, Any],
+) -> list[str]:
+    """In what data and model differ by their content."""
+    return [
+        f"{what} have other content: {_source(then, key)} then, {_source(now, key)} now"
+        for key, what in _FACTS.items()
+        if facts_then.get(key) != facts_now.get(key)
+    ]
 
 
 def changes_since(

@@ -4,7 +4,7 @@ in the environment (TRYTABLE_NAME and so on)."""
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,6 +13,10 @@ from rich.text import Text
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
 from sweeps.overrides import parse_overrides
+
+if TYPE_CHECKING:
+    from orchestrator.sweep import Outcome
+    from results.language import Words
 
 FAULT_OF_THE_USER = 2
 FAILED = 1
@@ -26,6 +30,14 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 Name = Annotated[str, typer.Option(envvar="TRYTABLE_NAME", help="the sweep")]
 StudyName = Annotated[str, typer.Argument(envvar="TRYTABLE_NAME", help="the study")]
 TryNumber = Annotated[str, typer.Argument(envvar="TRYTABLE_TRY", metavar="[TRY]", help="3: Try 3")]
+Slots = Annotated[str, typer.Option(envvar="TRYTABLE_SLOTS", help="trials at once")]
+RetryFailed = Annotated[
+    str, typer.Option(envvar="TRYTABLE_RETRY_FAILED", help="0: leave failed points alone")
+]
+ReportLanguage = Annotated[
+    str, typer.Option("--lang", envvar="TRYTABLE_REPORT_LANG", help="en, or zh for Chinese")
+]
+Test = Annotated[str, typer.Option(envvar="TRYTABLE_TEST", help="all: every test accuracy")]
 Runs = Annotated[Path, typer.Option(envvar="TRYTABLE_RUNS", help="the folder of all studies")]
 
 
@@ -37,17 +49,16 @@ def sweep(
     hours: Annotated[str, typer.Option(envvar="TRYTABLE_HOURS", help="end after so long")] = "",
     data: Annotated[str, typer.Option(envvar="TRYTABLE_DATA", help="a folder or a name")] = "",
     model: Annotated[str, typer.Option(envvar="TRYTABLE_MODEL", help="a folder or a name")] = "",
-    slots: Annotated[str, typer.Option(envvar="TRYTABLE_SLOTS", help="trials at once")] = "",
+    slots: Slots = "",
     runs: Runs = Path("runs"),
     settings: Annotated[
         str, typer.Option("--set", envvar="TRYTABLE_SET", help="'key=value …' over the file's")
     ] = "",
-    retry_failed: Annotated[
-        str, typer.Option(envvar="TRYTABLE_RETRY_FAILED", help="0: leave failed points alone")
-    ] = "",
+    retry_failed: RetryFailed = "",
     as_new: Annotated[
         str, typer.Option(envvar="TRYTABLE_AS_NEW", help="1: a changed sweep's own new study")
     ] = "",
+    language: ReportLanguage = "",
 ) -> None:
     """Run a sweep, or what is missing of it, and print its Try table."""
     # Here, not at the top: a verb pays for what it uses.
@@ -64,12 +75,37 @@ def sweep(
         slots=_number("SLOTS", slots),
         retry_failed=_switch("RETRY_FAILED", retry_failed, default=True),
         as_new=_switch("AS_NEW", as_new, default=False),
+        reading=verbs.Reading(_words(language)),
         console=Console(),
     )
-    if outcome.interrupted:
-        raise typer.Exit(INTERRUPTED)
-    if outcome.failed and not outcome.completed:
-        raise typer.Exit(FAILED)
+    _exit_as(outcome)
+
+
+@app.command()
+def confirm(
+    *,
+    name: Name = "",
+    top: Annotated[str, typer.Option(envvar="TRYTABLE_TOP", help="how many leaders")] = "",
+    seeds: Annotated[str, typer.Option(envvar="TRYTABLE_SEEDS", help="how many seeds each")] = "",
+    slots: Slots = "",
+    runs: Runs = Path("runs"),
+    retry_failed: RetryFailed = "",
+    language: ReportLanguage = "",
+) -> None:
+    """Train a study's leaders and baseline again on fresh seeds and compare their means."""
+    from orchestrator import confirming, verbs  # noqa: PLC0415 - as in sweep
+
+    top_count, seed_count = _number("TOP", top), _number("SEEDS", seeds)
+    outcome = verbs.confirm(
+        _study(name, runs),
+        top=confirming.TOP if top_count is None else top_count,
+        seeds=confirming.SEEDS if seed_count is None else seed_count,
+        slots=_number("SLOTS", slots),
+        retry_failed=_switch("RETRY_FAILED", retry_failed, default=True),
+        reading=verbs.Reading(_words(language)),
+        console=Console(),
+    )
+    _exit_as(outcome)
 
 
 @app.command()
@@ -149,11 +185,13 @@ def sweeps() -> None:
 
 
 @app.command()
-def report(name: Name = "", runs: Runs = Path("runs")) -> None:
+def report(
+    name: Name = "", runs: Runs = Path("runs"), language: ReportLanguage = "", test: Test = ""
+) -> None:
     """Write report.html, report.md and the tables of a study, and print its Try table."""
     from orchestrator import verbs  # noqa: PLC0415 - as in sweep
 
-    verbs.report(_study(name, runs), Console())
+    verbs.report(_study(name, runs), Console(), verbs.Reading(_words(language), _all_tests(test)))
 
 
 @app.command()
@@ -198,11 +236,14 @@ def export(
         str, typer.Option("--format", envvar="TRYTABLE_FORMAT", help="such as md,csv,tex")
     ] = "",
     runs: Runs = Path("runs"),
+    language: ReportLanguage = "",
+    test: Test = "",
 ) -> None:
     """Write a study's Try table as md, csv, tex, xlsx or json; all of them by default."""
     from orchestrator import verbs  # noqa: PLC0415 - as in sweep
 
-    verbs.export(_study(name, runs), formats, Console())
+    reading = verbs.Reading(_words(language), _all_tests(test))
+    verbs.export(_study(name, runs), formats, Console(), reading)
 
 
 @app.command("import")
@@ -252,6 +293,30 @@ def _study(name: str, runs: Path) -> Folders:
             "such as NAME=dropout."
         )
     return Folders(runs.resolve(), name)
+
+
+def _exit_as(outcome: "Outcome") -> None:
+    """Exit with the code of a run that did not go well."""
+    if outcome.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if outcome.failed and not outcome.completed:
+        raise typer.Exit(FAILED)
+
+
+def _words(language: str) -> "Words":
+    from results.language import LANGUAGES, Words  # noqa: PLC0415 - as in sweep
+
+    found = next((one for one in LANGUAGES if one == (language or LANGUAGES[0])), None)
+    if found is None:
+        allowed = ", ".join(LANGUAGES)
+        raise UserError(f"REPORT_LANG={language!r} is no language of reports. Allowed: {allowed}.")
+    return Words(found)
+
+
+def _all_tests(text: str) -> bool:
+    if text not in ("", "all"):
+        raise UserError(f"TEST={text!r}: allowed is all, which shows every test accuracy.")
+    return text == "all"
 
 
 def _decimal(name: str, text: str) -> float | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.backends.base import Message, Said
 from orchestrator.states import Instruction, Settle, Start, Stop
-from results.rows import TrialRow
+from results.rows import SEED, TrialRow
 from trainers.protocol import Epoch, Event, Objective, Started, Step
 
 
@@ -138,7 +138,8 @@ class Progress:
 
 def describe(trial: TrialRow, varied: Sequence[str]) -> str:
     """The parameters that vary, as `lr 0.0002, dropout 0.1`."""
-    return ", ".join(f"{name} {_short(trial.requested.get(name))}" for name in varied)
+    settings = {**trial.requested, SEED: trial.seed}
+    return ", ".join(f"{name} {_short(settings.get(name))}" for name in varied)
 
 
 def _short(value: object) -> str:

@@ -114,11 +114,18 @@ def job_of(record: Recorded, folders: Folders, folder: Path, slot: Slot) -> Job:
         data=record.data,
         data_hash=record.last_attempt.data_hash,
         settings=record.settings,
-        seed=record.study.sweep["seed"],
+        seed=seed_of(record.one),
         device=slot.device,
         threads=slot.threads,
         objective=Objective.model_validate(record.study.sweep.get("objective") or {}),
     )
+
+
+def seed_of(one: TryResult) -> int:
+    """The root of a try's random draws. Raises UserError where no record says it."""
+    if one.seed is None:
+        raise UserError(f"No seed was recorded for {one.label}, so it cannot be trained again.")
+    return one.seed
 
 
 def begin_preparing(record: Recorded, folders: Folders) -> prepare.Preparation | None:

@@ -34,7 +34,7 @@ from orchestrator.states import TERMINAL, Machine, Start, TrialState
 from orchestrator.study import OptunaStudy, open_storage
 from results.diagnosis.study import limits_of, make_task
 from results.ledger import Ledger
-from results.rows import GoldRow, StudyLedger, StudyRow, TrialRow
+from results.rows import SEED, GoldRow, StudyLedger, StudyRow, TrialRow
 from sweeps.spec import Sweep
 from trainers.protocol import TRAINERS, DataSource, Job, Objective, Prepared
 
@@ -68,12 +68,14 @@ def run_sweep(
     *,
     retry_failed: bool = True,
     any_study: bool = True,
+    check_facts: Callable[[dict[str, Any]], None] = lambda _: None,
     start_backend: BackendStarter | None = None,
 ) -> Outcome:
     """Run what is missing of a sweep, or all of it; on this machine unless told otherwise.
 
     A study is of one data set and one model: with `any_study` the sweep goes on in the one that
     fits, or in a new one beside it; else in the study that `folders` names, if that fits.
+    `check_facts` may refuse what was found of data and model.
 
     Raises UserError for all that the person can mend; then nothing half-written stays behind.
     """
@@ -82,6 +84,7 @@ def run_sweep(
         begin = partial(start_backend or start_local, sweep, folders, slots)
         with console.status("Reading data and model"):
             backend, facts, gold = _prepared(sweep, folders, begin, stack)
+        check_facts(facts)
         folders.runs.mkdir(parents=True, exist_ok=True)
         ledger = Ledger(folders.url)
         with brief_lock(folders.database_lock):  # two processes must not make the same tables
@@ -227,8 +230,9 @@ class _Open:
 
     def requested(self, params: dict[str, Any]) -> dict[str, Any]:
         """The full settings of a trial."""
-        schema = TRAINERS[self.sweep.trainer]
-        return schema.model_validate({**self.sweep.baseline, **params}).model_dump()
+        settings = {**self.sweep.baseline, **params}
+        settings.pop(SEED, None)  # a trial's own seed is no knob
+        return TRAINERS[self.sweep.trainer].model_validate(settings).model_dump()
 
 
 def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
@@ -289,7 +293,8 @@ def _gatekeeper(sweep: Sweep, earlier: StudyLedger, going_on: Container[str]) ->
 
 def _job(work: _Open, data_hash: str, trial: TrialRow, start: Start) -> Job:
     sweep, folders = work.sweep, work.folders
-    assert sweep.seed is not None, "a study draws its seed before it asks"
+    seed = sweep.seed if trial.seed is None else trial.seed
+    assert seed is not None, "a study draws its seed before it asks"
     return Job(
         study=folders.study,
         trial_uid=trial.uid,
@@ -301,7 +306,7 @@ def _job(work: _Open, data_hash: str, trial: TrialRow, start: Start) -> Job:
         data=DataSource.model_validate(sweep.data),
         data_hash=data_hash,
         settings=settings_of(sweep.to_json(), trial.requested),
-        seed=sweep.seed,
+        seed=seed,
         device=start.slot.device,
         threads=start.slot.threads,
         objective=work.objective,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 import sweeps as sweeps_room
+from orchestrator import confirming
 from orchestrator.changes import first_free
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
@@ -17,13 +18,21 @@ from orchestrator.new_files import shown
 from orchestrator.screen import print_table
 from orchestrator.slots import find_slots
 from orchestrator.sweep import Outcome, run_sweep
+from results.confirmation import SUFFIX
 from results.dashboard import PortTaken, serve
 from results.formats import FORMATS, write_tables
-from results.pictures import write_pictures
+from results.judged import Judged, judge
+from results.language import ENGLISH, Words
+from results.pairs import FILE as PAIRS
+from results.pairs import pairs_table
+from results.pictures import pictures, write_pictures
+from results.records import StudyResult
 from results.report import write_report
 from results.storage import DatabaseUnreadable, StudyNotFound
-from results.study import list_studies, read_study
+from results.study import list_studies, read_confirmation, read_study
+from results.summary import summary
 from results.table import try_table
+from results.verdict import confirmed, verdict
 from sweeps import spec
 from trainers.protocol import TRAINERS
 
@@ -50,6 +59,14 @@ def sweeps_folder() -> Path:
     return here if here.is_dir() else Path(sweeps_room.__file__).parent
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How reports are to be read: their language, and whether every test accuracy is shown."""
+
+    words: Words = ENGLISH
+    all_tests: bool = False
+
+
 def sweep(
     *,
     name: str,
@@ -58,12 +75,18 @@ def sweep(
     slots: int | None,
     retry_failed: bool,
     as_new: bool,
+    reading: Reading,
     console: Console,
 ) -> Outcome:
     """Run a sweep, then write its reports and print its Try table.
 
     `dropout@2` is the second study of the sweep `dropout`; `as_new` starts the next one.
     """
+    if name.endswith(SUFFIX):
+        raise UserError(
+            f"{name} confirms another study: make confirm NAME={name.removesuffix(SUFFIX)} goes on "
+            "with it."
+        )
     file_name, at, _ = name.partition("@")
     found = spec.read_sweep(spec.find_sweep(sweeps_folder(), file_name), TRAINERS, overrides)
     study = _new_name(found.name, runs) if as_new else name
@@ -76,7 +99,26 @@ def sweep(
         retry_failed=retry_failed,
         any_study=not (at or as_new),
     )
-    report(replace(folders, study=outcome.study), console)
+    report(replace(folders, study=outcome.study), console, reading)
+    return outcome
+
+
+def confirm(
+    folders: Folders,
+    *,
+    top: int,
+    seeds: int,
+    slots: int | None,
+    retry_failed: bool,
+    reading: Reading,
+    console: Console,
+) -> Outcome:
+    """Train a study's leaders again on fresh seeds, then report on both studies."""
+    outcome = confirming.confirm(
+        folders, top, seeds, find_slots(slots), console, retry_failed=retry_failed
+    )
+    report(replace(folders, study=outcome.study), console, reading)
+    report(folders, console, reading)
     return outcome
 
 
@@ -86,30 +128,50 @@ def _new_name(name: str, runs: Path) -> str:
     return first_free(name, list_studies(folders.url) if folders.database.exists() else ())
 
 
-def report(folders: Folders, console: Console) -> None:
-    """Write the reports, the picture and the tables of a study, and print its Try table."""
-    study = read_study(folders.url, folders.study)
-    table = try_table(study)
+def report(folders: Folders, console: Console, reading: Reading = Reading()) -> None:
+    """Write the reports, the pictures and the tables of a study, and print its Try table."""
+    words = reading.words
+    study, judged = _judged(folders, words)
+    table = try_table(study, words, judged=judged, all_tests=reading.all_tests)
+    drawn = pictures(study, words, judged)
     paths = [
-        *write_report(study, folders.home),
-        *write_pictures(study, folders.home),
+        *write_report(
+            study, folders.home, words, judged=judged, drawn=drawn, all_tests=reading.all_tests
+        ),
+        *write_pictures(drawn, folders.home / "pictures"),
         *write_tables(table, folders.tables),
+        *write_tables(pairs_table(study, judged.comparison, words), folders.tables, stem=PAIRS),
     ]
     console.print()
     print_table(table, console)
+    told = [summary(study, words), *verdict(study, judged, words)]
+    for sentences in (told, confirmed(study, judged.confirmation, words)):
+        if sentences:
+            console.print()
+            console.print(Text(words.paragraph(sentences)))
     console.print()
     _print_paths(paths, console)
 
 
-def export(folders: Folders, formats: str, console: Console) -> None:
+def export(folders: Folders, formats: str, console: Console, reading: Reading) -> None:
     """Write a study's Try table in the formats named, separated by commas; all by default."""
     wanted = [part.strip() for part in formats.split(",") if part.strip()] or list(FORMATS)
-    table = try_table(read_study(folders.url, folders.study))
+    study, judged = _judged(folders, reading.words)
+    table = try_table(study, reading.words, judged=judged, all_tests=reading.all_tests)
     try:
-        paths = write_tables(table, folders.tables, wanted)
+        pairs = pairs_table(study, judged.comparison, reading.words)
+        paths = [
+            *write_tables(table, folders.tables, wanted),
+            *write_tables(pairs, folders.tables, wanted, PAIRS),
+        ]
     except ValueError as error:
         raise UserError(str(error)) from error
     _print_paths(paths, console)
+
+
+def _judged(folders: Folders, words: Words) -> tuple[StudyResult, Judged]:
+    study = read_study(folders.url, folders.study)
+    return study, judge(study, words.language, read_confirmation(folders.url, study))
 
 
 def dashboard(folders: Folders, port: int, writable: bool, console: Console) -> None:

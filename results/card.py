@@ -82,7 +82,7 @@ def made_by(handed: HandOver) -> dict[str, Any]:
         "try": one.number + 1,
         "trial_uid": one.uid,
         "commands": dict(handed.commands),
-        "seed": study.sweep["seed"],
+        "seed": one.seed,
         "data": {**study.sweep["data"], "sha256": last.data_hash},
         "model": {"name": study.sweep["model"], "sha256": study.facts.get("model_hash")},
         "objective": study.objective,
@@ -151,7 +151,7 @@ def _made(handed: HandOver) -> list[str]:
     ]
     pins = handed.study.facts.get("pins") or {}
     facts = (
-        ("seed", handed.study.sweep["seed"]),
+        ("seed", handed.one.seed),
         ("sha256 of the data", last.data_hash),
         ("sha256 of the model it began with", handed.study.facts.get("model_hash")),
         ("trained on", f"{last.device}, CPU threads {last.threads}, {last.precision}"),

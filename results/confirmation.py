@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from results.records import StudyResult, TryResult
+from results.rows import SEED
 from results.statistics import (
     Mean,
     MeanDifference,
@@ -13,9 +14,6 @@ from results.statistics import (
     mean_over_seeds,
     pooled_deviation,
 )
-
-SEED = "seed"
-"""The parameter that tells the trials of one point apart in a study that confirms another."""
 
 SUFFIX = "@confirm"
 

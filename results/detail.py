@@ -126,6 +126,7 @@ def _facts(study: StudyResult, one: TryResult) -> tuple[tuple[str, str], ...]:
         ("Dev accuracy there", _accuracy_there(study, one)),
         ("Test accuracy", shown(one.test_accuracy, "accuracy")),
         ("Seconds", shown(one.seconds, "seconds")),
+        ("Seed", one.effective.get("seed", one.seed)),
         ("Precision", one.precision),
         ("Threads", one.threads),
         ("Device", one.device),

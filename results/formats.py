@@ -111,8 +111,10 @@ FORMATS: dict[str, Callable[[TryTable], str | bytes]] = {
 """The formats that write_tables knows, by file ending."""
 
 
-def write_tables(table: TryTable, folder: Path, formats: Iterable[str] = FORMATS) -> list[Path]:
-    """Write try_table.FORMAT for each format, each whole or not at all; returns the paths.
+def write_tables(
+    table: TryTable, folder: Path, formats: Iterable[str] = FORMATS, stem: str = "try_table"
+) -> list[Path]:
+    """Write STEM.FORMAT for each format, each whole or not at all; returns the paths.
 
     Raises ValueError that names the allowed formats (nothing is written then), and OSError.
     """
@@ -124,7 +126,7 @@ def write_tables(table: TryTable, folder: Path, formats: Iterable[str] = FORMATS
     paths = []
     for name in wanted:
         content = FORMATS[name](table)
-        paths.append(folder / f"try_table.{name}")
+        paths.append(folder / f"{stem}.{name}")
         write_whole(paths[-1], content if isinstance(content, bytes) else content.encode())
     return paths
 
@@ -154,7 +156,7 @@ def _is_numeric(table: TryTable, index: int) -> bool:
     if table.columns[index].kind == "parameter":
         cells = [row.cells[index] for row in table.rows if row.cells[index] is not None]
         return bool(cells) and all(map(is_number, cells))
-    return table.columns[index].kind not in ("try", "findings", "state")
+    return table.columns[index].kind not in ("try", "findings", "text", "state")
 
 
 def _in_markdown(cell: Cell, column: Column) -> str:

@@ -7,12 +7,22 @@ fields. A number comes formatted by its field (`{value:.3f}`), so every language
 from typing import Any, Literal, get_args
 
 from results.text import clean, one_line
-from results.words import chinese, english
+from results.words import (
+    chinese,
+    english,
+    page_chinese,
+    page_english,
+    verdict_chinese,
+    verdict_english,
+)
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
-CATALOGUES: dict[Language, dict[str, str]] = {"en": english.TEXTS, "zh": chinese.TEXTS}
+CATALOGUES: dict[Language, dict[str, str]] = {
+    "en": english.TEXTS | page_english.TEXTS | verdict_english.TEXTS,
+    "zh": chinese.TEXTS | page_chinese.TEXTS | verdict_chinese.TEXTS,
+}
 
 
 class Words:
@@ -39,6 +49,10 @@ class Words:
         """The word for `group.name`; a name that the catalogue lacks stands for itself."""
         known = self._texts.get(f"{group}.{name}")
         return known or one_line(clean(name.replace("_", " ")))
+
+    def sentence(self, text: str) -> str:
+        """A text as it begins a sentence."""
+        return text[:1].upper() + text[1:]
 
     def join(self, parts: list[str]) -> str:
         """Parts of one sentence, as a list."""

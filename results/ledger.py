@@ -8,6 +8,7 @@ unsaid can be said again. No session stays open between calls: an open read woul
 next commit wait.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -66,7 +67,7 @@ _TABLES: dict[type[Any], sa.Table] = {
         "trials",
         _key("uid"),
         sa.Column("study_uid", sa.String(64), index=True),
-        *_columns(_INTEGER, "number", "failures", "best_epoch"),
+        *_columns(_INTEGER, "number", "failures", "best_epoch", "seed"),
         *_columns(sa.JSON, "requested", "origin"),
         *_columns(_TEXT, "source", "status", "reason"),
         *_columns(_FLOAT, "best_value", "best_dev_accuracy", "test_accuracy"),
@@ -136,7 +137,9 @@ class Ledger:
     def __init__(self, url: str, busy_seconds: float = 60.0) -> None:
         arguments = {"timeout": busy_seconds} if url.startswith("sqlite") else {}
         # NullPool: a pooled SQLite connection could keep a read open across an Optuna call.
-        self._engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=arguments)
+        self._engine = sa.create_engine(
+            url, poolclass=sa.NullPool, connect_args=arguments, json_deserializer=_from_json
+        )
         dialect = self._engine.dialect.name
         self._insert: Any = postgresql_insert if dialect == "postgresql" else sqlite_insert
 
@@ -271,4 +274,12 @@ def _rows(
         return ()
     columns = [table.c[item.name] for item in fields(kind) if item.name in present]
     found = connection.execute(sa.select(*columns).where(where).order_by(*table.primary_key))
-    return tuple(kind(**row._mapping) for row in found)
+    names = [column.name for column in columns]
+    if names == [item.name for item in fields(kind)]:
+        return tuple(kind(*row) for row in found)  # half the time of the way below
+    return tuple(kind(**dict(zip(names, row, strict=True))) for row in found)
+
+
+def _from_json(text: str) -> Any:
+    # Most of what may be measured now and then never was.
+    return None if text == "null" else json.loads(text)

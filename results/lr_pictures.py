@@ -20,8 +20,8 @@ from results.files import write_whole
 from results.lr_range import RangeCurve, Spread, StrategyResult
 from results.lr_text import HEADINGS, advice, cells, rate
 from results.markup import tagless
-from results.pictures import safe_label
-from results.series import COLOURS
+from results.pictures.paper import safe_label
+from results.pictures.records import COLOURS
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _DASHES = {"steepest": "dash", "valley": "dot"}

@@ -1,6 +1,7 @@
 """Escapes text for the formats in which a text could mean something."""
 
 import html
+import json
 import re
 
 from results.text import clean, one_line
@@ -55,6 +56,12 @@ def spreadsheet(text: str) -> str:
     if text.startswith(_FORMULA_STARTS) or text.lstrip().startswith(_FORMULA_STARTS):
         return f"'{text}"
     return text
+
+
+def script_json(value: object) -> str:
+    """JSON that can stand in a script element: it holds no tag and no comment."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
 
 
 def _latex_character(character: str, keeps_letters: bool) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -38,9 +39,9 @@ class TryResult:
     `params` are the study's, `requested` all settings asked for, `effective` what the last worker
     read back from live objects. `best_value` is Optuna's value for a completed trial, else the best
     so far; `best_dev_accuracy` is the accuracy at that epoch. `seconds` is the sum over the
-    attempts that have ended. `steps` holds each logged step once, as the last attempt took it;
-    `predictions` are class indices by split, in the order of its file; `origin` is where an
-    imported try came from.
+    attempts that have ended. `seed` is the root of its random draws, its own or the study's.
+    `steps` holds each logged step once, as the last attempt took it; `predictions` are class
+    indices by split, in the order of its file; `origin` is where an imported try came from.
     """
 
     number: int
@@ -60,6 +61,7 @@ class TryResult:
     attempts: tuple[AttemptRow, ...]
     findings: tuple[FindingRow, ...]
     seconds: float | None
+    seed: int | None = None
     steps: tuple[StepRow, ...] = ()
     origin: Mapping[str, Any] = field(default_factory=dict)
     predictions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -156,14 +158,14 @@ class StudyResult:
         """The objective's name as people read it."""
         return one_line(clean(self.objective.replace("_", " ")))
 
-    @property
+    @cached_property
     def baseline(self) -> TryResult | None:
         """The try that ran the sweep's baseline: the first that completed, else the first."""
         found = [one for one in self.tries if one.source == "baseline"]
         completed = [one for one in found if one.status == "completed"]
         return next(iter(completed + found), None)
 
-    @property
+    @cached_property
     def ranked(self) -> tuple[TryResult, ...]:
         """The completed tries, best first; ties by number."""
         sign = -1 if self.maximize else 1

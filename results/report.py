@@ -2,57 +2,59 @@
 
 import base64
 import hashlib
-import json
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.io import to_json  # type: ignore[import-untyped]  # it ships no types
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]  # it ships no types
 
 from results import markup
 from results.files import write_whole
 from results.formats import numeric_columns, to_markdown
+from results.judged import Judged, judge
 from results.language import ENGLISH, Words
-from results.plots import figures
+from results.page import Found, cost_rows, finding_groups, html_rows, settings_of_tries
+from results.pairs import FILE as PAIRS_FILE
+from results.pairs import pairs_table
+from results.pictures.page import figures_json
+from results.pictures.parameters import MOST_INTERVALS
+from results.pictures.records import Picture
+from results.pictures.study import pictures
 from results.records import StudyResult
+from results.story import story
 from results.summary import facts, failures, findings, summary
-from results.table import TableRow, TryTable, try_table
-from results.text import clean, is_number, one_line, shown
+from results.table import TryTable, try_table
+from results.text import clean, one_line, shown
+from results.verdict import confirmed, verdict
+
+_MOST_PAIRS = 30
+"""Lines of the comparison on the page; its files hold them all."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-@dataclass(frozen=True)
-class HtmlCell:
-    """A cell as the page shows it; `sort` is what its column is sorted by, empty for a blank."""
-
-    text: str
-    sort: str
-    is_number: bool
-
-
-@dataclass(frozen=True)
-class HtmlRow:
-    """A row as the page shows it."""
-
-    status: str
-    is_baseline: bool
-    cells: tuple[HtmlCell, ...]
-    severity: str
-
-
-def write_report(study: StudyResult, folder: Path, words: Words = ENGLISH) -> list[Path]:
+def write_report(
+    study: StudyResult,
+    folder: Path,
+    words: Words = ENGLISH,
+    *,
+    judged: Judged | None = None,
+    drawn: tuple[Picture, ...] | None = None,
+    all_tests: bool = False,
+) -> list[Path]:
     """Write report.html and report.md, each whole or not at all; returns their paths.
 
-    Raises OSError.
+    `judged` and `drawn` are the study's, where they are there already; `all_tests` shows every
+    try's test accuracy. Raises OSError.
     """
+    judged = judged or judge(study, words.language)
+    table = try_table(study, words, judged=judged, all_tests=all_tests)
+    drawn = pictures(study, words, judged) if drawn is None else drawn
     contents = {
-        "report.html": to_html(study, words),
-        "report.md": to_report_markdown(study, words),
+        "report.html": _page(study, table, judged, drawn, words),
+        "report.md": _markdown(study, table, judged, words),
     }
     for name, content in contents.items():
         write_whole(folder / name, content.encode())
@@ -61,47 +63,147 @@ def write_report(study: StudyResult, folder: Path, words: Words = ENGLISH) -> li
 
 def to_html(study: StudyResult, words: Words = ENGLISH) -> str:
     """The page. It opens offline: plotly stands in it, and its policy forbids any request."""
-    table, drawn = try_table(study, words), figures(study)
-    scripts = {"plotly": _plotly(), "page": _asset("report.js")}
-    return (
-        _environment()
-        .get_template("report.html")
-        .render(
-            study=one_line(clean(study.name)),
-            description=one_line(clean(str(study.sweep.get("description") or ""))),
-            language=words.language,
-            summary=summary(study, words),
-            objective=words.named("objective", study.objective),
-            facts=facts(study, words),
-            columns=table.columns,
-            numeric=numeric_columns(table),
-            rows=[_html_row(table, row) for row in table.rows],
-            plots=_plots(tuple(drawn)),
-            completed=len(study.ranked),
-            figures=Markup(_figures_json(drawn)),  # noqa: S704  plotly escapes <, > and / in it
-            findings=findings(study, words),
-            failures=failures(study),
-            style=Markup(_asset("report.css")),  # noqa: S704  a file of ours
-            scripts={name: Markup(text) for name, text in scripts.items()},  # noqa: S704  ours
-            policy=_policy(tuple(scripts.values()) if drawn else (scripts["page"],)),
-        )
-    )
+    judged = judge(study, words.language)
+    table = try_table(study, words, judged=judged)
+    return _page(study, table, judged, pictures(study, words, judged), words)
 
 
 def to_report_markdown(study: StudyResult, words: Words = ENGLISH) -> str:
     """The report without pictures."""
+    judged = judge(study, words.language)
+    return _markdown(study, try_table(study, words, judged=judged), judged, words)
+
+
+def _page(
+    study: StudyResult,
+    table: TryTable,
+    judged: Judged,
+    drawn: tuple[Picture, ...],
+    words: Words,
+) -> str:
+    scripts = {"plotly": _plotly() if drawn else "", "page": _asset("report.js")}
+    content = {
+        **_head(study, judged, words),
+        **_body(study, table, judged, words),
+        **_drawn(study, drawn),
+    }
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            **content,
+            has_intervals=any(one.interval for one in judged.comparison.tries.values()),
+            t=words.text,
+            style=Markup(_asset("report.css")),  # noqa: S704  a file of ours
+            scripts={name: Markup(text) for name, text in scripts.items()},  # noqa: S704  ours
+            policy=_policy(tuple(text for text in scripts.values() if text)),
+        )
+    )
+
+
+def tries_html(table: TryTable, found: Found, words: Words = ENGLISH) -> str:
+    """The Try table as the page has it."""
+    return (
+        _environment()
+        .get_template("tries.html")
+        .render(
+            columns=table.columns,
+            numeric=numeric_columns(table),
+            rows=html_rows(table, found, words),
+            comma=words.text("list.comma"),
+        )
+    )
+
+
+def _head(study: StudyResult, judged: Judged, words: Words) -> dict[str, Any]:
+    return {
+        "study": one_line(clean(study.name)),
+        "description": one_line(clean(str(study.sweep.get("description") or ""))),
+        "language": words.language,
+        "summary": words.paragraph([summary(study, words), *verdict(study, judged, words)]),
+        "confirmed": words.paragraph(confirmed(study, judged.confirmation, words)),
+        "story": story(study, judged, words),
+        "pairs": _pairs(study, judged, words),
+        "objective": words.named("objective", study.objective),
+        "facts": facts(study, words),
+    }
+
+
+def _pairs(study: StudyResult, judged: Judged, words: Words) -> dict[str, Any]:
+    """The comparison's first lines as texts, and how many more there are."""
+    table = pairs_table(study, judged.comparison, words)
+    rows = [
+        [shown(cell, column.kind) for cell, column in zip(row.cells, table.columns, strict=True)]
+        for row in table.rows[:_MOST_PAIRS]
+    ]
+    has_tests = any(one.best or one.baseline for one in judged.comparison.tries.values())
+    return {
+        "titles": [(column.title, column.kind != "text") for column in table.columns],
+        "rows": rows if has_tests else [],
+        "more": max(0, len(table.rows) - _MOST_PAIRS),
+        "file": f"tables/{PAIRS_FILE}.csv",
+    }
+
+
+def _body(study: StudyResult, table: TryTable, judged: Judged, words: Words) -> dict[str, Any]:
+    headings, lines = settings_of_tries(study, words)
+    return {
+        "tries": Markup(tries_html(table, judged.found, words)) if table.rows else "",  # noqa: S704
+        "findings": finding_groups(study, judged.found, words),
+        "failures": failures(study),
+        "settings": headings,
+        "setting_lines": Markup(lines),  # noqa: S704  it holds no <, > and &
+        "cost": cost_rows(judged.cost, words),
+        "per_point": shown(judged.cost.device_seconds_per_point, "seconds"),
+    }
+
+
+def _drawn(study: StudyResult, drawn: tuple[Picture, ...]) -> dict[str, Any]:
+    points = sum(one.best_value is not None for one in study.tries)
+    return {
+        "pictures": {one.name: one for one in drawn},
+        "parameters": [one for one in drawn if one.name.startswith("parameter-")],
+        "intervals": "intervals" if points <= MOST_INTERVALS else "hover",
+        "figures": Markup(figures_json(drawn)),  # noqa: S704  it holds no <, > and &
+    }
+
+
+def _markdown(study: StudyResult, table: TryTable, judged: Judged, words: Words) -> str:
     description = str(study.sweep.get("description") or "")
     name = markup.markdown(clean(study.name))
     parts = ["# " + words.text("report.title", study=name)]
-    told = (clean(description), summary(study, words))
-    parts += [markup.markdown(text) for text in told if text]
-    table = to_markdown(try_table(study, words)).rstrip()
-    parts.append(f"## {words.text('report.tries')}\n\n{table}")
+    summed = words.paragraph([summary(study, words), *verdict(study, judged, words)])
+    parts += [markup.markdown(text) for text in (clean(description), summed) if text]
+    again = words.paragraph(confirmed(study, judged.confirmation, words))
+    if again:
+        parts.append(f"## {words.text('confirmed.title')}\n\n{markup.markdown(again)}")
+    parts.append(f"## {words.text('report.tries')}\n\n{to_markdown(table).rstrip()}")
+    parts += [*_markdown_story(study, judged, words), *_markdown_pairs(study, judged, words)]
     known = (f"- {term}: {markup.markdown(text)}" for term, text in facts(study, words))
     parts.append(f"## {words.text('report.facts')}\n\n" + "\n".join(known))
-    parts += _markdown_list(words.text("report.findings"), findings(study, words))
+    parts += _markdown_list(words.text("report.findings"), findings(study, judged.found, words))
     parts += _markdown_list(words.text("report.failures"), failures(study))
     return "\n\n".join(parts) + "\n"
+
+
+def _markdown_story(study: StudyResult, judged: Judged, words: Words) -> list[str]:
+    told = story(study, judged, words)
+    if told is None:
+        return []
+    parts = (f"**{part.title}** {markup.markdown(part.text)}" for part in told.parts)
+    return [f"## {told.title}", *parts]
+
+
+def _markdown_pairs(study: StudyResult, judged: Judged, words: Words) -> list[str]:
+    found = _pairs(study, judged, words)
+    if not found["rows"]:
+        return []
+    table = pairs_table(study, judged.comparison, words)
+    shown_rows = to_markdown(table, _MOST_PAIRS).rstrip()
+    more = words.text("pairs.more", count=found["more"], file=found["file"])
+    caption = words.text("pairs.caption")
+    told = [f"## {words.text('pairs.title')}", caption, shown_rows]
+    return [*told, more] if found["more"] else told
 
 
 def _markdown_list(title: str, entries: list[Any]) -> list[str]:
@@ -110,28 +212,6 @@ def _markdown_list(title: str, entries: list[Any]) -> list[str]:
         for head, *rest in entries
     )
     return [f"## {title}\n\n" + "\n".join(lines)] if entries else []
-
-
-def _html_row(table: TryTable, row: TableRow) -> HtmlRow:
-    cells = tuple(
-        HtmlCell(
-            text=shown(cell, column.kind),
-            sort="" if cell is None else str(cell),
-            is_number=is_number(cell) and column.kind != "try",
-        )
-        for cell, column in zip(row.cells, table.columns, strict=True)
-    )
-    return HtmlRow(row.status, row.is_baseline, cells, row.severity)
-
-
-def _plots(ids: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    kinds = ("curves", "rates", "parameter", "importances")
-    return {kind: tuple(i for i in ids if i.startswith(f"plot-{kind}")) for kind in kinds}
-
-
-def _figures_json(drawn: dict[str, Any]) -> str:
-    written = (f"{json.dumps(name)}: {to_json(figure)}" for name, figure in drawn.items())
-    return "{" + ", ".join(written) + "}"
 
 
 def _policy(scripts: tuple[str, ...]) -> str:

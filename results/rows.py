@@ -5,6 +5,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+SEED = "seed"
+"""The parameter that gives each trial of a study its own root of all random draws."""
+
 Status = Literal["waiting", "running", "drained", "completed", "pruned", "stopped", "failed"]
 """Where a trial stands. The first three are RUNNING (or WAITING) in Optuna's words."""
 
@@ -26,7 +29,8 @@ class TrialRow:
 
     `number` is Optuna's, so Try 1 is number 0. `origin` says where an imported trial came from:
     file, sha256, lines, heading, and the place of each setting. `best_value` is the objective's
-    at the best epoch. Values that never came are None.
+    at the best epoch. Values that never came are None; without a `seed` of its own it has the
+    study's.
     """
 
     uid: str
@@ -42,6 +46,7 @@ class TrialRow:
     best_dev_accuracy: float | None = None
     test_accuracy: float | None = None
     origin: dict[str, Any] | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ Optuna's tables are the truth for parameters, dev accuracies, states and values.
 a ledger row (a person's own, or one whose ledger was lost) appears with what Optuna has.
 """
 
-from collections.abc import Iterable, Mapping
+import gc
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +15,7 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from results.confirmation import SUFFIX, Confirmation, confirm
 from results.ledger import STUDY_UID, Ledger
 from results.records import DEFAULT_OBJECTIVE, EpochResult, StudyResult, TryResult
 from results.rows import (
@@ -32,6 +35,7 @@ from results.storage import (
     open_read_only,
     read_only_url,
 )
+from results.trials import read_trials
 
 __all__ = [
     "DatabaseUnreadable",
@@ -40,6 +44,7 @@ __all__ = [
     "StudyResult",
     "TryResult",
     "list_studies",
+    "read_confirmation",
     "read_study",
 ]
 
@@ -55,27 +60,52 @@ def read_study(url: str, name: str) -> StudyResult:
 
     Raises StudyNotFound (which names those that exist) and DatabaseUnreadable.
     """
-    with open_read_only(url) as storage:
+    with open_read_only(url) as storage, _collector_paused():
         study_id = _study_id(storage, name)
         uid = storage.get_study_user_attrs(study_id).get(STUDY_UID)
         # The ledger is read whole and closed before Optuna's next query.
         ledger = _read_ledger(storage, url, uid)
         directions = storage.get_study_directions(study_id)
-        trials = storage.get_all_trials(study_id, deepcopy=False)
-    maximize = directions[0] != StudyDirection.MINIMIZE
-    asked = ledger.study.sweep.get("objective") if ledger else None
-    objective = str((asked or {}).get("name", DEFAULT_OBJECTIVE))
-    return StudyResult(
-        name=name,
-        uid=uid,
-        maximize=maximize,
-        objective=objective,
-        sweep=ledger.study.sweep if ledger else {},
-        facts=ledger.study.facts if ledger else {},
-        created_at=ledger.study.created_at if ledger else None,
-        tries=_tries(trials, ledger, objective, maximize),
-        gold={row.split: tuple(row.labels) for row in ledger.gold} if ledger else {},
-    )
+        with storage.engine.connect() as connection:
+            trials = read_trials(connection, study_id)
+        maximize = directions[0] != StudyDirection.MINIMIZE
+        asked = ledger.study.sweep.get("objective") if ledger else None
+        objective = str((asked or {}).get("name", DEFAULT_OBJECTIVE))
+        return StudyResult(
+            name=name,
+            uid=uid,
+            maximize=maximize,
+            objective=objective,
+            sweep=ledger.study.sweep if ledger else {},
+            facts=ledger.study.facts if ledger else {},
+            created_at=ledger.study.created_at if ledger else None,
+            tries=_tries(trials, ledger, objective, maximize),
+            gold={row.split: tuple(row.labels) for row in ledger.gold} if ledger else {},
+        )
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Without looks for cycles: among a million new records, all kept, they take a third."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def read_confirmation(url: str, study: StudyResult) -> Confirmation | None:
+    """What fresh seeds say of a study's leaders; None where they were not trained again.
+
+    Raises DatabaseUnreadable.
+    """
+    try:
+        again = read_study(url, study.name + SUFFIX)
+    except StudyNotFound:
+        return None
+    return confirm(study, again)
 
 
 def _names(storage: RDBStorage) -> tuple[str, ...]:
@@ -103,6 +133,7 @@ def _tries(
     trials: Iterable[FrozenTrial], ledger: StudyLedger | None, objective: str, maximize: bool
 ) -> tuple[TryResult, ...]:
     rows: dict[str | None, TrialRow] = {row.uid: row for row in ledger.trials} if ledger else {}
+    default_seed = ledger.study.sweep.get("seed") if ledger else None
     attempts = _by_trial(ledger.attempts if ledger else ())
     epochs = _by_trial(ledger.epochs if ledger else ())
     effective = _by_trial(ledger.effective if ledger else ())
@@ -110,7 +141,7 @@ def _tries(
     steps = _by_trial(ledger.steps if ledger else ())
     predictions = _by_trial(ledger.predictions if ledger else ())
     found = []
-    for trial in sorted(trials, key=lambda one: one.number):
+    for trial in trials:
         uid = trial.user_attrs.get(STUDY_UID)
         tried = attempts.get(uid, ())
         read_back = {row.name: row.value for row in effective.get(uid, ())}
@@ -118,7 +149,16 @@ def _tries(
         made = _Merged(trial, rows.get(uid), curve, objective, maximize)
         one = made.result(tried, findings.get(uid, ()), read_back)
         said = {row.split: tuple(row.labels) for row in predictions.get(uid, ())}
-        found.append(replace(one, steps=_each_once(steps.get(uid, ())), predictions=said))
+        row = rows.get(uid)
+        own = row.seed if row else None
+        found.append(
+            replace(
+                one,
+                seed=default_seed if own is None else own,
+                steps=_each_once(steps.get(uid, ())),
+                predictions=said,
+            )
+        )
     return tuple(found)
 
 

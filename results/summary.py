@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from results.diagnosis import diagnose, say_advice
+from results.diagnosis import Diagnosed, say_advice
 from results.language import ENGLISH, Words
 from results.records import StudyResult, TryResult
 from results.table import varied_parameters
@@ -77,9 +77,10 @@ def failures(study: StudyResult) -> list[tuple[str, int, str, str]]:
     ]
 
 
-def findings(study: StudyResult, words: Words = ENGLISH) -> list[tuple[str, str, str, str, str]]:
+def findings(
+    study: StudyResult, found: Mapping[int, tuple[Diagnosed, ...]], words: Words = ENGLISH
+) -> list[tuple[str, str, str, str, str]]:
     """Try, severity, kind, what was seen and why it matters, and what to try next."""
-    found = diagnose(study, words.language)
     return [
         (
             one.label,

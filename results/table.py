@@ -1,12 +1,11 @@
 """The Try table: one row a trial, what was changed, what it did. Cells keep their raw numbers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from results.comparison import StudyComparison, compare
-from results.confirmation import Confirmation, is_confirmation
-from results.cost import Cost, cost
-from results.diagnosis import Diagnosed, diagnose
+from results.confirmation import Confirmed, is_confirmation
+from results.diagnosis import Diagnosed
+from results.judged import Judged, judge
 from results.language import ENGLISH, Language, Words
 from results.records import DEFAULT_OBJECTIVE, StudyResult, TryResult, difference
 from results.rows import Status
@@ -108,18 +107,17 @@ def try_table(
     study: StudyResult,
     words: Words = ENGLISH,
     *,
-    confirmation: Confirmation | None = None,
     all_tests: bool = False,
+    judged: Judged | None = None,
 ) -> TryTable:
     """Make the table. Pruned tries are never ranked against completed ones.
 
     Test accuracy is shown for the baseline, confirmed tries and confirmations alone, so that nobody
     chooses by it (and for imported tries, whose log has told it already); `all_tests` shows it for
-    every try.
+    every try. `judged` spares judging the study again.
     """
     varied = varied_parameters(study.tries)
-    found_by_try = diagnose(study, words.language)
-    view = _View(study, words, compare(study), cost(study), found_by_try, confirmation, all_tests)
+    view = _View(study, words, judged or judge(study, words.language), all_tests)
     found = [(one, view.outcome(one)) for one in ordered(study)]
     keys = [key for key in _OUTCOME if _belongs(key, study, [cells for _, cells in found])]
     return TryTable(
@@ -214,19 +212,16 @@ class _View:
 
     study: StudyResult
     words: Words
-    comparison: StudyComparison
-    cost: Cost
-    findings: Mapping[int, tuple[Diagnosed, ...]]
-    confirmation: Confirmation | None
+    judged: Judged
     all_tests: bool
 
     def is_baseline(self, one: TryResult) -> bool:
-        return one.number == self.comparison.baseline
+        return one.number == self.judged.comparison.baseline
 
     def outcome(self, one: TryResult) -> dict[str, Cell]:
         """A try's cells after its parameters, by their column's key."""
-        found = self.comparison.tries[one.number]
-        seconds = self.cost.tries.get(one.number)
+        found = self.judged.comparison.tries[one.number]
+        seconds = self.judged.cost.tries.get(one.number)
         interval, equal = found.interval, found.equal_epochs
         return {
             "epochs_run": one.epochs_run,
@@ -254,27 +249,13 @@ class _View:
         }
 
     def marks(self, one: TryResult) -> tuple[tuple[str, str], ...]:
-        """Severity and kind of what went wrong, the gravest first, each kind once.
-
-        What only informs is no mark.
-        """
-        kinds: dict[str, str] = {}
-        for found in self.findings[one.number]:
-            if found.severity != "info":
-                kinds.setdefault(one_line(clean(found.kind)), found.severity)
-        return tuple((severity, kind) for kind, severity in kinds.items())
+        return marks(self.judged.found[one.number])
 
     def _marked(self, one: TryResult) -> str | None:
-        marks = [
-            self.words.text(
-                "findings.mark", kind=kind, severity=self.words.named("severity", severity)
-            )
-            for severity, kind in self.marks(one)
-        ]
-        return self.words.join(marks) or None
+        return self.words.join([mark(*pair, self.words) for pair in self.marks(one)]) or None
 
     def _confirmed(self, one: TryResult) -> dict[str, Cell]:
-        found = self.confirmation.of(one.number) if self.confirmation else None
+        found = self._confirmation_of(one)
         interval = found.over_seeds.interval if found else None
         return {
             "confirmed_mean": found.over_seeds.mean if found else None,
@@ -284,9 +265,30 @@ class _View:
         }
 
     def _shows_test(self, one: TryResult) -> bool:
-        confirmed = self.confirmation is not None and self.confirmation.of(one.number) is not None
         whole = self.all_tests or is_confirmation(self.study)
+        confirmed = self._confirmation_of(one) is not None
         return whole or confirmed or one.is_imported or self.is_baseline(one)
+
+    def _confirmation_of(self, one: TryResult) -> Confirmed | None:
+        confirmation = self.judged.confirmation
+        return confirmation.of(one.number) if confirmation else None
+
+
+def marks(findings: Iterable[Diagnosed]) -> tuple[tuple[str, str], ...]:
+    """Severity and kind of what went wrong, the gravest first, each kind once.
+
+    What only informs is no mark.
+    """
+    kinds: dict[str, str] = {}
+    for found in findings:
+        if found.severity != "info":
+            kinds.setdefault(one_line(clean(found.kind)), found.severity)
+    return tuple((severity, kind) for kind, severity in kinds.items())
+
+
+def mark(severity: str, kind: str, words: Words) -> str:
+    """A mark as the table's cell has it, as `overfit (warning)`."""
+    return words.text("findings.mark", kind=kind, severity=words.named("severity", severity))
 
 
 def _delta(one: TryResult, baseline: TryResult | None) -> float | None:

@@ -19,6 +19,7 @@ Kind = Literal[
     "share",
     "seconds",
     "findings",
+    "text",
     "state",
 ]
 """What a column holds, and with it how its numbers are rounded."""
@@ -89,7 +90,7 @@ def _difference(number: float) -> str:
 
 
 def _p(number: float) -> str:
-    return f"{number:.3f}" if number >= _SMALL else short(number)
+    return f"{number:.3f}" if number >= _SMALL else short(float(f"{number:.1e}"))
 
 
 def _stars(number: float) -> str:

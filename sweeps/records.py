@@ -222,6 +222,7 @@ class Sweep:
         enqueue: known tries, each with a value for every parameter.
         gate: which diagnoses end a trial early.
         script: what trainer `script` runs; None for the other trainers.
+        points: a grid's points where it has only some; None: every combination.
     """
 
     name: str
@@ -242,6 +243,7 @@ class Sweep:
     enqueue: tuple[Point, ...]
     gate: Gate
     script: Script | None = None
+    points: tuple[Point, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict for the ledger; the path stays out, which is this machine's own."""
@@ -271,6 +273,8 @@ def grid_points(sweep: Sweep) -> tuple[Point, ...]:
 
     The baseline's point is first where it is on the grid.
     """
+    if sweep.points is not None:
+        return sweep.points
     points = [
         dict(zip(sweep.parameters, values, strict=True))
         for values in itertools.product(*(one.points() for one in sweep.parameters.values()))

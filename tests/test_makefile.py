@@ -20,13 +20,13 @@ import pytest
 
 TOP = Path(__file__).resolve().parents[1]
 VERBS = (
-    "sweep", "diagnose", "lr-range", "suggest", "sweeps", "report", "show", "rerun", "best",
-    "export", "dashboard", "import",
+    "sweep", "diagnose", "lr-range", "suggest", "import", "sweeps", "confirm", "report", "show",
+    "rerun", "best", "export", "dashboard",
 )  # fmt: skip
 VARIABLES = (
     "NAME", "TRY", "OUT", "TRIALS", "HOURS", "DATA", "MODEL", "SLOTS", "RUNS", "SET", "FORMAT",
     "PORT", "WRITABLE", "RETRY_FAILED", "AS_NEW", "FREEZE", "LR_FROM", "LR_TO", "STEPS", "SEEDS",
-    "APPLY", "LOG", "PATTERN",
+    "APPLY", "LOG", "PATTERN", "TOP", "TEST", "REPORT_LANG",
 )  # fmt: skip
 HOSTILE = (
     "$(shell touch x)",

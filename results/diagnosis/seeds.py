@@ -1,7 +1,10 @@
 """Trials whose first losses are equal because their seeds are: where they part."""
 
 import math
+from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from operator import itemgetter
 
 from results.diagnosis import limits
 from results.diagnosis.records import Found, Scalar, Trial
@@ -12,20 +15,37 @@ def same_seed(trials: Sequence[Trial]) -> Iterator[tuple[int, Found]]:
 
     Each group is held against its first trial.
     """
-    references: list[Trial] = []
+    references = _References()
     for trial in trials:
         if not trial.losses:
             continue
-        reference = next((one for one in references if _begins_alike(one, trial)), None)
+        reference = references.alike(trial)
         if reference is None:
-            references.append(trial)
+            references.add(trial)
         else:
             yield trial.number, _parting(reference, trial)
 
 
-def _begins_alike(one: Trial, other: Trial) -> bool:
-    (first, loss), (second, lost) = one.losses[0], other.losses[0]
-    return first == second and _same(loss, lost)
+class _References:
+    """Trials by their first losses, in order: with thousands of them, a search must be short."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._by_step: dict[int, list[tuple[float, int, Trial]]] = {}
+
+    def add(self, trial: Trial) -> None:
+        step, loss = trial.losses[0]
+        insort(self._by_step.setdefault(step, []), (loss, self._count, trial), key=itemgetter(0, 1))
+        self._count += 1
+
+    def alike(self, trial: Trial) -> Trial | None:
+        """The first one added whose first loss is the trial's."""
+        step, loss = trial.losses[0]
+        known = self._by_step.get(step, [])
+        place = bisect_left(known, loss, key=itemgetter(0))
+        sides = (reversed(known[:place]), known[place:])
+        near = [one for side in sides for one in takewhile(lambda one: _same(one[0], loss), side)]
+        return min(near, key=itemgetter(1))[2] if near else None
 
 
 def _same(one: float, other: float) -> bool:

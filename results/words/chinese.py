@@ -1,7 +1,7 @@
 """What people read, in Chinese."""
 
 TEXTS: dict[str, str] = {
-    "list.comma": "，",
+    "list.comma": "、",
     "list.semicolon": "；",
     "sentence.gap": "",
     "try.baseline": "基线",
@@ -32,7 +32,7 @@ TEXTS: dict[str, str] = {
     "table.train_accuracy": "训练准确率",
     "table.test_accuracy": "测试准确率",
     "table.gap": "训练与验证之差",
-    "table.delta": "与{against}之差",
+    "table.delta": "与 {against} 之差",
     "table.trained": "可训练比例",
     "table.seconds": "秒",
     "table.findings": "诊断",
@@ -47,7 +47,7 @@ TEXTS: dict[str, str] = {
     "table.group": "组别",
     "table.stars": "推荐度",
     "table.equal_best": "同轮次与最佳之差",
-    "table.equal_baseline": "同轮次与{against}之差",
+    "table.equal_baseline": "同轮次与 {against} 之差",
     "table.device_seconds": "设备秒",
     "table.note": "{study} 实验表",
     "table.more": "另有 {count} 次未列出。",

@@ -8,6 +8,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,11 @@ from results.formats import (
     to_xlsx,
     write_tables,
 )
+from results.judged import judge
 from results.language import LANGUAGES, Words
+from results.page import Found
 from results.records import EpochResult, StudyResult, TryResult
+from results.report import tries_html
 from results.rows import AttemptRow, FindingRow
 from results.statistics import mean_over_seeds
 from results.study import read_study
@@ -126,7 +130,7 @@ _TRIES = st.lists(
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> TryTable:
+def tables(draw: st.DrawFn) -> tuple[TryTable, Found]:
     drawn = draw(_TRIES)
     tries = tuple(
         _try(number, {"lr": lr, "text|<b>=": text}, *rest, predicted=predicted, pruned=pruned)
@@ -141,18 +145,29 @@ def tables(draw: st.DrawFn) -> TryTable:
         mean = mean_over_seeds(tuple(seeds.values()))
         confirmed = replace(confirmed, points=(Confirmed(0, seeds, mean, None, None),))
     words = Words(draw(st.sampled_from(LANGUAGES)))
-    return try_table(study, words, confirmation=confirmed, all_tests=draw(st.booleans()))
+    judged = judge(study, words.language, confirmed)
+    table = try_table(study, words, judged=judged, all_tests=draw(st.booleans()))
+    return table, judged.found
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(tables())
-def test_the_same_cells_come_back_from_every_format(table: TryTable) -> None:
+def test_the_same_cells_come_back_from_every_format(drawn: tuple[TryTable, Found]) -> None:
+    table, found = drawn
     exact = [_exact(row.cells) for row in table.rows]
     assert _from_csv(table) == exact
     assert _from_json(table) == [list(row.cells) for row in table.rows]
     assert _from_xlsx(table) == exact
     texts = [_texts(table, row.cells) for row in table.rows]
     assert _from_markdown(table) == texts
+    page = tries_html(table, found, Words(table.language))
+    assert [[text for text, _ in cells] for cells in _from_html(page)] == texts
+    # What a column is sorted by is the number itself, not the rounded one.
+    sorts = [["" if cell is None else str(cell) for cell in row.cells] for row in table.rows]
+    sortable = [i for i, one in enumerate(table.columns) if one.kind not in ("findings", "state")]
+    assert [[cells[i][1] for i in sortable] for cells in _from_html(page)] == [
+        [" ".join(row[i].split()) for i in sortable] for row in sorts
+    ]
     assert len(_from_latex(table)) == len(texts)
     for read, meant in zip(_from_latex(table), texts, strict=True):
         numeric = [index for index, text in enumerate(meant) if _is_read_back(text)]
@@ -369,6 +384,39 @@ def _from_markdown(table: TryTable) -> list[list[str]]:
         [_unescaped(text) for text in re.split(r" (?<!\\)\| ", f"{line[1:-1]}| ")[:-1]]
         for line in lines
     ]
+
+
+class _Page(HTMLParser):
+    """The body rows of a table: of each cell its text and what it is sorted by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[list[tuple[str, str]]] = []
+        self._parts: list[str] = []
+        self._sort: str | None = None
+        self._in_body = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._in_body = self._in_body or tag == "tbody"
+        if tag == "tr" and self._in_body:
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self._parts, self._sort = [], dict(attrs).get("data-sort")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th") and self._in_body:
+            text = " ".join("".join(self._parts).split())
+            sort = text if self._sort is None else " ".join(self._sort.split())
+            self.rows[-1].append((text, sort))
+
+    def handle_data(self, data: str) -> None:
+        self._parts.append(data)
+
+
+def _from_html(page: str) -> list[list[tuple[str, str]]]:
+    parser = _Page()
+    parser.feed(page)
+    return parser.rows
 
 
 def _unescaped(text: str) -> str:

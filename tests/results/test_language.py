@@ -43,7 +43,7 @@ def test_each_catalogue_is_in_its_language() -> None:
     assert set(english) <= _TERMS_LEFT_ENGLISH
 
 
-_TERMS_LEFT_ENGLISH: set[str] = set()
+_TERMS_LEFT_ENGLISH: set[str] = {"picture.importances.caption"}
 """Keys of Chinese texts that name a method or a test by its English name."""
 
 
@@ -61,7 +61,7 @@ def test_a_name_that_no_catalogue_knows_stands_for_itself() -> None:
 
 def test_a_study_in_chinese(full: Maker) -> None:
     study, words = read_study(full.url, full.name), Words("zh")
-    assert summary(study, words).startswith("共 8 次实验：3 次完成，1 次已剪枝")
+    assert summary(study, words).startswith("共 8 次实验：3 次完成、1 次已剪枝")
     text = to_report_markdown(study, words)
     titles = [line for line in text.splitlines() if line.startswith("#")]
     assert all(_CHINESE.search(line) for line in titles)

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from results.plots import figures
+from results.pictures import pictures
+from results.records import StudyResult
 from results.rows import StepRow
-from results.series import rate_curves
 from results.study import read_study
 from tests.results.studies import Maker
 
@@ -27,11 +27,31 @@ def test_every_course_of_the_rate_is_drawn_once_and_as_it_was(full: Maker) -> No
         for one, course in zip((first, second, third), courses, strict=True)
     )
     study = replace(study, tries=(*tries, *rest))
-    found = {curve.steps: curve.rates for curve in rate_curves(study)}
-    assert found == {(1, 2, 3): (1e-5, 2e-5, 1e-5), (1, 3): (3e-4, 1e-4)}
-    drawn = figures(study)["plot-rates"].data
-    assert sorted(list(trace.y) for trace in drawn) == [[1e-5, 2e-5, 1e-5], [3e-4, 1e-4]]
+    assert _courses(study) == [
+        ("Try 2: dropout 0.3", (1, 2, 3), (1e-5, 2e-5, 1e-5)),
+        ("Try 3: dropout 0.7", (1, 3), (3e-4, 1e-4)),
+    ]
+
+
+def test_a_long_course_keeps_its_swings(full: Maker) -> None:
+    study = read_study(full.url, full.name)
+    first, *rest = study.tries
+    course = tuple(step(n, 1e-3 if n == 7777 else 1e-4 * n / 10_000) for n in range(1, 10_001))
+    study = replace(study, tries=(replace(first, steps=course), *rest))
+    ((_, steps, rates),) = _courses(study)
+    assert len(steps) <= 402
+    assert list(steps) == sorted(set(steps))
+    assert (steps[0], steps[-1]) == (1, 10_000)
+    assert dict(zip(steps, rates, strict=True))[7777] == 1e-3
 
 
 def test_a_study_without_steps_has_no_such_picture(full: Maker) -> None:
-    assert "plot-rates" not in figures(read_study(full.url, full.name))
+    names = [one.name for one in pictures(read_study(full.url, full.name))]
+    assert "curves" in names
+    assert "rates" not in names
+
+
+def _courses(study: StudyResult) -> list[tuple[str, tuple[float, ...], tuple[float | None, ...]]]:
+    picture = next(one for one in pictures(study) if one.name == "rates")
+    strands = [strand for layer in picture.layers for strand in layer.strands]  # type: ignore[union-attr]  # all are lines
+    return sorted((one.told, one.x, one.y) for one in strands)

@@ -1,5 +1,6 @@
 """The report, opened in a real browser where it matters."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,9 @@ from markupsafe import escape
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from results.importance import ENOUGH, importances
-from results.pictures import write_pictures
+from results.language import Words
+from results.pictures import pictures, write_pictures
 from results.report import to_html, to_report_markdown, write_report
-from results.series import curves, parameter_pictures
 from results.study import StudyResult, read_study
 from results.summary import facts, summary
 from tests.results.browser import Browser
@@ -56,7 +57,7 @@ def test_a_report_in_the_browser(full: Maker, folder: Path, browser: Browser) ->
     assert browser.errors == []
     assert [url for url in browser.requests if not url.startswith(("file:", "data:"))] == []
     assert browser.run("document.querySelectorAll('#tries tbody tr').length") == 8
-    assert browser.run("document.querySelectorAll('#plot-curves .scatterlayer .trace').length") == 9
+    assert _missing_plots(browser) == []
     assert browser.run("document.querySelectorAll('#plot-parameter-1 .point').length") == 6
     assert browser.run("document.body.scrollWidth <= innerWidth")
 
@@ -78,21 +79,82 @@ def test_the_table_sorts_by_a_click_and_keeps_blanks_last(
 def test_dark_and_narrow(full: Maker, folder: Path, browser: Browser) -> None:
     dark = {"name": "prefers-color-scheme", "value": "dark"}
     browser.call("Emulation.setEmulatedMedia", features=[dark])
-    size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    size = {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": True}
     browser.call("Emulation.setDeviceMetricsOverride", **size)
     try:
         _open(browser, _read(full), folder)
         paper = browser.run("getComputedStyle(document.body).backgroundColor")
+        _missing_plots(browser)
         ink = browser.run("getComputedStyle(document.querySelector('.xtick text')).fill")
         assert (paper, ink) == ("rgb(20, 23, 26)", "rgb(230, 232, 234)")
-        assert browser.run("document.documentElement.scrollWidth") == 390
-        assert browser.run("document.querySelector('.scroll').scrollWidth") > 390
+        assert browser.run("document.documentElement.scrollWidth") == 360
+        assert browser.run("document.querySelector('.scroll').scrollWidth") > 360
         browser.call("Emulation.setEmulatedMedia", features=[{**dark, "value": "light"}])
         tick = "getComputedStyle(document.querySelector('.xtick text')).fill"
         browser.wait_for(f"{tick} === 'rgb(31, 35, 40)'")
+        browser.run("document.getElementById('dark').click()")
+        browser.wait_for(f"{tick} === 'rgb(230, 232, 234)'")
+        pressed = browser.run("document.getElementById('dark').getAttribute('aria-pressed')")
+        assert pressed == "true"
     finally:
         browser.call("Emulation.clearDeviceMetricsOverride")
         browser.call("Emulation.setEmulatedMedia", features=[])
+
+
+def test_the_try_column_stays_in_view(full: Maker, folder: Path, browser: Browser) -> None:
+    _open(browser, _read(full), folder)
+    left = "document.querySelector('#tries tbody th').getBoundingClientRect().left"
+    before = browser.run(left)
+    browser.run("document.querySelector('.scroll').style.width = '300px'")
+    browser.run("document.querySelector('.scroll').scrollLeft = 400")
+    assert browser.run("document.querySelector('.scroll').scrollLeft") == 400
+    assert browser.run(left) == before
+
+
+def test_a_badge_tells_what_was_seen_why_and_what_next(
+    maker: Maker, folder: Path, browser: Browser
+) -> None:
+    maker.add(Planned({"lr": 0.1}, (0.5, 0.45, 0.4), train=(0.7, 0.95, 0.99)))
+    _open(browser, _read(maker), folder)
+    badge = "document.querySelector('#tries a.badge')"
+    assert browser.run(f"{badge}.textContent") == "overfit (warning)"
+    # As a keyboard does it: Enter on a link is a click.
+    browser.run(f"{badge}.focus(); document.activeElement.click()")
+    browser.wait_for("document.getElementById('told').matches(':popover-open')")
+    told = browser.run("document.getElementById('told').innerText")
+    assert told.startswith("Try 1: overfit (warning)")
+    for part in ("severe overfitting", "by heart", "What to try next: "):
+        assert part in told
+    target = browser.run(f"document.querySelector({badge}.hash).textContent")
+    assert "severe overfitting" in target
+
+
+def test_requested_and_effective_settings_open(
+    maker: Maker, folder: Path, browser: Browser
+) -> None:
+    maker.add(Planned({"lr": 0.1}, (0.5,), requested={"optimizer": EVIL}))
+    study = _read(maker)
+    one = replace(study.tries[0], effective={"lr": 0.2, "optimizer": EVIL})
+    _open(browser, replace(study, tries=(one,)), folder)
+    assert "≠ 1 differs" in browser.run("document.querySelector('.settings summary').innerText")
+    browser.run("document.querySelector('.settings details').open = true")
+    browser.wait_for("document.querySelector('.settings table') !== null")
+    rows = browser.run(
+        "[...document.querySelectorAll('.settings tbody tr')]"
+        ".map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    assert ["lr", "0.1", "≠ 0.2"] in rows
+    assert ["optimizer", EVIL, EVIL] in rows
+    assert browser.run("window.hacked") is None
+
+
+def test_a_page_in_chinese(full: Maker, folder: Path, browser: Browser) -> None:
+    page, _ = write_report(_read(full), folder, Words("zh"))
+    browser.open(page.as_uri())
+    assert browser.run("document.documentElement.lang") == "zh"
+    heads = browser.run("[...document.querySelectorAll('h2')].map(h => h.textContent)")
+    assert [head for head in heads if not re.search("[\u4e00-\u9fff]", head)] == []
+    assert "completed" not in browser.run("document.body.innerText")
 
 
 def test_nothing_in_a_study_runs(evil: StudyResult, folder: Path, browser: Browser) -> None:
@@ -103,6 +165,7 @@ def test_nothing_in_a_study_runs(evil: StudyResult, folder: Path, browser: Brows
     assert [url for url in browser.requests if not url.startswith(("file:", "data:"))] == []
     text = browser.run("document.body.innerText")
     assert text.count(EVIL) >= 12
+    _missing_plots(browser)
     axis = browser.run("document.querySelector('#plot-parameter-1 .xtitle').textContent")
     assert axis == EVIL
 
@@ -140,8 +203,8 @@ def test_the_same_study_gives_the_same_bytes(full: Maker, folder: Path) -> None:
     first = [path.read_bytes() for path in write_report(study, folder / "a")]
     second = [path.read_bytes() for path in write_report(_read(full), folder / "b")]
     assert first == second
-    pictures = [write_pictures(study, folder / name)[0].read_bytes() for name in "ab"]
-    assert pictures[0] == pictures[1]
+    written = [write_pictures(pictures(study), folder / name) for name in "ab"]
+    assert [p.read_bytes() for p in written[0]] == [p.read_bytes() for p in written[1]]
 
 
 def test_the_markdown_report(full: Maker) -> None:
@@ -187,45 +250,14 @@ def test_importances_need_enough_completed_tries(folder: Path) -> None:
     assert f"over {ENOUGH} completed tries" in to_html(study)
 
 
-def test_axes(folder: Path) -> None:
-    space = {
-        "lr": FloatDistribution(1e-5, 1e-1, log=True),
-        "freeze": CategoricalDistribution(["none", "half", "full"]),
-    }
-    maker = Maker(folder / "studies.db", space=space)
-    words = ["full", "none", "half"] * 4
-    for n, word in enumerate(words):
-        grid = [0.0, 1e-4, 1e-3, 1e-2, 1e-1][n % 5]
-        params = {"lr": 0.01 + n / 1000, "freeze": word, "dropout": n / 12, "decay": grid}
-        maker.add(Planned({**params, "steps": 10 ** (n % 4)}, (0.5,)))
-    pictures = {picture.name: picture for picture in parameter_pictures(_read(maker))}
-    scales = {name: picture.scale for name, picture in pictures.items()}
-    assert scales == {
-        "lr": "log",
-        "freeze": "category",
-        "dropout": "linear",
-        "decay": "category",
-        "steps": "log",
-    }
-    assert pictures["freeze"].categories == ("none", "half", "full")
-    assert pictures["decay"].categories == ("0", "1e-4", "0.001", "0.01", "0.1")
-
-
-def test_curves_come_best_first_and_only_a_few_have_a_colour(maker: Maker) -> None:
-    maker.add(*(Planned({"dropout": n / 10}, (0.5 + n / 100,)) for n in range(8)))
-    drawn = curves(_read(maker))
-    assert [curve.label for curve in drawn] == [f"Try {n}" for n in range(8, 0, -1)]
-    assert len({curve.colour for curve in drawn[:6]}) == 6
-    assert drawn[6].colour == drawn[7].colour
-
-
-def test_the_picture(evil: StudyResult, full: Maker, folder: Path) -> None:
-    for study in (evil, _read(full)):
-        (path,) = write_pictures(study, folder)
-        assert path.read_bytes().startswith(b"\x89PNG")
-        assert path.stat().st_size < 200_000
-    empty = StudyResult("s", None, True, "dev_accuracy", {}, {}, None, ())
-    assert write_pictures(empty, folder) == []
+def _missing_plots(browser: Browser) -> list[str]:
+    """Draw all figures, those out of view too; names of those that are not there then."""
+    browser.run("drawAll(isDark())")
+    browser.wait_for("document.querySelectorAll('.plot .main-svg').length > 0")
+    names: list[str] = browser.run(
+        "Object.keys(figures).filter(n => !document.querySelector(`#plot-${n} .main-svg`))"
+    )
+    return names
 
 
 def _open(browser: Browser, study: StudyResult, folder: Path) -> None:
