@@ -134,7 +134,7 @@ def _phase(one: Phase, words: Words) -> str:
 def _earlier(study: StudyResult, best: TryResult, judged: Judged, words: Words) -> str:
     """The best try against the best of those before it."""
     before = next((one for one in study.ranked if one.number < best.number), None)
-    gap = difference(before.best_value, best.best_value) if before else None
+    gap = difference(best.best_value, before.best_value) if before else None
     if before is None or gap is None:
         return words.text("story.first_try")
     versus = judged.comparison.tries[before.number].best

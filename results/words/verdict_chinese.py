@@ -42,14 +42,15 @@ TEXTS: dict[str, str] = {
     ),
     "confirmed.p": "；配对 t 检验，校正后 p = {p}",
     "confirmed.optimism": (
-        "搜索中优胜者 {label} 为 {found:.3f}，新种子为 {mean:.3f}：被高估 {points:.1f} 个百分点。"
+        "搜索中优胜者 {label} 为 {found:.3f}，新种子为 {mean:.3f}："
+        "搜索所见高出 {points:+.1f} 个百分点。"
     ),
     "confirmed.expected": (
         "仅凭噪声，{draws} 次同样好的实验中最好的一次就会显得高出 {points:.1f} 个百分点"
         "（各种子间标准差 {deviation:.1f} 个百分点）。"
     ),
     "confirmed.optimism_units": (
-        "搜索中优胜者 {label} 为 {found:.3f}，新种子为 {mean:.3f}：被高估 {difference:+.3f}。"
+        "搜索中优胜者 {label} 为 {found:.3f}，新种子为 {mean:.3f}：搜索所见高出 {difference:+.3f}。"
     ),
     "confirmed.expected_units": (
         "仅凭噪声，{draws} 次同样好的实验中最好的一次就会显得好 {difference:.3f}"
@@ -113,10 +114,10 @@ TEXTS: dict[str, str] = {
         "{train_from:.3f} 升至 {train_to:.3f}。"
     ),
     "story.before": (
-        "此前最好的是 {label}{values}，为 {value:.3f}，与它相差 {points:+.1f} 个百分点{told}。"
+        "此前最好的是 {label}{values}，为 {value:.3f}；由此到本次为 {points:+.1f} 个百分点{told}。"
     ),
     "story.before_units": (
-        "此前最好的是 {label}{values}，为 {value:.3f}，与它相差 {difference:+.3f}{told}。"
+        "此前最好的是 {label}{values}，为 {value:.3f}；由此到本次为 {difference:+.3f}{told}。"
     ),
     "story.told_apart": "，差异显著",
     "story.not_told_apart": "，可能只是偶然",

@@ -45,16 +45,16 @@ TEXTS: dict[str, str] = {
     ),
     "confirmed.p": "; paired t test, corrected p = {p}",
     "confirmed.optimism": (
-        "The search found {found:.3f} for its winner, {label}; fresh seeds gave {mean:.3f}: it was "
-        "flattered by {points:+.1f} points."
+        "The search found {found:.3f} for its winner, {label}; fresh seeds gave {mean:.3f}: the "
+        "search had it {points:+.1f} points higher."
     ),
     "confirmed.expected": (
         "By noise alone the best of {draws} equal tries would look {points:.1f} points better than "
         "it is (standard deviation over seeds {deviation:.1f} points)."
     ),
     "confirmed.optimism_units": (
-        "The search found {found:.3f} for its winner, {label}; fresh seeds gave {mean:.3f}: it was "
-        "flattered by {difference:+.3f}."
+        "The search found {found:.3f} for its winner, {label}; fresh seeds gave {mean:.3f}: the "
+        "search had it {difference:+.3f} higher."
     ),
     "confirmed.expected_units": (
         "By noise alone the best of {draws} equal tries would look {difference:.3f} better than it "
@@ -124,12 +124,12 @@ TEXTS: dict[str, str] = {
         "accuracy rose from {train_from:.3f} to {train_to:.3f}."
     ),
     "story.before": (
-        "The best of the tries before it was {label}{values} with {value:.3f}, "
-        "{points:+.1f} points from it{told}."
+        "The best of the tries before it was {label}{values} with {value:.3f}; "
+        "from there to here it is {points:+.1f} points{told}."
     ),
     "story.before_units": (
-        "The best of the tries before it was {label}{values} with {value:.3f}, "
-        "{difference:+.3f} from it{told}."
+        "The best of the tries before it was {label}{values} with {value:.3f}; "
+        "from there to here it is {difference:+.3f}{told}."
     ),
     "story.told_apart": ", told apart",
     "story.not_told_apart": ", which may be chance",

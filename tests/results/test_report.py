@@ -267,7 +267,7 @@ def _open(browser: Browser, study: StudyResult, folder: Path) -> None:
 
 def _column(browser: Browser, title: str) -> list[str]:
     cells: str = browser.run(
-        "(() => { const heads = [...document.querySelectorAll('#tries th button')];"
+        "(() => { const heads = [...document.querySelectorAll('#tries thead th')];"
         f"const index = heads.findIndex(head => head.textContent === {title!r});"
         "return [...document.querySelectorAll('#tries tbody tr')]"
         ".map(row => row.cells[index].innerText).join('\\n') })()"
