@@ -45,16 +45,16 @@ TEXTS: dict[str, str] = {
     ),
     "confirmed.p": "; paired t test, corrected p = {p}",
     "confirmed.optimism": (
-        "The search found {found:.3f} for its winner, {label}; fresh seeds gave {mean:.3f}: the "
-        "search had it {points:+.1f} points higher."
+        "The search found {found:.3f} for its winner, {label}; fresh seeds gave {mean:.3f}. The "
+        "search was too hopeful by {points:+.1f} points."
     ),
     "confirmed.expected": (
         "By noise alone the best of {draws} equal tries would look {points:.1f} points better than "
         "it is (standard deviation over seeds {deviation:.1f} points)."
     ),
     "confirmed.optimism_units": (
-        "The search found {found:.3f} for its winner, {label}; fresh seeds gave {mean:.3f}: the "
-        "search had it {difference:+.3f} higher."
+        "The search found {found:.3f} for its winner, {label}; fresh seeds gave {mean:.3f}. The "
+        "search was too hopeful by {difference:+.3f}."
     ),
     "confirmed.expected_units": (
         "By noise alone the best of {draws} equal tries would look {difference:.3f} better than it "

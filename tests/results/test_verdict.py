@@ -124,7 +124,7 @@ def test_means_over_fresh_seeds_and_the_optimism_of_the_search_in_points(
     assert told[1].startswith("Over 2 fresh seeds Try 1 has a mean of 0.410")
     assert "+0.060" in _only("against the baseline over 2 shared seeds", told)
     assert "found 0.500 for its winner, Try 3; fresh seeds gave 0.470" in told[-2]
-    assert "+3.0 points higher" in told[-2]
+    assert "too hopeful by +3.0 points" in told[-2]
     assert "the best of 3 equal tries" in told[-1]
 
 
