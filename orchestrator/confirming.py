@@ -25,6 +25,7 @@ from sweeps.records import (
     Pruner,
     Range,
     Sampler,
+    Script,
     Sweep,
     Values,
 )
@@ -101,6 +102,7 @@ def confirming_sweep(search: StudyResult, top: int, seeds: int) -> Sweep:
         attempts=int(given.get("attempts", 1)),
         enqueue=(),
         gate=_gate(given.get("gate")),
+        script=_script(given.get("script")),
         points=tuple({**point, SEED: seed} for seed in fresh for point in _distinct(points)),
     )
 
@@ -144,6 +146,15 @@ def _gate(given: Mapping[str, Any] | None) -> Gate:
     if given is None:
         return Gate((), WINDOW_STEPS, TOLERANCE)
     return Gate(tuple(given["kinds"]), given["window_steps"], given["tolerance"])
+
+
+def _script(given: Mapping[str, Any] | None) -> Script | None:
+    if given is None:
+        return None
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
+    }
+    return Script(**values)
 
 
 def _parameter(given: Mapping[str, Any]) -> Values | Range:

@@ -13,7 +13,7 @@ from results.statistics import standard_error
 from results.summary import point
 from results.table import varied_parameters
 from results.text import as_cell, clean, is_number, one_line, shown
-from results.verdict import LOSS, POINTS
+from results.verdict import LOSS, POINTS, can_go_on
 
 _MOST_STEPS = 4
 _EDGE_VALUES = 3
@@ -159,9 +159,9 @@ def _next(study: StudyResult, best: TryResult, judged: Judged, words: Words) -> 
         for advice in found.advice
     )
     steps = [*_edges(study, best, words), *advised]
-    if judged.confirmation is None and len(study.ranked) > 1 and study.sweep:
+    if judged.confirmation is None and len(study.ranked) > 1 and can_go_on(study):
         steps.append(words.text("story.confirm", study=study.name))
-    if study.sweep:
+    if can_go_on(study) and study.sweep.get("trainer") != "script":
         steps.append(words.text("story.suggest", study=study.name))
     distinct = list(dict.fromkeys(steps))
     kept = (

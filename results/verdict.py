@@ -1,7 +1,7 @@
 """How sure the best try is, in words: against the others, the baseline, and on fresh seeds."""
 
 from results.comparison import Comparison, StudyComparison, Versus
-from results.confirmation import Confirmation, Confirmed
+from results.confirmation import Confirmation, Confirmed, is_confirmation
 from results.cost import Cost
 from results.judged import Judged
 from results.language import Words
@@ -29,9 +29,14 @@ def verdict(study: StudyResult, judged: Judged, words: Words) -> list[str]:
         _early(comparison, words),
         *_spent(judged.cost, words),
     ]
-    if judged.confirmation is None and len(study.ranked) > 1 and study.sweep:
+    if judged.confirmation is None and len(study.ranked) > 1 and can_go_on(study):
         told.append(words.text("verdict.unconfirmed", count=len(study.ranked), study=study.name))
     return [sentence for sentence in told if sentence]
+
+
+def can_go_on(study: StudyResult) -> bool:
+    """Whether its tries can be trained again: not those that were imported, nor a confirmation."""
+    return study.sweep.get("seed") is not None and not is_confirmation(study)
 
 
 def confirmed(study: StudyResult, found: Confirmation | None, words: Words) -> list[str]:

@@ -34,3 +34,17 @@ def test_an_example_runs_as_it_is(
     assert best.best_value > good
     assert len(best.curve) >= least_epochs
     assert not [row for one in study.tries for row in one.findings if row.kind == "mismatch"]
+
+
+def test_a_scripts_leaders_are_trained_again_on_fresh_seeds(tmp_path: Path) -> None:
+    shutil.copytree(TOP / "examples", tmp_path / "examples")
+    (tmp_path / "sweeps").mkdir()
+    shutil.copy(TOP / "sweeps" / "script-forest.yaml", tmp_path / "sweeps")
+    assert run(tmp_path, NAME="script-forest", SLOTS="2", TRIALS="2")[0] == 0
+    code, printed = run(tmp_path, "confirm", NAME="script-forest", SLOTS="2", TOP="1", SEEDS="2")
+    assert code == 0, printed
+    name = "script-forest@confirm"
+    again = read_study(Folders(tmp_path / "runs", name).url, name)
+    assert len({one.params["seed"] for one in again.ranked}) == 2
+    assert again.sweep["script"]["command"][1] == "examples/forest.py"
+    assert "Over 2 fresh seeds" in " ".join(printed.split())

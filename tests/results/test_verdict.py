@@ -24,6 +24,7 @@ GOLD = tuple(n % 3 for n in range(SIZE))
 SWEEP = {
     "name": "dropout",
     "trainer": "finetune",
+    "seed": 42,
     "parameters": {"dropout": {"kind": "float", "values": [0.1, 0.3, 0.5, 0.7]}},
 }
 NUMBER = re.compile(r"(?<![\w.])[+-]?\d+(?:\.\d+)?(?:e-?\d+)?")
@@ -135,6 +136,15 @@ def test_without_predictions_the_reason_stands_in_the_tests_place(tmp_path: Path
     assert "No test compares it with others: no predictions are stored." in verdict(
         found, judge(found), Words()
     )
+
+
+def test_what_cannot_be_trained_again_is_not_said_to_be(study: StudyResult) -> None:
+    imported = replace(study, sweep={"objective": {"name": "dev_accuracy"}})
+    for one in (imported, replace(study, name="dropout@confirm")):
+        told = story(one, judge(one), Words())
+        assert told is not None
+        said = [*verdict(one, judge(one), Words()), *(part.text for part in told.parts)]
+        assert "NAME=" not in " ".join(said)
 
 
 def test_nothing_completed_says_nothing(tmp_path: Path) -> None:
