@@ -20,6 +20,8 @@ from orchestrator.folders import Folders
 from results.formats import write_tables
 from results.judged import judge
 from results.ledger import STUDY_UID, Ledger
+from results.pairs import FILE as PAIRS
+from results.pairs import pairs_table
 from results.pictures import pictures, write_pictures
 from results.report import write_report
 from results.rows import (
@@ -75,6 +77,7 @@ def write_all(folders: Folders) -> None:
     write_report(study, folders.home, judged=judged, drawn=drawn)
     write_pictures(drawn, folders.home / "pictures")
     write_tables(try_table(study, judged=judged), folders.tables)
+    write_tables(pairs_table(study, judged.comparison), folders.tables, stem=PAIRS)
 
 
 def build(folders: Folders, trials: int, epochs: int) -> None:

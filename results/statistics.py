@@ -115,6 +115,7 @@ def exact_mcnemar(only_one: int, only_other: int) -> float:
     return min(1.0, 2 * tail)
 
 
+@lru_cache(maxsize=2**14)  # every table and page of a study asks for the same ones
 def bootstrap_difference(
     only_one: int, only_other: int, examples: int, confidence: float = CONFIDENCE
 ) -> Interval:
