@@ -126,12 +126,11 @@ def _facts(study: StudyResult, one: TryResult) -> tuple[tuple[str, str], ...]:
         ("Dev accuracy there", _accuracy_there(study, one)),
         ("Test accuracy", shown(one.test_accuracy, "accuracy")),
         ("Seconds", shown(one.seconds, "seconds")),
-        ("Seed", one.effective.get("seed", one.seed)),
         ("Precision", one.precision),
         ("Threads", one.threads),
         ("Device", one.device),
         ("Trained", _trained(one)),
-        ("Steps", last.steps_total if last else None),
+        ("Steps", (last.steps_total or None) if last else None),
         *(() if one.is_imported else _sweeps_own(study, one)),
     )
     texts = ((term, one_line(clean(str(value)))) for term, value in told if value is not None)
@@ -141,12 +140,16 @@ def _facts(study: StudyResult, one: TryResult) -> tuple[tuple[str, str], ...]:
 def _sweeps_own(study: StudyResult, one: TryResult) -> tuple[tuple[str, object], ...]:
     """What holds for tries that were trained here, not for imported ones."""
     last = one.attempts[-1] if one.attempts else None
-    return (
-        ("Seed", one.effective.get("seed", study.sweep.get("seed"))),
+    seed = study.sweep.get("seed") if one.seed is None else one.seed
+    known: tuple[tuple[str, object], ...] = (
         ("Model", study.sweep.get("model")),
         ("Model's sha256", study.facts.get("model_hash")),
         ("Data", _name(study.sweep.get("data"))),
         ("Data's sha256", last.data_hash if last else None),
+    )
+    return (
+        ("Seed", one.effective.get("seed", seed)),
+        *(() if study.is_of_script else known),
         ("Trainer's sha256", last.code_hash if last else None),
         ("Versions", _pairs(study.facts.get("pins") or {})),
     )

@@ -154,6 +154,11 @@ class StudyResult:
     gold: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
+    def is_of_script(self) -> bool:
+        """Whether somebody's own script was swept, whose model and data nobody else knows."""
+        return self.sweep.get("trainer") == "script"
+
+    @property
     def objective_title(self) -> str:
         """The objective's name as people read it."""
         return one_line(clean(self.objective.replace("_", " ")))

@@ -161,7 +161,7 @@ def _next(study: StudyResult, best: TryResult, judged: Judged, words: Words) -> 
     steps = [*_edges(study, best, words), *advised]
     if judged.confirmation is None and len(study.ranked) > 1 and can_go_on(study):
         steps.append(words.text("story.confirm", study=study.name))
-    if can_go_on(study) and study.sweep.get("trainer") != "script":
+    if can_go_on(study) and not study.is_of_script:
         steps.append(words.text("story.suggest", study=study.name))
     distinct = list(dict.fromkeys(steps))
     kept = (

@@ -49,7 +49,8 @@ def facts(study: StudyResult, words: Words = ENGLISH) -> list[tuple[str, str]]:
         "machines": _machines(study, words),
         "versions": _settings(found.get("pins")),
     }
-    told = [(words.text(f"facts.{key}"), text) for key, text in known.items() if text]
+    hidden = ("model", "data") if study.is_of_script else ()
+    told = [(words.text(f"facts.{k}"), v) for k, v in known.items() if v and k not in hidden]
     notes = [(words.text("facts.note"), _words(text)) for text in found.get("notes") or ()]
     return told + notes
 

@@ -1,5 +1,6 @@
 """One try in full: requested beside effective, and nothing lost on the way."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from results.detail import SettingLine, TryDetail, setting_lines, try_detail
 from results.rows import EffectiveRow, FindingRow
 from results.study import read_study
+from results.summary import facts
 from results.text import as_cell
 from tests.results.studies import Maker, Planned
 
@@ -134,3 +136,18 @@ def _column(detail: TryDetail, grid: str, title: str) -> list[Any]:
     found = getattr(detail, grid)
     index = [column.title for column in found.columns].index(title)
     return [row[index] for row in found.rows]
+
+
+@pytest.mark.parametrize("trainer", ["script", "finetune"])
+def test_a_script_shows_no_model_and_data_that_it_was_never_given(
+    trainer: str, tmp_path: Path
+) -> None:
+    sweep = {"trainer": trainer, "model": "minilm", "data": {"name": "docstrings"}, "seed": 3}
+    maker = Maker(tmp_path / "studies.db", sweep=sweep)
+    maker.add(Planned({"lr": 0.1}, (0.5,)))
+    study = read_study(maker.url, maker.name)
+    shown = [term for term, _ in try_detail(study, study.tries[0]).facts]
+    assert shown.count("Seed") == 1
+    assert ("Model" in shown, "Data" in shown) == ((trainer != "script"),) * 2
+    assert "minilm" in dict(facts(study)).get("Model", "") or trainer == "script"
+    assert ("Model" in dict(facts(study))) == (trainer != "script")
