@@ -377,7 +377,7 @@ class Loaders:
 
     def _begun(self, sampler: Any) -> None:
         if self._is_known:
-            self._passes += sampler is self._sampler
+            self._passes += self._is_same_feed(sampler)
         elif len(self._before) < _MOST_PASSES:
             self._before.append(sampler)
 
@@ -386,8 +386,12 @@ class Loaders:
         self._is_known = True
         if self._before:
             self._sampler = self._before[-1]
-            self._passes = sum(one is self._sampler for one in self._before)
+            self._passes = sum(map(self._is_same_feed, self._before))
         self._before.clear()
+
+    def _is_same_feed(self, sampler: Any) -> bool:
+        """The same one, or one like it: many a script makes its loader anew for every epoch."""
+        return sampler is self._sampler or _feed(sampler) == _feed(self._sampler)
 
     @property
     def epoch(self) -> int | None:
@@ -406,6 +410,17 @@ class Loaders:
         with contextlib.suppress(Exception):
             return len(self._sampler)
         return None
+
+
+def _feed(sampler: Any) -> tuple[Any, ...]:
+    """What tells a training loader from one of dev: how it draws, and how much."""
+    inner = getattr(sampler, "sampler", sampler)
+    rows = None
+    with contextlib.suppress(Exception):
+        rows = len(inner)
+    if rows is None:
+        return (id(sampler),)
+    return type(sampler), type(inner), rows, getattr(sampler, "batch_size", None)
 
 
 _MOST_PASSES = 1000
