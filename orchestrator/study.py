@@ -139,7 +139,20 @@ class OptunaStudy:
     def running(self) -> list[tuple[AskedTrial | None, FrozenTrial]]:
         """The trials that an earlier orchestrator left RUNNING; None for one never made ready."""
         found = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [(self._as_asked(trial), trial) for trial in found]
+        whole = [self._made_ready(trial) for trial in found]
+        return [(self._as_asked(trial), trial) for trial in whole]
+
+    def _made_ready(self, trial: FrozenTrial) -> FrozenTrial:
+        """The trial with all its parameters, where it was cut off before they were written."""
+        fixed = trial.system_attrs.get("fixed_params", {})
+        missing = self._distributions.keys() - trial.params.keys()
+        if not missing or not missing <= fixed.keys():
+            return trial
+        for name in missing:
+            distribution = self._distributions[name]
+            number = distribution.to_internal_repr(fixed[name])
+            self._storage.set_trial_param(trial._trial_id, name, number, distribution)
+        return self._storage.get_trial(trial._trial_id)
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Report an epoch (a second report replaces the first); True if the pruner would end it.
