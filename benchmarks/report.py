@@ -4,6 +4,7 @@ The database is a real one, Optuna's tables and the ledger's, only written in bu
 that would take half an hour.
 """
 
+import io
 import math
 import random
 from collections.abc import Iterator
@@ -14,16 +15,12 @@ from typing import Any
 import optuna
 import sqlalchemy as sa
 from optuna.distributions import FloatDistribution, distribution_to_json
+from rich.console import Console
 
 from benchmarks.measure import Result, seconds, spread
 from orchestrator.folders import Folders
-from results.formats import write_tables
-from results.judged import judge
+from orchestrator.verbs import report
 from results.ledger import STUDY_UID, Ledger
-from results.pairs import FILE as PAIRS
-from results.pairs import pairs_table
-from results.pictures import pictures, write_pictures
-from results.report import write_report
 from results.rows import (
     AttemptRow,
     EffectiveRow,
@@ -36,8 +33,6 @@ from results.rows import (
     StudyRow,
     TrialRow,
 )
-from results.study import read_study
-from results.table import try_table
 
 REPEATS = 3
 TRIALS, EPOCHS, STEPS_LOGGED, DEV = 2000, 50, 4, 1000
@@ -70,14 +65,8 @@ def run(folder: Path) -> Result:
 
 
 def write_all(folders: Folders) -> None:
-    """What `make report` does, without printing."""
-    study = read_study(folders.url, folders.study)
-    judged = judge(study)
-    drawn = pictures(study, judged=judged)
-    write_report(study, folders.home, judged=judged, drawn=drawn)
-    write_pictures(drawn, folders.home / "pictures")
-    write_tables(try_table(study, judged=judged), folders.tables)
-    write_tables(pairs_table(study, judged.comparison), folders.tables, stem=PAIRS)
+    """What `make report` does."""
+    report(folders, Console(file=io.StringIO()))
 
 
 def build(folders: Folders, trials: int, epochs: int) -> None:

@@ -1,11 +1,14 @@
 """The Try table on a terminal, as wide as it is."""
 
+from dataclasses import replace
+
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from results.formats import numeric_columns
+from results.language import Words
 from results.table import TableRow, TryTable
 from results.text import shown
 
@@ -37,14 +40,19 @@ _FIRST_TO_GO = (
 )
 """Columns that a narrow terminal does without, in this order; the files have them all."""
 
+_MOST_ROWS = 100
+"""Rows that a terminal shows, the best first; the files have them all."""
+
 _LEFT_OUT_WHEN_BLANK = ("trained", "findings")
 _WRAPPED = {"state": len("completed (baseline)"), "findings": len("non_finite (warning)")}
 """Kinds of columns whose longer texts are wrapped, and the room that they ask for."""
 
 
 def print_table(table: TryTable, console: Console) -> None:
-    """Print every row; numbers right-aligned, pruned and failed rows set apart by colour."""
+    """Print the first rows; numbers right-aligned, pruned and failed rows set apart by colour."""
     console = wide_enough(console)
+    left_out = len(table.rows) - _MOST_ROWS
+    table = replace(table, rows=table.rows[:_MOST_ROWS])
     columns = _columns_that_fit(table, console.width)
     numeric = numeric_columns(table)
     drawn = Table(box=None, pad_edge=False, header_style="bold")
@@ -61,6 +69,8 @@ def print_table(table: TryTable, console: Console) -> None:
         cells = [_styled(table, row, index) for index in columns]
         drawn.add_row(*cells, style=_STYLES.get(row.status, ""))
     console.print(drawn)
+    if left_out > 0:
+        console.print(Text(Words(table.language).text("table.more", count=left_out)))
 
 
 def wide_enough(console: Console) -> Console:

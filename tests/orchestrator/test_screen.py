@@ -46,3 +46,9 @@ def test_findings_stay_on_a_narrow_terminal() -> None:
     assert "50%" not in text
     assert "mismatch" in text
     assert "oom_retry" in text
+
+
+def test_of_many_tries_the_first_hundred_are_shown_and_the_rest_counted() -> None:
+    lines = printed(*[row(None, None)] * 103).splitlines()
+    assert sum("completed" in line for line in lines) == 100
+    assert lines[-1].strip() == "and 3 more."
