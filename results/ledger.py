@@ -273,7 +273,8 @@ def _rows(
     if not present:
         return ()
     columns = [table.c[item.name] for item in fields(kind) if item.name in present]
-    found = connection.execute(sa.select(*columns).where(where).order_by(*table.primary_key))
+    query = sa.select(*columns).where(where).order_by(*table.primary_key)
+    found = connection.execute(query).all()  # at once: one by one takes twice as long
     names = [column.name for column in columns]
     if names == [item.name for item in fields(kind)]:
         return tuple(kind(*row) for row in found)  # half the time of the way below

@@ -61,8 +61,9 @@ def frozen_validation(trial: Trial) -> Found | None:
 
 
 def _movement(values: Sequence[float]) -> float:
-    largest = max(abs(value) for value in values)
-    return (max(values) - min(values)) / largest if largest else 0.0
+    high, low = max(values), min(values)
+    largest = max(high, -low)
+    return (high - low) / largest if largest else 0.0
 
 
 def _longest_still(known: Sequence[tuple[int, float]], limit: float) -> tuple[int, int]:

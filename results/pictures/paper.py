@@ -66,11 +66,10 @@ def write_pictures(pictures: Iterable[Picture], folder: Path) -> list[Path]:
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         for picture in pictures:
             figure = _drawn(picture)
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")  # laid out once for both formats
             for kind in FORMATS:
                 path = folder / f"{picture.name}.{kind}"
                 write_whole(path, _saved(figure, kind))
+                figure.set_layout_engine("none")  # laid out once for both formats
                 paths.append(path)
     return paths
 
