@@ -83,7 +83,7 @@ def confirming_sweep(search: StudyResult, top: int, seeds: int) -> Sweep:
     fresh = fresh_seeds(int(given["seed"]), seeds)
     parameters = {name: _parameter(one) for name, one in given["parameters"].items()}
     baseline = {**defaults_of(given["trainer"]), **given["baseline"], SEED: fresh[0]}
-    points = [_point(baseline, parameters), *leaders(search, top)]
+    points = [_point({name: baseline[name] for name in parameters}), *leaders(search, top)]
     return Sweep(
         name=given["name"],
         path=f"study {search.name}",
@@ -124,10 +124,13 @@ def fresh_seeds(seed: int, count: int) -> tuple[int, ...]:
 
 
 def leaders(search: StudyResult, top: int) -> list[Point]:
-    """The points of the best completed tries that have a value for every parameter, each once."""
+    """The points of the best completed tries that have a value for every parameter, each once.
+
+    A seed that was swept is no part of a point: what differs in it alone is one point.
+    """
     names = search.sweep["parameters"].keys()
-    points = [dict(one.params) for one in search.ranked if one.params.keys() == names]
-    return _distinct(points)[:top]
+    whole = [one.params for one in search.ranked if one.params.keys() == names]
+    return _distinct([_point(params) for params in whole])[:top]
 
 
 def _distinct(points: Sequence[Point]) -> list[Point]:
@@ -138,8 +141,8 @@ def _distinct(points: Sequence[Point]) -> list[Point]:
     return found
 
 
-def _point(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> Point:
-    return {name: settings[name] for name in parameters}
+def _point(params: Mapping[str, Any]) -> Point:
+    return {name: value for name, value in params.items() if name != SEED}
 
 
 def _gate(given: Mapping[str, Any] | None) -> Gate:

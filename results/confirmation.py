@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from results.records import StudyResult, TryResult
 from results.rows import SEED
@@ -104,10 +105,14 @@ def _points(search: StudyResult, again: StudyResult) -> list[Confirmed]:
 
 def _try_of(search: StudyResult, one: TryResult) -> int | None:
     """The try of the search that has the same point: the baseline itself, else the best."""
-    point = {name: value for name, value in one.params.items() if name != SEED}
+    point = _point(one)
     baseline = [search.baseline] if search.baseline else []
-    same = (found for found in (*baseline, *search.ranked) if dict(found.params) == point)
+    same = (found for found in (*baseline, *search.ranked) if _point(found) == point)
     return next((found.number for found in same), None)
+
+
+def _point(one: TryResult) -> dict[str, Any]:
+    return {name: value for name, value in one.params.items() if name != SEED}
 
 
 def _confirmed(number: int, by_seed: Mapping[int, TryResult]) -> Confirmed:

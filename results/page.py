@@ -10,7 +10,7 @@ from results.language import Words
 from results.markup import script_json
 from results.records import StudyResult, TryResult
 from results.table import TableRow, TryTable, mark, marks, ordered
-from results.text import clean, is_number, one_line, shown
+from results.text import Cell, clean, is_number, one_line, shown
 
 
 @dataclass(frozen=True)
@@ -155,12 +155,12 @@ def _row(table: TryTable, row: TableRow, found: tuple[Diagnosed, ...], words: Wo
     )
 
 
-def _cell(text: str, cell: object, kind: str) -> HtmlCell:
+def _cell(text: str, cell: Cell, kind: str) -> HtmlCell:
     sort = "" if cell is None else str(cell)
     return HtmlCell(
         text=text,
         sort=None if sort == text else sort,
-        is_number=is_number(cell) and kind != "try",  # type: ignore[arg-type]
+        is_number=is_number(cell) and kind != "try",
     )
 
 

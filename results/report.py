@@ -51,10 +51,11 @@ def write_report(
     """
     judged = judged or judge(study, words.language)
     table = try_table(study, words, judged=judged, all_tests=all_tests)
+    pairs = pairs_table(study, judged.comparison, words)
     drawn = pictures(study, words, judged) if drawn is None else drawn
     contents = {
-        "report.html": _page(study, table, judged, drawn, words),
-        "report.md": _markdown(study, table, judged, words),
+        "report.html": _page(study, table, judged, drawn, words, pairs=pairs),
+        "report.md": _markdown(study, table, pairs, judged, words),
     }
     for name, content in contents.items():
         write_whole(folder / name, content.encode())
@@ -65,13 +66,16 @@ def to_html(study: StudyResult, words: Words = ENGLISH) -> str:
     """The page. It opens offline: plotly stands in it, and its policy forbids any request."""
     judged = judge(study, words.language)
     table = try_table(study, words, judged=judged)
-    return _page(study, table, judged, pictures(study, words, judged), words)
+    pairs = pairs_table(study, judged.comparison, words)
+    drawn = pictures(study, words, judged)
+    return _page(study, table, judged, drawn, words, pairs=pairs)
 
 
 def to_report_markdown(study: StudyResult, words: Words = ENGLISH) -> str:
     """The report without pictures."""
     judged = judge(study, words.language)
-    return _markdown(study, try_table(study, words, judged=judged), judged, words)
+    table = try_table(study, words, judged=judged)
+    return _markdown(study, table, pairs_table(study, judged.comparison, words), judged, words)
 
 
 def _page(
@@ -80,10 +84,13 @@ def _page(
     judged: Judged,
     drawn: tuple[Picture, ...],
     words: Words,
+    *,
+    pairs: TryTable,
 ) -> str:
     scripts = {"plotly": _plotly() if drawn else "", "page": _asset("report.js")}
     content = {
         **_head(study, judged, words),
+        "pairs": _pairs(pairs, judged),
         **_body(study, table, judged, words),
         **_drawn(study, drawn),
     }
@@ -123,15 +130,13 @@ def _head(study: StudyResult, judged: Judged, words: Words) -> dict[str, Any]:
         "summary": words.paragraph([summary(study, words), *verdict(study, judged, words)]),
         "confirmed": words.paragraph(confirmed(study, judged.confirmation, words)),
         "story": story(study, judged, words),
-        "pairs": _pairs(study, judged, words),
         "objective": words.named("objective", study.objective),
         "facts": facts(study, words),
     }
 
 
-def _pairs(study: StudyResult, judged: Judged, words: Words) -> dict[str, Any]:
+def _pairs(table: TryTable, judged: Judged) -> dict[str, Any]:
     """The comparison's first lines as texts, and how many more there are."""
-    table = pairs_table(study, judged.comparison, words)
     rows = [
         [shown(cell, column.kind) for cell, column in zip(row.cells, table.columns, strict=True)]
         for row in table.rows[:_MOST_PAIRS]
@@ -168,7 +173,9 @@ def _drawn(study: StudyResult, drawn: tuple[Picture, ...]) -> dict[str, Any]:
     }
 
 
-def _markdown(study: StudyResult, table: TryTable, judged: Judged, words: Words) -> str:
+def _markdown(
+    study: StudyResult, table: TryTable, pairs: TryTable, judged: Judged, words: Words
+) -> str:
     description = str(study.sweep.get("description") or "")
     name = markup.markdown(clean(study.name))
     parts = ["# " + words.text("report.title", study=name)]
@@ -178,7 +185,7 @@ def _markdown(study: StudyResult, table: TryTable, judged: Judged, words: Words)
     if again:
         parts.append(f"## {words.text('confirmed.title')}\n\n{markup.markdown(again)}")
     parts.append(f"## {words.text('report.tries')}\n\n{to_markdown(table).rstrip()}")
-    parts += [*_markdown_story(study, judged, words), *_markdown_pairs(study, judged, words)]
+    parts += [*_markdown_story(study, judged, words), *_markdown_pairs(pairs, judged, words)]
     known = (f"- {term}: {markup.markdown(text)}" for term, text in facts(study, words))
     parts.append(f"## {words.text('report.facts')}\n\n" + "\n".join(known))
     parts += _markdown_list(words.text("report.findings"), findings(study, judged.found, words))
@@ -194,11 +201,10 @@ def _markdown_story(study: StudyResult, judged: Judged, words: Words) -> list[st
     return [f"## {told.title}", *parts]
 
 
-def _markdown_pairs(study: StudyResult, judged: Judged, words: Words) -> list[str]:
-    found = _pairs(study, judged, words)
+def _markdown_pairs(table: TryTable, judged: Judged, words: Words) -> list[str]:
+    found = _pairs(table, judged)
     if not found["rows"]:
         return []
-    table = pairs_table(study, judged.comparison, words)
     shown_rows = to_markdown(table, _MOST_PAIRS).rstrip()
     more = words.text("pairs.more", count=found["more"], file=found["file"])
     caption = words.text("pairs.caption")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.cli import main
-from orchestrator.confirming import confirming_sweep, fresh_seeds
+from orchestrator.confirming import confirming_sweep, fresh_seeds, leaders
 from results.records import StudyResult, TryResult
 from results.study import read_confirmation, read_study
 from sweeps.spec import grid_points, read_sweep
@@ -180,6 +180,20 @@ def test_the_sweep_of_a_confirmation(tmp_path: Path) -> None:
         for seed in fresh_seeds(7, 3)
         for value, epochs in leading
     ]
+
+
+def test_tries_that_differ_in_their_seed_alone_are_one_leader(tmp_path: Path) -> None:
+    write_sweep(tmp_path, SWEEP)
+    given = read_sweep(tmp_path / "sweeps" / "quality.yaml", TRAINERS).to_json()
+    names = ("value", "seed")
+    tries = tuple(
+        made_try(n, dict(zip(names, point, strict=True)), 0.9 - n / 10)
+        for n, point in enumerate([(0.9, 1), (0.9, 2), (0.7, 1)])
+    )
+    swept = {**given["parameters"], "seed": {"kind": "int", "values": [1, 2]}}
+    sweep = {**given, "parameters": {name: swept[name] for name in names}}
+    search = StudyResult("quality", None, True, "dev_accuracy", sweep, {}, None, tries)
+    assert leaders(search, 3) == [{"value": 0.9}, {"value": 0.7}]
 
 
 def made_try(number: int, params: dict[str, Any], value: float) -> TryResult:

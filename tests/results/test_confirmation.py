@@ -142,3 +142,13 @@ def test_nothing_confirmed(search: StudyResult) -> None:
     assert confirm(search, _study("dropout@confirm", strange)) is None
     assert is_confirmation(_study("dropout@confirm", []))
     assert not is_confirmation(search)
+
+
+def test_tries_of_a_search_that_swept_its_seed_are_found_by_the_rest_of_their_point(
+    search: StudyResult, again: StudyResult
+) -> None:
+    tries = [replace(one, params={**one.params, "seed": 100 + one.number}) for one in search.tries]
+    swept = confirm(replace(search, tries=tuple(tries)), again)
+    plain = confirm(search, again)
+    assert swept is not None
+    assert swept == plain
