@@ -21,7 +21,8 @@ DEV_KEY := $(RUNTIME_KEY)-$(shell sha256sum <requirements-dev.txt | cut -c1-12)
 RUNTIME := .venv/.installed-$(RUNTIME_KEY)
 DEV := .venv/.installed-dev-$(DEV_KEY)
 
-.PHONY: help sweep diagnose lr-range suggest import sweeps confirm report show rerun best export dashboard test check bench clean
+.PHONY: help sweep diagnose lr-range suggest import sweeps confirm report show rerun best export backup \
+	check-study dashboard test soak check bench clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
@@ -64,6 +65,12 @@ best: $(RUNTIME) ## hand the best try over as a model folder (NAME=dropout OUT=f
 
 export: $(RUNTIME) ## write a study's Try table (NAME=dropout FORMAT=md,csv,tex)
 	@exec .venv/bin/trytable export
+
+backup: $(RUNTIME) ## copy the study database into RUNS/backups, also while sweeps run
+	@exec .venv/bin/trytable backup
+
+check-study: $(RUNTIME) ## check that nothing of a study was lost or doubled (NAME=dropout; all by default)
+	@exec .venv/bin/trytable check
 
 dashboard: $(RUNTIME) ## open the Optuna dashboard on the studies, read-only (WRITABLE=1 lifts it)
 	@exec .venv/bin/trytable dashboard

@@ -262,6 +262,23 @@ def import_(
 
 
 @app.command()
+def backup(runs: Runs = Path("runs")) -> None:
+    """Copy the study database, also while sweeps write it, and say whether it is sound."""
+    from orchestrator.backup import backup as copy  # noqa: PLC0415 - as in sweep
+
+    copy(Folders(runs.resolve(), ""), Console())
+
+
+@app.command()
+def check(name: Name = "", runs: Runs = Path("runs")) -> None:
+    """Check the database, and that nothing in a study (or in all) was lost or doubled."""
+    from orchestrator.checking import check as holds  # noqa: PLC0415 - as in sweep
+
+    if not holds(_study(name, runs) if name else Folders(runs.resolve(), ""), Console()):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
 def dashboard(
     runs: Runs = Path("runs"),
     port: Annotated[str, typer.Option(envvar="TRYTABLE_PORT", help="on 127.0.0.1")] = "",

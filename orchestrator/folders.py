@@ -34,6 +34,11 @@ class Folders:
         return self.runs / "studies.db"
 
     @property
+    def backups(self) -> Path:
+        """Copies of the database, which a person asked for."""
+        return self.runs / "backups"
+
+    @property
     def database_lock(self) -> Path:
         return self.runs / ".studies.lock"
 

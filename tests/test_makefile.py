@@ -21,7 +21,7 @@ import pytest
 TOP = Path(__file__).resolve().parents[1]
 VERBS = (
     "sweep", "diagnose", "lr-range", "suggest", "import", "sweeps", "confirm", "report", "show",
-    "rerun", "best", "export", "dashboard",
+    "rerun", "best", "export", "backup", "dashboard",
 )  # fmt: skip
 VARIABLES = (
     "NAME", "TRY", "OUT", "TRIALS", "HOURS", "DATA", "MODEL", "SLOTS", "RUNS", "SET", "FORMAT",
@@ -162,6 +162,12 @@ def test_each_verb_has_a_target(front: Front, verb: str) -> None:
     assert front.asked()[0] == [verb]
 
 
+def test_a_study_is_checked_by_a_target_of_another_name(front: Front) -> None:
+    """`make check` is the developers' lint."""
+    assert front.make("check-study")[0] == 0
+    assert front.asked()[0] == ["check"]
+
+
 def test_a_misspelt_variable_is_refused(front: Front) -> None:
     code, printed = front.make("sweep", "NAME=lr", "TRIAL=3")
     assert code == 2
@@ -172,7 +178,7 @@ def test_a_misspelt_variable_is_refused(front: Front) -> None:
 def test_help_lists_every_target(front: Front) -> None:
     code, printed = front.make()
     assert code == 0
-    for target in (*VERBS, "test", "check", "bench", "clean", "help"):
+    for target in (*VERBS, "check-study", "test", "check", "bench", "clean", "help"):
         assert f"\n  make {target} " in f"\n{printed}"
     assert not (front.folder / ".venv").exists()
 

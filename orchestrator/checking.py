@@ -1,0 +1,188 @@
+"""Whether anything was lost or doubled: what must hold of a study at every moment.
+
+asked = waiting + drained + running + completed + pruned + stopped + failed, in Optuna's tables and
+in the ledger alike, and every attempt and every value stands where it belongs. What a killed
+orchestrator has left half told is no fault: the next run of the sweep tells the rest.
+"""
+
+import json
+import math
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.backup import snapshot
+from orchestrator.folders import Folders
+from orchestrator.states import TERMINAL
+from results.ledger import STUDY_UID, Ledger
+from results.rows import AttemptRow, Status, StudyLedger, TrialRow
+from results.storage import StudyNotFound, open_read_only, read_only_url
+
+STATUSES: tuple[Status, ...] = (
+    "waiting", "running", "drained", "completed", "pruned", "stopped", "failed",
+)  # fmt: skip
+_ENDED_AS: dict[TrialState, frozenset[Status]] = {
+    TrialState.COMPLETE: frozenset({"completed"}),
+    TrialState.PRUNED: frozenset({"pruned", "stopped"}),
+    TrialState.FAIL: frozenset({"failed"}),
+}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A study's trials by status, and every sentence that should not be true of it."""
+
+    name: str
+    counts: dict[Status, int]
+    problems: tuple[str, ...]
+
+    @property
+    def asked(self) -> int:
+        """How many trials the study holds; those that wait in its queue are not asked yet."""
+        return sum(self.counts.values())
+
+
+def check(folders: Folders, console: Console) -> bool:
+    """Check the database and its studies (or the one named), print, and tell whether all holds.
+
+    Raises Damaged, StudyNotFound and DatabaseUnreadable.
+    """
+    found = check_studies(folders)
+    occurring = [status for status in STATUSES if any(one.counts.get(status) for one in found)]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("study")
+    for heading in ("asked", *occurring, "problems"):
+        table.add_column(heading, justify="right")
+    for one in found:
+        numbers = [one.asked, *(one.counts.get(status, 0) for status in occurring)]
+        cells = [*numbers, len(one.problems)]
+        table.add_row(Text(one.name), *(str(cell) for cell in cells))
+    console.print(table)
+    for one in found:
+        for problem in one.problems:
+            console.print(Text(f"{one.name}: {problem}"), soft_wrap=True)
+    return not any(one.problems for one in found)
+
+
+def check_studies(folders: Folders) -> list[Checked]:
+    """Check a copy of one moment, so that sweeps may go on writing."""
+    read_only_url(folders.url)  # says so where there is no database
+    with tempfile.TemporaryDirectory(prefix="trytable-") as temporary:
+        copy = replace(folders, runs=Path(temporary))
+        snapshot(folders, copy.database)
+        return _check_copy(folders, copy.url)
+
+
+def _check_copy(folders: Folders, url: str) -> list[Checked]:
+    ledger = Ledger(url)
+    uids = {row.name: row.uid for row in ledger.studies()}
+    if folders.study and folders.study not in uids:
+        raise StudyNotFound(folders.study, tuple(uids))
+    found = []
+    with open_read_only(url) as storage:
+        names = {study.study_name: study._study_id for study in storage.get_all_studies()}
+        for name in [folders.study] if folders.study else uids:
+            trials = storage.get_all_trials(names[name], deepcopy=False) if name in names else []
+            read = ledger.read(uids[name])
+            lost = [] if name in names else ["the study itself is no longer in the database"]
+            said = _of_files(replace(folders, study=name), read) if name in names else []
+            counts, problems = judge(trials, read)
+            found.append(Checked(name, counts, (*lost, *problems, *said)))
+    return found
+
+
+def judge(
+    trials: Sequence[FrozenTrial], ledger: StudyLedger
+) -> tuple[dict[Status, int], list[str]]:
+    """Trials by status, and what is wrong, out of Optuna's trials and the ledger of a study."""
+    asked = [trial for trial in trials if trial.state != TrialState.WAITING]
+    uids = [trial.user_attrs.get(STUDY_UID) for trial in asked]
+    rows = {row.uid: row for row in ledger.trials}
+    problems = [
+        f"two trials have the identity {uid}" for uid, n in Counter(uids).items() if uid and n > 1
+    ]
+    lost = rows.keys() - set(uids)
+    problems += [f"{_name(rows[uid].number)} is in the ledger only" for uid in sorted(lost)]
+    counts: Counter[Status] = Counter()
+    for trial, uid in zip(asked, uids, strict=True):
+        row = rows.get(uid or "")
+        counts[_status(trial, row)] += 1
+        if row is not None:
+            problems += [f"{_name(trial.number)} {what}" for what in _of_trial(trial, row)]
+        elif trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+            problems.append(f"{_name(trial.number)} is not in the ledger")
+    return dict(counts), [*problems, *_of_attempts(ledger)]
+
+
+def _status(trial: FrozenTrial, row: TrialRow | None) -> Status:
+    if row is not None:
+        return row.status
+    ended: dict[TrialState, Status] = {
+        TrialState.COMPLETE: "completed",
+        TrialState.PRUNED: "pruned",
+        TrialState.FAIL: "failed",
+    }
+    return ended.get(trial.state, "waiting")  # asked, and not entered yet
+
+
+def _of_trial(trial: FrozenTrial, row: TrialRow) -> Iterator[str]:
+    if row.number != trial.number:
+        yield f"is number {row.number} in the ledger"
+    allowed = _ENDED_AS.get(trial.state)
+    if allowed is not None and row.status not in allowed:
+        yield f"is {trial.state.name} in the study and {row.status} in the ledger"
+    if trial.state != TrialState.COMPLETE:
+        return
+    if row.best_value is None or not math.isclose(trial.value or 0.0, row.best_value):
+        yield f"has the value {trial.value} in the study and {row.best_value} in the ledger"
+    reported = trial.intermediate_values.get(row.best_epoch or 0, trial.value)
+    if reported != trial.value:
+        yield f"has the value {trial.value}, but reported {reported} after its best epoch"
+
+
+def _of_attempts(ledger: StudyLedger) -> Iterator[str]:
+    rows = {row.uid: row for row in ledger.trials}
+    attempts: dict[str, list[AttemptRow]] = {uid: [] for uid in rows}
+    for attempt in ledger.attempts:
+        attempts[attempt.trial_uid].append(attempt)
+    for uid, made in attempts.items():
+        row = rows[uid]
+        numbers = [one.attempt for one in made]
+        if numbers != list(range(1, len(made) + 1)):
+            yield f"{_name(row.number)} has the attempts {numbers}"
+        if not made and row.status in ("completed", "pruned", "stopped") and not row.origin:
+            yield f"{_name(row.number)} is {row.status} without an attempt"
+        open_ones = [one.attempt for one in made if one.ended_at is None]
+        over = row.status in TERMINAL or open_ones != numbers[-1:]
+        if open_ones and over and not row.origin:
+            yield f"{_name(row.number)} is {row.status}, but attempts {open_ones} have no end"
+    known = {(one.trial_uid, one.attempt) for one in ledger.attempts}
+    for kind, told in (("epochs", ledger.epochs), ("steps", ledger.steps)):
+        strays = {(one.trial_uid, one.attempt) for one in told} - known
+        for uid, number in sorted(strays):
+            yield f"{_name(rows[uid].number)} has {kind} of attempt {number}, which never was"
+
+
+def _of_files(folders: Folders, ledger: StudyLedger) -> Iterator[str]:
+    """Attempts that were handed to a worker and are missing in the ledger."""
+    known = {(one.trial_uid, one.attempt) for one in ledger.attempts}
+    uids = {row.uid for row in ledger.trials}
+    for path in sorted(folders.trials.glob("[0-9]*/job.json")):
+        try:
+            job = json.loads(path.read_text())
+            started = (job["trial_uid"], job["attempt"])
+        except (ValueError, KeyError, TypeError):
+            continue  # cut off while it was written: no worker has read it
+        if started[0] in uids and started not in known:
+            yield f"attempt {started[1]} of trial folder {path.parent.name} is not in the ledger"
+
+
+def _name(number: int) -> str:
+    return f"Try {number + 1}"
