@@ -85,6 +85,8 @@ def _check_copy(folders: Folders, url: str) -> list[Checked]:
     uids = {row.name: row.uid for row in ledger.studies()}
     if folders.study and folders.study not in uids:
         raise StudyNotFound(folders.study, tuple(uids))
+    if not uids:
+        return []  # perhaps a first run was killed before Optuna's tables were made
     found = []
     with open_read_only(url) as storage:
         names = {study.study_name: study._study_id for study in storage.get_all_studies()}
