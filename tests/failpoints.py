@@ -43,7 +43,7 @@ class Failpoints:
     def pass_by(self, where: str) -> None:
         """A boundary; may be the last thing that this process does."""
         self._count += 1
-        os.write(self._log, f"{self._count} {where}\n".encode())
+        os.write(self._log, f"{self._count} {' '.join(where.split())}\n".encode())
         if self._count == self._kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -1,0 +1,127 @@
+"""`python -m tests.trainers.walking FOLDER STRIDE`: a worker that trains a small real model and is
+killed before each of its writes in turn (or every second, third ... one), then tried again.
+
+Prints a JSON line a failpoint. A program of its own, since it forks: torch is imported once.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.failpoints import Failpoints, forked
+from tests.trainers.small import job_for, save_model
+from trainers import finetune, worker  # noqa: F401 - each child would import the first
+from trainers.backbone import LoadedModel, load_model
+from trainers.protocol import Job, parse_event
+
+KNOBS: dict[str, Any] = {
+    "epochs": 3,
+    "dropout": 0.3,
+    "dropout_scope": "all",
+    "batch_size": 16,
+    "checkpoint_seconds": 0,  # after every epoch
+}
+KEPT_AFTER_THE_END = ["best"]
+
+
+@dataclass(frozen=True)
+class Walked:
+    """One failpoint: where it was, how both attempts ended, and what was wrong in the end."""
+
+    number: int
+    where: str
+    killed: int
+    finished: int
+    problems: tuple[str, ...]
+
+
+class CountedSocket:
+    """The worker's socket; what it sends is a write like any other."""
+
+    def __init__(self, connection: socket.socket, pass_by: Callable[[str], None]) -> None:
+        self._connection = connection
+        self._pass_by = pass_by
+
+    def sendall(self, line: bytes) -> None:
+        self._pass_by("send")
+        self._connection.sendall(line)
+        self._pass_by("sent")
+
+    def recv(self, size: int, flags: int) -> bytes:
+        return self._connection.recv(size, flags)
+
+
+def attempt(job: Job, loaded: LoadedModel, failpoints: Failpoints | None = None) -> None:
+    """One attempt of a worker, in this process."""
+    torch.set_num_threads(1)
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**22)
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**22)  # nobody reads: all must fit
+    connection: Any = theirs
+    if failpoints is not None:
+        failpoints.install()
+        connection = CountedSocket(theirs, failpoints.pass_by)
+    worker.run(job, connection, loaded)
+
+
+def walk(folder: Path, stride: int) -> Iterator[Walked]:
+    """Kill before one write after another, until an attempt ends by itself."""
+    loaded = load_model(str(save_model(folder / "model")))
+    whole = _job(folder / "whole", loaded)
+    forked(lambda: attempt(whole, loaded))
+    expected = _outcome(whole)
+    for number in count(1, stride):
+        job = _job(folder / str(number), loaded)
+        log = folder / "failpoints.log"
+
+        def killed(job: Job = job, number: int = number, log: Path = log) -> None:
+            attempt(job, loaded, Failpoints(Path(job.folder), number, log))
+
+        first = forked(killed)
+        where = log.read_text().splitlines()[-1]
+        again = job.model_copy(update={"attempt": 2})
+        second = forked(lambda again=again: attempt(again, loaded))  # type: ignore[misc] # it takes none
+        yield Walked(number, where, first, second, tuple(_problems(job, expected)))
+        if first != -signal.SIGKILL:
+            return
+
+
+def _job(folder: Path, loaded: LoadedModel) -> Job:
+    folder.mkdir()
+    return job_for(folder, loaded.folder, **KNOBS)[0]
+
+
+def _problems(job: Job, expected: dict[str, Any]) -> Iterator[str]:
+    found = _outcome(job)
+    for key, value in expected.items():
+        if found.get(key) != value:
+            yield f"{key}: {found.get(key)} instead of {value}"[:300]
+    kept = sorted(os.listdir(Path(job.folder) / "checkpoints"))  # noqa: PTH208 - names alone
+    if kept != KEPT_AFTER_THE_END:
+        yield f"checkpoints: {kept}"
+
+
+def _outcome(job: Job) -> dict[str, Any]:
+    """What was measured, by epoch, and the result; of what was said twice, the last."""
+    outcome: dict[str, Any] = {}
+    for line in (Path(job.folder) / "events.jsonl").read_bytes().splitlines():
+        event = parse_event(line)
+        if event.event == "epoch":
+            outcome[f"epoch {event.epoch}"] = [event.train_loss, event.dev_loss, event.value]
+        elif event.event == "finished":
+            outcome["finished"] = event.model_dump(exclude={"attempt", "at"})
+    return outcome
+
+
+if __name__ == "__main__":
+    for walked in walk(Path(sys.argv[1]), int(sys.argv[2])):
+        print(json.dumps(asdict(walked)), flush=True)  # noqa: T201 - its answer
