@@ -32,6 +32,8 @@ class Book:
         self._study_uid = study_uid
         self._trials: dict[str, TrialRow] = {}
         self._attempts: dict[str, AttemptRow] = {}
+        self._began: dict[str, float] = {}  # monotonic seconds: a clock may be set
+        self._last_said: dict[str, float] = {}  # seconds since 1970
 
     def trial(self, uid: str) -> TrialRow:
         """The row of a trial that has not ended."""
@@ -68,17 +70,17 @@ class Book:
             threads=job.threads,
             started_at=time.time(),
         )
+        self._began[start.uid] = time.monotonic()
         self._trials[start.uid], self._attempts[start.uid] = trial, attempt
         self._ledger.write(trial, attempt)
 
     def heard(self, messages: Iterable[Message]) -> None:
         """Write all that workers said, in one transaction."""
-        rows = [
-            row
-            for message in messages
-            if isinstance(message, Said) and message.trial_uid in self._trials
-            for row in self._rows(message)
-        ]
+        rows: list[Row] = []
+        for message in messages:
+            if isinstance(message, Said) and message.trial_uid in self._trials:
+                self._last_said[message.trial_uid] = message.event.at
+                rows.extend(self._rows(message))
         self._ledger.write(*rows)
 
     def settled(self, settle: Settle) -> TrialRow:
@@ -100,10 +102,18 @@ class Book:
         rows: list[Row] = [trial]
         attempt = self._attempts.pop(settle.uid, None)
         if attempt is not None and attempt.attempt == settle.attempt:
-            rows.append(_ended(attempt, settle))
+            rows.append(replace(_ended(attempt, settle), ended_at=self._end_of(attempt)))
         self._trials[settle.uid] = trial
         self._ledger.write(*rows)
         return trial
+
+    def _end_of(self, attempt: AttemptRow) -> float:
+        """Seconds since 1970; its distance from the start does not depend on the clock's."""
+        began = self._began.pop(attempt.trial_uid, None)
+        if began is not None:
+            return attempt.started_at + time.monotonic() - began
+        # An earlier orchestrator's, perhaps of last week: it ended when it was heard of last.
+        return max(self._last_said.get(attempt.trial_uid, 0.0), attempt.started_at)
 
     def _rows(self, message: Said) -> Sequence[Row]:
         if isinstance(message.event, Started):
@@ -151,7 +161,7 @@ def rows_of(uid: str, event: AnyEvent) -> Sequence[Row]:
 def _ended(attempt: AttemptRow, settle: Settle) -> AttemptRow:
     # An attempt that is followed by another has failed, whatever the trial's status is now.
     outcome = "retried" if settle.status == "waiting" else settle.status
-    return replace(attempt, ended_at=time.time(), outcome=outcome, message=settle.reason)
+    return replace(attempt, outcome=outcome, message=settle.reason)
 
 
 def step_row(uid: str, event: Step) -> StepRow:

@@ -104,6 +104,8 @@ def confirming_sweep(search: StudyResult, top: int, seeds: int) -> Sweep:
         gate=_gate(given.get("gate")),
         script=_script(given.get("script")),
         points=tuple({**point, SEED: seed} for seed in fresh for point in _distinct(points)),
+        gpu_failures=int(given.get("gpu_failures", Sweep.gpu_failures)),
+        silence_minutes=float(given.get("silence_minutes", Sweep.silence_minutes)),
     )
 
 

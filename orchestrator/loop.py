@@ -20,6 +20,7 @@ from orchestrator.states import (
     NothingLeft,
     PruneAdvised,
     Report,
+    SetAside,
     Settle,
     Start,
     Stop,
@@ -54,6 +55,9 @@ class Watcher(Protocol):
 
     def heard(self, messages: Sequence[Message]) -> None:
         """Messages have come; none where the wait ran out."""
+
+    def say(self, text: str) -> None:
+        """Something that the person should read now."""
 
 
 class SweepLoop:
@@ -161,6 +165,11 @@ class SweepLoop:
                 self._backend.stop(uid, reason)
             case Settle():
                 self._settle(instruction)
+            case SetAside(device):
+                self._watcher.say(
+                    f"GPU {device} is set aside: one trial after another failed there. The others "
+                    "go on; the next run uses it again."
+                )
             case Halt():
                 self._backend.close()
         return None

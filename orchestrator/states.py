@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator.backends.base import Exited, Said, Slot
+from orchestrator.devices import DeviceHealth
 from results.rows import Status
 from trainers.protocol import RETRIED, Checkpoint, Epoch, Failed, Finished, StopReason
 
@@ -134,18 +135,26 @@ class Settle:
 
 
 @dataclass(frozen=True)
+class SetAside:
+    """Nothing more is started on this GPU, where one trial after another has failed."""
+
+    device: str
+
+
+@dataclass(frozen=True)
 class Halt:
     """Kill every worker now."""
 
 
-Instruction = Ask | Start | Report | Stop | Settle | Halt
+Instruction = Ask | Start | Report | Stop | Settle | SetAside | Halt
 
 
 @dataclass
 class TrialState:
     """What the machine knows of a trial that has not ended. `attempt` is the last one started.
 
-    `diagnosis` is why it was asked to stop, where a diagnosis asked.
+    `diagnosis` is why it was asked to stop, where a diagnosis asked. `device` is where the last
+    attempt ran, `avoided` where it failed for no reason of the trial's own.
     """
 
     uid: str
@@ -157,6 +166,8 @@ class TrialState:
     stop: StopReason | None = None
     diagnosis: str = ""
     checkpointed: bool = False
+    device: str = ""
+    avoided: str = ""
     finished: Finished | None = None
     failed: Failed | None = None
     story: list[str] = field(default_factory=list)
@@ -188,6 +199,7 @@ class Machine:
         max_attempts: after so many failed attempts a trial has failed.
         deadline: the monotonic second at which the sweep drains, or None.
         unfinished: trials of an earlier run that go on.
+        gpu_failures: after so many trials that failed there in a row a GPU is set aside.
     """
 
     def __init__(
@@ -196,7 +208,9 @@ class Machine:
         max_attempts: int = 3,
         deadline: float | None = None,
         unfinished: Iterable[TrialState] = (),
+        gpu_failures: int = 3,
     ) -> None:
+        self._devices = DeviceHealth(gpu_failures)
         self.trials = {trial.uid: trial for trial in unfinished}
         self.to_ask = to_ask
         self.max_attempts = max_attempts
@@ -238,12 +252,14 @@ class Machine:
             return self._drain()
         if self.mode != "running":
             return ()
-        waiting = [trial for trial in self.trials.values() if trial.status != "running"]
-        resumed, rest = tick.free[: len(waiting)], tick.free[len(waiting) :]
-        starts = tuple(
-            self._start(trial, slot) for trial, slot in zip(waiting, resumed, strict=False)
-        )
-        return starts + tuple(Ask(slot) for slot in rest[: max(self.to_ask, 0)])
+        free = self._devices.usable(tick.free)
+        starts: list[Instruction] = []
+        for trial in self.trials.values():
+            slot = self._devices.pick(free, trial.avoided)
+            if trial.status != "running" and slot is not None:
+                free.remove(slot)
+                starts.append(self._start(trial, slot))
+        return (*starts, *(Ask(slot) for slot in free[: max(self.to_ask, 0)]))
 
     def _asked(self, event: Asked) -> tuple[Instruction, ...]:
         trial = TrialState(event.uid, event.number)
@@ -256,6 +272,7 @@ class Machine:
         trial.stop = trial.finished = trial.failed = None
         trial.diagnosis = ""
         trial.checkpointed = False
+        trial.device = slot.device
         trial.move("running", f"attempt {trial.attempt} in slot {slot.name}")
         return Start(trial.uid, trial.attempt, slot)
 
@@ -319,7 +336,12 @@ class Machine:
 
     def _exited(self, message: Exited) -> tuple[Instruction, ...]:
         trial = self._current(message)
-        return () if trial is None else (self._end_of_attempt(trial, message.how),)
+        if trial is None:
+            return ()
+        before = set(self._devices.set_aside)
+        settle = self._end_of_attempt(trial, message.how)
+        new = self._devices.set_aside - before
+        return (settle, *(SetAside(device) for device in sorted(new)))
 
     def _lost(self, trial: TrialState) -> tuple[Instruction, ...]:
         if trial.finished is None and trial.failed is None and trial.stop is None:
@@ -327,6 +349,10 @@ class Machine:
         return (self._end_of_attempt(trial, "the orchestrator ended"),)
 
     def _end_of_attempt(self, trial: TrialState, how: str) -> Settle:
+        ended = trial.finished is not None or trial.stop in ("prune", "gate")
+        if not ended and not (trial.stop == "drain" and trial.failed is None):
+            return self._attempt_failed(trial, how)
+        self._devices.worked(trial.device)
         if trial.finished is not None:
             # It was done before a stop could reach it: a value is never thrown away.
             return self._settle(trial, "completed", "")
@@ -334,16 +360,19 @@ class Machine:
             return self._settle(trial, "pruned", f"after epoch {trial.last_epoch}")
         if trial.stop == "gate":
             return self._settle(trial, "stopped", trial.diagnosis)
-        if trial.stop == "drain" and trial.failed is None:
-            kept = "with a checkpoint" if trial.checkpointed else "without a new checkpoint"
-            return self._settle(trial, "drained", kept)
-        return self._attempt_failed(trial, how)
+        kept = "with a checkpoint" if trial.checkpointed else "without a new checkpoint"
+        return self._settle(trial, "drained", kept)
 
     def _attempt_failed(self, trial: TrialState, how: str) -> Settle:
         trial.failures += 1
         said = trial.failed
         reason = f"{said.kind}: {said.message}" if said else f"died without a word: {how}"
         worth_a_retry = said is None or said.kind in RETRIED
+        if worth_a_retry:
+            self._devices.failed(trial.device, trial.uid)
+            trial.avoided = trial.device
+        else:
+            self._devices.worked(trial.device)
         if worth_a_retry and trial.failures < self.max_attempts:
             return self._settle(trial, "waiting", reason)
         return self._settle(trial, "failed", reason)

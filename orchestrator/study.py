@@ -18,6 +18,7 @@ from orchestrator.imported import SOURCE, Start, is_imported, start_from
 from orchestrator.space import Point
 from results.ledger import STUDY_UID
 from results.rows import Status
+from results.storage import BUSY_SECONDS
 from sweeps.spec import Sweep, grid_points
 
 _OPTUNA_STATE: dict[Status, TrialState] = {
@@ -39,10 +40,10 @@ class AskedTrial:
     source: str
 
 
-def open_storage(url: str, busy_seconds: float = 60.0) -> RDBStorage:
+def open_storage(url: str) -> RDBStorage:
     """Optuna's tables; made if they are not there."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    arguments = {"timeout": busy_seconds} if url.startswith("sqlite") else {}
+    arguments = {"timeout": BUSY_SECONDS} if url.startswith("sqlite") else {}
     escaped = url.replace("{", "{{").replace("}", "}}")  # Optuna reads it as a format string
     return RDBStorage(escaped, engine_kwargs={"connect_args": arguments})
 

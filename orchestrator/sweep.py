@@ -165,7 +165,13 @@ def introduction(
 
 def start_local(sweep: Sweep, folders: Folders, slots: Sequence[Slot]) -> Backend:
     """Workers on this machine."""
-    return LocalBackend(slots, sweep.trainer, sweep.model, folders.warm_log)
+    return LocalBackend(
+        slots,
+        sweep.trainer,
+        sweep.model,
+        folders.warm_log,
+        silence_seconds=sweep.silence_minutes * 60,
+    )
 
 
 def _closed_after(stack: ExitStack, backend: Backend) -> Backend:
@@ -277,7 +283,7 @@ def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
 
 def _machine(sweep: Sweep, to_ask: int, unfinished: Sequence[TrialState]) -> Machine:
     deadline = time.monotonic() + sweep.hours * 3600 if sweep.hours else None
-    return Machine(to_ask, sweep.attempts, deadline, unfinished)
+    return Machine(to_ask, sweep.attempts, deadline, unfinished, sweep.gpu_failures)
 
 
 def _gatekeeper(sweep: Sweep, earlier: StudyLedger, going_on: Container[str]) -> Gatekeeper:

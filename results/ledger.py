@@ -33,6 +33,7 @@ from results.rows import (
     StudyRow,
     TrialRow,
 )
+from results.storage import BUSY_SECONDS, one_state
 
 STUDY_UID = "trytable:uid"
 """Attribute of an Optuna study and of an Optuna trial that holds our UUID."""
@@ -129,13 +130,12 @@ class Ledger:
 
     Args:
         url: SQLAlchemy's URL of the study database.
-        busy_seconds: how long to wait for an SQLite file that another process is writing.
 
     Every method raises sqlalchemy.exc.SQLAlchemyError where the database cannot be used.
     """
 
-    def __init__(self, url: str, busy_seconds: float = 60.0) -> None:
-        arguments = {"timeout": busy_seconds} if url.startswith("sqlite") else {}
+    def __init__(self, url: str) -> None:
+        arguments = {"timeout": BUSY_SECONDS} if url.startswith("sqlite") else {}
         # NullPool: a pooled SQLite connection could keep a read open across an Optuna call.
         self._engine = sa.create_engine(
             url, poolclass=sa.NullPool, connect_args=arguments, json_deserializer=_from_json
@@ -169,26 +169,7 @@ class Ledger:
     def read(self, study_uid: str) -> StudyLedger:
         """Read a study in one transaction. Raises KeyError where there is no such UUID."""
         with self._reading() as connection:
-            studies = _select(connection, StudyRow, "uid", study_uid)
-            if not studies:
-                raise KeyError(study_uid)
-            of_study = [_select(connection, kind, "study_uid", study_uid) for kind in _OF_STUDY]
-            of_trials = [_select_of_trials(connection, kind, study_uid) for kind in _OF_TRIALS]
-        (trials, gold), (attempts, steps, epochs, effective, findings, predictions) = (
-            of_study,
-            of_trials,
-        )
-        return StudyLedger(
-            study=studies[0],
-            trials=tuple(sorted(trials, key=lambda row: row.number)),
-            attempts=attempts,
-            steps=steps,
-            epochs=epochs,
-            effective=effective,
-            findings=findings,
-            predictions=predictions,
-            gold=gold,
-        )
+            return read_ledger(connection, study_uid)
 
     def delete(self, study_uid: str) -> None:
         """Delete a study and all that belongs to it, in one transaction."""
@@ -204,7 +185,7 @@ class Ledger:
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with self._engine.connect() as connection:
+        with self._engine.connect() as connection, one_state(connection):
             yield connection
 
     def _upsert(
@@ -220,6 +201,28 @@ class Ledger:
         connection.execute(
             statement.on_conflict_do_update(index_elements=keys, set_=changed), batch
         )
+
+
+def read_ledger(connection: sa.Connection, study_uid: str) -> StudyLedger:
+    """Read a study's ledger. Raises KeyError where there is no such UUID."""
+    studies = _select(connection, StudyRow, "uid", study_uid)
+    if not studies:
+        raise KeyError(study_uid)
+    trials, gold = (_select(connection, kind, "study_uid", study_uid) for kind in _OF_STUDY)
+    attempts, steps, epochs, effective, findings, predictions = (
+        _select_of_trials(connection, kind, study_uid) for kind in _OF_TRIALS
+    )
+    return StudyLedger(
+        study=studies[0],
+        trials=tuple(sorted(trials, key=lambda row: row.number)),
+        attempts=attempts,
+        steps=steps,
+        epochs=epochs,
+        effective=effective,
+        findings=findings,
+        predictions=predictions,
+        gold=gold,
+    )
 
 
 _OF_STUDY: tuple[type[Any], ...] = (TrialRow, GoldRow)

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 
-BUSY_SECONDS = 60.0
-"""How long a reader waits for an SQLite file that the orchestrator is writing."""
+BUSY_SECONDS = 300.0
+"""How long to wait for an SQLite file that another process is writing."""
 
 
 class DatabaseUnreadable(Exception):
@@ -87,6 +87,20 @@ def existing_storage(url: str, **engine_arguments: Any) -> RDBStorage:
     # Optuna reads the URL as a format string.
     escaped = url.replace("{", "{{").replace("}", "}}")
     return RDBStorage(escaped, engine_kwargs=arguments, skip_table_creation=True)
+
+
+@contextmanager
+def one_state(connection: sa.Connection) -> Iterator[None]:
+    """Have all that the block reads be of one moment, whatever is written meanwhile.
+
+    The driver for SQLite begins a transaction at the first write only, so two reads could see two
+    states; PostgreSQL's own default would let them, too.
+    """
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN")
+    else:
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    yield
 
 
 def _finish_rollback(path: Path) -> None:

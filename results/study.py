@@ -16,7 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from results.confirmation import SUFFIX, Confirmation, confirm
-from results.ledger import STUDY_UID, Ledger
+from results.ledger import STUDY_UID, read_ledger
 from results.records import DEFAULT_OBJECTIVE, EpochResult, StudyResult, TryResult
 from results.rows import (
     AttemptRow,
@@ -29,11 +29,10 @@ from results.rows import (
     finite,
 )
 from results.storage import (
-    BUSY_SECONDS,
     DatabaseUnreadable,
     StudyNotFound,
+    one_state,
     open_read_only,
-    read_only_url,
 )
 from results.trials import read_trials
 
@@ -63,10 +62,9 @@ def read_study(url: str, name: str) -> StudyResult:
     with open_read_only(url) as storage, _collector_paused():
         study_id = _study_id(storage, name)
         uid = storage.get_study_user_attrs(study_id).get(STUDY_UID)
-        # The ledger is read whole and closed before Optuna's next query.
-        ledger = _read_ledger(storage, url, uid)
         directions = storage.get_study_directions(study_id)
-        with storage.engine.connect() as connection:
+        with storage.engine.connect() as connection, one_state(connection):
+            ledger = _read_ledger(connection, uid)
             trials = read_trials(connection, study_id)
         maximize = directions[0] != StudyDirection.MINIMIZE
         asked = ledger.study.sweep.get("objective") if ledger else None
@@ -120,11 +118,9 @@ def _study_id(storage: RDBStorage, name: str) -> int:
         raise StudyNotFound(name, _names(storage)) from None
 
 
-def _read_ledger(storage: RDBStorage, url: str, uid: str | None) -> StudyLedger | None:
-    if uid is None or not sa.inspect(storage.engine).has_table("trytable_studies"):
-        return None
+def _read_ledger(connection: sa.Connection, uid: str | None) -> StudyLedger | None:
     try:
-        return Ledger(read_only_url(url), BUSY_SECONDS).read(uid)
+        return None if uid is None else read_ledger(connection, uid)
     except KeyError:
         return None
 

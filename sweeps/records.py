@@ -219,6 +219,8 @@ class Sweep:
         trials: trials in all, or None for every point of a grid.
         hours: a budget, or None.
         attempts: starts of a worker that a trial may have.
+        gpu_failures: trials that fail on a GPU in a row, after which it is set aside.
+        silence_minutes: a worker that has not even moved on by a batch for so long is killed.
         enqueue: known tries, each with a value for every parameter.
         gate: which diagnoses end a trial early.
         script: what trainer `script` runs; None for the other trainers.
@@ -244,6 +246,8 @@ class Sweep:
     gate: Gate
     script: Script | None = None
     points: tuple[Point, ...] | None = None
+    gpu_failures: int = 3
+    silence_minutes: float = 30.0
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict for the ledger; the path stays out, which is this machine's own."""
@@ -261,6 +265,8 @@ class Sweep:
             "trials": self.trials,
             "hours": self.hours,
             "attempts": self.attempts,
+            "gpu_failures": self.gpu_failures,
+            "silence_minutes": self.silence_minutes,
             "enqueue": [dict(point) for point in self.enqueue],
             "objective": asdict(self.objective),
             "gate": self.gate.to_json(),

@@ -119,6 +119,8 @@ class SweepForm(Strict):
     trials: int | None = Field(None, ge=1, le=1_000_000)
     hours: float | None = Field(None, gt=0)
     attempts: int = Field(3, ge=1, le=100)
+    gpu_failures: int = Field(3, ge=1, le=100)
+    silence_minutes: float = Field(30.0, gt=0, le=100_000)
     enqueue: list[dict[str, Any]] = []
 
 

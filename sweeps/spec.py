@@ -154,6 +154,8 @@ def _sweep(
         trials=form.trials,
         hours=form.hours,
         attempts=form.attempts,
+        gpu_failures=form.gpu_failures,
+        silence_minutes=form.silence_minutes,
         enqueue=enqueue,
         gate=Gate(tuple(form.gate.kinds), form.gate.window_steps, form.gate.tolerance),
         script=script,

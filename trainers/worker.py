@@ -3,9 +3,10 @@
 import json
 import os
 import socket
+import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from trainers import scripted
 from trainers.protocol import (
@@ -25,13 +26,18 @@ if TYPE_CHECKING:
 ORCHESTRATOR_GONE = 75
 """Exit code of a worker whose orchestrator has gone (sysexits.h: EX_TEMPFAIL)."""
 
+ALIVE_SECONDS = 5.0
+"""A worker that has nothing to say for so long says between two batches that it lives."""
+
 
 class SocketLine:
     """A Line over a stream socket; every event goes to the trial's events.jsonl first."""
 
     def __init__(self, job: Job, connection: socket.socket) -> None:
         self._connection = connection
-        self._events = (Path(job.folder) / "events.jsonl").open("ab")
+        self._events = (Path(job.folder) / "events.jsonl").open("ab+")
+        _end_last_line(self._events)
+        self._said_at = time.monotonic()
         self._heard = b""
         self._reason: StopReason | None = None
 
@@ -40,13 +46,12 @@ class SocketLine:
         line = event.model_dump_json().encode() + b"\n"
         self._events.write(line)
         self._events.flush()
-        try:
-            self._connection.sendall(line)
-        except OSError:
-            os._exit(ORCHESTRATOR_GONE)
+        self._send(line)
 
     def stop_reason(self) -> StopReason | None:
         """Look, without waiting, whether a stop has come."""
+        if time.monotonic() - self._said_at >= ALIVE_SECONDS:
+            self._send(b"\n")
         try:
             heard = self._connection.recv(4096, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -59,6 +64,21 @@ class SocketLine:
         for line in lines:
             self._reason = json.loads(line)["stop"]
         return self._reason
+
+    def _send(self, line: bytes) -> None:
+        self._said_at = time.monotonic()
+        try:
+            self._connection.sendall(line)
+        except OSError:
+            os._exit(ORCHESTRATOR_GONE)
+
+
+def _end_last_line(file: BinaryIO) -> None:
+    """Part what comes from a line that a killed attempt did not finish."""
+    if file.tell():
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            file.write(b"\n")
 
 
 def run(job: Job, connection: socket.socket, loaded: "LoadedModel | None") -> None:

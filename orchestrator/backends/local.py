@@ -34,6 +34,8 @@ class _Worker:
     heard: bytearray = field(default_factory=bytearray)
     kill_at: float | None = None
     asked_to_stop: bool = False
+    heard_at: float = field(default_factory=time.monotonic)
+    hung: bool = False
 
     @property
     def key(self) -> str:
@@ -49,6 +51,8 @@ class LocalBackend(Backend):
         model: the model that the warm parent reads once.
         log: the file that takes what the warm parent prints.
         grace_seconds: from a stop asked for to the kill.
+        silence_seconds: a worker that says nothing for so long is killed; between batches it says
+            at least that it lives.
 
     Must be made in the main thread: the kernel ties the parent's life to the thread's.
     """
@@ -59,12 +63,15 @@ class LocalBackend(Backend):
         trainer: str,
         model: str,
         log: Path,
+        *,
         grace_seconds: float = 30.0,
+        silence_seconds: float = 1800.0,
     ) -> None:
         self._slots = tuple(slots)
         self._arguments = (trainer, model)
         self._log = log
         self._grace_seconds = grace_seconds
+        self._silence_seconds = silence_seconds
         self._workers: dict[str, _Worker] = {}
         self._ended: list[Message] = []
         self._selector = selectors.DefaultSelector()
@@ -184,6 +191,7 @@ class LocalBackend(Backend):
             self._selector.unregister(worker.connection)
             return []
         worker.heard += heard
+        worker.heard_at = time.monotonic()
         if b"\n" not in heard:
             if len(worker.heard) > MAX_LINE_BYTES:
                 self._kill(worker)
@@ -191,7 +199,7 @@ class LocalBackend(Backend):
         *lines, rest = worker.heard.split(b"\n")
         worker.heard = bytearray(rest)
         messages: list[Message] = []
-        for line in lines:
+        for line in filter(None, lines):  # an empty one only says that the worker lives
             try:
                 event = parse_event(bytes(line))
             except ValidationError:
@@ -212,7 +220,8 @@ class LocalBackend(Backend):
                 messages.extend(self._hear(worker))
             except BlockingIOError:
                 break
-        self._end(worker, _how(status))
+        silent = f"said nothing for {self._silence_seconds:g} seconds and was killed"
+        self._end(worker, silent if worker.hung else _how(status))
         messages.extend(self._ended)
         self._ended = []
         return messages
@@ -232,6 +241,9 @@ class LocalBackend(Backend):
         now = time.monotonic()
         for worker in self._workers.values():
             if worker.kill_at is not None and now >= worker.kill_at:
+                self._kill(worker)
+            if not worker.hung and now - worker.heard_at >= self._silence_seconds:
+                worker.hung = True
                 self._kill(worker)
 
     def _kill(self, worker: _Worker) -> None:

@@ -56,6 +56,8 @@ pruner: {name: median, startup_trials: 2, warmup_epochs: 1, patience: 3}
 trials: 20
 hours: 1.5
 attempts: 2
+gpu_failures: 5
+silence_minutes: 7.5
 enqueue: [{freeze: 2}]
 gate: {kinds: [no_learning, non_finite], window_steps: 500, tolerance: 0.02}
 """
