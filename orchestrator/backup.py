@@ -61,6 +61,22 @@ def snapshot(folders: Folders, target: Path) -> None:
         raise damaged(folders, found)
 
 
+def refuse_damaged(folders: Folders) -> None:
+    """Look at the database before anything is written to it. Raises Damaged."""
+    if not folders.database.is_file():
+        return
+    read_only_url(folders.url)  # has SQLite undo what a killed process left half committed
+    try:
+        with reading(folders.database) as connection:
+            found = faults(connection, "quick_check")
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return  # locked, perhaps: whoever writes to it will say so
+        found = [str(error)]
+    if found:
+        raise damaged(folders, found)
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that cannot write."""
@@ -69,9 +85,9 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def faults(connection: sqlite3.Connection) -> list[str]:
-    """What SQLite finds wrong with a database; empty for a sound one."""
-    rows = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
+def faults(connection: sqlite3.Connection, how: str = "integrity_check") -> list[str]:
+    """What SQLite finds wrong with a database; empty for a sound one. `quick_check` is faster."""
+    rows = [str(row[0]) for row in connection.execute(f"PRAGMA {how}")]
     return [] if rows == ["ok"] else rows
 
 

@@ -116,6 +116,7 @@ def refuse(study: str, found: list[str]) -> SweepChanged:
     listed = "\n".join(f"  {line}" for line in found)
     return SweepChanged(
         f"The study {study!r} was made with other settings, so its tries could not be compared "
-        f"with new ones:\n{listed}\nAS_NEW=1 starts a study of its own beside it, RUNS=folder "
-        "keeps studies in another folder, and undoing the change goes on with this one."
+        f"with new ones:\n{listed}\nAS_NEW=1 starts a study beside it with the tries that are "
+        "still valid, RUNS=folder keeps studies in another folder, and undoing the "
+        "change goes on with this one."
     )

@@ -166,6 +166,7 @@ def _of_attempts(ledger: StudyLedger) -> Iterator[str]:
         if open_ones and over and not row.origin:
             yield f"{_name(row.number)} is {row.status}, but attempts {open_ones} have no end"
     known = {(one.trial_uid, one.attempt) for one in ledger.attempts}
+    known |= {(one.trial_uid, 1) for one in ledger.epochs if rows[one.trial_uid].origin}
     for kind, told in (("epochs", ledger.epochs), ("steps", ledger.steps)):
         strays = {(one.trial_uid, one.attempt) for one in told} - known
         for uid, number in sorted(strays):

@@ -3,6 +3,7 @@
 UserError
  +-- StudyLocked     another orchestrator works on the study
  +-- SweepChanged    the sweep is not the one that the study was made with
+ +-- StudyDeleted    the study was deleted while its sweep ran
 """
 
 
@@ -16,3 +17,7 @@ class StudyLocked(UserError):
 
 class SweepChanged(UserError):
     """The study was made with other settings; the message lists every difference."""
+
+
+class StudyDeleted(UserError):
+    """Somebody deleted the study, in the dashboard perhaps, while its sweep ran."""

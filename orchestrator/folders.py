@@ -1,6 +1,7 @@
 """Where everything lies: the one place that knows the paths under runs/."""
 
 import itertools
+import json
 import shutil
 from collections.abc import Collection
 from contextlib import suppress
@@ -100,6 +101,18 @@ class Folders:
         events = [_event(line) for line in path.read_bytes().splitlines()]
         return [event for event in events if event is not None and event.attempt == attempt]
 
+    def claim(self, number: int, uid: str) -> None:
+        """Set aside a trial folder that another trial of that number has left.
+
+        Where a study or its database was deleted, new trials get old numbers, and must find
+        neither their events nor their checkpoints.
+        """
+        folder = self.trial(number)
+        if _owner(folder) in (None, uid):
+            return
+        names = (folder.with_name(f"{folder.name}.old-{n}") for n in itertools.count(1))
+        folder.rename(next(name for name in names if not name.exists()))
+
     def keep_checkpoints(self, keep: Collection[int], ended: Collection[int]) -> None:
         """Delete the checkpoints of ended trials, by number, but for those to keep."""
         for number in set(ended) - set(keep):
@@ -110,6 +123,14 @@ class Folders:
         used = (self.trials, self.tables, self.imports)
         if self.home.is_dir() and not any(path.exists() for path in used):
             shutil.rmtree(self.home)
+
+
+def _owner(folder: Path) -> str | None:
+    """The UUID of the trial that was last started there."""
+    try:
+        return str(json.loads((folder / "job.json").read_text())["trial_uid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _event(line: bytes) -> AnyEvent | None:

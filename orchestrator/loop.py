@@ -183,6 +183,7 @@ class SweepLoop:
 
     def _start(self, start: Start) -> None:
         trial = self._book.trial(start.uid)
+        self._folders.claim(trial.number, trial.uid)
         job = self._make_job(trial, start)
         self._book.starting(start, job)
         self._watcher.saw(start, trial)

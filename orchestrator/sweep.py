@@ -3,21 +3,22 @@
 import importlib.metadata
 import secrets
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Container, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-import sqlalchemy as sa
-from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
 from rich.console import Console
 from rich.text import Text
 
 from orchestrator import prepare
-from orchestrator.backends.base import Backend, BackendError, Slot
+from orchestrator.backends.base import Backend, Slot
 from orchestrator.backends.local import LocalBackend
+from orchestrator.backup import refuse_damaged
 from orchestrator.book import Book
+from orchestrator.carrying import carry_over, seeded_like, source_of
 from orchestrator.changes import changes_since, refuse, study_that_fits
 from orchestrator.display import Display
 from orchestrator.errors import UserError
@@ -28,6 +29,7 @@ from orchestrator.lock import brief_lock, study_lock
 from orchestrator.loop import SweepLoop, best_first
 from orchestrator.note import NoteKeeper
 from orchestrator.progress import Progress, describe
+from orchestrator.readable import noticed_if_deleted, readable_errors
 from orchestrator.recovery import reconcile
 from orchestrator.settings import check_script, settings_of
 from orchestrator.states import TERMINAL, Machine, Start, TrialState
@@ -68,13 +70,15 @@ def run_sweep(
     *,
     retry_failed: bool = True,
     any_study: bool = True,
+    as_new: bool = False,
     check_facts: Callable[[dict[str, Any]], None] = lambda _: None,
     start_backend: BackendStarter | None = None,
 ) -> Outcome:
     """Run what is missing of a sweep, or all of it; on this machine unless told otherwise.
 
     A study is of one data set and one model: with `any_study` the sweep goes on in the one that
-    fits, or in a new one beside it; else in the study that `folders` names, if that fits.
+    fits, or in a new one beside it; else in the study that `folders` names, if that fits. `as_new`
+    gives that one the tries of the newest study that are still of this sweep.
     `check_facts` may refuse what was found of data and model.
 
     Raises UserError for all that the person can mend; then nothing half-written stays behind.
@@ -86,6 +90,7 @@ def run_sweep(
             backend, facts, gold = _prepared(sweep, folders, begin, stack)
         check_facts(facts)
         folders.runs.mkdir(parents=True, exist_ok=True)
+        refuse_damaged(folders)
         ledger = Ledger(folders.url)
         with brief_lock(folders.database_lock):  # two processes must not make the same tables
             storage = open_storage(folders.url)
@@ -95,14 +100,27 @@ def run_sweep(
             folders = replace(folders, study=name)
         stack.enter_context(study_lock(folders.lock))
         stack.callback(folders.discard_if_unused)
-        sweep = _seeded(sweep, folders.study, ledger.studies())
+        known = ledger.studies()
+        source = source_of(sweep.to_json(), facts, known) if as_new else None
+        sweep = _seeded(seeded_like(sweep, source), folders.study, known)
         study = OptunaStudy(storage, sweep, folders.study, retry_failed)
         facts = {**facts, "defaults": defaults_of(sweep.trainer)}
         start = study.imported_start()
         _write_study(ledger, study.uid, folders.study, sweep, facts=facts, gold=gold)
-        for line in (*introduction(sweep, folders.study, slots, facts), *start.lines()):
+        work = _Open(sweep, folders, storage, study, ledger)
+        carried = carry_over(
+            study.study,
+            ledger,
+            folders,
+            sweep,
+            source=source,
+            requested=work.requested,
+            defaults=facts["defaults"],
+        )
+        lines = (*introduction(sweep, folders.study, slots, facts), *start.lines(), *carried)
+        for line in lines:
             console.print(Text(line), soft_wrap=True)
-        return _run(_Open(sweep, folders, study, ledger), backend, console)
+        return _run(work, backend, console)
 
 
 def _seeded(sweep: Sweep, study: str, studies: Iterable[StudyRow]) -> Sweep:
@@ -111,23 +129,6 @@ def _seeded(sweep: Sweep, study: str, studies: Iterable[StudyRow]) -> Sweep:
         return sweep
     kept = (row.sweep["seed"] for row in studies if row.name == study)
     return replace(sweep, seed=next(kept, secrets.randbits(_SEED_BITS)))
-
-
-@contextmanager
-def readable_errors(folders: Folders) -> Iterator[None]:
-    """Say in one paragraph what a backend or a database cannot do."""
-    try:
-        yield
-    except BackendError as error:
-        raise UserError(str(error)) from error
-    except (sa.exc.SQLAlchemyError, StorageInternalError) as error:
-        cause = error if isinstance(error, sa.exc.SQLAlchemyError) else error.__cause__
-        raise UserError(
-            f"The study database {folders.database} cannot be used: "
-            f"{getattr(cause, 'orig', None) or error}. What workers said is kept in the trials' "
-            "folders: mend it and run the same sweep again, or choose another folder with "
-            "RUNS=folder."
-        ) from error
 
 
 def _prepared(
@@ -226,6 +227,7 @@ class _Open:
 
     sweep: Sweep
     folders: Folders
+    storage: RDBStorage
     study: OptunaStudy
     ledger: Ledger
 
@@ -268,10 +270,11 @@ def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
             after_end=notes.refresh,
             judge=_gatekeeper(work.sweep, earlier, machine.trials).judge,
         )
-        for trial in left.interrupted:
-            loop.replay(trial)
-        loop.run()
-        notes.write()
+        with noticed_if_deleted(work.folders, work.storage):
+            for trial in left.interrupted:
+                loop.replay(trial)
+            loop.run()
+            notes.write()
     counts = progress.counts
     return Outcome(
         study=work.folders.study,

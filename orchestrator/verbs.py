@@ -99,6 +99,7 @@ def sweep(
         console,
         retry_failed=retry_failed,
         any_study=not (at or as_new),
+        as_new=as_new,
     )
     report(replace(folders, study=outcome.study), console, reading)
     return outcome

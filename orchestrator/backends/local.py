@@ -90,7 +90,7 @@ class LocalBackend(Backend):
             raise ValueError(f"trial {job.number} already has a worker")
         path = Path(job.folder) / "job.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(job.model_dump_json(indent=2))
+        _write_whole(path, job.model_dump_json(indent=2))
         ours, theirs = socket.socketpair()
         worker = _Worker(job, slot, ours)
         self._workers[worker.key] = worker
@@ -251,6 +251,13 @@ class LocalBackend(Backend):
         worker.kill_at = None
         with suppress(OSError):  # the warm parent has gone, and its workers with it
             self._control.send(json.dumps({"kill": worker.key}).encode())
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """A file that says whose the folder is must not be cut off by a kill."""
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(text)
+    temporary.replace(path)
 
 
 def _receive(connection: socket.socket) -> bytes:

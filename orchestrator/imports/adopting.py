@@ -30,8 +30,8 @@ from orchestrator.imports.trials import (
 )
 from orchestrator.lock import brief_lock, study_lock
 from orchestrator.new_files import shown
+from orchestrator.readable import readable_errors
 from orchestrator.study import open_storage, uid_of
-from orchestrator.sweep import readable_errors
 from orchestrator.verbs import report, sweeps_folder
 from results.ledger import STUDY_UID, Ledger
 from results.rows import StudyRow, TrialRow

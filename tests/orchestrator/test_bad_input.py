@@ -67,7 +67,7 @@ def test_a_database_that_is_none(folder: Path) -> None:
     (folder / "runs" / "studies.db").write_text("not a database, and long enough to be read" * 99)
     before = (folder / "runs" / "studies.db").read_bytes()
     printed = refused(folder)
-    assert "studies.db cannot be used" in printed
+    assert "is damaged and was left untouched" in printed
     assert (folder / "runs" / "studies.db").read_bytes() == before
     assert not (folder / "runs" / "quality").exists()
     assert "studies.db" in refused(folder, "report")

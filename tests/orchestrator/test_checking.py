@@ -3,45 +3,25 @@
 import io
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from orchestrator.backends.base import Backend, Slot
-from orchestrator.backends.fake import FakeBackend
 from orchestrator.backup import Damaged, backup
 from orchestrator.checking import check, check_studies
 from orchestrator.folders import Folders
-from orchestrator.sweep import run_sweep
 from results.storage import DatabaseUnreadable, StudyNotFound
-from sweeps.spec import Sweep, read_sweep
+from tests.orchestrator.playing import play, sweep_of
 from tests.orchestrator.running import GRID
-from trainers import scripted
-from trainers.protocol import TRAINERS, AnyEvent, Job, ScriptedSettings
-
-
-def at_once(job: Job) -> Iterator[tuple[float, AnyEvent]]:
-    assert isinstance(job.settings, ScriptedSettings)
-    for said in scripted.script(job, job.settings):
-        assert not isinstance(said, scripted.Crash)
-        yield 0.1, said
-
-
-def start_fake(_sweep: Sweep, _folders: Folders, slots: Sequence[Slot]) -> Backend:
-    return FakeBackend(slots, at_once)
 
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     """A sweep of six completed trials."""
     folder = tmp_path_factory.mktemp("checked") / "it's {a} 100% #1?"
-    folder.mkdir()
-    (folder / "quality.yaml").write_text(GRID)
-    sweep = read_sweep(folder / "quality.yaml", TRAINERS)
     folders = Folders(folder / "runs", "quality")
-    run_sweep(sweep, folders, [Slot("1")], Console(file=io.StringIO()), start_backend=start_fake)
+    play(sweep_of(folder, GRID), folders)
     return folders
 
 

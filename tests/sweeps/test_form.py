@@ -83,6 +83,8 @@ gate: {kinds: [no_learning, non_finite], window_steps: 500, tolerance: 0.02}
         "trials": 20,
         "hours": 1.5,
         "attempts": 2,
+        "gpu_failures": 5,
+        "silence_minutes": 7.5,
         "enqueue": [{"lr": 1e-4, "freeze": 2}],
         "objective": {"name": "dev_accuracy", "direction": "maximize"},
         "gate": {"kinds": ["no_learning", "non_finite"], "window_steps": 500, "tolerance": 0.02},

@@ -1,0 +1,232 @@
+"""What `AS_NEW=1` takes along: an earlier study's tries that the changed sweep would also make.
+
+A try is taken along where its point lies in the new space and the new sweep would train that point
+with the very settings it was trained with. It is then a try of the new study like any other.
+"""
+
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from orchestrator import space
+from orchestrator.changes import differences, fact_differences
+from orchestrator.folders import Folders
+from orchestrator.imported import SOURCE
+from orchestrator.imports.trials import known_point
+from orchestrator.space import Point, same_point
+from results.ledger import STUDY_UID, Ledger
+from results.rows import SEED, Row, StudyLedger, StudyRow, TrialRow
+from sweeps.spec import Sweep
+
+CARRIED = "carried"
+"""Source of a try that was taken along."""
+
+_FROM = "trytable:carry_from"
+_DONE = "trytable:carried"
+"""Attributes of a study: whose tries it takes along (our UUID), and that it has them all."""
+
+_ENDED = ("completed", "pruned", "stopped")
+_SAME = ("trainer", "objective", "script")
+_MOST_REASONS = 5
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The tries to take along, each with its point in the new space, and why not the others."""
+
+    kept: tuple[tuple[TrialRow, Point], ...]
+    reasons: Mapping[str, int]
+
+    def lines(self, source: str) -> Iterator[str]:
+        """What the person should know."""
+        others = sum(self.reasons.values())
+        yield f"{len(self.kept)} of {len(self.kept) + others} tries carried over from {source}"
+        listed = Counter(self.reasons).most_common(_MOST_REASONS)
+        yield from (f"  {count} not: {reason}" for reason, count in listed)
+
+
+def source_of(
+    sweep: Mapping[str, Any], facts: Mapping[str, Any], studies: Iterable[StudyRow]
+) -> StudyRow | None:
+    """The newest study of this sweep that is of the same data, model, trainer and objective."""
+    for row in sorted(studies, key=lambda row: row.created_at, reverse=True):
+        name, at, number = row.name.partition("@")
+        ours = name == sweep["name"] and (not at or number.isdigit())
+        if ours and not row.facts.get("imported") and _alike(row, sweep, facts):
+            return row
+    return None
+
+
+def _alike(row: StudyRow, sweep: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+    then, now = ({key: one.get(key) for key in _SAME} for one in (row.sweep, sweep))
+    other = [*differences(then, now), *fact_differences(row.sweep, sweep, row.facts, facts)]
+    return not other
+
+
+def choose(
+    ledger: StudyLedger,
+    seed: int | None,
+    distributions: Mapping[str, BaseDistribution],
+    requested: Callable[[Point], Mapping[str, Any]],
+    defaults: Mapping[str, Any],
+) -> Choice:
+    """Decide for each try of a study whether it is one of the new sweep's, too.
+
+    Args:
+        ledger: the earlier study.
+        seed: the new sweep's.
+        distributions: the new space.
+        requested: the settings with which the new sweep trains a point.
+        defaults: the knobs', for those that did not exist then.
+    """
+    kept: list[tuple[TrialRow, Point]] = []
+    reasons: Counter[str] = Counter()
+    own_seed = SEED in distributions
+    for row in ledger.trials:
+        settings = {**defaults, **row.requested, **({SEED: row.seed} if own_seed else {})}
+        point = known_point(settings, distributions)
+        other_seed = not own_seed and (row.seed is not None or ledger.study.sweep["seed"] != seed)
+        if row.status not in _ENDED or row.origin:
+            reasons["imported" if row.origin else row.status] += 1
+        elif other_seed:
+            reasons["of another seed"] += 1
+        elif outside := [name for name in distributions if name not in point]:
+            reasons[f"{', '.join(outside)} outside the new space"] += 1
+        elif changed := list(differences({**defaults, **row.requested}, requested(point))):
+            reasons["; ".join(changed)] += 1
+        else:
+            kept.append((row, point))
+    return Choice(tuple(kept), reasons)
+
+
+def carry_over(
+    study: optuna.Study,
+    ledger: Ledger,
+    folders: Folders,
+    sweep: Sweep,
+    *,
+    source: StudyRow | None,
+    requested: Callable[[Point], Mapping[str, Any]],
+    defaults: Mapping[str, Any],
+) -> tuple[str, ...]:
+    """Give a new study its source's tries, or the rest of them after a crash; says what came.
+
+    Whose tries it is to have stays noted in the study until it has them all.
+    """
+    if source is not None:
+        study.set_user_attr(_FROM, source.uid)
+    noted = study.user_attrs.get(_FROM)
+    if noted is None or study.user_attrs.get(_DONE):
+        return ()
+    try:
+        earlier = ledger.read(str(noted))
+    except KeyError:
+        return ("The study whose tries were to be carried over is no longer there.",)
+    distributions = space.distributions(sweep)
+    choice = choose(earlier, sweep.seed, distributions, requested, defaults)
+    baseline = {name: sweep.baseline[name] for name in sweep.parameters}
+    carry(
+        choice,
+        earlier,
+        study,
+        ledger,
+        folders=folders,
+        distributions=distributions,
+        baseline=baseline,
+    )
+    return tuple(choice.lines(earlier.study.name))
+
+
+def carry(
+    choice: Choice,
+    source: StudyLedger,
+    study: optuna.Study,
+    ledger: Ledger,
+    *,
+    folders: Folders,
+    distributions: Mapping[str, BaseDistribution],
+    baseline: Point,
+) -> None:
+    """Copy the chosen tries: folders, then the ledger's rows, then Optuna's. Again is as once."""
+    uid = str(study.user_attrs[STUDY_UID])
+    found = optuna.load_study(study_name=source.study.name, storage=study._storage).trials
+    originals = {trial.user_attrs.get(STUDY_UID): trial for trial in found}
+    present = {trial.user_attrs.get(STUDY_UID) for trial in study.trials}
+    rows = _rows_by_trial(source)
+    for row, point in choice.kept:
+        new = uuid.uuid5(uuid.UUID(uid), row.uid).hex
+        if new in present or row.uid not in originals:
+            continue
+        number = len(study.trials)
+        old = replace(folders, study=source.study.name)
+        _copy_folder(old.trial(row.number), folders.trial(number))
+        mark = f"carried over from {source.study.name}, Try {row.number + 1}"
+        reason = "; ".join(filter(None, (row.reason, mark)))
+        origin = "baseline" if same_point(point, baseline) else CARRIED
+        ledger.write(
+            replace(row, uid=new, study_uid=uid, number=number, source=origin, reason=reason),
+            *(replace(one, trial_uid=new) for one in rows.get(row.uid, ())),
+        )
+        study.add_trial(_frozen(originals[row.uid], new, point, distributions, origin))
+    study.set_user_attr(_DONE, True)
+
+
+def _rows_by_trial(ledger: StudyLedger) -> dict[str, list[Any]]:
+    by_trial: dict[str, list[Row]] = {}
+    for rows in (
+        ledger.attempts,
+        ledger.steps,
+        ledger.epochs,
+        ledger.effective,
+        ledger.findings,
+        ledger.predictions,
+    ):
+        for row in rows:
+            by_trial.setdefault(row.trial_uid, []).append(row)
+    return by_trial
+
+
+def _frozen(
+    trial: FrozenTrial,
+    uid: str,
+    point: Point,
+    distributions: Mapping[str, BaseDistribution],
+    origin: str,
+) -> FrozenTrial:
+    made = create_trial(
+        state=trial.state,
+        value=trial.value if trial.state == TrialState.COMPLETE else None,
+        params=dict(point),
+        distributions=dict(distributions),
+        intermediate_values=dict(trial.intermediate_values),
+        user_attrs={STUDY_UID: uid, SOURCE: origin},
+    )
+    made.datetime_start = trial.datetime_start
+    made.datetime_complete = trial.datetime_complete
+    return made
+
+
+def _copy_folder(old: Path, new: Path) -> None:
+    """Copy a trial's folder, whole or not at all."""
+    if not old.is_dir() or new.exists():
+        return
+    temporary = new.with_name(f".{new.name}.carried")
+    shutil.rmtree(temporary, ignore_errors=True)
+    new.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(old, temporary, symlinks=True)
+    temporary.rename(new)
+
+
+def seeded_like(sweep: Sweep, source: StudyRow | None) -> Sweep:
+    """The sweep with the seed that its source has drawn, where it names none."""
+    if sweep.seed is not None or source is None:
+        return sweep
+    return replace(sweep, seed=source.sweep["seed"])

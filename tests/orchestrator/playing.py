@@ -1,0 +1,51 @@
+"""Whole sweeps of the scripted trainer within this process, on the simulated clock."""
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from orchestrator.backends.base import Backend, Slot
+from orchestrator.backends.fake import Ends, FakeBackend, Script
+from orchestrator.folders import Folders
+from orchestrator.sweep import run_sweep
+from sweeps.spec import Sweep, read_sweep
+from trainers import scripted
+from trainers.protocol import TRAINERS, AnyEvent, Job, ScriptedSettings
+
+
+def as_scripted(job: Job) -> Iterator[tuple[float, AnyEvent | Ends]]:
+    """What the scripted trainer says, a tenth of a second a word."""
+    assert isinstance(job.settings, ScriptedSettings)
+    for said in scripted.script(job, job.settings):
+        assert not isinstance(said, scripted.Crash)
+        yield 0.1, said
+
+
+def sweep_of(folder: Path, text: str, name: str = "quality") -> Sweep:
+    """A sweep from its file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.yaml"
+    path.write_text(text)
+    return read_sweep(path, TRAINERS)
+
+
+def play(
+    sweep: Sweep,
+    folders: Folders,
+    script: Script = as_scripted,
+    slots: Sequence[Slot] = (Slot("1"), Slot("2")),
+    **options: Any,
+) -> str:
+    """Run a sweep to its end; returns what was printed."""
+
+    def start(_sweep: Sweep, _folders: Folders, slots: Sequence[Slot]) -> Backend:
+        return FakeBackend(slots, script)
+
+    printed = io.StringIO()
+    run_sweep(
+        sweep, folders, slots, Console(file=printed, width=200), start_backend=start, **options
+    )
+    return printed.getvalue()
