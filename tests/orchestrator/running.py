@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,16 @@ def write_sweep(folder: Path, text: str = GRID, name: str = "quality") -> None:
     (folder / "sweeps" / f"{name}.yaml").write_text(text)
 
 
-def start(folder: Path, verb: str = "sweep", **variables: str) -> "subprocess.Popen[str]":
-    """Start the command line with the Makefile's variables, in a session of its own."""
+def start(
+    folder: Path, verb: str = "sweep", command: Sequence[str] = (), **variables: str
+) -> "subprocess.Popen[str]":
+    """Start the command line (or another command) with the Makefile's variables, in a session of
+    its own."""
     given = {"NAME": "quality", **variables}
     environment = {key: value for key, value in os.environ.items() if "TRYTABLE" not in key}
     environment |= {f"TRYTABLE_{key}": value for key, value in given.items()}
     return subprocess.Popen(
-        [sys.executable, "-m", "orchestrator.cli", verb],
+        command or [sys.executable, "-m", "orchestrator.cli", verb],
         cwd=folder,
         env={**environment, "PYTHONPATH": str(TOP)},
         stdout=subprocess.PIPE,
@@ -97,7 +100,7 @@ def said(folder: Path, word: str, name: str = "quality") -> int:
     return sum(log.read_text().count(f'"event":"{word}"') for log in logs)
 
 
-def family(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+def family(process: "subprocess.Popen[Any]") -> list[psutil.Process]:
     """All processes that descend from one."""
     return psutil.Process(process.pid).children(recursive=True)
 

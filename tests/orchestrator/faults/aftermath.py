@@ -1,0 +1,56 @@
+"""What must hold after every fault, looked at from outside."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+from optuna.trial import TrialState
+
+from orchestrator.checking import Checked, check_studies
+from orchestrator.folders import Folders
+from results.study import read_study
+from tests.orchestrator.running import trials, url, values_of, wait_all_gone
+from trainers import scripted
+from trainers.protocol import ScriptedSettings
+
+POINTS = [0.1, 0.2, 0.3, 0.5, 0.7, 0.9]
+
+
+def check_sound(
+    folder: Path, processes: Iterable[psutil.Process] = (), runs: str = "runs"
+) -> Checked:
+    """Each asked trial in one state, every attempt in the Try table, the file sound, no process."""
+    wait_all_gone(list(processes))
+    left = [one for one in psutil.process_iter() if _works_in(one, folder)]
+    assert not left, left
+    (found,) = check_studies(Folders(folder / runs, "quality"))
+    assert not found.problems, found
+    ledgered = sum(found.counts.values())
+    assert ledgered == len(trials(folder)) if runs == "runs" else ledgered
+    return found
+
+
+def check_complete(folder: Path, processes: Iterable[psutil.Process] = ()) -> None:
+    """Besides: every point of the grid completed once, with the values that its script has."""
+    found = check_sound(folder, processes)
+    assert found.counts["completed"] == len(POINTS)
+    assert found.counts.get("running", 0) == found.counts.get("waiting", 0) == 0
+    assert values_of(trials(folder), TrialState.COMPLETE) == POINTS
+    for trial in trials(folder):
+        if trial.state != TrialState.COMPLETE:
+            continue
+        settings = ScriptedSettings(value=trial.params["value"], epochs=4)
+        expected = {epoch: scripted.accuracy(settings, epoch) for epoch in range(1, 5)}
+        assert trial.intermediate_values == expected
+        assert trial.value == expected[4]
+    study = read_study(url(folder), "quality")
+    assert all(one.attempts for one in study.tries if one.status == "completed")
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    """Whether a process of ours still has this folder as its own."""
+    try:
+        return process.pid != os.getpid() and Path(process.cwd()) == folder
+    except (psutil.Error, OSError):
+        return False
