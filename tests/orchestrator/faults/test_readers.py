@@ -11,7 +11,7 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
-from openpyxl import load_workbook
+from openpyxl import load_workbook  # type: ignore[import-untyped] # it has no types
 
 from orchestrator.folders import Folders
 from results.ledger import Ledger
@@ -31,7 +31,7 @@ def grow(address: str) -> None:
         ledger.write(
             TrialRow(uid, "s", number, {}, "sampler", "running"),
             AttemptRow(uid, 1, "1", "cpu", 1, started_at=float(number)),
-            EpochRow(uid, 1, 1, 10, *[0.5] * 7),
+            EpochRow(uid, 1, 1, 10, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5),
         )
 
 
