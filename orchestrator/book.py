@@ -34,6 +34,7 @@ class Book:
         self._attempts: dict[str, AttemptRow] = {}
         self._began: dict[str, float] = {}  # monotonic seconds: a clock may be set
         self._last_said: dict[str, float] = {}  # seconds since 1970
+        self._epochs: dict[tuple[str, int, int], Epoch] = {}  # by trial, attempt and epoch
 
     def trial(self, uid: str) -> TrialRow:
         """The row of a trial that has not ended."""
@@ -104,6 +105,7 @@ class Book:
         if attempt is not None and attempt.attempt == settle.attempt:
             rows.append(replace(_ended(attempt, settle), ended_at=self._end_of(attempt)))
         self._trials[settle.uid] = trial
+        self._epochs = {key: one for key, one in self._epochs.items() if key[0] != settle.uid}
         self._ledger.write(*rows)
         return trial
 
@@ -118,7 +120,21 @@ class Book:
     def _rows(self, message: Said) -> Sequence[Row]:
         if isinstance(message.event, Started):
             return self._started(message.trial_uid, message.event)
+        if isinstance(message.event, Epoch):
+            return self._epoch(message.trial_uid, message.event)
         return rows_of(message.trial_uid, message.event)
+
+    def _epoch(self, uid: str, event: Epoch) -> Sequence[Row]:
+        """An epoch's row. One told twice counts as it was told first, as it does in the study."""
+        first = self._epochs.setdefault((uid, event.attempt, event.epoch), event)
+        if first is event or first.model_dump(exclude={"at"}) == event.model_dump(exclude={"at"}):
+            return rows_of(uid, first)
+        told = {"epoch": event.epoch, "first": finite(first.value), "then": finite(event.value)}
+        message = (
+            f"epoch {event.epoch} was told twice and differently ({first.value}, then "
+            f"{event.value}); the first counts"
+        )
+        return [FindingRow(uid, event.attempt, "repeated_epoch", "warning", message, told)]
 
     def _started(self, uid: str, event: Started) -> Sequence[Row]:
         attempt = self._attempts.get(uid)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.ask import ask
+from sweeps.script import literal
 from trainers.protocol import (
     TRAINERS,
     FinetuneSettings,
@@ -23,8 +24,9 @@ def settings_of(sweep: Mapping[str, Any], requested: Mapping[str, Any]) -> Setti
     """
     if sweep["trainer"] == "script":
         launch = Launch.model_validate(sweep["script"])
-        folder = str(Path(launch.cwd).absolute())
-        here = launch.model_copy(update={"cwd": folder})
+        # Braces in `cwd` are places; those of the folder that it is found from are its own.
+        folder = Path(literal(str(Path.cwd()))) / launch.cwd
+        here = launch.model_copy(update={"cwd": str(folder)})
         return ScriptSettings(launch=here, values=dict(requested))
     found = TRAINERS[sweep["trainer"]].model_validate(dict(requested))
     assert isinstance(found, FinetuneSettings | ScriptedSettings), "the rest is a script's"

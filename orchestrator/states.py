@@ -294,8 +294,11 @@ class Machine:
                     return (Report(trial.uid, epoch.epoch, epoch.value),)
             case Checkpoint():
                 trial.checkpointed = True
-            case Finished() as finished:
+            case Finished() as finished if math.isfinite(finished.best_value):
                 trial.finished = finished
+            case Finished() as finished:  # the study would raise for NaN, and call infinity best
+                told = f"the result is {finished.best_value}"
+                trial.failed = Failed(attempt=trial.attempt, kind="non_finite", message=told)
             case Failed() as failed:
                 trial.failed = failed
             case _:

@@ -25,6 +25,11 @@ FILES = ("json", "yaml", "toml")
 _SUFFIXES = (".json", ".yaml", ".yml", ".toml")
 
 
+def literal(text: str) -> str:
+    """A text such that filling it in gives it back as it is, braces and all."""
+    return PLACE.sub(r"{\g<0>}", text)
+
+
 def check_script(document: Document, form: SweepFile, knobs: Knobs) -> Script | None:
     """The script of a sweep; None for a trainer that runs none, or with the mistakes noted."""
     if not isinstance(knobs, FreeKnobs):

@@ -242,3 +242,16 @@ def test_a_config_file_gets_the_values_and_stays_as_it_was(tmp_path: Path) -> No
     (tmp_path / "base.json").write_text("{}")
     code, printed = run(tmp_path)
     assert (code, "has no key model.dropout" in printed) == (2, True), printed
+
+
+@pytest.mark.parametrize("name", ["{a} {", "{lr}/{{lr}}"])
+def test_a_folder_with_braces_in_its_name(tmp_path: Path, name: str) -> None:
+    """What would be a place in a command is no place in the path that one stands in."""
+    folder = tmp_path / name
+    folder.mkdir(parents=True)
+    program = "import sys; print(f'epoch 0: dev acc :: {sys.argv[1]}')"
+    head = HEAD.replace('"{params}"', '"{lr}"')
+    write(folder, program, "parameters: {lr: [0.1]}\n", head)
+    code, printed = run(folder)
+    assert code == 0, printed
+    assert study(folder).tries[0].best_value == pytest.approx(0.1)
