@@ -80,6 +80,12 @@ test: $(DEV) ## run the tests
 	@unset $(VARS:%=TRYTABLE_%)
 	exec .venv/bin/python -m pytest
 
+soak: $(DEV) ## kill at random 500 times, and at every write boundary once (half an hour)
+	@unset $(VARS:%=TRYTABLE_%)
+	TRYTABLE_FAILPOINT_STRIDE=1 .venv/bin/python -m pytest \
+		tests/orchestrator/test_failpoints.py tests/trainers/test_failpoints.py
+	exec .venv/bin/python -m tests.soak
+
 check: $(DEV) ## lint, formatting and types
 	@.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .

@@ -49,6 +49,15 @@ class Checked:
         return sum(self.counts.values())
 
 
+@dataclass(frozen=True)
+class Handed:
+    """An attempt that a worker was given, by the job in its trial's folder."""
+
+    uid: str
+    attempt: int
+    folder: Path
+
+
 def check(folders: Folders, console: Console) -> bool:
     """Check the database and its studies (or the one named), print, and tell whether all holds.
 
@@ -74,13 +83,14 @@ def check(folders: Folders, console: Console) -> bool:
 def check_studies(folders: Folders) -> list[Checked]:
     """Check a copy of one moment, so that sweeps may go on writing."""
     read_only_url(folders.url)  # says so where there is no database
+    handed = _handed_over(folders.runs)  # first: what a file says stands in the ledger already
     with tempfile.TemporaryDirectory(prefix="trytable-") as temporary:
         copy = replace(folders, runs=Path(temporary))
         snapshot(folders, copy.database)
-        return _check_copy(folders, copy.url)
+        return _check_copy(folders, copy.url, handed)
 
 
-def _check_copy(folders: Folders, url: str) -> list[Checked]:
+def _check_copy(folders: Folders, url: str, handed: list[Handed]) -> list[Checked]:
     ledger = Ledger(url)
     uids = {row.name: row.uid for row in ledger.studies()}
     if folders.study and folders.study not in uids:
@@ -94,7 +104,7 @@ def _check_copy(folders: Folders, url: str) -> list[Checked]:
             trials = storage.get_all_trials(names[name], deepcopy=False) if name in names else []
             read = ledger.read(uids[name])
             lost = [] if name in names else ["the study itself is no longer in the database"]
-            said = _of_files(replace(folders, study=name), read) if name in names else []
+            said = _of_files(handed, read)
             counts, problems = judge(trials, read)
             found.append(Checked(name, counts, (*lost, *problems, *said)))
     return found
@@ -173,18 +183,24 @@ def _of_attempts(ledger: StudyLedger) -> Iterator[str]:
             yield f"{_name(rows[uid].number)} has {kind} of attempt {number}, which never was"
 
 
-def _of_files(folders: Folders, ledger: StudyLedger) -> Iterator[str]:
-    """Attempts that were handed to a worker and are missing in the ledger."""
-    known = {(one.trial_uid, one.attempt) for one in ledger.attempts}
-    uids = {row.uid for row in ledger.trials}
-    for path in sorted(folders.trials.glob("[0-9]*/job.json")):
+def _handed_over(runs: Path) -> list[Handed]:
+    """The attempts that were handed to workers, by what lies in the trials' folders."""
+    found = []
+    for path in sorted(runs.glob("*/trials/[0-9]*/job.json")):
         try:
             job = json.loads(path.read_text())
-            started = (job["trial_uid"], job["attempt"])
-        except (ValueError, KeyError, TypeError):
+            found.append(Handed(job["trial_uid"], job["attempt"], path.parent))
+        except (OSError, ValueError, KeyError, TypeError):
             continue  # cut off while it was written: no worker has read it
-        if started[0] in uids and started not in known:
-            yield f"attempt {started[1]} of trial folder {path.parent.name} is not in the ledger"
+    return found
+
+
+def _of_files(handed: list[Handed], ledger: StudyLedger) -> Iterator[str]:
+    known = {(one.trial_uid, one.attempt) for one in ledger.attempts}
+    uids = {row.uid for row in ledger.trials}
+    for one in handed:
+        if one.uid in uids and (one.uid, one.attempt) not in known:
+            yield f"attempt {one.attempt} of {one.folder.name} is not in the ledger"
 
 
 def _name(number: int) -> str:

@@ -110,16 +110,21 @@ class SweepLoop:
 
     def run(self) -> None:
         """Go on until nothing is left to do or to wait for."""
-        while True:
-            self._feed_interrupts()
-            self._feed(Tick(self._now(), self._backend.free_slots()))
-            if self._machine.done:
-                return
-            messages = self._backend.poll(POLL_SECONDS)
-            self._book.heard(messages)
-            for message in messages:
-                self._take(message)
-            self._watcher.heard(messages)
+        while not self.turn():
+            pass
+
+    def turn(self) -> bool:
+        """Start what can start, then hear and do what comes of it; True where all is done."""
+        self._feed_interrupts()
+        self._feed(Tick(self._now(), self._backend.free_slots()))
+        if self._machine.done:
+            return True
+        messages = self._backend.poll(POLL_SECONDS)
+        self._book.heard(messages)
+        for message in messages:
+            self._take(message)
+        self._watcher.heard(messages)
+        return False
 
     def replay(self, trial: TrialState) -> None:
         """Take in what an earlier orchestrator's last attempt at a trial wrote down, then its end.

@@ -178,7 +178,7 @@ def test_a_misspelt_variable_is_refused(front: Front) -> None:
 def test_help_lists_every_target(front: Front) -> None:
     code, printed = front.make()
     assert code == 0
-    for target in (*VERBS, "check-study", "test", "check", "bench", "clean", "help"):
+    for target in (*VERBS, "check-study", "test", "soak", "check", "bench", "clean", "help"):
         assert f"\n  make {target} " in f"\n{printed}"
     assert not (front.folder / ".venv").exists()
 

@@ -21,6 +21,9 @@ from trainers.protocol import Job, StopReason, parse_event
 MAX_LINE_BYTES = 64 * 2**20
 """A worker that says a longer line is out of its mind and is killed."""
 
+MAX_FALSE_STARTS = 3
+"""A warm parent that is killed so many times before it is ready is not started again."""
+
 _RECEIVE_BYTES = 1 << 18
 _PACKET_BYTES = 65536
 _TOP = Path(__file__).resolve().parents[2]
@@ -76,6 +79,7 @@ class LocalBackend(Backend):
         self._ended: list[Message] = []
         self._selector = selectors.DefaultSelector()
         self._ready = False
+        self._false_starts = 0
         self._closed = False
         self._warm_up()
 
@@ -175,7 +179,9 @@ class LocalBackend(Backend):
         self._selector.unregister(self._control)
         self._control.close()
         code = self._process.wait()
-        if not self._ready:
+        self._false_starts = 0 if self._ready else self._false_starts + 1
+        # What ends by itself would do so again; one that was killed may have had bad luck.
+        if self._false_starts and (code >= 0 or self._false_starts >= MAX_FALSE_STARTS):
             raise BackendError(f"workers cannot start ({_how(code)}); see {self._log}")
         self._ready = False
         for worker in tuple(self._workers.values()):
