@@ -97,13 +97,19 @@ def test_workers_go_on_after_a_dead_warm_parent_is_replaced(
     assert any(isinstance(m, Said) and m.event.event == "finished" for m in heard)
 
 
+def kill_warm_parent(backend: LocalBackend, times: int) -> None:
+    """Kill it as often as it comes back, and hear of it each time."""
+    for _ in range(times):
+        dead = backend._process
+        os.kill(dead.pid, signal.SIGKILL)
+        while backend._process is dead:
+            backend.poll(1)
+
+
 def test_a_warm_parent_that_is_killed_before_it_is_ready_is_replaced(
     backend: LocalBackend, tmp_path: Path
 ) -> None:
-    for _ in range(local.MAX_FALSE_STARTS - 1):
-        os.kill(backend._process.pid, signal.SIGKILL)
-        dead = backend._process
-        poll_until(backend, lambda _, dead=dead: backend._process is not dead)
+    kill_warm_parent(backend, local.MAX_FALSE_STARTS - 1)
     backend.start(make_job(tmp_path, "a"), SLOTS[0])
     heard = poll_until(backend, lambda heard: any(isinstance(m, Exited) for m in heard))
     assert any(isinstance(m, Said) and m.event.event == "finished" for m in heard)
@@ -113,9 +119,7 @@ def test_a_warm_parent_that_is_killed_again_and_again_is_a_backend_error(
     backend: LocalBackend,
 ) -> None:
     with pytest.raises(BackendError, match=r"workers cannot start \(killed by SIGKILL\)"):
-        for _ in range(100):
-            os.kill(backend._process.pid, signal.SIGKILL)
-            backend.poll(1)
+        kill_warm_parent(backend, 100)
 
 
 def test_a_model_that_cannot_be_read_is_a_backend_error(tmp_path: Path) -> None:
