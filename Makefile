@@ -78,7 +78,7 @@ dashboard: $(RUNTIME) ## open the Optuna dashboard on the studies, read-only (WR
 # The variables of a sweep are no business of the tests, and NAME is set on some machines.
 test: $(DEV) ## run the tests
 	@unset $(VARS:%=TRYTABLE_%)
-	exec .venv/bin/python -m pytest
+	exec .venv/bin/python -m pytest -n auto --dist loadfile
 
 soak: $(DEV) ## kill at random 500 times, and at every write boundary once (half an hour)
 	@unset $(VARS:%=TRYTABLE_%)

@@ -16,16 +16,16 @@ from rich.text import Text
 from orchestrator import prepare
 from orchestrator.backends.base import Backend, Slot
 from orchestrator.backends.local import LocalBackend
-from orchestrator.backup import refuse_damaged
 from orchestrator.book import Book
 from orchestrator.carrying import carry_over, seeded_like, source_of
 from orchestrator.changes import changes_since, refuse, study_that_fits
+from orchestrator.database import open_database
 from orchestrator.display import Display
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
 from orchestrator.gate import Gatekeeper
 from orchestrator.interrupts import Interrupts
-from orchestrator.lock import brief_lock, study_lock
+from orchestrator.lock import study_lock
 from orchestrator.loop import SweepLoop, best_first
 from orchestrator.note import NoteKeeper
 from orchestrator.progress import Progress, describe
@@ -33,7 +33,7 @@ from orchestrator.readable import noticed_if_deleted, readable_errors
 from orchestrator.recovery import reconcile
 from orchestrator.settings import check_script, settings_of
 from orchestrator.states import TERMINAL, Machine, Start, TrialState
-from orchestrator.study import OptunaStudy, open_storage
+from orchestrator.study import OptunaStudy
 from results.diagnosis.study import limits_of, make_task
 from results.ledger import Ledger
 from results.rows import SEED, GoldRow, StudyLedger, StudyRow, TrialRow
@@ -89,12 +89,7 @@ def run_sweep(
         with console.status("Reading data and model"):
             backend, facts, gold = _prepared(sweep, folders, begin, stack)
         check_facts(facts)
-        folders.runs.mkdir(parents=True, exist_ok=True)
-        refuse_damaged(folders)
-        ledger = Ledger(folders.url)
-        with brief_lock(folders.database_lock):  # two processes must not make the same tables
-            storage = open_storage(folders.url)
-            ledger.create_tables()
+        storage, ledger = open_database(folders)
         if any_study:
             name = study_that_fits(sweep.name, facts, ledger.studies())
             folders = replace(folders, study=name)

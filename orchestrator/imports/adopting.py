@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from orchestrator import space
+from orchestrator.database import open_database
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
 from orchestrator.imports.blocks import Block, Blocks
@@ -28,10 +29,10 @@ from orchestrator.imports.trials import (
     rows_of,
     spanning,
 )
-from orchestrator.lock import brief_lock, study_lock
+from orchestrator.lock import study_lock
 from orchestrator.new_files import shown
 from orchestrator.readable import readable_errors
-from orchestrator.study import open_storage, uid_of
+from orchestrator.study import uid_of
 from orchestrator.verbs import report, sweeps_folder
 from results.ledger import STUDY_UID, Ledger
 from results.rows import StudyRow, TrialRow
@@ -173,11 +174,7 @@ def _import(
     console: Console,
 ) -> None:
     with ExitStack() as stack:
-        folders.runs.mkdir(parents=True, exist_ok=True)
-        ledger = Ledger(folders.url)
-        with brief_lock(folders.database_lock):  # two processes must not make the same tables
-            storage = open_storage(folders.url)
-            ledger.create_tables()
+        storage, ledger = open_database(folders)
         stack.enter_context(study_lock(folders.lock))
         objective = Objective(**asdict(sweep.objective)) if sweep else Objective()
         study = optuna.create_study(

@@ -1,0 +1,20 @@
+"""Opens the study database for writing: looked at first, and with all its tables."""
+
+from optuna.storages import RDBStorage
+
+from orchestrator.backup import refuse_damaged
+from orchestrator.folders import Folders
+from orchestrator.lock import brief_lock
+from orchestrator.study import open_storage
+from results.ledger import Ledger
+
+
+def open_database(folders: Folders) -> tuple[RDBStorage, Ledger]:
+    """Optuna's storage and the ledger, with their tables. Raises Damaged."""
+    folders.runs.mkdir(parents=True, exist_ok=True)
+    refuse_damaged(folders)
+    ledger = Ledger(folders.url)
+    with brief_lock(folders.database_lock):  # two processes must not make the same tables
+        storage = open_storage(folders.url)
+        ledger.create_tables()
+    return storage, ledger
