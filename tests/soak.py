@@ -37,7 +37,7 @@ SLOTS = [Slot("1"), Slot("2")]
 SWEEP = f"""
 trainer: scripted
 attempts: 5
-baseline: {{value: 0.5, epochs: 3, epoch_seconds: 0.2}}
+baseline: {{value: 0.5, epochs: 3, epoch_seconds: 0.7}}
 parameters:
   value: [{", ".join(f"0.{number:04}" for number in range(4900, 4900 + POINTS))}]
 """
@@ -66,7 +66,7 @@ class Soak:
     def run(self, kills: int) -> None:
         """Kill so many times, then let the last grid come to its end. Raises Lost."""
         sweep = self.next_grid()
-        for _ in track(range(kills), "killing", console=Console(stderr=True)):
+        for _ in track(range(kills), "killing", console=Console(stderr=True, force_interactive=True)):
             while not self.kill_one(sweep):
                 self.check_done()
                 sweep = self.next_grid()
