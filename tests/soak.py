@@ -66,7 +66,7 @@ class Soak:
     def run(self, kills: int) -> None:
         """Kill so many times, then let the last grid come to its end. Raises Lost."""
         sweep = self.next_grid()
-        for _ in track(range(kills), "killing", console=Console(stderr=True, force_interactive=True)):
+        for _ in track(range(kills), "killing", console=Console(stderr=True)):
             while not self.kill_one(sweep):
                 self.check_done()
                 sweep = self.next_grid()
