@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,16 +91,46 @@ def test_a_pruned_trial_leaves_no_checkpoint(odd: Path, bert: LoadedModel, reaso
     assert not (odd / "trial" / "checkpoints").exists()
 
 
-def test_a_torn_checkpoint_is_passed_over_for_the_one_before(odd: Path, bert: LoadedModel) -> None:
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def tear(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("spoil", [flip, tear, Path.unlink])
+@pytest.mark.parametrize("file", ["model.safetensors", "values.json", "manifest.json"])
+def test_a_torn_checkpoint_is_passed_over_for_the_one_before(
+    odd: Path, bert: LoadedModel, spoil: Callable[[Path], None], file: str
+) -> None:
     job, settings = job_for(odd, bert.folder, epochs=3, checkpoint_seconds=0)
     # Two epochs and both their checkpoints, then away in the third.
     finetune.train(job, settings, Recorder(stop_after=2 * (STEPS + 3) + 3, reason="drain"), bert)
-    weights = odd / "trial" / "checkpoints" / "last" / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    spoil(odd / "trial" / "checkpoints" / "last" / file)
     line = Recorder()
     finetune.train(job, settings, line, bert)
     assert line.said(Started)[0].resumed_from_step == 2 * STEPS
     assert [epoch.epoch for epoch in line.said(Epoch)] == [3]
+
+
+@pytest.mark.parametrize("spoil", [flip, tear, Path.unlink])
+def test_where_no_checkpoint_is_whole_the_trial_begins_anew(
+    odd: Path, bert: LoadedModel, spoil: Callable[[Path], None]
+) -> None:
+    knobs: dict[str, Any] = {"epochs": 3, "checkpoint_seconds": 0}
+    job, settings = job_for(odd / "whole", bert.folder, **knobs)
+    finetune.train(job, settings, Recorder(), bert)
+    job, settings = job_for(odd / "spoilt", bert.folder, **knobs)
+    finetune.train(job, settings, Recorder(stop_after=2 * (STEPS + 3) + 3, reason="drain"), bert)
+    for path in (odd / "spoilt" / "trial" / "checkpoints").rglob("*.safetensors"):
+        spoil(path)
+    line = Recorder()
+    finetune.train(job, settings, line, bert)
+    assert line.said(Started)[0].resumed_from_step == 0
+    assert same_tensors(best_weights(odd / "whole"), best_weights(odd / "spoilt"))
 
 
 @pytest.mark.parametrize(
