@@ -5,10 +5,13 @@ a new failpoint without anybody remembering to add it. A process is killed *befo
 write happens; what follows one write is what precedes the next.
 """
 
+import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,42 @@ _CHANGES = frozenset(
     {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink"}
 )
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+STRIDE = int(os.environ.get("TRYTABLE_FAILPOINT_STRIDE", "4"))
+"""`make test` walks every fourth failpoint, `make soak` all of them."""
+
+TOP = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Walked:
+    """One failpoint: where it was, the exit codes of the one who was killed there and of the one
+    who went on, and what was wrong."""
+
+    number: int
+    where: str
+    killed: int
+    finished: int
+    problems: tuple[str, ...]
+
+
+def walk_all(program: str, folder: Path, *how: str) -> list[Walked]:
+    """Have a program walk the failpoints, and check that it came to their end without a fault."""
+    done = subprocess.run(
+        [sys.executable, "-m", program, str(folder), str(STRIDE), *how],
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=1200,
+    )
+    walked = [Walked(**json.loads(line)) for line in done.stdout.splitlines()]
+    wrong = [one for one in walked if one.problems or one.finished != 0]
+    assert not wrong, (wrong, done.stderr[-5000:])
+    assert {one.killed for one in walked[:-1]} == {-signal.SIGKILL}
+    assert walked[-1].killed == 0, "the walk came to its end"
+    return walked
 
 
 class Failpoints:

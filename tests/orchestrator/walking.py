@@ -14,7 +14,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from orchestrator.folders import Folders
 from orchestrator.sweep import run_sweep
 from results.study import read_study
 from sweeps.spec import Sweep, read_sweep
-from tests.failpoints import Failpoints, forked
+from tests.failpoints import Failpoints, Walked, forked
 from trainers import scripted
 from trainers.protocol import TRAINERS, AnyEvent, Job, ScriptedSettings
 
@@ -47,17 +47,6 @@ DIES_ONCE = 0.7
 
 SLOTS = [Slot("1"), Slot("2")]
 POLLS_BEFORE_INTERRUPT = 5
-
-
-@dataclass(frozen=True)
-class Walked:
-    """One failpoint: where it was, how both orchestrators ended, and what was wrong after each."""
-
-    number: int
-    where: str
-    killed: int
-    finished: int
-    problems: tuple[str, ...]
 
 
 def played(job: Job) -> Iterator[tuple[float, AnyEvent | Ends]]:

@@ -10,14 +10,14 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tests.failpoints import Failpoints, forked
+from tests.failpoints import Failpoints, Walked, forked
 from tests.trainers.small import job_for, save_model
 from trainers import finetune, worker  # noqa: F401 - each child would import the first
 from trainers.backbone import LoadedModel, load_model
@@ -31,17 +31,6 @@ KNOBS: dict[str, Any] = {
     "checkpoint_seconds": 0,  # after every epoch
 }
 KEPT_AFTER_THE_END = ["best"]
-
-
-@dataclass(frozen=True)
-class Walked:
-    """One failpoint: where it was, how both attempts ended, and what was wrong in the end."""
-
-    number: int
-    where: str
-    killed: int
-    finished: int
-    problems: tuple[str, ...]
 
 
 class CountedSocket:
