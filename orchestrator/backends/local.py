@@ -162,7 +162,7 @@ class LocalBackend(Backend):
         self._selector.register(self._control, selectors.EVENT_READ)
 
     def _hear_warm_parent(self) -> list[Message]:
-        packet = self._control.recv(_PACKET_BYTES)
+        packet = _receive(self._control, _PACKET_BYTES)
         if not packet:
             return self._warm_parent_gone()
         answer = json.loads(packet)
@@ -266,9 +266,10 @@ def _write_whole(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def _receive(connection: socket.socket) -> bytes:
+def _receive(connection: socket.socket, most: int = _RECEIVE_BYTES) -> bytes:
+    """What there is; nothing at the end, also where the other side died with words unread."""
     try:
-        return connection.recv(_RECEIVE_BYTES)
+        return connection.recv(most)
     except ConnectionError:
         return b""
 

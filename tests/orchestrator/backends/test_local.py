@@ -97,6 +97,23 @@ def test_workers_go_on_after_a_dead_warm_parent_is_replaced(
     assert any(isinstance(m, Said) and m.event.event == "finished" for m in heard)
 
 
+def test_a_warm_parent_that_dies_with_a_request_unread_is_replaced(
+    backend: LocalBackend, tmp_path: Path
+) -> None:
+    """The kernel then resets the connection instead of ending it."""
+    backend.start(make_job(tmp_path, "a"), SLOTS[0])
+    poll_until(backend, lambda heard: any(isinstance(m, Exited) for m in heard))
+    dead = backend._process
+    os.kill(dead.pid, signal.SIGSTOP)
+    backend.start(make_job(tmp_path, "b"), SLOTS[0])
+    os.kill(dead.pid, signal.SIGKILL)
+    heard = poll_until(backend, lambda heard: any(isinstance(m, Exited) for m in heard))
+    assert heard[-1] == Exited("b", 1, "the warm parent died")
+    backend.start(make_job(tmp_path, "b", attempt=2), SLOTS[0])
+    heard = poll_until(backend, lambda heard: any(isinstance(m, Exited) for m in heard))
+    assert any(isinstance(m, Said) and m.event.event == "finished" for m in heard)
+
+
 def kill_warm_parent(backend: LocalBackend, times: int) -> None:
     """Kill it as often as it comes back, and hear of it each time."""
     for _ in range(times):
