@@ -96,23 +96,19 @@ def loaded_elsewhere(out: Path, texts: Path, home: Path) -> list[str]:
 def test_weights_that_have_gone_come_from_an_exact_repetition(
     trained: Folders, tmp_path: Path
 ) -> None:
-    kept = trained.checkpoints(1)
-    aside = kept.with_name("aside")
-    kept.rename(aside)
-    folder = trained.new_rerun(1)
-    try:
-        told = refusal(trained, tmp_path / "out", "2")
-        assert "The weights of Try 2 are gone" in told
-        assert "make rerun NAME=small TRY=2" in told
-        shutil.copytree(aside, folder / "checkpoints")
-        (folder / "rerun.json").write_text(json.dumps({"same_to_the_last_bit": False}))
-        assert "are gone" in refusal(trained, tmp_path / "out", "2")
-        (folder / "rerun.json").write_text(json.dumps({"same_to_the_last_bit": True}))
-        with other_predictions(trained, 1):
-            printed = handed_over(trained, tmp_path / "out", "2")
-    finally:
-        aside.rename(kept)
-        shutil.rmtree(folder)
+    without_reruns = shutil.ignore_patterns("reruns")
+    shutil.copytree(trained.runs, tmp_path / "runs", ignore=without_reruns)
+    folders = Folders(tmp_path / "runs", trained.study)
+    folder = folders.new_rerun(1)
+    folders.checkpoints(1).rename(folder / "checkpoints")
+    told = refusal(folders, tmp_path / "out", "2")
+    assert "The weights of Try 2 are gone" in told
+    assert "make rerun NAME=small TRY=2" in told
+    (folder / "rerun.json").write_text(json.dumps({"same_to_the_last_bit": False}))
+    assert "are gone" in refusal(folders, tmp_path / "out", "2")
+    (folder / "rerun.json").write_text(json.dumps({"same_to_the_last_bit": True}))
+    with other_predictions(folders, 1):
+        printed = handed_over(folders, tmp_path / "out", "2")
     assert "small, Try 2" in printed
     assert "dev: 40 predictions, only 39 as in training" in printed
 
