@@ -99,10 +99,22 @@ def _comparable(sweep: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str,
     kept = {key: sweep.get(key) for key in _FIXED}
     parameters = dict(sweep.get("parameters", {}))
     for name, parameter in parameters.items():
-        numbers = parameter.get("kind") in ("float", "int")
-        if numbers and other.get("parameters", {}).get(name, {}).get("kind") == parameter["kind"]:
-            parameters[name] = {"kind": parameter["kind"]}  # points may come and go on a grid
+        kind = parameter.get("kind")
+        others = other.get("parameters", {}).get(name, {}).get("kind")
+        if others not in (None, kind):
+            parameters[name] = _space(parameter)  # in one line, where no two keys are alike
+        elif others in ("float", "int"):
+            parameters[name] = {"kind": kind}  # points may come and go on a grid
     return {**kept, "parameters": parameters}
+
+
+def _space(parameter: Mapping[str, Any]) -> str:
+    """A parameter's values in words, as `0.1, 0.3` or `1e-05 to 0.001, log`."""
+    if "values" in parameter:
+        return ", ".join(str(one) for one in parameter["values"])
+    log = ", log" if parameter.get("log") else ""
+    step = f", step {parameter['step']}" if parameter.get("step") else ""
+    return f"{parameter['low']} to {parameter['high']}{log}{step}"
 
 
 def _source(sweep: Mapping[str, Any], key: str) -> str:

@@ -167,7 +167,7 @@ def test_by_hand_a_changed_range_is_refused_and_as_new_goes_on(tmp_path: Path) -
     )
     code, printed = run(tmp_path, TRIALS="6")
     assert code == 2
-    assert "parameters.value" in printed
+    assert "parameters.value: 0.1, 0.3, 0.5, 0.7 then, 0.2 to 0.8 now" in printed
     assert "AS_NEW=1 starts a study beside it with the tries that are still valid" in printed
     code, printed = run(tmp_path, TRIALS="6", AS_NEW="1")
     assert code == 0, printed
