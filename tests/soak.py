@@ -167,7 +167,7 @@ class Soak:
         kills = ", ".join(f"{count} {whom}s" for whom, count in sorted(self.killed.items()))
         trials = ", ".join(f"{counts[one]} {one}" for one in STATUSES if counts[one])
         return (
-            f"{self.killed.total()} kills ({kills}) over {self.grids} grids of {POINTS} points: "
+            f"{self.killed.total()} kills ({kills}) over {self.grids} grid(s) of {POINTS} points: "
             f"{counts.total()} trials asked, {trials}; {attempts} attempts; "
             f"{self.orchestrators} orchestrators; nothing lost, nothing doubled."
         )
