@@ -7,7 +7,7 @@ with the very settings it was trained with. It is then a try of the new study li
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,16 +53,17 @@ class Choice:
         yield from (f"  {count} not: {reason}" for reason, count in listed)
 
 
-def source_of(
+def sources_of(
     sweep: Mapping[str, Any], facts: Mapping[str, Any], studies: Iterable[StudyRow]
-) -> StudyRow | None:
-    """The newest study of this sweep that is of the same data, model, trainer and objective."""
-    for row in sorted(studies, key=lambda row: row.created_at, reverse=True):
-        name, at, number = row.name.partition("@")
-        ours = name == sweep["name"] and (not at or number.isdigit())
-        if ours and not row.facts.get("imported") and _alike(row, sweep, facts):
-            return row
-    return None
+) -> tuple[StudyRow, ...]:
+    """This sweep's studies of the same data, model, trainer and objective, oldest first."""
+    ordered = sorted(studies, key=lambda row: row.created_at)
+    return tuple(row for row in ordered if _is_of(row, sweep) and _alike(row, sweep, facts))
+
+
+def _is_of(row: StudyRow, sweep: Mapping[str, Any]) -> bool:
+    name, at, number = row.name.partition("@")
+    return name == sweep["name"] and (not at or number.isdigit()) and not row.facts.get("imported")
 
 
 def _alike(row: StudyRow, sweep: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
@@ -75,8 +76,10 @@ def choose(
     ledger: StudyLedger,
     seed: int | None,
     distributions: Mapping[str, BaseDistribution],
+    *,
     requested: Callable[[Point], Mapping[str, Any]],
     defaults: Mapping[str, Any],
+    taken: Sequence[Point] = (),
 ) -> Choice:
     """Decide for each try of a study whether it is one of the new sweep's, too.
 
@@ -86,6 +89,7 @@ def choose(
         distributions: the new space.
         requested: the settings with which the new sweep trains a point.
         defaults: the knobs', for those that did not exist then.
+        taken: points of still earlier studies; a try there has perhaps been carried here before.
     """
     kept: list[tuple[TrialRow, Point]] = []
     reasons: Counter[str] = Counter()
@@ -102,7 +106,7 @@ def choose(
             reasons[f"{', '.join(outside)} outside the new space"] += 1
         elif changed := list(differences({**defaults, **row.requested}, requested(point))):
             reasons["; ".join(changed)] += 1
-        else:
+        elif not any(same_point(point, other) for other in taken):
             kept.append((row, point))
     return Choice(tuple(kept), reasons)
 
@@ -113,70 +117,74 @@ def carry_over(
     folders: Folders,
     sweep: Sweep,
     *,
-    source: StudyRow | None,
+    sources: Sequence[StudyRow],
     requested: Callable[[Point], Mapping[str, Any]],
     defaults: Mapping[str, Any],
 ) -> tuple[str, ...]:
-    """Give a new study its source's tries, or the rest of them after a crash; says what came.
+    """Give a new study its sources' tries, or the rest of them after a crash; says what came.
 
     Whose tries it is to have stays noted in the study until it has them all.
     """
-    if source is not None:
-        study.set_user_attr(_FROM, source.uid)
+    if sources:
+        study.set_user_attr(_FROM, [row.uid for row in sources])
     noted = study.user_attrs.get(_FROM)
     if noted is None or study.user_attrs.get(_DONE):
         return ()
-    try:
-        earlier = ledger.read(str(noted))
-    except KeyError:
-        return ("The study whose tries were to be carried over is no longer there.",)
+    there = {row.uid for row in ledger.studies()}
     distributions = space.distributions(sweep)
-    choice = choose(earlier, sweep.seed, distributions, requested, defaults)
     baseline = {name: sweep.baseline[name] for name in sweep.parameters}
-    carry(
-        choice,
-        earlier,
-        study,
-        ledger,
-        folders=folders,
-        distributions=distributions,
-        baseline=baseline,
-    )
-    return tuple(choice.lines(earlier.study.name))
+    told: list[str] = []
+    taken: list[Point] = []
+    for source in (ledger.read(uid) for uid in noted if uid in there):
+        choice = choose(
+            source,
+            sweep.seed,
+            distributions,
+            requested=requested,
+            defaults=defaults,
+            taken=taken,
+        )
+        taken += [point for _, point in choice.kept]
+        target = Target(study, ledger, folders, distributions, baseline)
+        carry(choice, source, target)
+        told += choice.lines(source.study.name)
+    study.set_user_attr(_DONE, True)
+    return tuple(told)
 
 
-def carry(
-    choice: Choice,
-    source: StudyLedger,
-    study: optuna.Study,
-    ledger: Ledger,
-    *,
-    folders: Folders,
-    distributions: Mapping[str, BaseDistribution],
-    baseline: Point,
-) -> None:
+@dataclass(frozen=True)
+class Target:
+    """Where tries are carried to."""
+
+    study: optuna.Study
+    ledger: Ledger
+    folders: Folders
+    distributions: Mapping[str, BaseDistribution]
+    baseline: Point
+
+
+def carry(choice: Choice, source: StudyLedger, to: Target) -> None:
     """Copy the chosen tries: folders, then the ledger's rows, then Optuna's. Again is as once."""
-    uid = str(study.user_attrs[STUDY_UID])
-    found = optuna.load_study(study_name=source.study.name, storage=study._storage).trials
+    uid = str(to.study.user_attrs[STUDY_UID])
+    found = optuna.load_study(study_name=source.study.name, storage=to.study._storage).trials
     originals = {trial.user_attrs.get(STUDY_UID): trial for trial in found}
-    present = {trial.user_attrs.get(STUDY_UID) for trial in study.trials}
+    present = {trial.user_attrs.get(STUDY_UID) for trial in to.study.trials}
     rows = _rows_by_trial(source)
     for row, point in choice.kept:
         new = uuid.uuid5(uuid.UUID(uid), row.uid).hex
         if new in present or row.uid not in originals:
             continue
-        number = len(study.trials)
-        old = replace(folders, study=source.study.name)
-        _copy_folder(old.trial(row.number), folders.trial(number))
+        number = len(to.study.trials)
+        old = replace(to.folders, study=source.study.name)
+        _copy_folder(old.trial(row.number), to.folders.trial(number))
         mark = f"carried over from {source.study.name}, Try {row.number + 1}"
         reason = "; ".join(filter(None, (row.reason, mark)))
-        origin = "baseline" if same_point(point, baseline) else CARRIED
-        ledger.write(
+        origin = "baseline" if same_point(point, to.baseline) else CARRIED
+        to.ledger.write(
             replace(row, uid=new, study_uid=uid, number=number, source=origin, reason=reason),
             *(replace(one, trial_uid=new) for one in rows.get(row.uid, ())),
         )
-        study.add_trial(_frozen(originals[row.uid], new, point, distributions, origin))
-    study.set_user_attr(_DONE, True)
+        to.study.add_trial(_frozen(originals[row.uid], new, point, to.distributions, origin))
 
 
 def _rows_by_trial(ledger: StudyLedger) -> dict[str, list[Any]]:
@@ -225,8 +233,8 @@ def _copy_folder(old: Path, new: Path) -> None:
     temporary.rename(new)
 
 
-def seeded_like(sweep: Sweep, source: StudyRow | None) -> Sweep:
-    """The sweep with the seed that its source has drawn, where it names none."""
-    if sweep.seed is not None or source is None:
+def seeded_like(sweep: Sweep, sources: Sequence[StudyRow]) -> Sweep:
+    """The sweep with the seed that its newest source has drawn, where it names none."""
+    if sweep.seed is not None or not sources:
         return sweep
-    return replace(sweep, seed=source.sweep["seed"])
+    return replace(sweep, seed=sources[-1].sweep["seed"])

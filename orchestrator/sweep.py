@@ -17,7 +17,7 @@ from orchestrator import prepare
 from orchestrator.backends.base import Backend, Slot
 from orchestrator.backends.local import LocalBackend
 from orchestrator.book import Book
-from orchestrator.carrying import carry_over, seeded_like, source_of
+from orchestrator.carrying import carry_over, seeded_like, sources_of
 from orchestrator.changes import changes_since, refuse, study_that_fits
 from orchestrator.database import open_database
 from orchestrator.display import Display
@@ -78,7 +78,7 @@ def run_sweep(
 
     A study is of one data set and one model: with `any_study` the sweep goes on in the one that
     fits, or in a new one beside it; else in the study that `folders` names, if that fits. `as_new`
-    gives that one the tries of the newest study that are still of this sweep.
+    gives that one the tries of this sweep's other studies that are still its own.
     `check_facts` may refuse what was found of data and model.
 
     Raises UserError for all that the person can mend; then nothing half-written stays behind.
@@ -96,8 +96,8 @@ def run_sweep(
         stack.enter_context(study_lock(folders.lock))
         stack.callback(folders.discard_if_unused)
         known = ledger.studies()
-        source = source_of(sweep.to_json(), facts, known) if as_new else None
-        sweep = _seeded(seeded_like(sweep, source), folders.study, known)
+        sources = sources_of(sweep.to_json(), facts, known) if as_new else ()
+        sweep = _seeded(seeded_like(sweep, sources), folders.study, known)
         study = OptunaStudy(storage, sweep, folders.study, retry_failed)
         facts = {**facts, "defaults": defaults_of(sweep.trainer)}
         start = study.imported_start()
@@ -108,7 +108,7 @@ def run_sweep(
             ledger,
             folders,
             sweep,
-            source=source,
+            sources=sources,
             requested=work.requested,
             defaults=facts["defaults"],
         )

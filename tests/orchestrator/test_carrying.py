@@ -114,11 +114,17 @@ def test_a_sweep_that_names_no_seed_takes_the_one_that_was_drawn(tmp_path: Path)
     assert "12 of 12 tries carried over" in printed
 
 
-def test_a_third_study_takes_from_the_second(folder: Path) -> None:
+def test_a_third_study_takes_from_both_and_nothing_twice(folder: Path) -> None:
     anew(folder, low=0.3, high=0.7)
-    assert "12 of 12 tries carried over from quality@2" in anew(
-        folder, "quality@3", low=0.2, high=0.8
-    )
+    first, second = tries(folder, "quality"), tries(folder)
+    values = {trial.params["value"] for trial in (*first, *second)}
+    inside = {value for value in values if 0.2 <= value <= 0.8}
+    printed = anew(folder, "quality@3", low=0.2, high=0.8, trials=len(inside))
+    assert "tries carried over from quality\n" in printed
+    assert "tries carried over from quality@2\n" in printed
+    third = tries(folder, "quality@3")
+    assert sorted(trial.params["value"] for trial in third) == sorted(inside)
+    assert "starts" not in printed
 
 
 def test_a_first_study_has_nothing_to_take(tmp_path: Path) -> None:
