@@ -65,6 +65,10 @@ class SocketLine:
             self._reason = json.loads(line)["stop"]
         return self._reason
 
+    def close(self) -> None:
+        """Close the file; the socket is whose it was before."""
+        self._events.close()
+
     def _send(self, line: bytes) -> None:
         self._said_at = time.monotonic()
         try:
@@ -88,6 +92,8 @@ def run(job: Job, connection: socket.socket, loaded: "LoadedModel | None") -> No
         _train(job, line, loaded)
     except Exception as error:
         line.say(_failed(job, error))
+    finally:
+        line.close()
 
 
 def _train(job: Job, line: SocketLine, loaded: "LoadedModel | None") -> None:

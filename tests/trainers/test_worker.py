@@ -50,3 +50,15 @@ def test_an_exception_is_said_with_its_kind(
     assert isinstance(failed, Failed)
     assert (failed.kind, str(error) in failed.message) == (kind, True)
     assert "Traceback" in failed.traceback
+
+
+def test_a_line_that_a_killed_attempt_cut_off_swallows_no_other(
+    tmp_path: Path, bert: LoadedModel
+) -> None:
+    """The next attempt's first word stands in a line of its own."""
+    events = tmp_path / "trial" / "events.jsonl"
+    events.parent.mkdir()
+    events.write_text('{"event":"step","attempt":1,"lo')
+    heard = [*said(tmp_path, bert), *said(tmp_path, bert)]
+    _, *lines = events.read_bytes().splitlines()
+    assert [parse_event(line) for line in lines] == heard
