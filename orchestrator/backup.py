@@ -6,22 +6,19 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.errors import UserError
+from orchestrator.errors import Damaged, UserError
 from orchestrator.folders import Folders
 from orchestrator.new_files import shown
 from results.storage import BUSY_SECONDS, read_only_url
 
 _PROBLEMS_SHOWN = 5
-
-
-class Damaged(UserError):
-    """The study database is not sound; the message says what SQLite found, and what to do."""
 
 
 def backup(folders: Folders, console: Console) -> Path:
@@ -49,13 +46,15 @@ def backup(folders: Folders, console: Console) -> Path:
 def snapshot(folders: Folders, target: Path) -> None:
     """Copy all pages in one step, so that the copy is of one moment; then look at the copy.
 
-    Raises Damaged.
+    Raises Damaged; UserError where the copy cannot be made.
     """
     with reading(folders.database) as source, closing(sqlite3.connect(target)) as copy:
         try:
             source.backup(copy)
             found = faults(copy)
         except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise UserError(f"{folders.database} cannot be copied: {error}.") from error
             found = [str(error)]
     if found:
         raise damaged(folders, found)
@@ -70,11 +69,16 @@ def refuse_damaged(folders: Folders) -> None:
         with reading(folders.database) as connection:
             found = faults(connection, "quick_check")
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        if not _is_damage(error):
             return  # locked, perhaps: whoever writes to it will say so
         found = [str(error)]
     if found:
         raise damaged(folders, found)
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether it is the file's fault; else it is locked, or a disk is full."""
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 @contextmanager
@@ -109,7 +113,7 @@ def damaged(folders: Folders, found: list[str]) -> Damaged:
 
 def _free(folder: Path, name: str) -> Path:
     """A file name that is not taken."""
-    names = (f"{name}{f'-{count}' if count else ''}.db" for count in range(1000))
+    names = (f"{name}{f'-{number}' if number else ''}.db" for number in count())
     return next(folder / one for one in names if not (folder / one).exists())
 
 

@@ -95,9 +95,10 @@ def choose(
     reasons: Counter[str] = Counter()
     own_seed = SEED in distributions
     for row in ledger.trials:
-        settings = {**defaults, **row.requested, **({SEED: row.seed} if own_seed else {})}
+        drawn_from = ledger.study.sweep["seed"] if row.seed is None else row.seed
+        settings = {**defaults, **row.requested, **({SEED: drawn_from} if own_seed else {})}
         point = known_point(settings, distributions)
-        other_seed = not own_seed and (row.seed is not None or ledger.study.sweep["seed"] != seed)
+        other_seed = not own_seed and drawn_from != seed
         if row.status not in _ENDED or row.origin:
             reasons["imported" if row.origin else row.status] += 1
         elif other_seed:
@@ -130,12 +131,14 @@ def carry_over(
     noted = study.user_attrs.get(_FROM)
     if noted is None or study.user_attrs.get(_DONE):
         return ()
-    there = {row.uid for row in ledger.studies()}
     distributions = space.distributions(sweep)
     baseline = {name: sweep.baseline[name] for name in sweep.parameters}
     told: list[str] = []
     taken: list[Point] = []
-    for source in (ledger.read(uid) for uid in noted if uid in there):
+    for row in (row for row in ledger.studies() if row.uid in noted):
+        originals = _originals(study, row)
+        read = ledger.read(row.uid)
+        source = replace(read, trials=tuple(one for one in read.trials if one.uid in originals))
         choice = choose(
             source,
             sweep.seed,
@@ -146,8 +149,8 @@ def carry_over(
         )
         taken += [point for _, point in choice.kept]
         target = Target(study, ledger, folders, distributions, baseline)
-        carry(choice, source, target)
-        told += choice.lines(source.study.name)
+        carry(choice, source, originals, target)
+        told += choice.lines(row.name) if originals else ()
     study.set_user_attr(_DONE, True)
     return tuple(told)
 
@@ -163,16 +166,27 @@ class Target:
     baseline: Point
 
 
-def carry(choice: Choice, source: StudyLedger, to: Target) -> None:
+def _originals(study: optuna.Study, source: StudyRow) -> dict[str, FrozenTrial]:
+    """The source's trials by our UUID; none where it was deleted and the ledger alone is left."""
+    if source.name not in optuna.get_all_study_names(study._storage):
+        return {}
+    found = optuna.load_study(study_name=source.name, storage=study._storage)
+    if found.user_attrs.get(STUDY_UID) != source.uid:
+        return {}
+    uids = ((trial.user_attrs.get(STUDY_UID), trial) for trial in found.trials)
+    return {uid: trial for uid, trial in uids if uid is not None}
+
+
+def carry(
+    choice: Choice, source: StudyLedger, originals: Mapping[str, FrozenTrial], to: Target
+) -> None:
     """Copy the chosen tries: folders, then the ledger's rows, then Optuna's. Again is as once."""
     uid = str(to.study.user_attrs[STUDY_UID])
-    found = optuna.load_study(study_name=source.study.name, storage=to.study._storage).trials
-    originals = {trial.user_attrs.get(STUDY_UID): trial for trial in found}
     present = {trial.user_attrs.get(STUDY_UID) for trial in to.study.trials}
     rows = _rows_by_trial(source)
     for row, point in choice.kept:
         new = uuid.uuid5(uuid.UUID(uid), row.uid).hex
-        if new in present or row.uid not in originals:
+        if new in present:
             continue
         number = len(to.study.trials)
         old = replace(to.folders, study=source.study.name)

@@ -3,6 +3,7 @@
 UserError
  +-- StudyLocked     another orchestrator works on the study
  +-- SweepChanged    the sweep is not the one that the study was made with
+ +-- Damaged         the study database is not sound
  +-- StudyDeleted    the study was deleted while its sweep ran
 """
 
@@ -17,6 +18,10 @@ class StudyLocked(UserError):
 
 class SweepChanged(UserError):
     """The study was made with other settings; the message lists every difference."""
+
+
+class Damaged(UserError):
+    """The study database is not sound; the message says what SQLite found, and what to do."""
 
 
 class StudyDeleted(UserError):

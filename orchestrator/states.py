@@ -254,9 +254,9 @@ class Machine:
             return ()
         free = self._devices.usable(tick.free)
         starts: list[Instruction] = []
-        for trial in self.trials.values():
+        for trial in (one for one in self.trials.values() if one.status != "running"):
             slot = self._devices.pick(free, trial.avoided)
-            if trial.status != "running" and slot is not None:
+            if slot is not None:
                 free.remove(slot)
                 starts.append(self._start(trial, slot))
         return (*starts, *(Ask(slot) for slot in free[: max(self.to_ask, 0)]))

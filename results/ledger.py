@@ -8,7 +8,6 @@ unsaid can be said again. No session stays open between calls: an open read woul
 next commit wait.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -33,7 +32,7 @@ from results.rows import (
     StudyRow,
     TrialRow,
 )
-from results.storage import BUSY_SECONDS, one_state
+from results.storage import BUSY_SECONDS, from_json, one_state
 
 STUDY_UID = "trytable:uid"
 """Attribute of an Optuna study and of an Optuna trial that holds our UUID."""
@@ -138,7 +137,7 @@ class Ledger:
         arguments = {"timeout": BUSY_SECONDS} if url.startswith("sqlite") else {}
         # NullPool: a pooled SQLite connection could keep a read open across an Optuna call.
         self._engine = sa.create_engine(
-            url, poolclass=sa.NullPool, connect_args=arguments, json_deserializer=_from_json
+            url, poolclass=sa.NullPool, connect_args=arguments, json_deserializer=from_json
         )
         dialect = self._engine.dialect.name
         self._insert: Any = postgresql_insert if dialect == "postgresql" else sqlite_insert
@@ -282,8 +281,3 @@ def _rows(
     if names == [item.name for item in fields(kind)]:
         return tuple(kind(*row) for row in found)  # half the time of the way below
     return tuple(kind(**dict(zip(names, row, strict=True))) for row in found)
-
-
-def _from_json(text: str) -> Any:
-    # Most of what may be measured now and then never was.
-    return None if text == "null" else json.loads(text)

@@ -6,6 +6,7 @@ Exception
  +-- DatabaseUnreadable   no database there, or nothing that can be read as one
 """
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -80,13 +81,18 @@ def read_only_storage(url: str) -> RDBStorage:
 def existing_storage(url: str, **engine_arguments: Any) -> RDBStorage:
     """Optuna's storage over tables that are there already."""
     # NullPool: a pooled SQLite connection could keep a read open, and with it every writer out.
-    arguments = {"poolclass": sa.NullPool, **engine_arguments}
+    arguments = {"poolclass": sa.NullPool, "json_deserializer": from_json, **engine_arguments}
     if url.startswith("sqlite"):
         arguments["connect_args"] = {"timeout": BUSY_SECONDS}
         arguments.pop("execution_options", None)
     # Optuna reads the URL as a format string.
     escaped = url.replace("{", "{{").replace("}", "}}")
     return RDBStorage(escaped, engine_kwargs=arguments, skip_table_creation=True)
+
+
+def from_json(text: str) -> Any:
+    """What a JSON column holds; most of what may be measured now and then never was."""
+    return None if text == "null" else json.loads(text)
 
 
 @contextmanager

@@ -127,6 +127,16 @@ def test_a_third_study_takes_from_both_and_nothing_twice(folder: Path) -> None:
     assert "starts" not in printed
 
 
+def test_a_study_that_was_deleted_has_nothing_to_give(folder: Path) -> None:
+    """Its rows in the ledger are all that is left of it."""
+    anew(folder, low=0.3, high=0.7)
+    found = Folders(folder / "runs", "quality").url.replace("{", "{{").replace("}", "}}")
+    optuna.delete_study(study_name="quality", storage=found)
+    printed = anew(folder, "quality@3", low=0.2, high=0.8, trials=12)
+    assert "0 of 0 tries carried over from quality\n" not in printed
+    assert "12 of 12 tries carried over from quality@2" in printed
+
+
 def test_a_first_study_has_nothing_to_take(tmp_path: Path) -> None:
     printed = anew(tmp_path, "quality")
     assert "carried" not in printed

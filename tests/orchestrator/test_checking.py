@@ -1,19 +1,22 @@
 """What is checked of a study, and copies of its database: each fault is made in a real one."""
 
 import io
+import shlex
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from orchestrator.backup import Damaged, backup
+from orchestrator.backup import backup
 from orchestrator.checking import check, check_studies
+from orchestrator.errors import Damaged
 from orchestrator.folders import Folders
 from results.storage import DatabaseUnreadable, StudyNotFound
 from tests.orchestrator.playing import play, sweep_of
-from tests.orchestrator.running import GRID
+from tests.orchestrator.running import GRID, start
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +149,8 @@ def test_a_damaged_database_is_not_backed_up_and_not_touched(folders: Folders) -
     kept = backup(folders, Console(file=io.StringIO()))
     content = bytearray(folders.database.read_bytes())
     page = 4096
-    for start in range(page * 5, len(content), page * 3):
-        content[start : start + 64] = b"\xa5" * 64
+    for place in range(page * 5, len(content), page * 3):
+        content[place : place + 64] = b"\xa5" * 64
     folders.database.write_bytes(content)
     for verb in (backup, check):
         with pytest.raises(Damaged, match="is damaged and was left untouched") as raised:
@@ -155,3 +158,14 @@ def test_a_damaged_database_is_not_backed_up_and_not_touched(folders: Folders) -
         assert kept.name in str(raised.value)
     assert folders.database.read_bytes() == content
     assert [path for path in folders.backups.iterdir() if path != kept] == []
+
+
+def test_a_backup_without_room_is_no_damage(folders: Folders) -> None:
+    """The kernel refuses to write more than a few pages of the copy."""
+    words = f"ulimit -f 100; exec {shlex.quote(sys.executable)} -m orchestrator.cli backup"
+    process = start(folders.runs.parent, command=["sh", "-c", words])
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 2, printed
+    assert "cannot be copied" in printed
+    assert "damaged" not in printed
+    assert list(folders.backups.iterdir()) == []

@@ -17,17 +17,14 @@ from trainers.protocol import ScriptedSettings
 POINTS = [0.1, 0.2, 0.3, 0.5, 0.7, 0.9]
 
 
-def check_sound(
-    folder: Path, processes: Iterable[psutil.Process] = (), runs: str = "runs"
-) -> Checked:
+def check_sound(folder: Path, processes: Iterable[psutil.Process] = ()) -> Checked:
     """Each asked trial in one state, every attempt in the Try table, the file sound, no process."""
     wait_all_gone(list(processes))
     left = [one for one in psutil.process_iter() if _works_in(one, folder)]
     assert not left, left
-    (found,) = check_studies(Folders(folder / runs, "quality"))
+    (found,) = check_studies(Folders(folder / "runs", "quality"))
     assert not found.problems, found
-    ledgered = sum(found.counts.values())
-    assert ledgered == len(trials(folder)) if runs == "runs" else ledgered
+    assert found.asked == len(trials(folder))
     return found
 
 

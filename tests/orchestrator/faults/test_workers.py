@@ -14,14 +14,9 @@ from orchestrator.folders import Folders
 from tests.orchestrator.faults.aftermath import check_sound
 from tests.orchestrator.playing import as_scripted, play, sweep_of
 from tests.orchestrator.running import (
-    GRID,
     family,
     run,
-    said,
     start,
-    states,
-    wait_all_gone,
-    wait_for,
     write_sweep,
 )
 from trainers.protocol import AnyEvent, Failed, Job
@@ -80,21 +75,6 @@ def test_a_grandchild_that_holds_the_pipe_holds_nothing_up_and_is_killed(folder:
     code, printed = run(folder, seconds=120)
     assert code == 0, printed
     assert check_sound(folder).counts == {"completed": 2}
-
-
-def test_a_worker_that_ignores_every_stop_is_killed_with_its_sweep(folder: Path) -> None:
-    """It hangs and ignores SIGTERM; the second Ctrl-C ends it at once."""
-    write_sweep(folder, GRID.replace("0.15", "0.15, crash: hang, crash_at_epoch: 2"))
-    sweep = start(folder, SLOTS="2")
-    wait_for(sweep, lambda: said(folder, "epoch") == 2)
-    processes = family(sweep)
-    sweep.terminate()
-    time.sleep(1)  # two signals at once are one for Python
-    sweep.terminate()
-    sweep.communicate(timeout=120)
-    wait_all_gone(processes)
-    assert states(folder) == ["RUNNING", "RUNNING"]
-    assert check_sound(folder).counts == {"waiting": 2}
 
 
 RACE = """
