@@ -6,8 +6,8 @@
 # What a user gives reaches the programs through the environment alone, as TRYTABLE_NAME and so
 # on. It never stands as $(NAME) here, not even in a condition: make would run a $(shell ...) in it.
 # This comes before any $(shell) of ours, which would be handed the variables expanded.
-VARS := NAME TRY OUT TRIALS HOURS DATA MODEL SLOTS RUNS SET FORMAT PORT WRITABLE RETRY_FAILED AS_NEW \
-	FREEZE LR_FROM LR_TO STEPS SEEDS APPLY LOG PATTERN TOP TEST REPORT_LANG PYTHON
+VARS := NAME TRY OUT TRIALS HOURS DATA MODEL SLOTS RUNS STORAGE SET FORMAT PORT WRITABLE RETRY_FAILED AS_NEW \
+	FROM TO FREEZE LR_FROM LR_TO STEPS SEEDS APPLY LOG PATTERN TOP TEST REPORT_LANG PYTHON
 $(foreach v,$(VARS),$(eval export TRYTABLE_$(v) := $$(value $(v)))$(eval unexport $(v)))
 
 # A misspelt variable would otherwise be ignored in silence.
@@ -22,7 +22,7 @@ RUNTIME := .venv/.installed-$(RUNTIME_KEY)
 DEV := .venv/.installed-dev-$(DEV_KEY)
 
 .PHONY: help sweep diagnose lr-range suggest import sweeps confirm report show rerun best export backup \
-	check-study dashboard test soak check bench clean
+	move-storage check-study dashboard test soak check bench clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
@@ -68,6 +68,9 @@ export: $(RUNTIME) ## write a study's Try table (NAME=dropout FORMAT=md,csv,tex)
 
 backup: $(RUNTIME) ## copy the study database into RUNS/backups, also while sweeps run
 	@exec .venv/bin/trytable backup
+
+move-storage: $(RUNTIME) ## carry studies to another database (FROM=runs TO=postgresql://… NAME=dropout)
+	@exec .venv/bin/trytable move-storage
 
 check-study: $(RUNTIME) ## check that nothing of a study was lost or doubled (NAME=dropout; all by default)
 	@exec .venv/bin/trytable check

@@ -1,4 +1,4 @@
-"""Copies of the study database: whole, of one moment, and only where the file is sound."""
+"""Copies of the SQLite study database: whole, of one moment, and only where it is sound."""
 
 import os
 import sqlite3
@@ -24,8 +24,14 @@ _PROBLEMS_SHOWN = 5
 def backup(folders: Folders, console: Console) -> Path:
     """Copy the study database into RUNS/backups, also while sweeps write it.
 
-    Raises Damaged for a file that is not sound, DatabaseUnreadable where there is none.
+    Raises Damaged for a file that is not sound, DatabaseUnreadable where there is none, UserError
+    for PostgreSQL, whose own tool copies it.
     """
+    if folders.storage:
+        raise UserError(
+            f"{folders.shown_database} is PostgreSQL's: pg_dump copies it, also while sweeps run, "
+            "and trytable move-storage carries its studies into a file."
+        )
     read_only_url(folders.url)  # says so where there is no database
     name = time.strftime("studies-%Y%m%d-%H%M%S")
     folders.backups.mkdir(parents=True, exist_ok=True)

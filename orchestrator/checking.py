@@ -23,7 +23,8 @@ from orchestrator.folders import Folders
 from orchestrator.states import TERMINAL
 from results.ledger import STUDY_UID, Ledger
 from results.rows import AttemptRow, Status, StudyLedger, TrialRow
-from results.storage import StudyNotFound, open_read_only, read_only_url
+from results.storage import StudyNotFound, read_only_url
+from results.whole import read_whole
 
 STATUSES: tuple[Status, ...] = (
     "waiting", "running", "drained", "completed", "pruned", "stopped", "failed",
@@ -81,33 +82,44 @@ def check(folders: Folders, console: Console) -> bool:
 
 
 def check_studies(folders: Folders) -> list[Checked]:
-    """Check a copy of one moment, so that sweeps may go on writing."""
+    """Check the studies as they are at one moment each, so that sweeps may go on writing."""
     read_only_url(folders.url)  # says so where there is no database
     handed = _handed_over(folders.runs)  # first: what a file says stands in the ledger already
+    if folders.storage:
+        return _check(folders, folders.url, handed)
+    # A file's pages are looked at, too, and a reader of its copy holds no writer up.
     with tempfile.TemporaryDirectory(prefix="trytable-") as temporary:
         copy = replace(folders, runs=Path(temporary))
         snapshot(folders, copy.database)
-        return _check_copy(folders, copy.url, handed)
+        return _check(folders, copy.url, handed)
 
 
-def _check_copy(folders: Folders, url: str, handed: list[Handed]) -> list[Checked]:
+def _check(folders: Folders, url: str, handed: list[Handed]) -> list[Checked]:
     ledger = Ledger(url)
     uids = {row.name: row.uid for row in ledger.studies()}
     if folders.study and folders.study not in uids:
         raise StudyNotFound(folders.study, tuple(uids))
     if not uids:
         return []  # perhaps a first run was killed before Optuna's tables were made
-    found = []
-    with open_read_only(url) as storage:
-        names = {study.study_name: study._study_id for study in storage.get_all_studies()}
-        for name in [folders.study] if folders.study else uids:
-            trials = storage.get_all_trials(names[name], deepcopy=False) if name in names else []
-            read = ledger.read(uids[name])
-            lost = [] if name in names else ["the study itself is no longer in the database"]
-            said = _of_files(handed, read)
-            counts, problems = judge(trials, read)
-            found.append(Checked(name, counts, (*lost, *problems, *said)))
-    return found
+    return [
+        _check_one(name, uids[name], url, handed)
+        for name in ([folders.study] if folders.study else uids)
+    ]
+
+
+def _check_one(name: str, uid: str, url: str, handed: list[Handed]) -> Checked:
+    try:
+        whole = read_whole(url, name)
+    except StudyNotFound:
+        whole = None
+    if whole is None or whole.ledger is None or whole.uid != uid:
+        read = Ledger(url).read(uid)
+        counts, problems = judge((), read)
+        problems = ["the study itself is no longer in the database", *problems]
+    else:
+        read = whole.ledger
+        counts, problems = judge(whole.trials, read)
+    return Checked(name, counts, (*problems, *_of_files(handed, read)))
 
 
 def judge(

@@ -3,6 +3,7 @@ in the environment (TRYTABLE_NAME and so on)."""
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
+from results.storage import postgresql_url
 from sweeps.overrides import parse_overrides
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ ReportLanguage = Annotated[
 ]
 Test = Annotated[str, typer.Option(envvar="TRYTABLE_TEST", help="all: every test accuracy")]
 Runs = Annotated[Path, typer.Option(envvar="TRYTABLE_RUNS", help="the folder of all studies")]
+Storage = Annotated[
+    str, typer.Option(envvar="TRYTABLE_STORAGE", help="postgresql://… in place of the SQLite file")
+]
 
 
 @app.command()
@@ -51,6 +56,7 @@ def sweep(
     model: Annotated[str, typer.Option(envvar="TRYTABLE_MODEL", help="a folder or a name")] = "",
     slots: Slots = "",
     runs: Runs = Path("runs"),
+    storage: Storage = "",
     settings: Annotated[
         str, typer.Option("--set", envvar="TRYTABLE_SET", help="'key=value …' over the file's")
     ] = "",
@@ -70,7 +76,7 @@ def sweep(
     overrides |= {key: value for key, value in budgets.items() if value is not None}
     outcome = verbs.sweep(
         name=name,
-        runs=runs,
+        place=_place(runs, storage),
         overrides=overrides | parse_overrides(settings),
         slots=_number("SLOTS", slots),
         retry_failed=_switch("RETRY_FAILED", retry_failed, default=True),
@@ -89,6 +95,7 @@ def confirm(
     seeds: Annotated[str, typer.Option(envvar="TRYTABLE_SEEDS", help="how many seeds each")] = "",
     slots: Slots = "",
     runs: Runs = Path("runs"),
+    storage: Storage = "",
     retry_failed: RetryFailed = "",
     language: ReportLanguage = "",
 ) -> None:
@@ -97,7 +104,7 @@ def confirm(
 
     top_count, seed_count = _number("TOP", top), _number("SEEDS", seeds)
     outcome = verbs.confirm(
-        _study(name, runs),
+        _study(name, runs, storage),
         top=confirming.TOP if top_count is None else top_count,
         seeds=confirming.SEEDS if seed_count is None else seed_count,
         slots=_number("SLOTS", slots),
@@ -128,11 +135,11 @@ def diagnose(
 
 
 @app.command()
-def suggest(name: Name = "", runs: Runs = Path("runs")) -> None:
+def suggest(name: Name = "", runs: Runs = Path("runs"), storage: Storage = "") -> None:
     """Turn a study's results and findings into the next sweep file."""
     from orchestrator import advising  # noqa: PLC0415 - as in sweep
 
-    advising.suggest(_study(name, runs), Console())
+    advising.suggest(_study(name, runs, storage), Console())
 
 
 @app.command(name="lr-range")
@@ -186,28 +193,37 @@ def sweeps() -> None:
 
 @app.command()
 def report(
-    name: Name = "", runs: Runs = Path("runs"), language: ReportLanguage = "", test: Test = ""
+    name: Name = "",
+    runs: Runs = Path("runs"),
+    storage: Storage = "",
+    language: ReportLanguage = "",
+    test: Test = "",
 ) -> None:
     """Write report.html, report.md and the tables of a study, and print its Try table."""
     from orchestrator import verbs  # noqa: PLC0415 - as in sweep
 
-    verbs.report(_study(name, runs), Console(), verbs.Reading(_words(language), _all_tests(test)))
+    reading = verbs.Reading(_words(language), _all_tests(test))
+    verbs.report(_study(name, runs, storage), Console(), reading)
 
 
 @app.command()
-def show(name: StudyName = "", number: TryNumber = "", runs: Runs = Path("runs")) -> None:
+def show(
+    name: StudyName = "", number: TryNumber = "", runs: Runs = Path("runs"), storage: Storage = ""
+) -> None:
     """Print one try in full: requested beside effective, attempts, curve, findings, files."""
     from orchestrator.show import show as show_try  # noqa: PLC0415 - as in sweep
 
-    show_try(_study(name, runs), number, Console())
+    show_try(_study(name, runs, storage), number, Console())
 
 
 @app.command()
-def rerun(name: StudyName = "", number: TryNumber = "", runs: Runs = Path("runs")) -> None:
+def rerun(
+    name: StudyName = "", number: TryNumber = "", runs: Runs = Path("runs"), storage: Storage = ""
+) -> None:
     """Train a try again from its record and say whether the same came, to the last bit."""
     from orchestrator.rerun import rerun as train_again  # noqa: PLC0415 - as in sweep
 
-    outcome = train_again(_study(name, runs), number, Console())
+    outcome = train_again(_study(name, runs, storage), number, Console())
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
     if not outcome.as_expected:
@@ -222,20 +238,23 @@ def best(
         str, typer.Option("--try", envvar="TRYTABLE_TRY", help="another try than the best")
     ] = "",
     runs: Runs = Path("runs"),
+    storage: Storage = "",
 ) -> None:
     """Hand the best try over: a model folder that transformers loads, and how it was made."""
     from orchestrator.best import best as hand_over  # noqa: PLC0415 - as in sweep
 
-    hand_over(_study(name, runs), number, out, Console())
+    hand_over(_study(name, runs, storage), number, out, Console())
 
 
 @app.command()
 def export(
+    *,
     name: Name = "",
     formats: Annotated[
         str, typer.Option("--format", envvar="TRYTABLE_FORMAT", help="such as md,csv,tex")
     ] = "",
     runs: Runs = Path("runs"),
+    storage: Storage = "",
     language: ReportLanguage = "",
     test: Test = "",
 ) -> None:
@@ -243,7 +262,7 @@ def export(
     from orchestrator import verbs  # noqa: PLC0415 - as in sweep
 
     reading = verbs.Reading(_words(language), _all_tests(test))
-    verbs.export(_study(name, runs), formats, Console(), reading)
+    verbs.export(_study(name, runs, storage), formats, Console(), reading)
 
 
 @app.command("import")
@@ -254,33 +273,54 @@ def import_(
         str, typer.Option(envvar="TRYTABLE_PATTERN", help="your own, with named groups")
     ] = "",
     runs: Runs = Path("runs"),
+    storage: Storage = "",
 ) -> None:
     """Adopt what was run by hand: first write a mapping file to complete, then import by it."""
     from orchestrator.imports.adopting import import_log  # noqa: PLC0415 - as in sweep
 
-    import_log(log, _study(name, runs), pattern, Console())
+    import_log(log, _study(name, runs, storage), pattern, Console())
 
 
 @app.command()
-def backup(runs: Runs = Path("runs")) -> None:
+def backup(runs: Runs = Path("runs"), storage: Storage = "") -> None:
     """Copy the study database, also while sweeps write it, and say whether it is sound."""
     from orchestrator.backup import backup as copy  # noqa: PLC0415 - as in sweep
 
-    copy(Folders(runs.resolve(), ""), Console())
+    copy(_place(runs, storage), Console())
+
+
+@app.command(name="move-storage")
+def move_storage(
+    source: Annotated[
+        str, typer.Argument(envvar="TRYTABLE_FROM", metavar="FROM", help="a folder or a URL")
+    ] = "",
+    target: Annotated[
+        str, typer.Argument(envvar="TRYTABLE_TO", metavar="TO", help="a folder or a URL")
+    ] = "",
+    name: Annotated[str, typer.Option(envvar="TRYTABLE_NAME", help="one study; else all")] = "",
+    runs: Runs = Path("runs"),
+) -> None:
+    """Carry studies from one database to another, and prove that they are the same there."""
+    from orchestrator.moving import move_storage as carry  # noqa: PLC0415 - as in sweep
+
+    if not carry(source, target, name, runs, Console()):
+        raise typer.Exit(FAILED)
 
 
 @app.command()
-def check(name: Name = "", runs: Runs = Path("runs")) -> None:
+def check(name: Name = "", runs: Runs = Path("runs"), storage: Storage = "") -> None:
     """Check the database, and that nothing in a study (or in all) was lost or doubled."""
     from orchestrator.checking import check as holds  # noqa: PLC0415 - as in sweep
 
-    if not holds(_study(name, runs) if name else Folders(runs.resolve(), ""), Console()):
+    folders = _study(name, runs, storage) if name else _place(runs, storage)
+    if not holds(folders, Console()):
         raise typer.Exit(FAILED)
 
 
 @app.command()
 def dashboard(
     runs: Runs = Path("runs"),
+    storage: Storage = "",
     port: Annotated[str, typer.Option(envvar="TRYTABLE_PORT", help="on 127.0.0.1")] = "",
     writable: Annotated[
         str, typer.Option(envvar="TRYTABLE_WRITABLE", help="1: allow changes")
@@ -290,7 +330,7 @@ def dashboard(
     from orchestrator import verbs  # noqa: PLC0415 - as in sweep
 
     verbs.dashboard(
-        Folders(runs.resolve(), ""),
+        _place(runs, storage),
         port=_number("PORT", port) or verbs.DASHBOARD_PORT,
         writable=_switch("WRITABLE", writable, default=False),
         console=Console(),
@@ -302,14 +342,25 @@ def _overrides(data: str, model: str) -> dict[str, object]:
     return {key: value for key, value in given.items() if value}
 
 
-def _study(name: str, runs: Path) -> Folders:
+def _place(runs: Path, storage: str) -> Folders:
+    """The folder and the database of all studies."""
+    try:
+        return Folders(runs.resolve(), "", postgresql_url(storage) if storage else "")
+    except ValueError as error:
+        raise UserError(
+            f"STORAGE: {error}. Allowed: postgresql://user@host:5432/database; without STORAGE "
+            "studies lie in an SQLite file under RUNS."
+        ) from error
+
+
+def _study(name: str, runs: Path, storage: str) -> Folders:
     """The folders of a study that is to be read. A name is never a path."""
     if not _STUDY_NAME.fullmatch(name):
         raise UserError(
             f"NAME={name!r} is no study's name. Allowed are letters, digits and . _ - @, "
             "such as NAME=dropout."
         )
-    return Folders(runs.resolve(), name)
+    return replace(_place(runs, storage), study=name)
 
 
 def _exit_as(outcome: "Outcome") -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from results.storage import shown_url
 from trainers.protocol import AnyEvent, parse_event
 
 
@@ -20,18 +21,31 @@ class Folders:
     Args:
         runs: the folder of all studies, absolute.
         study: the study's name.
+        storage: SQLAlchemy's URL of a PostgreSQL database that takes the SQLite file's place.
     """
 
     runs: Path
     study: str
+    storage: str = ""
 
     @property
     def url(self) -> str:
-        """SQLAlchemy's URL of the default study database."""
+        """SQLAlchemy's URL of the study database."""
+        return self.storage or self.file_url
+
+    @property
+    def file_url(self) -> str:
+        """SQLAlchemy's URL of the SQLite file."""
         return sa.URL.create("sqlite", database=str(self.database)).render_as_string()
 
     @property
+    def shown_database(self) -> str:
+        """The study database in words for people, without a password."""
+        return shown_url(self.storage) if self.storage else str(self.database)
+
+    @property
     def database(self) -> Path:
+        """The SQLite file, also where another database takes its place."""
         return self.runs / "studies.db"
 
     @property

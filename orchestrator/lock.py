@@ -1,15 +1,20 @@
-"""One process owns a study: a lock that the kernel releases with its process."""
+"""One process owns a study: a lock that the kernel, or PostgreSQL, releases with its process."""
 
 import fcntl
 import json
 import os
 import platform
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from orchestrator.errors import StudyLocked
+from orchestrator.folders import Folders
+from orchestrator.server_lock import server_lock
+
+Renew = Callable[[], None]
+"""Makes sure that the lock is still ours. Raises StudyLocked where it is another's."""
 
 
 @contextmanager
@@ -21,7 +26,18 @@ def brief_lock(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def study_lock(path: Path) -> Iterator[None]:
+def study_lock(folders: Folders) -> Iterator[Renew]:
+    """Hold the study's lock while the block runs: its folder's and, in PostgreSQL, the server's.
+
+    Raises StudyLocked where another process holds either.
+    """
+    server = server_lock(folders) if folders.storage else nullcontext(lambda: None)
+    with file_lock(folders.lock), server as renew:
+        yield renew
+
+
+@contextmanager
+def file_lock(path: Path) -> Iterator[None]:
     """Hold the lock file while the block runs.
 
     Process id and host stand in the file only for the message that a second orchestrator gets.

@@ -12,6 +12,7 @@ from orchestrator.backends.base import BackendError
 from orchestrator.errors import StudyDeleted, UserError
 from orchestrator.folders import Folders
 from orchestrator.new_files import shown
+from results.storage import why
 
 
 @contextmanager
@@ -22,12 +23,11 @@ def readable_errors(folders: Folders) -> Iterator[None]:
     except BackendError as error:
         raise UserError(str(error)) from error
     except (sa.exc.SQLAlchemyError, StorageInternalError) as error:
-        cause = error if isinstance(error, sa.exc.SQLAlchemyError) else error.__cause__
+        other = "database with STORAGE=" if folders.storage else "folder with RUNS=folder"
         raise UserError(
-            f"The study database {folders.database} cannot be used: "
-            f"{getattr(cause, 'orig', None) or error}. What workers said is kept in the trials' "
-            "folders: mend it and run the same sweep again, or choose another folder with "
-            "RUNS=folder."
+            f"The study database {folders.shown_database} cannot be used: {why(error)}. What "
+            "workers said is kept in the trials' folders: mend it and run the same sweep again, or "
+            f"choose another {other}."
         ) from error
 
 

@@ -18,7 +18,8 @@ from orchestrator.imported import SOURCE, Start, is_imported, start_from
 from orchestrator.space import Point
 from results.ledger import STUDY_UID
 from results.rows import Status
-from results.storage import BUSY_SECONDS
+from results.storage import BUSY_SECONDS, engine_arguments, escaped, is_sqlite
+from results.whole import MOVED_TO
 from sweeps.spec import Sweep, grid_points
 
 _OPTUNA_STATE: dict[Status, TrialState] = {
@@ -43,14 +44,23 @@ class AskedTrial:
 def open_storage(url: str) -> RDBStorage:
     """Optuna's tables; made if they are not there."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    arguments = {"timeout": BUSY_SECONDS} if url.startswith("sqlite") else {}
-    escaped = url.replace("{", "{{").replace("}", "}}")  # Optuna reads it as a format string
-    return RDBStorage(escaped, engine_kwargs={"connect_args": arguments})
+    # Not engine_arguments: one pooled connection to the file is enough, and faster.
+    own = {"connect_args": {"timeout": BUSY_SECONDS}} if is_sqlite(url) else engine_arguments(url)
+    return RDBStorage(escaped(url), engine_kwargs=own)
 
 
 def uid_of(study: optuna.Study, objective: str) -> str:
-    """Our UUID of a study; made on first use. Raises UserError for a study not ours."""
+    """Our UUID of a study; made on first use.
+
+    Raises UserError for a study that is not ours, or was carried to another database.
+    """
     found = study.user_attrs.get(STUDY_UID)
+    if MOVED_TO in study.user_attrs:
+        where = study.user_attrs[MOVED_TO]
+        raise UserError(
+            f"The study {study.study_name!r} was carried to {where} and goes on there: name that "
+            "database with STORAGE= (or RUNS=). trytable move-storage carries it back."
+        )
     if found is None:
         if study.get_trials(deepcopy=False):
             raise UserError(

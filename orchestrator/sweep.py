@@ -28,6 +28,7 @@ from orchestrator.interrupts import Interrupts
 from orchestrator.lock import study_lock
 from orchestrator.loop import SweepLoop, best_first
 from orchestrator.note import NoteKeeper
+from orchestrator.patience import Patience, PatientLedger
 from orchestrator.progress import Progress, describe
 from orchestrator.readable import noticed_if_deleted, readable_errors
 from orchestrator.recovery import reconcile
@@ -93,7 +94,8 @@ def run_sweep(
         if any_study:
             name = study_that_fits(sweep.name, facts, ledger.studies())
             folders = replace(folders, study=name)
-        stack.enter_context(study_lock(folders.lock))
+        patience = Patience(folders.url, stack.enter_context(study_lock(folders)))
+        ledger = PatientLedger(folders.url, patience)
         stack.callback(folders.discard_if_unused)
         known = ledger.studies()
         sources = sources_of(sweep.to_json(), facts, known) if as_new else ()
@@ -102,7 +104,7 @@ def run_sweep(
         facts = {**facts, "defaults": defaults_of(sweep.trainer)}
         start = study.imported_start()
         _write_study(ledger, study.uid, folders.study, sweep, facts=facts, gold=gold)
-        work = _Open(sweep, folders, storage, study, ledger)
+        work = _Open(sweep, folders, storage, study, ledger, patience)
         carried = carry_over(
             study.study,
             ledger,
@@ -225,6 +227,7 @@ class _Open:
     storage: RDBStorage
     study: OptunaStudy
     ledger: Ledger
+    patience: Patience
 
     @property
     def objective(self) -> Objective:
@@ -250,6 +253,7 @@ def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
     notes = NoteKeeper(study.study, work.folders.url)
     with Interrupts() as interrupts, Display(progress, console) as display:
         interrupts.on_first = partial(display.say, _DRAINING)
+        work.patience.tell = display.say
         loop = SweepLoop(
             machine=machine,
             study=study,
@@ -262,14 +266,14 @@ def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
             interrupts=lambda: interrupts.count,
             objective=work.objective,
             best=_best(earlier, work.objective),
-            after_end=notes.refresh,
+            after_end=partial(work.patience, notes.refresh),
             judge=_gatekeeper(work.sweep, earlier, machine.trials).judge,
         )
         with noticed_if_deleted(work.folders, work.storage):
             for trial in left.interrupted:
                 loop.replay(trial)
             loop.run()
-            notes.write()
+            work.patience(notes.write)
     counts = progress.counts
     return Outcome(
         study=work.folders.study,

@@ -29,7 +29,7 @@ from results.pairs import pairs_table
 from results.pictures import pictures, write_pictures
 from results.records import StudyResult
 from results.report import write_report
-from results.storage import DatabaseUnreadable, StudyNotFound
+from results.storage import DatabaseUnreadable, StudyNotFound, is_made
 from results.study import list_studies, read_confirmation, read_study
 from results.summary import summary
 from results.table import try_table
@@ -71,7 +71,7 @@ class Reading:
 def sweep(
     *,
     name: str,
-    runs: Path,
+    place: Folders,
     overrides: Mapping[str, object],
     slots: int | None,
     retry_failed: bool,
@@ -81,7 +81,8 @@ def sweep(
 ) -> Outcome:
     """Run a sweep, then write its reports and print its Try table.
 
-    `dropout@2` is the second study of the sweep `dropout`; `as_new` starts the next one.
+    `dropout@2` is the second study of the sweep `dropout`; `as_new` starts the next one. `place`
+    is the folder and database of all studies.
     """
     if name.endswith(SUFFIX):
         raise UserError(
@@ -90,8 +91,7 @@ def sweep(
         )
     file_name, at, _ = name.partition("@")
     found = spec.read_sweep(spec.find_sweep(sweeps_folder(), file_name), TRAINERS, overrides)
-    study = _new_name(found.name, runs) if as_new else name
-    folders = Folders(runs.resolve(), study)
+    folders = replace(place, study=_new_name(found.name, place) if as_new else name)
     outcome = run_sweep(
         found,
         folders,
@@ -124,10 +124,9 @@ def confirm(
     return outcome
 
 
-def _new_name(name: str, runs: Path) -> str:
-    """A name that no study of this folder has."""
-    folders = Folders(runs.resolve(), name)
-    return first_free(name, list_studies(folders.url) if folders.database.exists() else ())
+def _new_name(name: str, place: Folders) -> str:
+    """A name that no study there has."""
+    return first_free(name, list_studies(place.url) if is_made(place.url) else ())
 
 
 def report(folders: Folders, console: Console, reading: Reading = Reading()) -> None:

@@ -8,6 +8,7 @@ unsaid can be said again. No session stays open between calls: an open read woul
 next commit wait.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -32,7 +33,7 @@ from results.rows import (
     StudyRow,
     TrialRow,
 )
-from results.storage import BUSY_SECONDS, from_json, one_state
+from results.storage import engine_arguments, from_json, one_state
 
 STUDY_UID = "trytable:uid"
 """Attribute of an Optuna study and of an Optuna trial that holds our UUID."""
@@ -40,19 +41,43 @@ STUDY_UID = "trytable:uid"
 _metadata = sa.MetaData()
 
 
+class _Text(sa.TypeDecorator[str]):
+    """Text without NUL, which PostgreSQL cannot keep, so that both databases keep the same."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _dialect: sa.Dialect) -> str | None:
+        return value and value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+class _JsonText(sa.TypeDecorator[Any]):
+    """JSON as text: what Python writes for NaN, infinity and NUL is no JSON to PostgreSQL."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, _dialect: sa.Dialect) -> str:
+        return json.dumps(value)
+
+    def process_result_value(self, value: str | None, _dialect: sa.Dialect) -> Any:
+        return value and from_json(value)
+
+
 def _table(name: str, *columns: sa.Column[Any]) -> sa.Table:
     return sa.Table(f"trytable_{name}", _metadata, *columns)
 
 
+_TEXT, _FLOAT, _INTEGER = _Text, sa.Double, sa.BigInteger
+_JSON = sa.JSON().with_variant(_JsonText(), "postgresql")
+
+
 def _key(name: str, type_: Any = None) -> sa.Column[Any]:
-    return sa.Column(name, type_ or sa.String(64), primary_key=True)
+    return sa.Column(name, type_ or _TEXT, primary_key=True)
 
 
 def _columns(type_: Any, *names: str) -> tuple[sa.Column[Any], ...]:
     return tuple(sa.Column(name, type_) for name in names)
-
-
-_TEXT, _FLOAT, _INTEGER = sa.Text, sa.Double, sa.BigInteger
 
 
 _TABLES: dict[type[Any], sa.Table] = {
@@ -60,15 +85,15 @@ _TABLES: dict[type[Any], sa.Table] = {
         "studies",
         _key("uid"),
         *_columns(_TEXT, "name"),
-        *_columns(sa.JSON, "sweep", "facts"),
+        *_columns(_JSON, "sweep", "facts"),
         *_columns(_FLOAT, "created_at"),
     ),
     TrialRow: _table(
         "trials",
         _key("uid"),
-        sa.Column("study_uid", sa.String(64), index=True),
+        sa.Column("study_uid", _TEXT, index=True),
         *_columns(_INTEGER, "number", "failures", "best_epoch", "seed"),
-        *_columns(sa.JSON, "requested", "origin"),
+        *_columns(_JSON, "requested", "origin"),
         *_columns(_TEXT, "source", "status", "reason"),
         *_columns(_FLOAT, "best_value", "best_dev_accuracy", "test_accuracy"),
     ),
@@ -89,7 +114,7 @@ _TABLES: dict[type[Any], sa.Table] = {
         _key("step", _INTEGER),
         *_columns(_INTEGER, "epoch"),
         *_columns(_FLOAT, "loss", "lr", "gradient_norm", "weight_norm", "running_accuracy"),
-        *_columns(sa.JSON, "layer_gradients", "layer_weights"),
+        *_columns(_JSON, "layer_gradients", "layer_weights"),
     ),
     EpochRow: _table(
         "epochs",
@@ -100,14 +125,14 @@ _TABLES: dict[type[Any], sa.Table] = {
         *_columns(_FLOAT, "train_loss", "running_accuracy", "probe_accuracy"),
         *_columns(_FLOAT, "dev_loss", "dev_accuracy", "dev_macro_f1", "seconds"),
         *_columns(_FLOAT, "value"),
-        *_columns(sa.JSON, "metrics"),
+        *_columns(_JSON, "metrics"),
     ),
     EffectiveRow: _table(
         "effective",
         _key("trial_uid"),
         _key("attempt", _INTEGER),
         _key("name"),
-        *_columns(sa.JSON, "value"),
+        *_columns(_JSON, "value"),
     ),
     FindingRow: _table(
         "findings",
@@ -115,12 +140,12 @@ _TABLES: dict[type[Any], sa.Table] = {
         _key("attempt", _INTEGER),
         _key("kind"),
         *_columns(_TEXT, "severity", "message"),
-        *_columns(sa.JSON, "evidence"),
+        *_columns(_JSON, "evidence"),
     ),
     PredictionRow: _table(
-        "predictions", _key("trial_uid"), _key("split"), *_columns(sa.JSON, "labels")
+        "predictions", _key("trial_uid"), _key("split"), *_columns(_JSON, "labels")
     ),
-    GoldRow: _table("gold", _key("study_uid"), _key("split"), *_columns(sa.JSON, "labels")),
+    GoldRow: _table("gold", _key("study_uid"), _key("split"), *_columns(_JSON, "labels")),
 }
 
 
@@ -134,11 +159,8 @@ class Ledger:
     """
 
     def __init__(self, url: str) -> None:
-        arguments = {"timeout": BUSY_SECONDS} if url.startswith("sqlite") else {}
-        # NullPool: a pooled SQLite connection could keep a read open across an Optuna call.
-        self._engine = sa.create_engine(
-            url, poolclass=sa.NullPool, connect_args=arguments, json_deserializer=from_json
-        )
+        self.url = url
+        self._engine = sa.create_engine(url, **engine_arguments(url), json_deserializer=from_json)
         dialect = self._engine.dialect.name
         self._insert: Any = postgresql_insert if dialect == "postgresql" else sqlite_insert
 
@@ -158,6 +180,10 @@ class Ledger:
             with self._engine.begin() as connection:
                 for kind, batch in _batches(rows):
                     self._upsert(connection, _TABLES[kind], batch)
+
+    def close(self) -> None:
+        """Close all connections; the next call opens new ones."""
+        self._engine.dispose()
 
     def studies(self) -> tuple[StudyRow, ...]:
         """All studies, oldest first."""

@@ -1,4 +1,4 @@
-"""Opens a study database for reading only: nothing is made, nothing is written.
+"""Opens study databases, SQLite files and PostgreSQL; for reading, nothing is made or written.
 
 LookupError
  +-- StudyNotFound        no study of that name; the message says which exist
@@ -21,6 +21,12 @@ from optuna.storages import RDBStorage
 BUSY_SECONDS = 300.0
 """How long to wait for an SQLite file that another process is writing."""
 
+_CONNECT_SECONDS = 10
+_KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+"""A connection to a host that has gone is noticed after a minute, not after two hours."""
+
+_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
+
 
 class DatabaseUnreadable(Exception):
     """The study database cannot be read; the message is one paragraph for the person."""
@@ -35,6 +41,48 @@ class StudyNotFound(LookupError):
         self.existing = existing
 
 
+def is_sqlite(url: str) -> bool:
+    """Whether a URL names an SQLite file; the others are PostgreSQL's."""
+    return url.startswith("sqlite")
+
+
+def postgresql_url(text: str) -> str:
+    """SQLAlchemy's URL of a PostgreSQL database, for the driver that Trytable comes with.
+
+    Raises ValueError where the text is no such URL; the message does not show a password.
+    """
+    try:
+        url = sa.make_url(text)
+    except sa.exc.ArgumentError:
+        raise ValueError("it is no URL") from None
+    if url.drivername not in _SCHEMES:
+        raise ValueError(f"it begins with {url.drivername}://")
+    if not url.database:
+        raise ValueError("it names no database")
+    return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+def shown_url(url: str) -> str:
+    """A URL as people may see it, without its password."""
+    try:
+        found = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        return repr(url)
+    secret = {key: "***" for key in found.query if key == "password"}
+    name = found.drivername.partition("+")[0]
+    shown = found.set(drivername=name).update_query_dict(secret)
+    return shown.render_as_string(hide_password=True)
+
+
+def engine_arguments(url: str, user: str = "trytable") -> dict[str, Any]:
+    """How SQLAlchemy is to open a study database; `user` is what PostgreSQL calls us by."""
+    if is_sqlite(url):
+        # NullPool: a pooled connection could keep a read open, and with it every writer out.
+        return {"poolclass": sa.NullPool, "connect_args": {"timeout": BUSY_SECONDS}}
+    arguments = {"connect_timeout": _CONNECT_SECONDS, "application_name": user, **_KEEPALIVE}
+    return {"pool_pre_ping": True, "pool_size": 2, "connect_args": arguments}
+
+
 def read_only_url(url: str) -> str:
     """SQLAlchemy's URL of the same database, opened for reading only where the URL can say so.
 
@@ -42,10 +90,13 @@ def read_only_url(url: str) -> str:
     """
     with _readable(url):
         parsed = sa.make_url(url)
-    if parsed.get_backend_name() != "sqlite":
+        made = is_made(url)
+    if not is_sqlite(url):
+        if not made:
+            raise DatabaseUnreadable(f"{shown_url(url)} holds no studies. Run a sweep first.")
         return url
     path = _sqlite_path(parsed)
-    if not path.is_file():
+    if not made:
         raise DatabaseUnreadable(
             f"There is no study database at {path}. Run a sweep first, or name the folder that "
             "holds it."
@@ -55,6 +106,20 @@ def read_only_url(url: str) -> str:
     return sa.URL.create(
         "sqlite", database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"}
     ).render_as_string(hide_password=False)
+
+
+def is_made(url: str) -> bool:
+    """Whether there is an SQLite file, or Optuna's tables in PostgreSQL.
+
+    Raises sqlalchemy.exc.SQLAlchemyError where PostgreSQL cannot be asked.
+    """
+    if is_sqlite(url):
+        return _sqlite_path(sa.make_url(url)).is_file()
+    engine = sa.create_engine(url, **engine_arguments(url))
+    try:
+        return sa.inspect(engine).has_table("studies")
+    finally:
+        engine.dispose()
 
 
 @contextmanager
@@ -78,16 +143,17 @@ def read_only_storage(url: str) -> RDBStorage:
         return existing_storage(read_only_url(url), execution_options={"postgresql_readonly": True})
 
 
-def existing_storage(url: str, **engine_arguments: Any) -> RDBStorage:
+def existing_storage(url: str, **options: Any) -> RDBStorage:
     """Optuna's storage over tables that are there already."""
-    # NullPool: a pooled SQLite connection could keep a read open, and with it every writer out.
-    arguments = {"poolclass": sa.NullPool, "json_deserializer": from_json, **engine_arguments}
-    if url.startswith("sqlite"):
-        arguments["connect_args"] = {"timeout": BUSY_SECONDS}
+    arguments = {**engine_arguments(url), "json_deserializer": from_json, **options}
+    if is_sqlite(url):
         arguments.pop("execution_options", None)
-    # Optuna reads the URL as a format string.
-    escaped = url.replace("{", "{{").replace("}", "}}")
-    return RDBStorage(escaped, engine_kwargs=arguments, skip_table_creation=True)
+    return RDBStorage(escaped(url), engine_kwargs=arguments, skip_table_creation=True)
+
+
+def escaped(url: str) -> str:
+    """A URL for Optuna, which reads it as a format string."""
+    return url.replace("{", "{{").replace("}", "}}")
 
 
 def from_json(text: str) -> Any:
@@ -132,14 +198,14 @@ def _readable(url: str) -> Iterator[None]:
     try:
         yield
     except (sa.exc.SQLAlchemyError, StorageInternalError, ImportError, RuntimeError) as error:
-        cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
         raise DatabaseUnreadable(
-            f"The database {_shown(url)} cannot be read as a study database: {cause}"
+            f"The database {shown_url(url)} cannot be read as a study database: {why(error)}"
         ) from error
 
 
-def _shown(url: str) -> str:
-    try:
-        return sa.make_url(url).render_as_string(hide_password=True)
-    except sa.exc.ArgumentError:
-        return repr(url)
+def why(error: Exception) -> str:
+    """What the database said, in one line, behind SQLAlchemy's and Optuna's own words."""
+    if isinstance(error, StorageInternalError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    return next(iter(str(cause).splitlines()), type(cause).__name__)

@@ -58,6 +58,22 @@ def read_trials(connection: sa.Connection, study_id: int) -> tuple[FrozenTrial, 
     return tuple(found)
 
 
+def read_attributes(
+    connection: sa.Connection, study_id: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The attributes of a study, the user's and the system's.
+
+    Raises sqlalchemy.exc.SQLAlchemyError where the database cannot be read.
+    """
+    found = []
+    for kind in ("user", "system"):
+        columns: list[sa.ColumnClause[Any]] = [sa.column("key"), sa.column("value_json")]
+        table = sa.table(f"study_{kind}_attributes", sa.column("study_id"), *columns)
+        query = sa.select(*columns).select_from(table).where(table.c.study_id == study_id)
+        found.append(_attributes(connection.execute(query.order_by(columns[0]))))
+    return found[0], found[1]
+
+
 class _Groups(dict[int, list[tuple[Any, ...]]]):
     def __missing__(self, key: int) -> list[tuple[Any, ...]]:
         return []
@@ -94,7 +110,7 @@ def _distribution(text: str) -> BaseDistribution:
     return json_to_distribution(text)
 
 
-def _attributes(rows: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
+def _attributes(rows: Iterable[Any]) -> dict[str, Any]:
     return {key: json.loads(text) for key, text in rows}
 
 

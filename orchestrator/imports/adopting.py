@@ -175,7 +175,7 @@ def _import(
 ) -> None:
     with ExitStack() as stack:
         storage, ledger = open_database(folders)
-        stack.enter_context(study_lock(folders.lock))
+        stack.enter_context(study_lock(folders))
         objective = Objective(**asdict(sweep.objective)) if sweep else Objective()
         study = optuna.create_study(
             storage=storage,

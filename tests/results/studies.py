@@ -24,6 +24,7 @@ from results.rows import (
     StudyRow,
     TrialRow,
 )
+from results.storage import engine_arguments, escaped
 
 _STATES: dict[str, TrialState] = {
     "completed": TrialState.COMPLETE,
@@ -58,11 +59,11 @@ def url_of(path: Path) -> str:
 
 
 class Maker:
-    """Builds one study in a database file."""
+    """Builds one study in a database file, or in the database of a URL."""
 
     def __init__(
         self,
-        path: Path,
+        where: Path | str,
         name: str = "dropout",
         sweep: dict[str, Any] | None = None,
         facts: dict[str, Any] | None = None,
@@ -71,10 +72,11 @@ class Maker:
         gold: tuple[int, ...] = (),
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.url, self.name, self.uid = url_of(path), name, f"study-{name}"
+        self.url = where if isinstance(where, str) else url_of(where)
+        self.name, self.uid = name, f"study-{name}"
         self.space = space or {}
         self.storage = optuna.storages.RDBStorage(
-            self.url, engine_kwargs={"poolclass": sa.NullPool, "connect_args": {"timeout": 60}}
+            escaped(self.url), engine_kwargs=engine_arguments(self.url)
         )
         self.study = optuna.create_study(
             storage=self.storage, study_name=name, direction="maximize", load_if_exists=True

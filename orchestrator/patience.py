@@ -1,0 +1,103 @@
+"""Asks a database again whose connection was cut: a restarted server loses nothing.
+
+Everything that is asked so writes the same twice as once, or looks first whether it is there.
+"""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import sqlalchemy as sa
+import tenacity
+from optuna.exceptions import StorageInternalError
+
+from orchestrator.lock import Renew
+from results.ledger import Ledger
+from results.rows import Row, StudyLedger, StudyRow
+from results.storage import is_sqlite, why
+
+RETRY_SECONDS = 300.0
+"""How long a database may stay away, as long as a locked SQLite file may."""
+
+_CHECK_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 5.0
+T = TypeVar("T")
+
+
+class Patience:
+    """Calls what uses the database, and calls it again while the server is away.
+
+    SQLite waits by itself; its errors are raised at once.
+
+    Args:
+        url: the database.
+        renew: makes sure that the study's lock is still ours: at the first call in a second, and
+            before every further try.
+        tell: told once, in words, when the database has gone, and when it is back.
+        seconds: when to give up; then the last error is raised.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        renew: Renew,
+        tell: Callable[[str], None] = lambda _: None,
+        seconds: float = RETRY_SECONDS,
+    ) -> None:
+        self.tell = tell
+        self._renew = renew
+        self._checked_at = 0.0
+        self._again = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_never if is_sqlite(url) else is_cut_off),
+            wait=tenacity.wait_random_exponential(0.2, _LONGEST_PAUSE_SECONDS),
+            stop=tenacity.stop_after_delay(seconds),
+            before_sleep=self._say,
+            reraise=True,
+        )
+
+    def __call__(self, action: Callable[[], T]) -> T:
+        """What the action gives. Raises what it raises, and StudyLocked."""
+        found: T = self._again.copy()(self._tried, action)
+        return found
+
+    def _tried(self, action: Callable[[], T]) -> T:
+        if time.monotonic() - self._checked_at >= _CHECK_SECONDS:
+            self._renew()
+            self._checked_at = time.monotonic()
+        return action()
+
+    def _say(self, state: tenacity.RetryCallState) -> None:
+        self._checked_at = 0.0
+        error = state.outcome and state.outcome.exception()
+        if state.attempt_number == 1 and isinstance(error, Exception):
+            self.tell(f"The database is away ({why(error)}). Trying again; workers go on.")
+
+
+class PatientLedger(Ledger):
+    """A ledger whose server may be away for a while."""
+
+    def __init__(self, url: str, patience: Patience) -> None:
+        super().__init__(url)
+        self._patience = patience
+
+    def write(self, *rows: Row) -> None:
+        self._patience(lambda: super(PatientLedger, self).write(*rows))
+
+    def studies(self) -> tuple[StudyRow, ...]:
+        return self._patience(super().studies)
+
+    def read(self, study_uid: str) -> StudyLedger:
+        return self._patience(lambda: super(PatientLedger, self).read(study_uid))
+
+
+def is_cut_off(error: BaseException) -> bool:
+    """Whether the server or the way to it failed, so that the same call may do in a while."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    if not isinstance(cause, sa.exc.DBAPIError):
+        return False
+    away = (sa.exc.OperationalError, sa.exc.InterfaceError)
+    return cause.connection_invalidated or isinstance(cause, away)
+
+
+def _never(_: BaseException) -> bool:
+    return False
