@@ -10,6 +10,7 @@ import math
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -95,8 +96,8 @@ def check_studies(folders: Folders) -> list[Checked]:
 
 
 def _check(folders: Folders, url: str, handed: list[Handed]) -> list[Checked]:
-    ledger = Ledger(url)
-    uids = {row.name: row.uid for row in ledger.studies()}
+    with closing(Ledger(url)) as ledger:
+        uids = {row.name: row.uid for row in ledger.studies()}
     if folders.study and folders.study not in uids:
         raise StudyNotFound(folders.study, tuple(uids))
     if not uids:
@@ -113,7 +114,8 @@ def _check_one(name: str, uid: str, url: str, handed: list[Handed]) -> Checked:
     except StudyNotFound:
         whole = None
     if whole is None or whole.ledger is None or whole.uid != uid:
-        read = Ledger(url).read(uid)
+        with closing(Ledger(url)) as ledger:
+            read = ledger.read(uid)
         counts, problems = judge((), read)
         problems = ["the study itself is no longer in the database", *problems]
     else:

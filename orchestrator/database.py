@@ -1,6 +1,7 @@
 """Opens the study database for writing: looked at first, and with all its tables."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from optuna.storages import RDBStorage
 
@@ -12,8 +13,9 @@ from orchestrator.study import open_storage
 from results.ledger import Ledger
 
 
-def open_database(folders: Folders) -> tuple[RDBStorage, Ledger]:
-    """Optuna's storage and the ledger, with their tables. Raises Damaged."""
+@contextmanager
+def open_database(folders: Folders) -> Iterator[tuple[RDBStorage, Ledger]]:
+    """Optuna's storage and the ledger, with their tables, until the block ends. Raises Damaged."""
     folders.runs.mkdir(parents=True, exist_ok=True)
     if not folders.storage:
         refuse_damaged(folders)
@@ -21,7 +23,12 @@ def open_database(folders: Folders) -> tuple[RDBStorage, Ledger]:
     with _alone(folders):
         storage = open_storage(folders.url)
         ledger.create_tables()
-    return storage, ledger
+    try:
+        yield storage, ledger
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+        ledger.close()
 
 
 def _alone(folders: Folders) -> AbstractContextManager[None]:

@@ -27,12 +27,12 @@ def brief_lock(path: Path) -> Iterator[None]:
 
 @contextmanager
 def study_lock(folders: Folders) -> Iterator[Renew]:
-    """Hold the study's lock while the block runs: its folder's and, in PostgreSQL, the server's.
+    """Hold the study's lock while the block runs: in PostgreSQL the server's, and its folder's.
 
     Raises StudyLocked where another process holds either.
     """
     server = server_lock(folders) if folders.storage else nullcontext(lambda: None)
-    with file_lock(folders.lock), server as renew:
+    with server as renew, file_lock(folders.lock):
         yield renew
 
 

@@ -90,9 +90,9 @@ def _move(there: Folders, here: Folders, console: Console) -> bool:
             where = whole.user_attrs[MOVED_TO]
             console.print(Text(f"{there.study}: left alone, it was carried to {where} before"))
             return True
-        storage, ledger = open_database(here)
-        _make_way(storage, ledger, whole, here)
-        write_whole(storage, ledger, whole, there.shown_database, console)
+        with open_database(here) as (storage, ledger):
+            _make_way(storage, ledger, whole, here)
+            write_whole(storage, ledger, whole, there.shown_database, console)
         again = read_whole(here.url, here.study)
         found = differences(whole, again)
         if found:

@@ -4,7 +4,7 @@ import importlib.metadata
 import secrets
 import time
 from collections.abc import Callable, Container, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -90,12 +90,12 @@ def run_sweep(
         with console.status("Reading data and model"):
             backend, facts, gold = _prepared(sweep, folders, begin, stack)
         check_facts(facts)
-        storage, ledger = open_database(folders)
+        storage, ledger = stack.enter_context(open_database(folders))
         if any_study:
             name = study_that_fits(sweep.name, facts, ledger.studies())
             folders = replace(folders, study=name)
         patience = Patience(folders.url, stack.enter_context(study_lock(folders)))
-        ledger = PatientLedger(folders.url, patience)
+        ledger = stack.enter_context(closing(PatientLedger(folders.url, patience)))
         stack.callback(folders.discard_if_unused)
         known = ledger.studies()
         sources = sources_of(sweep.to_json(), facts, known) if as_new else ()

@@ -32,7 +32,7 @@ class Postgres:
         with self._connection() as connection:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
         url = sa.make_url(self._server.get_uri()).set(database=name)
-        return url.render_as_string(hide_password=False)
+        return url.render_as_string(hide_password=False).replace(" ", "%20")
 
     def cut_connections(self) -> int:
         """End every connection but the one that asks; returns how many."""

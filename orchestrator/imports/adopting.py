@@ -174,7 +174,7 @@ def _import(
     console: Console,
 ) -> None:
     with ExitStack() as stack:
-        storage, ledger = open_database(folders)
+        storage, ledger = stack.enter_context(open_database(folders))
         stack.enter_context(study_lock(folders))
         objective = Objective(**asdict(sweep.objective)) if sweep else Objective()
         study = optuna.create_study(
