@@ -34,6 +34,11 @@ class Postgres:
         url = sa.make_url(self._server.get_uri()).set(database=name)
         return url.render_as_string(hide_password=False).replace(" ", "%20")
 
+    @property
+    def socket_file(self) -> Path:
+        """Where it listens."""
+        return Path(self._server.get_postmaster_info().socket_dir or "") / ".s.PGSQL.5432"
+
     def cut_connections(self) -> int:
         """End every connection but the one that asks; returns how many."""
         with self._connection() as connection:
