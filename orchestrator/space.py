@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import optuna
@@ -131,9 +131,16 @@ def _median(startup_trials: int, warmup_epochs: int, patience: int | None) -> Ba
         return optuna.pruners.PatientPruner(median, patience=patience)
 
 
+def key_of(point: Mapping[str, Any]) -> frozenset[tuple[str, bool, Any]]:
+    """What two points have in common where they are the same; 1 and 1.0 are, 1 and True are not."""
+    return frozenset((name, isinstance(value, bool), _hashed(value)) for name, value in point.items())
+
+
+def _hashed(value: Any) -> Any:
+    # A person may enqueue what no parameter can be.
+    return value if isinstance(value, Hashable) else repr(value)
+
+
 def same_point(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two points are the same; 1 and 1.0 are, 1 and True are not."""
-    return one.keys() == other.keys() and all(
-        one[key] == other[key] and isinstance(one[key], bool) == isinstance(other[key], bool)
-        for key in one
-    )
+    """Whether two points are the same."""
+    return key_of(one) == key_of(other)
