@@ -1,6 +1,7 @@
 """The study's note in the Optuna dashboard: its Try table, never over a person's own words."""
 
 import hashlib
+import math
 import time
 from collections.abc import Callable
 
@@ -16,6 +17,9 @@ NOTE_HASHES = "trytable:note_sha256"
 _PAUSE_SECONDS = 20.0
 _PAUSE_PER_COST = 20.0
 """A note may cost a twentieth of the time at most."""
+
+_LONGEST_SECONDS = 1.0
+"""No slot waits longer for a note: after one that took longer, the next is the sweep's last."""
 
 
 class NoteKeeper:
@@ -46,7 +50,8 @@ class NoteKeeper:
         text = note(try_table(read_study(self._url, self._study.study_name)))
         save(self._study, text)
         cost = self._now() - began
-        self._not_before = self._now() + max(_PAUSE_SECONDS, _PAUSE_PER_COST * cost)
+        pause = max(_PAUSE_SECONDS, _PAUSE_PER_COST * cost)
+        self._not_before = math.inf if cost > _LONGEST_SECONDS else self._now() + pause
 
 
 def save(study: optuna.Study, text: str) -> bool:

@@ -133,7 +133,9 @@ def _median(startup_trials: int, warmup_epochs: int, patience: int | None) -> Ba
 
 def key_of(point: Mapping[str, Any]) -> frozenset[tuple[str, bool, Any]]:
     """What two points have in common where they are the same; 1 and 1.0 are, 1 and True are not."""
-    return frozenset((name, isinstance(value, bool), _hashed(value)) for name, value in point.items())
+    return frozenset(
+        (name, isinstance(value, bool), _hashed(value)) for name, value in point.items()
+    )
 
 
 def _hashed(value: Any) -> Any:

@@ -271,21 +271,25 @@ class OptunaStudy:
         for key, said in _new_in(self._mirror.sampler_state(), self._sampler_state):
             self._tables.keep_sampler_state(key, said)
             self._sampler_state[key] = said
-        waiting = self._places.get(drawn.number)
-        if waiting is not None:
-            if not self._tables.take(waiting.trial_id, drawn):
-                self._look_at_all()
-                return None
-            key = space.key_of(drawn.params)
-            self._known = deque(one for one in self._known if space.key_of(one[0]) != key)
-            trial_id, number = waiting.trial_id, drawn.number
+        if drawn.number in self._places:
+            return self._taken(drawn)
+        trial_id, number = self._tables.create(drawn, drawn.number)
+        if number == drawn.number:
+            self._places[number] = self._place(trial_id, drawn._trial_id, drawn)
         else:
-            trial_id, number = self._tables.create(drawn, drawn.number)
-            if number != drawn.number:
-                self._look_at_all()
-                return number
-        self._places[number] = self._place(trial_id, drawn._trial_id, drawn)
+            self._look_at_all()
         return number
+
+    def _taken(self, drawn: FrozenTrial) -> int | None:
+        """Write a trial that has waited in the database."""
+        trial_id = self._places[drawn.number].trial_id
+        if not self._tables.take(trial_id, drawn):
+            self._look_at_all()
+            return None
+        self._places[drawn.number] = self._place(trial_id, drawn._trial_id, drawn)
+        point = space.key_of(drawn.params)
+        self._known = deque(one for one in self._known if space.key_of(one[0]) != point)
+        return drawn.number
 
     def _as_asked(self, trial: FrozenTrial) -> AskedTrial | None:
         uid = trial.user_attrs.get(STUDY_UID)

@@ -35,9 +35,7 @@ class StudyTables:
 
     def waiting(self) -> list[FrozenTrial]:
         """The trials that somebody has enqueued."""
-        return self._storage.get_all_trials(
-            self._id, deepcopy=False, states=(TrialState.WAITING,)
-        )
+        return self._storage.get_all_trials(self._id, deepcopy=False, states=(TrialState.WAITING,))
 
     def sampler_state(self) -> dict[str, Any]:
         """What samplers keep with the study."""
@@ -54,13 +52,10 @@ class StudyTables:
         says that it may be there already, by our UUID, since a first call has failed.
         """
         found = self._find(str(trial.user_attrs[STUDY_UID]), number) if again else None
-        if found is None:
-            trial_id = self._remembering.create_new_trial(self._id, trial)
-        else:
-            trial_id = found
-        if self._has(number, trial_id):
-            return trial_id, number
-        return trial_id, self._storage.get_trial(trial_id).number
+        made = self._remembering.create_new_trial(self._id, trial) if found is None else found
+        if self._has(number, made):
+            return made, number
+        return made, self._storage.get_trial(made).number
 
     def _has(self, number: int, trial_id: int) -> bool:
         try:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from rich.console import Console
 from rich.text import Text
 
@@ -50,6 +50,7 @@ _DRAINING = "Saving the running trials; the same command goes on later. Ctrl-C a
 
 
 BackendStarter = Callable[[Sweep, Folders, Sequence[Slot]], Backend]
+DatabaseOpener = Callable[[Folders], tuple[BaseStorage, Ledger]]
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,11 @@ def run_sweep(
     as_new: bool = False,
     check_facts: Callable[[dict[str, Any]], None] = lambda _: None,
     start_backend: BackendStarter | None = None,
+    open_database: DatabaseOpener = open_database,
 ) -> Outcome:
     """Run what is missing of a sweep, or all of it; on this machine unless told otherwise.
+
+    The study lies in the database of `folders`, or in what `open_database` opens.
 
     A study is of one data set and one model: with `any_study` the sweep goes on in the one that
     fits, or in a new one beside it; else in the study that `folders` names, if that fits. `as_new`
@@ -222,7 +226,7 @@ class _Open:
 
     sweep: Sweep
     folders: Folders
-    storage: RDBStorage
+    storage: BaseStorage
     study: OptunaStudy
     ledger: Ledger
 
@@ -247,7 +251,8 @@ def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
     machine = _machine(work.sweep, study.left_to_ask(), unfinished)
     earlier = ledger.read(study.uid)
     progress = _progress(work, machine, earlier)
-    notes = NoteKeeper(study.study, work.folders.url)
+    notes = _notes(work)
+    gate = _gatekeeper(work.sweep, earlier, machine.trials)
     with Interrupts() as interrupts, Display(progress, console) as display:
         interrupts.on_first = partial(display.say, _DRAINING)
         loop = SweepLoop(
@@ -262,14 +267,15 @@ def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
             interrupts=lambda: interrupts.count,
             objective=work.objective,
             best=_best(earlier, work.objective),
-            after_end=notes.refresh,
-            judge=_gatekeeper(work.sweep, earlier, machine.trials).judge,
+            after_end=partial(_after_end, gate, notes),
+            judge=gate.judge,
         )
         with noticed_if_deleted(work.folders, work.storage):
             for trial in left.interrupted:
                 loop.replay(trial)
             loop.run()
-            notes.write()
+            if notes:
+                notes.write()
     counts = progress.counts
     return Outcome(
         study=work.folders.study,
@@ -277,6 +283,19 @@ def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
         completed=counts.get("completed", 0),
         failed=counts.get("failed", 0),
     )
+
+
+def _notes(work: _Open) -> NoteKeeper | None:
+    """Keeps the note in the dashboard; a study that lies in memory is shown in none."""
+    if not isinstance(work.storage, RDBStorage):
+        return None
+    return NoteKeeper(work.study.study, work.folders.url)
+
+
+def _after_end(gate: Gatekeeper, notes: NoteKeeper | None, trial: TrialRow) -> None:
+    gate.forget(trial.uid)
+    if notes:
+        notes.refresh()
 
 
 def _machine(sweep: Sweep, to_ask: int, unfinished: Sequence[TrialState]) -> Machine:

@@ -141,6 +141,7 @@ class Ledger:
         )
         dialect = self._engine.dialect.name
         self._insert: Any = postgresql_insert if dialect == "postgresql" else sqlite_insert
+        self._upserts: dict[str, Any] = {}  # by table: to make one takes as long as to run it
 
     def create_tables(self) -> None:
         """Make the tables, and the columns of older ones, that are not there yet."""
@@ -190,6 +191,11 @@ class Ledger:
     def _upsert(
         self, connection: sa.Connection, table: sa.Table, batch: list[dict[str, Any]]
     ) -> None:
+        if table.name not in self._upserts:
+            self._upserts[table.name] = self._upsert_into(table)
+        connection.execute(self._upserts[table.name], batch)
+
+    def _upsert_into(self, table: sa.Table) -> Any:
         statement = self._insert(table)
         keys = [column.name for column in table.primary_key]
         changed = {
@@ -197,9 +203,7 @@ class Ledger:
             for column in table.columns
             if column.name not in keys
         }
-        connection.execute(
-            statement.on_conflict_do_update(index_elements=keys, set_=changed), batch
-        )
+        return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
 def read_ledger(connection: sa.Connection, study_uid: str) -> StudyLedger:
