@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.backends.base import Message, Said
-from orchestrator.states import Settle, Start
+from orchestrator.states import TERMINAL, Settle, Start
 from orchestrator.study import AskedTrial
 from results.ledger import Ledger
 from results.rows import (
@@ -34,7 +34,7 @@ class Book:
         self._attempts: dict[str, AttemptRow] = {}
         self._began: dict[str, float] = {}  # monotonic seconds: a clock may be set
         self._last_said: dict[str, float] = {}  # seconds since 1970
-        self._epochs: dict[tuple[str, int, int], Epoch] = {}  # by trial, attempt and epoch
+        self._epochs: dict[str, dict[tuple[int, int], Epoch]] = {}  # by trial, attempt and epoch
 
     def trial(self, uid: str) -> TrialRow:
         """The row of a trial that has not ended."""
@@ -104,9 +104,12 @@ class Book:
         attempt = self._attempts.pop(settle.uid, None)
         if attempt is not None and attempt.attempt == settle.attempt:
             rows.append(replace(_ended(attempt, settle), ended_at=self._end_of(attempt)))
+        self._epochs.pop(settle.uid, None)
         self._trials[settle.uid] = trial
-        self._epochs = {key: one for key, one in self._epochs.items() if key[0] != settle.uid}
         self._ledger.write(*rows)
+        if settle.status in TERMINAL:
+            del self._trials[settle.uid]
+            self._last_said.pop(settle.uid, None)
         return trial
 
     def _end_of(self, attempt: AttemptRow) -> float:
@@ -126,7 +129,8 @@ class Book:
 
     def _epoch(self, uid: str, event: Epoch) -> Sequence[Row]:
         """An epoch's row. One told twice counts as it was told first, as it does in the study."""
-        first = self._epochs.setdefault((uid, event.attempt, event.epoch), event)
+        told_before = self._epochs.setdefault(uid, {})
+        first = told_before.setdefault((event.attempt, event.epoch), event)
         if first is event or first.model_dump(exclude={"at"}) == event.model_dump(exclude={"at"}):
             return rows_of(uid, first)
         told = {"epoch": event.epoch, "first": finite(first.value), "then": finite(event.value)}

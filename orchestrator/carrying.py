@@ -9,6 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from orchestrator.changes import differences, fact_differences
 from orchestrator.folders import Folders
 from orchestrator.imported import SOURCE
 from orchestrator.imports.trials import known_point
-from orchestrator.space import Point, same_point
+from orchestrator.space import Point, key_of, same_point
 from results.ledger import STUDY_UID, Ledger
 from results.rows import SEED, Row, StudyLedger, StudyRow, TrialRow
 from sweeps.spec import Sweep
@@ -50,7 +51,7 @@ class Choice:
         others = sum(self.reasons.values())
         yield f"{len(self.kept)} of {len(self.kept) + others} tries carried over from {source}"
         listed = Counter(self.reasons).most_common(_MOST_REASONS)
-        yield from (f"  {count} not: {reason}" for reason, count in listed)
+        yield from (f"  {times} not: {reason}" for reason, times in listed)
 
 
 def sources_of(
@@ -94,6 +95,7 @@ def choose(
     kept: list[tuple[TrialRow, Point]] = []
     reasons: Counter[str] = Counter()
     own_seed = SEED in distributions
+    known = {key_of(point) for point in taken}
     for row in ledger.trials:
         drawn_from = ledger.study.sweep["seed"] if row.seed is None else row.seed
         settings = {**defaults, **row.requested, **({SEED: drawn_from} if own_seed else {})}
@@ -107,7 +109,7 @@ def choose(
             reasons[f"{', '.join(outside)} outside the new space"] += 1
         elif changed := list(differences({**defaults, **row.requested}, requested(point))):
             reasons["; ".join(changed)] += 1
-        elif not any(same_point(point, other) for other in taken):
+        elif key_of(point) not in known:
             kept.append((row, point))
     return Choice(tuple(kept), reasons)
 
@@ -182,13 +184,15 @@ def carry(
 ) -> None:
     """Copy the chosen tries: folders, then the ledger's rows, then Optuna's. Again is as once."""
     uid = str(to.study.user_attrs[STUDY_UID])
-    present = {trial.user_attrs.get(STUDY_UID) for trial in to.study.trials}
+    there = to.study.get_trials(deepcopy=False)
+    present = {trial.user_attrs.get(STUDY_UID) for trial in there}
+    numbers = count(len(there))
     rows = _rows_by_trial(source)
     for row, point in choice.kept:
         new = uuid.uuid5(uuid.UUID(uid), row.uid).hex
         if new in present:
             continue
-        number = len(to.study.trials)
+        number = next(numbers)
         old = replace(to.folders, study=source.study.name)
         _copy_folder(old.trial(row.number), to.folders.trial(number))
         mark = f"carried over from {source.study.name}, Try {row.number + 1}"

@@ -1,5 +1,6 @@
 """The live display: a row a slot on a terminal, plain lines elsewhere."""
 
+import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -16,6 +17,9 @@ from orchestrator.progress import Lane, Progress, metric_title
 from orchestrator.states import Instruction
 from results.rows import TrialRow
 
+_OTHER_LINES = 5
+"""Of the screen: heading, counts, best, how many more slots, and one to spare."""
+
 
 class Display:
     """Shows a Progress while the block runs: redrawn in place on a terminal, else line by line."""
@@ -24,7 +28,9 @@ class Display:
         self._progress = progress
         self._console = console
         self._live = Live(
-            console=console, get_renderable=lambda: screen(progress), refresh_per_second=4
+            console=console,
+            get_renderable=lambda: screen(progress, console.height - _OTHER_LINES),
+            refresh_per_second=4,
         )
 
     def __enter__(self) -> Self:
@@ -63,12 +69,18 @@ class Display:
         lines.clear()
 
 
-def screen(progress: Progress) -> Group:
-    """What a terminal shows: the slots, then one line of counts, then the best so far."""
-    return Group(_lanes(progress), _counts(progress), _best(progress))
+def screen(progress: Progress, most: int = sys.maxsize) -> Group:
+    """What a terminal shows: the slots, then one line of counts, then the best so far.
+
+    Of more slots than `most` the first are shown; the others are counted.
+    """
+    slots = sorted(progress.lanes, key=lambda name: (len(name), name))
+    shown = slots[: max(most, 1)]
+    more = [Text(f"and {len(slots) - len(shown)} more slots")] if len(shown) < len(slots) else []
+    return Group(_lanes(progress, shown), *more, _counts(progress), _best(progress))
 
 
-def _lanes(progress: Progress) -> Table:
+def _lanes(progress: Progress, slots: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("slot", justify="right")
     table.add_column("try", justify="right")
@@ -78,7 +90,7 @@ def _lanes(progress: Progress) -> Table:
     table.add_column("loss", justify="right")
     table.add_column(metric_title(progress.objective.name), justify="right")
     table.add_column("")
-    for slot in sorted(progress.lanes, key=lambda name: (len(name), name)):
+    for slot in slots:
         table.add_row(*_row(progress.lanes[slot], progress.varied))
     return table
 

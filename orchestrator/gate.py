@@ -72,6 +72,10 @@ class Gatekeeper:
                 pass
         return None
 
+    def forget(self, uid: str) -> None:
+        """A trial has ended for good."""
+        self._courses.pop(uid, None)
+
     def _verdict(self, uid: str, course: _Course) -> GateAdvised | None:
         trial = Trial(
             status="running",

@@ -70,7 +70,7 @@ class SweepLoop:
         now: monotonic seconds.
         objective: what the sweep is after.
         best: completed trials of earlier runs, as (value, number).
-        after_end: called after a trial's end has been told.
+        after_end: called with a trial whose end has been told.
         judge: what a diagnosis says to a message, if anything.
     """
 
@@ -89,7 +89,7 @@ class SweepLoop:
         now: Callable[[], float] = time.monotonic,
         objective: Objective = Objective(),  # noqa: B008 - it is frozen
         best: Iterable[tuple[float, int]] = (),
-        after_end: Callable[[], None] = lambda: None,
+        after_end: Callable[[TrialRow], None] = lambda _: None,
         judge: Callable[[Message], Input | None] = lambda _: None,
     ) -> None:
         self._machine = machine
@@ -199,7 +199,7 @@ class SweepLoop:
         if settle.status in TERMINAL:
             self._study.tell(trial.number, settle.status, trial.best_value)
             self._tidy(trial)
-            self._after_end()
+            self._after_end(trial)
         self._watcher.saw(settle, trial)
 
     def _tidy(self, trial: TrialRow) -> None:

@@ -1,12 +1,14 @@
 """The study's note in the Optuna dashboard: its Try table, never over a person's own words."""
 
 import hashlib
+import math
 import time
 from collections.abc import Callable
 
 import optuna
 
 from results.formats import note
+from results.storage import Caller, at_once
 from results.study import read_study
 from results.table import try_table
 
@@ -17,6 +19,9 @@ _PAUSE_SECONDS = 20.0
 _PAUSE_PER_COST = 20.0
 """A note may cost a twentieth of the time at most."""
 
+_LONGEST_SECONDS = 1.0
+"""No slot waits longer for a note: after one that took longer, the next is the sweep's last."""
+
 
 class NoteKeeper:
     """Keeps a study's note up to date.
@@ -24,14 +29,20 @@ class NoteKeeper:
     Args:
         study: the study, held by this process.
         url: its database.
+        patience: makes the calls that use the database.
         now: monotonic seconds.
     """
 
     def __init__(
-        self, study: optuna.Study, url: str, now: Callable[[], float] = time.monotonic
+        self,
+        study: optuna.Study,
+        url: str,
+        patience: Caller = at_once,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._study = study
         self._url = url
+        self._patience = patience
         self._now = now
         self._not_before = now() + _PAUSE_SECONDS
 
@@ -43,10 +54,13 @@ class NoteKeeper:
     def write(self) -> None:
         """Write the note now, unless a person has written one."""
         began = self._now()
-        text = note(try_table(read_study(self._url, self._study.study_name)))
-        save(self._study, text)
+        self._patience(self._write)
         cost = self._now() - began
-        self._not_before = self._now() + max(_PAUSE_SECONDS, _PAUSE_PER_COST * cost)
+        pause = max(_PAUSE_SECONDS, _PAUSE_PER_COST * cost)
+        self._not_before = math.inf if cost > _LONGEST_SECONDS else self._now() + pause
+
+    def _write(self) -> None:
+        save(self._study, note(try_table(read_study(self._url, self._study.study_name))))
 
 
 def save(study: optuna.Study, text: str) -> bool:

@@ -5,23 +5,19 @@ Everything that is asked so writes the same twice as once, or looks first whethe
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
 
 import sqlalchemy as sa
 import tenacity
 from optuna.exceptions import StorageInternalError
 
 from orchestrator.lock import Renew
-from results.ledger import Ledger
-from results.rows import Row, StudyLedger, StudyRow
-from results.storage import is_sqlite, why
+from results.storage import DatabaseUnreadable, T, is_sqlite, why
 
 RETRY_SECONDS = 300.0
 """How long a database may stay away, as long as a locked SQLite file may."""
 
 _CHECK_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 5.0
-T = TypeVar("T")
 
 
 class Patience:
@@ -73,26 +69,13 @@ class Patience:
             self.tell(f"The database is away ({why(error)}). Trying again; workers go on.")
 
 
-class PatientLedger(Ledger):
-    """A ledger whose server may be away for a while."""
-
-    def __init__(self, url: str, patience: Patience) -> None:
-        super().__init__(url)
-        self._patience = patience
-
-    def write(self, *rows: Row) -> None:
-        self._patience(lambda: super(PatientLedger, self).write(*rows))
-
-    def studies(self) -> tuple[StudyRow, ...]:
-        return self._patience(super().studies)
-
-    def read(self, study_uid: str) -> StudyLedger:
-        return self._patience(lambda: super(PatientLedger, self).read(study_uid))
-
-
 def is_cut_off(error: BaseException) -> bool:
     """Whether the server or the way to it failed, so that the same call may do in a while."""
-    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    cause: BaseException | None = error
+    if isinstance(error, StorageInternalError | DatabaseUnreadable):
+        cause = error.__cause__
+        if isinstance(cause, StorageInternalError):
+            cause = cause.__cause__
     if not isinstance(cause, sa.exc.DBAPIError):
         return False
     away = (sa.exc.OperationalError, sa.exc.InterfaceError)

@@ -66,6 +66,7 @@ class Progress:
     lines: list[str] = field(default_factory=list)
     started_at: float = field(default_factory=time.monotonic)
     _ended_here: int = 0
+    _lane_of: dict[str, Lane] = field(default_factory=dict)  # by the trial's UUID
 
     @property
     def ended(self) -> int:
@@ -102,12 +103,12 @@ class Progress:
                     self.lines.append(_epoch_line(lane, message.event, self.objective))
 
     def _lane(self, uid: str) -> Lane | None:
-        return next((lane for lane in self.lanes.values() if lane.uid == uid), None)
+        return self._lane_of.get(uid)
 
     def _start(self, start: Start, trial: TrialRow) -> None:
         params = describe(trial, self.varied)
         epochs = trial.requested.get("epochs")
-        self.lanes[start.slot.name] = Lane(
+        self.lanes[start.slot.name] = self._lane_of[trial.uid] = Lane(
             start.slot.name,
             trial.uid,
             trial.number,
@@ -118,7 +119,7 @@ class Progress:
         self.lines.append(f"Try {trial.number + 1} starts ({params}{again})")
 
     def _settle(self, settle: Settle, trial: TrialRow) -> None:
-        lane = self._lane(trial.uid)
+        lane = self._lane_of.pop(trial.uid, None)
         if lane:
             del self.lanes[lane.slot]
         if settle.status in ("completed", "pruned", "stopped", "failed"):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import optuna
 import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage
 
 from orchestrator.backends.base import BackendError
 from orchestrator.errors import StudyDeleted, UserError
@@ -32,7 +32,7 @@ def readable_errors(folders: Folders) -> Iterator[None]:
 
 
 @contextmanager
-def noticed_if_deleted(folders: Folders, storage: RDBStorage) -> Iterator[None]:
+def noticed_if_deleted(folders: Folders, storage: BaseStorage) -> Iterator[None]:
     """Raise StudyDeleted where that is why Optuna finds a trial no longer."""
     try:
         yield

@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import optuna
@@ -15,7 +15,9 @@ from optuna.distributions import (
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
 
+from orchestrator.mirror import Mirror
 from sweeps.spec import Range, Sweep, Values
 
 Point = dict[str, Any]
@@ -72,13 +74,31 @@ def sampler(sweep: Sweep, trials_so_far: int) -> BaseSampler:
     startup = sweep.sampler.startup_trials
     match sweep.sampler.name:
         case "tpe":
-            return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup)
+            return Tpe(seed=seed, n_startup_trials=startup)
         case "gp":
             return optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup)
         case "qmc":
             return _qmc(_seed(sweep.seed, 0))
         case _:
             return optuna.samplers.RandomSampler(seed=seed)
+
+
+class Tpe(optuna.samplers.TPESampler):
+    """Optuna's TPE, which is told what space all trials share.
+
+    To find that out Optuna looks at every trial that came after the oldest one running: with a
+    thousand running at each ask at all that it is shown.
+    """
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """The space that is drawn from at once, in a fixed order."""
+        storage = study._storage
+        if not isinstance(storage, Mirror):
+            return super().infer_relative_search_space(study, trial)
+        shared = sorted(storage.shared_space().items())
+        return {name: one for name, one in shared if not one.single()}
 
 
 def _qmc(seed: int) -> BaseSampler:
@@ -131,9 +151,18 @@ def _median(startup_trials: int, warmup_epochs: int, patience: int | None) -> Ba
         return optuna.pruners.PatientPruner(median, patience=patience)
 
 
-def same_point(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two points are the same; 1 and 1.0 are, 1 and True are not."""
-    return one.keys() == other.keys() and all(
-        one[key] == other[key] and isinstance(one[key], bool) == isinstance(other[key], bool)
-        for key in one
+def key_of(point: Mapping[str, Any]) -> frozenset[tuple[str, bool, Any]]:
+    """What two points have in common where they are the same; 1 and 1.0 are, 1 and True are not."""
+    return frozenset(
+        (name, isinstance(value, bool), _hashed(value)) for name, value in point.items()
     )
+
+
+def _hashed(value: Any) -> Any:
+    # A person may enqueue what no parameter can be.
+    return value if isinstance(value, Hashable) else repr(value)
+
+
+def same_point(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two points are the same."""
+    return key_of(one) == key_of(other)

@@ -212,6 +212,8 @@ class Machine:
     ) -> None:
         self._devices = DeviceHealth(gpu_failures)
         self.trials = {trial.uid: trial for trial in unfinished}
+        # Apart, since most of a thousand run, and each tick asks for those that do not.
+        self._idle = {uid: one for uid, one in self.trials.items() if one.status != "running"}
         self.to_ask = to_ask
         self.max_attempts = max_attempts
         self.deadline = deadline
@@ -220,7 +222,7 @@ class Machine:
     @property
     def done(self) -> bool:
         """Whether nothing is left to wait for."""
-        if any(trial.status == "running" for trial in self.trials.values()):
+        if len(self._idle) < len(self.trials):
             return False
         return self.mode != "running" or (not self.trials and self.to_ask <= 0)
 
@@ -254,7 +256,7 @@ class Machine:
             return ()
         free = self._devices.usable(tick.free)
         starts: list[Instruction] = []
-        for trial in (one for one in self.trials.values() if one.status != "running"):
+        for trial in list(self._idle.values()) if free else ():
             slot = self._devices.pick(free, trial.avoided)
             if slot is not None:
                 free.remove(slot)
@@ -274,6 +276,7 @@ class Machine:
         trial.checkpointed = False
         trial.device = slot.device
         trial.move("running", f"attempt {trial.attempt} in slot {slot.name}")
+        self._idle.pop(trial.uid, None)
         return Start(trial.uid, trial.attempt, slot)
 
     def _current(self, event: Said | Exited) -> TrialState | None:
@@ -384,6 +387,8 @@ class Machine:
         trial.move(status, reason or status)
         if status in TERMINAL:
             del self.trials[trial.uid]
+        else:
+            self._idle[trial.uid] = trial
         return Settle(
             trial.uid, trial.attempt, status, reason, trial.failures, finished=trial.finished
         )

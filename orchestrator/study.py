@@ -1,26 +1,47 @@
-"""The study in Optuna: the only place that asks, reports and tells."""
+"""The study in Optuna: the only place that asks, reports and tells.
 
+Sampler and pruner look at a mirror of the study in memory; the database is written, and read when a
+sweep begins. Who asks is one process, so the mirror is as good; a trial that somebody else enqueues
+in the database is looked for once a second. Numbers are the same in both. What sampler and pruner
+set in the mirror to go on from later (QMC its place, ASHA its rungs) is written to the study.
+"""
+
+import copy
+import math
 import sys
+import time
 import uuid
 import warnings
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator import space
 from orchestrator.errors import UserError
+from orchestrator.history import Bounds
 from orchestrator.imported import SOURCE, Start, is_imported, start_from
+from orchestrator.known import points_left
+from orchestrator.mirror import Mirror
 from orchestrator.space import Point
+from orchestrator.study_tables import StudyTables
 from results.ledger import STUDY_UID
 from results.rows import Status
-from results.storage import BUSY_SECONDS, engine_arguments, escaped, is_sqlite
+from results.storage import (
+    BUSY_SECONDS,
+    Caller,
+    at_once,
+    engine_arguments,
+    escaped,
+    is_sqlite,
+)
 from results.whole import MOVED_TO
-from sweeps.spec import Sweep, grid_points
+from sweeps.spec import Sweep
 
 _OPTUNA_STATE: dict[Status, TrialState] = {
     "completed": TrialState.COMPLETE,
@@ -28,6 +49,9 @@ _OPTUNA_STATE: dict[Status, TrialState] = {
     "stopped": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
+_LOOK_SECONDS = 1.0
+"""So often the database is looked at for trials that somebody has enqueued."""
+
 _TAKEN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING)
 
 
@@ -78,6 +102,15 @@ def uid_of(study: optuna.Study, objective: str) -> str:
     return str(found)
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a trial that has not ended is, by its id in the database; `epochs` is its last."""
+
+    trial_id: int
+    mirrored: int
+    epochs: int
+
+
 class OptunaStudy:
     """One sweep's study.
 
@@ -86,12 +119,22 @@ class OptunaStudy:
         sweep: what to try.
         name: the study's name.
         retry_failed: whether points that failed in earlier runs are asked for again.
+        bounds: how much of a long history sampler and pruner look at.
+        patience: makes the calls that use the database.
+        now: monotonic seconds.
     """
 
     def __init__(
-        self, storage: RDBStorage, sweep: Sweep, name: str, retry_failed: bool = True
+        self,
+        storage: BaseStorage,
+        sweep: Sweep,
+        name: str,
+        retry_failed: bool = True,
+        *,
+        bounds: Bounds = Bounds(),  # noqa: B008 - it is frozen
+        patience: Caller = at_once,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._storage = storage
         self._sweep = sweep
         self._epochs = _epochs(sweep.baseline) or sys.maxsize
         self.study = optuna.create_study(
@@ -100,14 +143,15 @@ class OptunaStudy:
             direction=sweep.objective.direction,
             load_if_exists=True,
         )
-        self._id = storage.get_study_id_from_name(name)
-        earlier = self._trials()
-        self.study.sampler = space.sampler(sweep, len(earlier))
-        self.study.pruner = space.pruner(sweep, self._epochs)
+        self._tables = StudyTables(self.study, storage, patience)
+        self._earlier = len(self._tables.trials())
         self._distributions = space.distributions(sweep)
-        self._places: dict[int, tuple[int, int]] = {}  # Optuna's id and the epochs, by number
-        self._earlier = len(earlier)
+        self._sampler = space.sampler(sweep, self._earlier)
+        self._pruner = space.pruner(sweep, self._epochs)
+        self._bounds = bounds.at_least(sweep.sampler.startup_trials, sweep.pruner.startup_trials)
         self._retry_failed = retry_failed
+        self._now = now
+        self._looked_at = -math.inf
 
     @property
     def uid(self) -> str:
@@ -116,73 +160,155 @@ class OptunaStudy:
 
     def imported_start(self) -> Start:
         """The imported tries that the sampler starts from. Raises SweepChanged where none can."""
-        return start_from(self._sweep, self._trials(), self._distributions)
+        return start_from(self._sweep, self._tables.trials(), self._distributions)
 
     def left_to_ask(self) -> int:
         """How many trials are still to be asked for: the sweep's number is one for all runs."""
         counted = _TAKEN if self._retry_failed else (*_TAKEN, TrialState.FAIL)
+        trials = self._tables.trials()
         # A trial that waits in the study's own queue has not been asked for yet.
         asked = sum(
             t.state in counted and t.state != TrialState.WAITING and not is_imported(t)
-            for t in self._trials()
+            for t in trials
         )
         if self._sweep.trials is not None:
             return max(0, self._sweep.trials - asked)
-        queued = sum(t.state == TrialState.WAITING for t in self._trials())
-        return queued + len(self._points_left())
-
-    def ask(self) -> AskedTrial | None:
-        """The next trial: one that waits in the study, a known point, else the sampler's."""
-        if not self._waiting():
-            left = self._points_left()
-            if left:
-                self._enqueue(*left[0])
-            elif self._sweep.sampler.name == "grid":
-                return None
-        trial = self.study.ask(self._distributions)
-        uid = trial.user_attrs.get(STUDY_UID)
-        source = trial.user_attrs.get(SOURCE, "sampler")
-        if uid is None:
-            uid = uuid.uuid4().hex
-            trial.set_user_attr(STUDY_UID, uid)
-        return AskedTrial(uid, trial.number, dict(trial.params), source)
+        queued = sum(t.state == TrialState.WAITING for t in trials)
+        return queued + len(self._points_left(trials))
 
     def running(self) -> list[tuple[AskedTrial | None, FrozenTrial]]:
         """The trials that an earlier orchestrator left RUNNING; None for one never made ready."""
-        found = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        whole = [self._made_ready(trial) for trial in found]
-        return [(self._as_asked(trial), trial) for trial in whole]
+        trials = self._look_at_all()
+        found = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        return [(self._as_asked(trial), trial) for trial in found]
 
-    def _made_ready(self, trial: FrozenTrial) -> FrozenTrial:
-        """The trial with all its parameters, where it was cut off before they were written."""
-        fixed = trial.system_attrs.get("fixed_params", {})
-        missing = self._distributions.keys() - trial.params.keys()
-        if not missing or not missing <= fixed.keys():
-            return trial
-        for name in missing:
-            distribution = self._distributions[name]
-            number = distribution.to_internal_repr(fixed[name])
-            self._storage.set_trial_param(trial._trial_id, name, number, distribution)
-        return self._storage.get_trial(trial._trial_id)
+    def ask(self) -> AskedTrial | None:
+        """The next trial: one that waits in the study, a known point, else the sampler's."""
+        while True:
+            self._look_for_waiting()
+            if not self._mirror.waiting():
+                if self._known:
+                    self._enqueue(*self._known.popleft())
+                elif self._sweep.sampler.name == "grid":
+                    return None
+            number = self._written(self._drawn())
+            if number is not None:
+                trial = self._mirror.get_trial(self._places[number].mirrored)
+                uid, source = trial.user_attrs[STUDY_UID], trial.user_attrs.get(SOURCE, "sampler")
+                return AskedTrial(uid, number, dict(trial.params), source)
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Report an epoch (a second report replaces the first); True if the pruner would end it.
 
         After the last epoch the pruner is not asked: there is nothing left to save.
         """
-        if number not in self._places:
-            self._places[number] = self._place(number)
-        trial_id, epochs = self._places[number]
-        self._storage.set_trial_intermediate_value(trial_id, epoch, value)
-        if epoch >= epochs:
+        place = self._places[number]
+        self._tables.report(place.trial_id, epoch, value)
+        self._mirror.set_trial_intermediate_value(place.mirrored, epoch, value)
+        if epoch >= place.epochs:
             return False
-        return self.study.pruner.prune(self.study, self._storage.get_trial(trial_id))
+        before = self._mirror.get_trial(place.mirrored)
+        with self._mirror.seen_by_pruner():
+            advised = self._pruner.prune(self._mirror.study, before)
+        after = self._mirror.get_trial(place.mirrored)
+        for key, said in _new_in(after.system_attrs, before.system_attrs):
+            self._tables.keep_pruner_state(place.trial_id, key, said)
+        return advised
 
     def tell(self, number: int, status: Status, value: float | None) -> None:
         """Tell a trial's end; only a completed one has a value. One already told is left so."""
+        place = self._places.pop(number, None)
+        if place is None:
+            return
         state = _OPTUNA_STATE[status]
         told = value if state == TrialState.COMPLETE else None
-        self.study.tell(number, told, state=state, skip_if_finished=True)
+        self._mirror.study.tell(number, told, state=state)
+        self._tables.end(place.trial_id, self._mirror.get_trial(place.mirrored))
+
+    def _look_at_all(self) -> list[FrozenTrial]:
+        """Read the whole study: at first, and where somebody else has made trials in it."""
+        trials = [self._made_ready(trial) for trial in self._tables.trials()]
+        self._mirror = Mirror(self.study, self._sampler, self._pruner, self._bounds)
+        self._sampler_state = self._tables.sampler_state()
+        self._mirror.set_sampler_state(self._sampler_state)
+        self._places: dict[int, _Place] = {}
+        for trial in trials:
+            self._add(trial)
+        self._known = deque(self._points_left(trials))
+        self._looked_at = self._now()
+        return trials
+
+    def _add(self, trial: FrozenTrial) -> None:
+        mirrored = self._mirror.add(trial)
+        if not trial.state.is_finished():
+            self._places[trial.number] = self._place(trial._trial_id, mirrored, trial)
+
+    def _place(self, trial_id: int, mirrored: int, trial: FrozenTrial) -> _Place:
+        return _Place(trial_id, mirrored, _epochs(trial.params) or self._epochs)
+
+    def _made_ready(self, trial: FrozenTrial) -> FrozenTrial:
+        """The trial with all its parameters, where it was cut off before they were written."""
+        fixed = trial.system_attrs.get("fixed_params", {})
+        missing = self._distributions.keys() - trial.params.keys()
+        if trial.state != TrialState.RUNNING or not missing or not missing <= fixed.keys():
+            return trial
+        whole = copy.copy(trial)
+        whole.params = {**{name: fixed[name] for name in self._distributions}, **trial.params}
+        whole.distributions = {**self._distributions, **trial.distributions}
+        self._tables.complete(trial._trial_id, whole)
+        return whole
+
+    def _look_for_waiting(self) -> None:
+        """See what somebody has enqueued, if the last look is some time ago."""
+        if self._now() < self._looked_at + _LOOK_SECONDS:
+            return
+        if self._looked_at == -math.inf:
+            self._look_at_all()
+            return
+        self._looked_at = self._now()
+        for trial in self._tables.waiting():
+            if trial.number > self._mirror.count:
+                self._look_at_all()
+                return
+            if trial.number == self._mirror.count:
+                self._add(trial)
+
+    def _enqueue(self, point: Point, source: str) -> None:
+        attributes = {STUDY_UID: uuid.uuid4().hex, SOURCE: source}
+        self._mirror.study.enqueue_trial(point, user_attrs=attributes)
+
+    def _drawn(self) -> FrozenTrial:
+        """The mirror's next trial, with our UUID."""
+        trial = self._mirror.study.ask(self._distributions)
+        if STUDY_UID not in trial.user_attrs:
+            trial.set_user_attr(STUDY_UID, uuid.uuid4().hex)
+        return self._mirror.get_trial(trial._trial_id)
+
+    def _written(self, drawn: FrozenTrial) -> int | None:
+        """Write a trial that the mirror has; its number, None where others took it meanwhile."""
+        # The sampler's place first: killed between the two, a point is left out and none doubled.
+        for key, said in _new_in(self._mirror.sampler_state(), self._sampler_state):
+            self._tables.keep_sampler_state(key, said)
+            self._sampler_state[key] = said
+        if drawn.number in self._places:
+            return self._taken(drawn)
+        trial_id, number = self._tables.create(drawn, drawn.number)
+        if number == drawn.number:
+            self._places[number] = self._place(trial_id, drawn._trial_id, drawn)
+        else:
+            self._look_at_all()
+        return number
+
+    def _taken(self, drawn: FrozenTrial) -> int | None:
+        """Write a trial that has waited in the database."""
+        trial_id = self._places[drawn.number].trial_id
+        if not self._tables.take(trial_id, drawn):
+            self._look_at_all()
+            return None
+        self._places[drawn.number] = self._place(trial_id, drawn._trial_id, drawn)
+        point = space.key_of(drawn.params)
+        self._known = deque(one for one in self._known if space.key_of(one[0]) != point)
+        return drawn.number
 
     def _as_asked(self, trial: FrozenTrial) -> AskedTrial | None:
         uid = trial.user_attrs.get(STUDY_UID)
@@ -191,31 +317,8 @@ class OptunaStudy:
         source = trial.user_attrs.get(SOURCE, "sampler")
         return AskedTrial(uid, trial.number, dict(trial.params), source)
 
-    def _place(self, number: int) -> tuple[int, int]:
-        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
-        params = self._storage.get_trial(trial_id).params
-        return trial_id, _epochs(params) or self._epochs
-
-    def _trials(self) -> Sequence[FrozenTrial]:
-        return self.study.get_trials(deepcopy=False)
-
-    def _waiting(self) -> bool:
-        return bool(self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
-
-    def _enqueue(self, point: Point, source: str) -> None:
-        attributes = {STUDY_UID: uuid.uuid4().hex, SOURCE: source}
-        self.study.enqueue_trial(point, user_attrs=attributes)
-
-    def _points_left(self) -> list[tuple[Point, str]]:
-        """The known points that no trial has taken, in the order in which they are to run."""
-        trials = self._trials()
-        taken = [_point_of(trial) for trial in trials if self._is_taken(trial)]
-        left: list[tuple[Point, str]] = []
-        for point, source in self._known_points(trials):
-            if not any(space.same_point(point, other) for other in taken):
-                taken.append(point)
-                left.append((point, source))
-        return left
+    def _points_left(self, trials: Iterable[FrozenTrial]) -> list[tuple[Point, str]]:
+        return list(points_left(self._sweep, list(trials), self._is_taken))
 
     def _is_taken(self, trial: FrozenTrial) -> bool:
         if is_imported(trial):
@@ -225,23 +328,9 @@ class OptunaStudy:
         # A point that failed in this very run would fail again: it waits for the next run.
         return not self._retry_failed or trial.number >= self._earlier
 
-    def _known_points(self, trials: Sequence[FrozenTrial]) -> list[tuple[Point, str]]:
-        names = self._sweep.parameters
-        baseline = {name: self._sweep.baseline[name] for name in names}
-        known = [(baseline, "baseline")]
-        known += [({**baseline, **point}, "enqueued") for point in self._sweep.enqueue]
-        if self._sweep.sampler.name == "grid":
-            known += [(point, "grid") for point in grid_points(self._sweep)]
-        failed = [trial for trial in trials if trial.state == TrialState.FAIL]
-        return known + [
-            (_point_of(trial), "retry")
-            for trial in failed
-            if _point_of(trial).keys() == names.keys()
-        ]
 
-
-def _point_of(trial: FrozenTrial) -> dict[str, Any]:
-    return dict(trial.params or trial.system_attrs.get("fixed_params", {}))
+def _new_in(now: Mapping[str, Any], then: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(key, said) for key, said in now.items() if key not in then or then[key] != said]
 
 
 def _epochs(params: Mapping[str, Any]) -> int | None:

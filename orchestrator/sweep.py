@@ -4,12 +4,12 @@ import importlib.metadata
 import secrets
 import time
 from collections.abc import Callable, Container, Iterable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from rich.console import Console
 from rich.text import Text
 
@@ -28,7 +28,7 @@ from orchestrator.interrupts import Interrupts
 from orchestrator.lock import study_lock
 from orchestrator.loop import SweepLoop, best_first
 from orchestrator.note import NoteKeeper
-from orchestrator.patience import Patience, PatientLedger
+from orchestrator.patience import Patience
 from orchestrator.progress import Progress, describe
 from orchestrator.readable import noticed_if_deleted, readable_errors
 from orchestrator.recovery import reconcile
@@ -51,6 +51,7 @@ _DRAINING = "Saving the running trials; the same command goes on later. Ctrl-C a
 
 
 BackendStarter = Callable[[Sweep, Folders, Sequence[Slot]], Backend]
+DatabaseOpener = Callable[[Folders], AbstractContextManager[tuple[BaseStorage, Ledger]]]
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,11 @@ def run_sweep(
     as_new: bool = False,
     check_facts: Callable[[dict[str, Any]], None] = lambda _: None,
     start_backend: BackendStarter | None = None,
+    open_database: DatabaseOpener = open_database,
 ) -> Outcome:
     """Run what is missing of a sweep, or all of it; on this machine unless told otherwise.
+
+    The study lies in the database of `folders`, or in what `open_database` opens.
 
     A study is of one data set and one model: with `any_study` the sweep goes on in the one that
     fits, or in a new one beside it; else in the study that `folders` names, if that fits. `as_new`
@@ -95,12 +99,12 @@ def run_sweep(
             name = study_that_fits(sweep.name, facts, ledger.studies())
             folders = replace(folders, study=name)
         patience = Patience(folders.url, stack.enter_context(study_lock(folders)))
-        ledger = stack.enter_context(closing(PatientLedger(folders.url, patience)))
+        ledger.patience = patience
         stack.callback(folders.discard_if_unused)
         known = ledger.studies()
         sources = sources_of(sweep.to_json(), facts, known) if as_new else ()
         sweep = _seeded(seeded_like(sweep, sources), folders.study, known)
-        study = OptunaStudy(storage, sweep, folders.study, retry_failed)
+        study = OptunaStudy(storage, sweep, folders.study, retry_failed, patience=patience)
         facts = {**facts, "defaults": defaults_of(sweep.trainer)}
         start = study.imported_start()
         _write_study(ledger, study.uid, folders.study, sweep, facts=facts, gold=gold)
@@ -224,7 +228,7 @@ class _Open:
 
     sweep: Sweep
     folders: Folders
-    storage: RDBStorage
+    storage: BaseStorage
     study: OptunaStudy
     ledger: Ledger
     patience: Patience
@@ -250,7 +254,8 @@ def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
     machine = _machine(work.sweep, study.left_to_ask(), unfinished)
     earlier = ledger.read(study.uid)
     progress = _progress(work, machine, earlier)
-    notes = NoteKeeper(study.study, work.folders.url)
+    notes = _notes(work)
+    gate = _gatekeeper(work.sweep, earlier, machine.trials)
     with Interrupts() as interrupts, Display(progress, console) as display:
         interrupts.on_first = partial(display.say, _DRAINING)
         work.patience.tell = display.say
@@ -266,14 +271,15 @@ def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
             interrupts=lambda: interrupts.count,
             objective=work.objective,
             best=_best(earlier, work.objective),
-            after_end=partial(work.patience, notes.refresh),
-            judge=_gatekeeper(work.sweep, earlier, machine.trials).judge,
+            after_end=partial(_after_end, gate, notes),
+            judge=gate.judge,
         )
         with noticed_if_deleted(work.folders, work.storage):
             for trial in left.interrupted:
                 loop.replay(trial)
             loop.run()
-            work.patience(notes.write)
+            if notes:
+                notes.write()
     counts = progress.counts
     return Outcome(
         study=work.folders.study,
@@ -281,6 +287,19 @@ def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
         completed=counts.get("completed", 0),
         failed=counts.get("failed", 0),
     )
+
+
+def _notes(work: _Open) -> NoteKeeper | None:
+    """Keeps the note in the dashboard; a study that lies in memory is shown in none."""
+    if not isinstance(work.storage, RDBStorage):
+        return None
+    return NoteKeeper(work.study.study, work.folders.url, work.patience)
+
+
+def _after_end(gate: Gatekeeper, notes: NoteKeeper | None, trial: TrialRow) -> None:
+    gate.forget(trial.uid)
+    if notes:
+        notes.refresh()
 
 
 def _machine(sweep: Sweep, to_ask: int, unfinished: Sequence[TrialState]) -> Machine:

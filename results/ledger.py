@@ -11,7 +11,7 @@ next commit wait.
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -33,7 +33,7 @@ from results.rows import (
     StudyRow,
     TrialRow,
 )
-from results.storage import engine_arguments, from_json, one_state
+from results.storage import Caller, at_once, engine_arguments, from_json, one_state
 
 STUDY_UID = "trytable:uid"
 """Attribute of an Optuna study and of an Optuna trial that holds our UUID."""
@@ -155,14 +155,17 @@ class Ledger:
     Args:
         url: SQLAlchemy's URL of the study database.
 
-    Every method raises sqlalchemy.exc.SQLAlchemyError where the database cannot be used.
+    `patience` makes the calls of a running sweep. Every method raises
+    sqlalchemy.exc.SQLAlchemyError where the database cannot be used.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.patience: Caller = at_once
         self._engine = sa.create_engine(url, **engine_arguments(url), json_deserializer=from_json)
         dialect = self._engine.dialect.name
         self._insert: Any = postgresql_insert if dialect == "postgresql" else sqlite_insert
+        self._upserts: dict[str, Any] = {}  # by table: to make one takes as long as to run it
 
     def create_tables(self) -> None:
         """Make the tables, and the columns of older ones, that are not there yet."""
@@ -177,9 +180,7 @@ class Ledger:
     def write(self, *rows: Row) -> None:
         """Write all rows in one transaction; a row with the same key replaces the old one."""
         if rows:
-            with self._engine.begin() as connection:
-                for kind, batch in _batches(rows):
-                    self._upsert(connection, _TABLES[kind], batch)
+            self.patience(lambda: self._write(rows))
 
     def close(self) -> None:
         """Close all connections; the next call opens new ones."""
@@ -187,14 +188,11 @@ class Ledger:
 
     def studies(self) -> tuple[StudyRow, ...]:
         """All studies, oldest first."""
-        with self._reading() as connection:
-            found: tuple[StudyRow, ...] = _rows(connection, StudyRow, sa.true())
-        return tuple(sorted(found, key=lambda row: row.created_at))
+        return self.patience(self._studies)
 
     def read(self, study_uid: str) -> StudyLedger:
         """Read a study in one transaction. Raises KeyError where there is no such UUID."""
-        with self._reading() as connection:
-            return read_ledger(connection, study_uid)
+        return self.patience(lambda: self._read(study_uid))
 
     def delete(self, study_uid: str) -> None:
         """Delete a study and all that belongs to it, in one transaction."""
@@ -208,6 +206,20 @@ class Ledger:
             studies = _TABLES[StudyRow]
             connection.execute(sa.delete(studies).where(studies.c.uid == study_uid))
 
+    def _write(self, rows: Iterable[Row]) -> None:
+        with self._engine.begin() as connection:
+            for kind, batch in _batches(rows):
+                self._upsert(connection, _TABLES[kind], batch)
+
+    def _studies(self) -> tuple[StudyRow, ...]:
+        with self._reading() as connection:
+            found: tuple[StudyRow, ...] = _rows(connection, StudyRow, sa.true())
+        return tuple(sorted(found, key=lambda row: row.created_at))
+
+    def _read(self, study_uid: str) -> StudyLedger:
+        with self._reading() as connection:
+            return read_ledger(connection, study_uid)
+
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
         with self._engine.connect() as connection, one_state(connection):
@@ -216,6 +228,11 @@ class Ledger:
     def _upsert(
         self, connection: sa.Connection, table: sa.Table, batch: list[dict[str, Any]]
     ) -> None:
+        if table.name not in self._upserts:
+            self._upserts[table.name] = self._upsert_into(table)
+        connection.execute(self._upserts[table.name], batch)
+
+    def _upsert_into(self, table: sa.Table) -> Any:
         statement = self._insert(table)
         keys = [column.name for column in table.primary_key]
         changed = {
@@ -223,9 +240,7 @@ class Ledger:
             for column in table.columns
             if column.name not in keys
         }
-        connection.execute(
-            statement.on_conflict_do_update(index_elements=keys, set_=changed), batch
-        )
+        return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
 def read_ledger(connection: sa.Connection, study_uid: str) -> StudyLedger:
@@ -264,7 +279,7 @@ _OF_TRIALS: tuple[type[Any], ...] = (
 def _batches(rows: Iterable[Row]) -> Iterator[tuple[type[Any], list[dict[str, Any]]]]:
     grouped: dict[type[Any], list[dict[str, Any]]] = {}
     for row in rows:
-        grouped.setdefault(type(row), []).append(asdict(row))
+        grouped.setdefault(type(row), []).append(vars(row))  # asdict would copy what they hold
     yield from grouped.items()
 
 

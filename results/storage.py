@@ -8,10 +8,10 @@ Exception
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -39,6 +39,21 @@ class StudyNotFound(LookupError):
         held = ", ".join(repr(other) for other in existing) or "none"
         super().__init__(f"The database holds no study named {name!r}. Studies there: {held}.")
         self.existing = existing
+
+
+T = TypeVar("T")
+
+
+class Caller(Protocol):
+    """Makes a call that uses the database: once, or again where the server was away."""
+
+    def __call__(self, action: Callable[[], T]) -> T:
+        """What the action gives."""
+
+
+def at_once(action: Callable[[], T]) -> T:
+    """Make the call, and leave its errors to whoever asked."""
+    return action()
 
 
 def is_sqlite(url: str) -> bool:
@@ -80,7 +95,7 @@ def engine_arguments(url: str, user: str = "trytable") -> dict[str, Any]:
         # NullPool: a pooled connection could keep a read open, and with it every writer out.
         return {"poolclass": sa.NullPool, "connect_args": {"timeout": BUSY_SECONDS}}
     arguments = {"connect_timeout": _CONNECT_SECONDS, "application_name": user, **_KEEPALIVE}
-    return {"pool_pre_ping": True, "pool_size": 2, "connect_args": arguments}
+    return {"pool_pre_ping": True, "connect_args": arguments}
 
 
 def read_only_url(url: str) -> str:
@@ -145,7 +160,9 @@ def read_only_storage(url: str) -> RDBStorage:
 
 def existing_storage(url: str, **options: Any) -> RDBStorage:
     """Optuna's storage over tables that are there already."""
-    arguments = {**engine_arguments(url), "json_deserializer": from_json, **options}
+    # NullPool: what cannot be opened whole leaves no connection behind.
+    arguments = {**engine_arguments(url), "poolclass": sa.NullPool, **options}
+    arguments["json_deserializer"] = from_json
     if is_sqlite(url):
         arguments.pop("execution_options", None)
     return RDBStorage(escaped(url), engine_kwargs=arguments, skip_table_creation=True)

@@ -4,8 +4,9 @@ It is for trying out sweeps, schedulers and budgets, and for tests of what is ab
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from bisect import insort
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import count
 
 from orchestrator.backends.base import Backend, Exited, Message, Said, Slot
@@ -27,15 +28,12 @@ Script = Callable[[Job], Iterable[tuple[float, AnyEvent | Ends]]]
 class _Worker:
     job: Job
     slot: Slot
+    words: Iterator[tuple[float, AnyEvent | Ends]]
     stopped: bool = False
 
 
-@dataclass(order=True)
-class _Due:
-    at: float
-    order: int
-    worker: _Worker = field(compare=False)
-    word: AnyEvent | Ends = field(compare=False)
+_Due = tuple[float, int, _Worker, AnyEvent | Ends]
+"""When a worker says what; the second number keeps those of the same time in order."""
 
 
 class FakeBackend(Backend):
@@ -51,7 +49,8 @@ class FakeBackend(Backend):
         self._script = script
         self._stop_seconds = stop_seconds
         self._slots = tuple(slots)
-        self._free = set(slots)
+        self._places = {slot: place for place, slot in enumerate(self._slots)}
+        self._free = list(range(len(self._slots)))  # places, in order
         self._workers: dict[str, _Worker] = {}
         self._due: list[_Due] = []
         self._order = count()
@@ -62,28 +61,25 @@ class FakeBackend(Backend):
         return self._now
 
     def free_slots(self) -> tuple[Slot, ...]:
-        return tuple(slot for slot in self._slots if slot in self._free)
+        return tuple(self._slots[place] for place in self._free)
 
     def start(self, job: Job, slot: Slot) -> None:
-        if slot not in self._free:
+        if self._places.get(slot) not in self._free:
             raise ValueError(f"slot {slot.name} is not free")
         if job.trial_uid in self._workers:
             raise ValueError(f"trial {job.number} already has a worker")
-        self._free.remove(slot)
-        worker = self._workers[job.trial_uid] = _Worker(job, slot)
-        at = self._now
-        for seconds, word in self._script(job):
-            at += seconds
-            self._schedule(at, worker, word)
-        self._schedule(at, worker, Ends())
+        self._free.remove(self._places[slot])
+        words = iter(self._script(job))
+        worker = self._workers[job.trial_uid] = _Worker(job, slot, words)
+        self._schedule_next(self._now, worker)
 
     def poll(self, timeout_seconds: float) -> Sequence[Message]:
         until = self._now + timeout_seconds
         messages: list[Message] = []
-        while self._due and self._due[0].at <= (self._now if messages else until):
-            due = heapq.heappop(self._due)
-            self._now = max(self._now, due.at)
-            messages.extend(self._say(due.worker, due.word))
+        while self._due and self._due[0][0] <= (self._now if messages else until):
+            at, _, worker, word = heapq.heappop(self._due)
+            self._now = max(self._now, at)
+            messages.extend(self._say(at, worker, word))
         if not messages:
             self._now = until
         return messages
@@ -97,18 +93,23 @@ class FakeBackend(Backend):
 
     def close(self) -> None:
         self._due.clear()
-        self._free.update(worker.slot for worker in self._workers.values())
         self._workers.clear()
+        self._free = list(range(len(self._slots)))
 
     def _schedule(self, at: float, worker: _Worker, word: AnyEvent | Ends) -> None:
-        heapq.heappush(self._due, _Due(at, next(self._order), worker, word))
+        heapq.heappush(self._due, (at, next(self._order), worker, word))
 
-    def _say(self, worker: _Worker, word: AnyEvent | Ends) -> list[Message]:
+    def _schedule_next(self, at: float, worker: _Worker) -> None:
+        seconds, word = next(worker.words, (0.0, Ends()))
+        self._schedule(at + seconds, worker, word)
+
+    def _say(self, at: float, worker: _Worker, word: AnyEvent | Ends) -> list[Message]:
         job = worker.job
         if self._workers.get(job.trial_uid) is not worker:
             return []  # it has ended before this word
         if not isinstance(word, Ends):
+            self._schedule_next(at, worker)
             return [Said(job.trial_uid, job.attempt, word)]
         del self._workers[job.trial_uid]
-        self._free.add(worker.slot)
+        insort(self._free, self._places[worker.slot])
         return [Exited(job.trial_uid, job.attempt, word.how)]

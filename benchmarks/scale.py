@@ -1,0 +1,250 @@
+"""A sweep of 20,000 trials of 20 epochs in 1,000 slots: how long slots wait for the scheduler.
+
+The whole orchestrator as `run_sweep` puts it together, in a process of its own, with TPE and the
+median pruner over four parameters of a surface that looks like fine-tuning. Workers are scripts on
+the simulated clock; their epochs last a minute, more or less. Optuna's storage is in memory, since
+some 400,000 reports through SQLite alone take over 20 minutes; the ledger is an SQLite file, on a
+RAM disk where there is one. A slot waits from the moment in which its trial's end comes out of the
+backend to the order to start the next: asking, two writes to the ledger, the job.
+"""
+
+import json
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import optuna
+from optuna.storages import InMemoryStorage
+from rich.console import Console
+
+from benchmarks.measure import Result
+from benchmarks.surfaces import fine_tuning
+from orchestrator.backends.base import Backend, Exited, Message, Slot
+from orchestrator.backends.fake import Ends, FakeBackend
+from orchestrator.checking import judge
+from orchestrator.folders import Folders
+from orchestrator.study import AskedTrial, OptunaStudy
+from orchestrator.sweep import run_sweep
+from results.ledger import Ledger
+from sweeps.spec import Sweep, read_sweep
+from trainers.protocol import TRAINERS, AnyEvent, Epoch, Finished, Job, ScriptSettings, Started
+
+SLOTS, TRIALS, EPOCHS = 1000, 20_000, 20
+AIM_SECONDS, AIM_BYTES = 0.1, 500_000_000
+_EPOCH_SECONDS = 60.0
+_RAM_DISK = Path("/dev/shm")  # noqa: S108 - a file system, not a file
+_SWEEP = """
+trainer: script
+command: ["{{python}}", -c, pass, "{{params}}"]
+objective: {{name: dev_acc, direction: maximize}}
+baseline: {{lr: 2e-4, dropout: 0.1, weight_decay: 0.01, batch_size: 32, epochs: {epochs}}}
+parameters:
+  lr: {{low: 1e-6, high: 1e-1, log: true}}
+  dropout: {{low: 0.0, high: 0.8}}
+  weight_decay: {{low: 0.0, high: 0.3}}
+  batch_size: [16, 32, 64, 128]
+sampler: {{name: tpe, startup_trials: 10}}
+pruner: {{name: median, startup_trials: 20, warmup_epochs: 5}}
+trials: {trials}
+seed: 1
+"""
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """What came of it. Times are in seconds; `tenths` are the median asks of each tenth."""
+
+    slots: int
+    states: dict[str, int]
+    problems: list[str]
+    reports: int
+    wall: float
+    filling: float
+    waits: list[float]
+    asks: list[float]
+    peak_bytes: int
+
+    def wait(self, share: float) -> float:
+        """The wait that so large a share of slots does not pass."""
+        return sorted(self.waits)[min(int(share * len(self.waits)), len(self.waits) - 1)]
+
+    def tenths(self) -> list[float]:
+        """The median ask of each tenth of the run."""
+        size = max(1, len(self.asks) // 10)
+        return [statistics.median(self.asks[i : i + size]) for i in range(0, 10 * size, size)]
+
+
+def run(folder: Path) -> Result:
+    """Run it once; TRYTABLE_SCALE="slots trials epochs" takes another size."""
+    given = os.environ.get("TRYTABLE_SCALE", f"{SLOTS} {TRIALS} {EPOCHS}")
+    slots, trials, epochs = (int(word) for word in given.split())
+    made = measure(folder, slots, trials, epochs)
+    turns = made.wall / max(made.reports, 1)
+    tenths = ", ".join(f"{one * 1000:.1f}" for one in made.tenths())
+    figures = (
+        f"{sum(made.states.values())} trials of up to {epochs} epochs ({made.states}), "
+        f"{made.reports} reports in {slots} slots: a slot waits {_ms(made.wait(0.5))}, p99 "
+        f"{_ms(made.wait(0.99))}, at most {_ms(made.wait(1.0))} ({slots} slots at the start: "
+        f"{made.filling:.1f} s for all); an ask by tenth of the run {tenths} ms; peak memory "
+        f"{made.peak_bytes / 1e6:.0f} MB; {made.wall:.0f} s in all, {_ms(turns)} a report; "
+        f"{len(made.problems)} problems"
+    )
+    reached = made.wait(0.99) < AIM_SECONDS and made.peak_bytes < AIM_BYTES and not made.problems
+    aim = f"p99 under {_ms(AIM_SECONDS)}, under {AIM_BYTES / 1e6:.0f} MB, asks that stay as fast"
+    return Result(f"scale: {slots} slots, {trials} trials", figures, aim, reached)
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"
+
+
+def measure(folder: Path, slots: int, trials: int, epochs: int) -> Scaled:
+    """Run the sweep in a process of its own, so that its memory is told apart."""
+    command = [sys.executable, "-m", "benchmarks.scale", str(folder), f"{slots}", f"{trials}"]
+    done = subprocess.run([*command, f"{epochs}"], check=True, stdout=subprocess.PIPE, text=True)
+    return Scaled(**json.loads(done.stdout))
+
+
+class Timed(FakeBackend):
+    """A backend that notes how long its slots wait for their next trial."""
+
+    def __init__(self, slots: Sequence[Slot], epochs: int) -> None:
+        super().__init__(slots, lambda job: played(job, epochs))
+        self.waits: list[float] = []
+        self.filled_at: float | None = None
+        self._slot_of: dict[str, Slot] = {}
+        self._since: dict[Slot, float] = {}
+
+    def start(self, job: Job, slot: Slot) -> None:
+        since = self._since.pop(slot, None)
+        if since is not None:
+            self.waits.append(time.perf_counter() - since)
+        self._slot_of[job.trial_uid] = slot
+        super().start(job, slot)
+
+    def poll(self, timeout_seconds: float) -> Sequence[Message]:
+        self.filled_at = self.filled_at or time.perf_counter()
+        messages = super().poll(timeout_seconds)
+        now = time.perf_counter()
+        for message in messages:
+            if isinstance(message, Exited):
+                self._since[self._slot_of.pop(message.trial_uid)] = now
+        return messages
+
+
+def played(job: Job, epochs: int) -> Iterator[tuple[float, AnyEvent | Ends]]:
+    """What a worker says: a curve towards what its point is worth, with noise of its own."""
+    assert isinstance(job.settings, ScriptSettings)
+    draw = random.Random(f"{job.number} {job.attempt}")  # noqa: S311 - no secret
+    worth = fine_tuning(job.settings.values) + draw.gauss(0, 0.01)
+    pace = _EPOCH_SECONDS * draw.lognormvariate(0, 0.3)
+    yield pace / 10, _started(job, epochs)
+    reached = []
+    for epoch in range(1, epochs + 1):
+        reached.append(worth * (1 - 0.6**epoch) + draw.gauss(0, 0.005))
+        yield pace * draw.lognormvariate(0, 0.1), _epoch(job, epoch, reached[-1])
+    yield pace / 10, _finished(job, reached)
+
+
+def _started(job: Job, epochs: int) -> Started:
+    return Started(
+        attempt=job.attempt,
+        effective={},
+        parameters=0,
+        trainable_parameters=0,
+        data_hash="",
+        code_hash="",
+        device=job.device,
+        threads=job.threads,
+        precision="none",
+        steps_per_epoch=1,
+        steps_total=epochs,
+    )
+
+
+def _finished(job: Job, reached: list[float]) -> Finished:
+    best = max(reached)
+    return Finished(
+        attempt=job.attempt,
+        best_epoch=reached.index(best) + 1,
+        best_value=best,
+        best_dev_accuracy=None,
+        test_accuracy=None,
+        dev_predictions=(),
+        test_predictions=(),
+    )
+
+
+def _epoch(job: Job, epoch: int, value: float) -> Epoch:
+    return Epoch(
+        attempt=job.attempt, epoch=epoch, step=epoch, value=value, metrics={"dev_acc": value}
+    )
+
+
+def play(folder: Path, slots: int, trials: int, epochs: int) -> Scaled:
+    """Run the sweep in this process."""
+    (folder / "scale.yaml").write_text(_SWEEP.format(trials=trials, epochs=epochs))
+    sweep = read_sweep(folder / "scale.yaml", TRAINERS)
+    backend = Timed([Slot(str(i + 1)) for i in range(slots)], epochs)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage, asks = InMemoryStorage(), _time_asks()
+    with tempfile.TemporaryDirectory(dir=_RAM_DISK if _RAM_DISK.is_dir() else folder) as disk:
+        ledger = Ledger(f"sqlite:///{disk}/ledger.db")
+        ledger.create_tables()
+
+        def start(_sweep: Sweep, _folders: Folders, _slots: Sequence[Slot]) -> Backend:
+            return backend
+
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - no path of anybody's
+            began = time.perf_counter()
+            run_sweep(
+                sweep,
+                Folders(folder / "runs", "scale"),
+                backend.free_slots(),
+                Console(file=nowhere),
+                start_backend=start,
+                open_database=lambda _: (storage, ledger),
+            )
+            wall = time.perf_counter() - began
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # before the check
+        found = storage.get_all_trials(0, deepcopy=False)
+        counts, problems = judge(found, ledger.read(ledger.studies()[0].uid))
+    return Scaled(
+        slots=slots,
+        states={status: count for status, count in counts.items()},
+        problems=problems,
+        reports=sum(len(trial.intermediate_values) for trial in found),
+        wall=wall,
+        filling=(backend.filled_at or began) - began,
+        waits=backend.waits,
+        asks=asks,
+        peak_bytes=peak,
+    )
+
+
+def _time_asks() -> list[float]:
+    """Have the seconds of every ask noted from now on."""
+    asks: list[float] = []
+    ask = OptunaStudy.ask
+
+    def timed(study: OptunaStudy) -> AskedTrial | None:
+        began = time.perf_counter()
+        try:
+            return ask(study)
+        finally:
+            asks.append(time.perf_counter() - began)
+
+    OptunaStudy.ask = timed  # type: ignore[method-assign]  # this process does nothing else
+    return asks
+
+
+if __name__ == "__main__":
+    json.dump(asdict(play(Path(sys.argv[1]), *map(int, sys.argv[2:5]))), sys.stdout)
