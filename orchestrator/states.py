@@ -6,189 +6,55 @@ the instructions out. So every order of events can be tested without a process.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator.backends.base import Exited, Said, Slot
 from orchestrator.devices import DeviceHealth
+from orchestrator.instructions import (
+    Ask,
+    Asked,
+    GateAdvised,
+    Halt,
+    Input,
+    Instruction,
+    Interrupted,
+    Lost,
+    NothingLeft,
+    PruneAdvised,
+    Report,
+    SetAside,
+    Settle,
+    Start,
+    Stop,
+    Tick,
+)
+from orchestrator.trial_state import MOVES, TERMINAL, InvalidMove, TrialState
 from results.rows import Status
 from trainers.protocol import RETRIED, Checkpoint, Epoch, Failed, Finished, StopReason
 
-MOVES: dict[Status, frozenset[Status]] = {
-    "waiting": frozenset({"running"}),
-    "running": frozenset({"waiting", "drained", "completed", "pruned", "stopped", "failed"}),
-    "drained": frozenset({"running"}),
-    "completed": frozenset(),
-    "pruned": frozenset(),
-    "stopped": frozenset(),
-    "failed": frozenset(),
-}
-"""The legal moves. `running` to `waiting` is a retry: the trial's next attempt is to come."""
-
-TERMINAL: frozenset[Status] = frozenset(status for status, to in MOVES.items() if not to)
-
-
-# What goes in, besides a backend's Said and Exited.
-
-
-@dataclass(frozen=True)
-class Tick:
-    """It is `now` (monotonic seconds), and these slots are free."""
-
-    now: float
-    free: tuple[Slot, ...]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The sampler gave a new trial, to be started in the slot it was asked for."""
-
-    slot: Slot
-    uid: str
-    number: int
-
-
-@dataclass(frozen=True)
-class NothingLeft:
-    """The sampler has no point left to try."""
-
-
-@dataclass(frozen=True)
-class PruneAdvised:
-    """The pruner would end this trial."""
-
-    uid: str
-
-
-@dataclass(frozen=True)
-class GateAdvised:
-    """A diagnosis would end this trial; `reason` is for people."""
-
-    uid: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Lost:
-    """An attempt ended together with an earlier orchestrator; that is no failure of the trial."""
-
-    uid: str
-
-
-@dataclass(frozen=True)
-class Interrupted:
-    """The person pressed Ctrl-C: the first drains, the second stops now."""
-
-
-Input = Tick | Asked | NothingLeft | PruneAdvised | GateAdvised | Lost | Interrupted | Said | Exited
-
-
-# What comes out.
-
-
-@dataclass(frozen=True)
-class Ask:
-    """Ask the sampler for a trial for this slot; answer with Asked or NothingLeft."""
-
-    slot: Slot
-
-
-@dataclass(frozen=True)
-class Start:
-    """Start this attempt of a trial in this slot."""
-
-    uid: str
-    attempt: int
-    slot: Slot
-
-
-@dataclass(frozen=True)
-class Report:
-    """Report the objective after an epoch; answer with PruneAdvised if the pruner would end it."""
-
-    uid: str
-    epoch: int
-    value: float
-
-
-@dataclass(frozen=True)
-class Stop:
-    """Ask the worker to stop."""
-
-    uid: str
-    reason: StopReason
-
-
-@dataclass(frozen=True)
-class Settle:
-    """An attempt has ended and the trial is now in `status`; a terminal one is told to the study.
-
-    `failures` counts the attempts that failed so far; `reason` is for people.
-    """
-
-    uid: str
-    attempt: int
-    status: Status
-    reason: str
-    failures: int
-    finished: Finished | None = None
-
-
-@dataclass(frozen=True)
-class SetAside:
-    """Nothing more is started on this GPU, where one trial after another has failed."""
-
-    device: str
-
-
-@dataclass(frozen=True)
-class Halt:
-    """Kill every worker now."""
-
-
-Instruction = Ask | Start | Report | Stop | Settle | SetAside | Halt
-
-
-@dataclass
-class TrialState:
-    """What the machine knows of a trial that has not ended. `attempt` is the last one started.
-
-    `diagnosis` is why it was asked to stop, where a diagnosis asked. `device` is where the last
-    attempt ran, `avoided` where it failed for no reason of the trial's own.
-    """
-
-    uid: str
-    number: int
-    status: Status = "waiting"
-    attempt: int = 0
-    failures: int = 0
-    last_epoch: int = 0
-    stop: StopReason | None = None
-    diagnosis: str = ""
-    checkpointed: bool = False
-    device: str = ""
-    avoided: str = ""
-    finished: Finished | None = None
-    failed: Failed | None = None
-    story: list[str] = field(default_factory=list)
-
-    def move(self, status: Status, why: str) -> None:
-        """Change the status. Raises InvalidMove, with the story so far, for an illegal one."""
-        if status not in MOVES[self.status]:
-            raise InvalidMove(self, status, why)
-        self.story.append(f"{self.status} -> {status} ({why})")
-        self.status = status
-
-
-class InvalidMove(Exception):
-    """A mistake of ours: a trial was to make a move that the table does not have."""
-
-    def __init__(self, trial: TrialState, status: Status, why: str) -> None:
-        story = "; ".join(trial.story) or "nothing yet"
-        super().__init__(
-            f"trial {trial.number}: {trial.status} -> {status} ({why}) is not a legal move; "
-            f"so far: {story}"
-        )
+__all__ = [
+    "MOVES",
+    "TERMINAL",
+    "Ask",
+    "Asked",
+    "GateAdvised",
+    "Halt",
+    "Input",
+    "Instruction",
+    "Interrupted",
+    "InvalidMove",
+    "Lost",
+    "Machine",
+    "NothingLeft",
+    "PruneAdvised",
+    "Report",
+    "SetAside",
+    "Settle",
+    "Start",
+    "Stop",
+    "Tick",
+    "TrialState",
+]
 
 
 class Machine:
