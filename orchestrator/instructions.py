@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from orchestrator.backends.base import Exited, Said, Slot
+from orchestrator.packing import Fit
 from results.rows import Status
 from trainers.protocol import Finished, StopReason
 
@@ -19,11 +20,15 @@ class Tick:
 
 @dataclass(frozen=True)
 class Asked:
-    """The sampler gave a new trial, to be started in the slot it was asked for."""
+    """The sampler gave a new trial, to be started in the slot it was asked for if it fits there.
+
+    `shape` names what decides its memory.
+    """
 
     slot: Slot
     uid: str
     number: int
+    shape: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,11 +78,12 @@ class Ask:
 
 @dataclass(frozen=True)
 class Start:
-    """Start this attempt of a trial in this slot."""
+    """Start this attempt of a trial in this slot; `shared`: others run on its GPU, or may come."""
 
     uid: str
     attempt: int
     slot: Slot
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,8 +126,25 @@ class SetAside:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """A trial has told what it takes of its GPU: so many like it fit there (see packing.Fit)."""
+
+    uid: str
+    fit: Fit
+
+
+@dataclass(frozen=True)
+class Repacked:
+    """Memory ran out for a trial where `together` shared a GPU: `limit` do so from now on."""
+
+    uid: str
+    together: int
+    limit: int
+
+
+@dataclass(frozen=True)
 class Halt:
     """Kill every worker now."""
 
 
-Instruction = Ask | Start | Report | Stop | Settle | SetAside | Halt
+Instruction = Ask | Start | Report | Stop | Settle | SetAside | Measured | Repacked | Halt

@@ -19,8 +19,10 @@ from orchestrator.instructions import (
     Instruction,
     Interrupted,
     Lost,
+    Measured,
     NothingLeft,
     PruneAdvised,
+    Repacked,
     Report,
     SetAside,
     Settle,
@@ -28,6 +30,8 @@ from orchestrator.instructions import (
     Stop,
     Tick,
 )
+from orchestrator.packing import Packing
+from orchestrator.placing import Places
 from orchestrator.trial_state import MOVES, TERMINAL, InvalidMove, TrialState
 from results.rows import Status
 from trainers.protocol import RETRIED, Checkpoint, Epoch, Failed, Finished, StopReason
@@ -45,8 +49,10 @@ __all__ = [
     "InvalidMove",
     "Lost",
     "Machine",
+    "Measured",
     "NothingLeft",
     "PruneAdvised",
+    "Repacked",
     "Report",
     "SetAside",
     "Settle",
@@ -66,6 +72,7 @@ class Machine:
         deadline: the monotonic second at which the sweep drains, or None.
         unfinished: trials of an earlier run that go on.
         gpu_failures: after so many trials that failed there in a row a GPU is set aside.
+        measured: whether trials tell what memory they take, so that it decides who shares a GPU.
     """
 
     def __init__(
@@ -75,9 +82,13 @@ class Machine:
         deadline: float | None = None,
         unfinished: Iterable[TrialState] = (),
         gpu_failures: int = 3,
+        *,
+        measured: bool = False,
     ) -> None:
         self._devices = DeviceHealth(gpu_failures)
+        self._packing = Packing(measured)
         self.trials = {trial.uid: trial for trial in unfinished}
+        self._places = Places(self.trials, self._devices, self._packing)
         self.to_ask = to_ask
         self.max_attempts = max_attempts
         self.deadline = deadline
@@ -118,20 +129,25 @@ class Machine:
             return self._drain()
         if self.mode != "running":
             return ()
-        free = self._devices.usable(tick.free)
+        free = self._places.usable(tick.free)
         starts: list[Instruction] = []
+        kept_out = False
         for trial in (one for one in self.trials.values() if one.status != "running"):
-            slot = self._devices.pick(free, trial.avoided)
-            if slot is not None:
+            slot = self._places.find(trial, free)
+            if slot is None:
+                kept_out |= self._places.is_kept_out(trial, free)
+            else:
                 free.remove(slot)
                 starts.append(self._start(trial, slot))
-        return (*starts, *(Ask(slot) for slot in free[: max(self.to_ask, 0)]))
+        # Whoever fits nowhere gets the next GPU that is empty: nobody new comes before it.
+        slots = [] if kept_out else self._places.to_ask_for(free)
+        return (*starts, *(Ask(slot) for slot in slots[: max(self.to_ask, 0)]))
 
     def _asked(self, event: Asked) -> tuple[Instruction, ...]:
-        trial = TrialState(event.uid, event.number)
+        trial = TrialState(event.uid, event.number, shape=event.shape)
         self.trials[event.uid] = trial
         self.to_ask -= 1
-        return (self._start(trial, event.slot),)
+        return (self._start(trial, event.slot),) if self._places.fits(trial, event.slot) else ()
 
     def _start(self, trial: TrialState, slot: Slot) -> Start:
         trial.attempt += 1
@@ -140,7 +156,12 @@ class Machine:
         trial.checkpointed = False
         trial.device = slot.device
         trial.move("running", f"attempt {trial.attempt} in slot {slot.name}")
-        return Start(trial.uid, trial.attempt, slot)
+        trial.crowd = 0
+        there = self._places.there(slot.device)
+        for one in there:
+            one.crowd = max(one.crowd, len(there))
+        shared = self._packing.is_shared(slot.device, trial.shape)
+        return Start(trial.uid, trial.attempt, slot, shared)
 
     def _current(self, event: Said | Exited) -> TrialState | None:
         """The trial, unless the message is from an attempt that is over."""
@@ -153,11 +174,8 @@ class Machine:
         if trial is None:
             return ()
         match message.event:
-            case Epoch() as epoch if epoch.epoch > trial.last_epoch:
-                trial.last_epoch = epoch.epoch
-                # The study keeps a NaN, and infinity would become its best value.
-                if epoch.value is not None and math.isfinite(epoch.value):
-                    return (Report(trial.uid, epoch.epoch, epoch.value),)
+            case Epoch() as epoch:
+                return (*self._report(trial, epoch), *self._measure(trial, epoch))
             case Checkpoint():
                 trial.checkpointed = True
             case Finished() as finished if math.isfinite(finished.best_value):
@@ -167,9 +185,32 @@ class Machine:
                 trial.failed = Failed(attempt=trial.attempt, kind="non_finite", message=told)
             case Failed() as failed:
                 trial.failed = failed
+                return self._repack(trial, failed)
             case _:
                 pass
         return ()
+
+    def _report(self, trial: TrialState, epoch: Epoch) -> tuple[Instruction, ...]:
+        if epoch.epoch <= trial.last_epoch:
+            return ()
+        trial.last_epoch = epoch.epoch
+        # The study keeps a NaN, and infinity would become its best value.
+        if epoch.value is None or not math.isfinite(epoch.value):
+            return ()
+        return (Report(trial.uid, epoch.epoch, epoch.value),)
+
+    def _measure(self, trial: TrialState, epoch: Epoch) -> tuple[Instruction, ...]:
+        peak, of = epoch.peak_device_bytes, epoch.device_bytes
+        if peak is None or of is None:
+            return ()
+        fit = self._packing.told(trial.device, trial.shape, peak, of)
+        return (Measured(trial.uid, fit),) if fit else ()
+
+    def _repack(self, trial: TrialState, failed: Failed) -> tuple[Instruction, ...]:
+        if not _crowded_out(failed) or not trial.crowd:
+            return ()
+        limit = self._packing.ran_out(trial.device, trial.shape, trial.crowd)
+        return () if limit is None else (Repacked(trial.uid, trial.crowd, limit),)
 
     def _advised(self, uid: str, by: StopReason, why: str = "") -> tuple[Instruction, ...]:
         trial = self.trials.get(uid)
@@ -233,8 +274,10 @@ class Machine:
         return self._settle(trial, "drained", kept)
 
     def _attempt_failed(self, trial: TrialState, how: str) -> Settle:
-        trial.failures += 1
         said = trial.failed
+        if said is not None and _crowded_out(said):
+            return self._settle(trial, "waiting", f"{said.kind}: {said.message}")
+        trial.failures += 1
         reason = f"{said.kind}: {said.message}" if said else f"died without a word: {how}"
         worth_a_retry = said is None or said.kind in RETRIED
         if worth_a_retry:
@@ -253,3 +296,8 @@ class Machine:
         return Settle(
             trial.uid, trial.attempt, status, reason, trial.failures, finished=trial.finished
         )
+
+
+def _crowded_out(failed: Failed) -> bool:
+    """Whether memory ran out on a shared GPU: no fault of the trial's, which may well fit alone."""
+    return failed.kind == "oom" and failed.shared_device

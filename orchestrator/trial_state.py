@@ -24,7 +24,9 @@ class TrialState:
     """What the machine knows of a trial that has not ended. `attempt` is the last one started.
 
     `diagnosis` is why it was asked to stop, where a diagnosis asked. `device` is where the last
-    attempt ran, `avoided` where it failed for no reason of the trial's own.
+    attempt ran, `avoided` where it failed for no reason of the trial's own. `shape` names what
+    decides its memory, `crowd` is the most trials that were on its GPU at once in this attempt, it
+    included; 0 where nobody knows.
     """
 
     uid: str
@@ -38,6 +40,8 @@ class TrialState:
     checkpointed: bool = False
     device: str = ""
     avoided: str = ""
+    shape: str = ""
+    crowd: int = 0
     finished: Finished | None = None
     failed: Failed | None = None
     story: list[str] = field(default_factory=list)
