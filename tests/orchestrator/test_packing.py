@@ -198,9 +198,9 @@ def test_whoever_joins_is_known_and_fits(
     if not there:
         assert joins
     elif joins:
-        together = [*there, shape]
-        assert sum(peaks[one] for one in together) <= FULL * 80
-        assert all(len(together) <= ran_out.get(one, 99) - 1 for one in together)
+        now = [*there, shape]
+        assert sum(peaks[one] for one in now) <= FULL * 80
+        assert all(len(now) <= ran_out.get(one, 99) - 1 for one in now)
 
 
 # The machine.
