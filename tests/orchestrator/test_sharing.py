@@ -214,13 +214,13 @@ def test_a_card_that_fails_is_set_aside_with_all_its_slots(
     assert completed(folders) == 6
 
 
-@pytest.mark.parametrize("ends_after", [1, 3, 5])
+@pytest.mark.parametrize("ends_after", [2, 3])
 def test_shapes_are_known_again_after_a_crash(
     tmp_path: Path, given: MakeSweep, ends_after: int
 ) -> None:
-    """Else a large trial would join a small one that told what it takes."""
+    """A small trial was under way, a larger one waited for its place: each is measured alone."""
     folders = Folders(tmp_path / "runs", "quality")
-    needs = {8: 25.0, 16: 60.0}
+    needs = {8: 20.0, 16: 30.0}
     with pytest.raises(RuntimeError, match="the orchestrator dies"):
         run(
             given(IN_TURN),
@@ -228,7 +228,12 @@ def test_shapes_are_known_again_after_a_crash(
             lambda slots: Cards(slots, needs, ends_after=ends_after),
             FOUR,
         )
+    ledger = Ledger(folders.url)
+    left = ledger.read(ledger.studies()[0].uid).trials
+    assert [trial.status for trial in left] == ["running", "waiting"]
     printed, cards = run(given(IN_TURN), folders, lambda slots: Cards(slots, needs), FOUR)
-    assert "Memory ran out" not in printed
-    assert set(cards.crowds) == {1}  # in turn, and no two of them fit
+    assert "2 trials like it fit" in printed
+    assert "3 trials like it fit" in printed
+    assert cards.crowds[:2] == [1, 1]
+    assert max(cards.crowds) > 1
     assert completed(folders) == 6
