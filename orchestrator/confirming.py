@@ -1,7 +1,7 @@
 """Trains a study's leaders again on fresh seeds, in a study of its own beside it."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,7 +45,7 @@ def confirm(
     folders: Folders,
     top: int,
     seeds: int,
-    slots: Sequence[Slot],
+    find_slots: Callable[[int], Sequence[Slot]],
     console: Console,
     *,
     retry_failed: bool = True,
@@ -53,7 +53,8 @@ def confirm(
     """Train the `top` best tries of a study and its baseline with so many seeds each.
 
     Goes on where an earlier call was interrupted; more leaders or seeds are added to what is there.
-    Raises UserError for all that the person can mend.
+    `find_slots` is told how many trials may share a GPU. Raises UserError for all that the person
+    can mend.
     """
     search = read_study(folders.url, folders.study)
     problems = [*_problems(search, top, seeds)]
@@ -69,7 +70,7 @@ def confirm(
     return run_sweep(
         sweep,
         replace(folders, study=search.name + SUFFIX),
-        slots,
+        find_slots(sweep.max_per_gpu),
         console,
         retry_failed=retry_failed,
         any_study=False,
@@ -105,6 +106,7 @@ def confirming_sweep(search: StudyResult, top: int, seeds: int) -> Sweep:
         script=_script(given.get("script")),
         points=tuple({**point, SEED: seed} for seed in fresh for point in _distinct(points)),
         gpu_failures=int(given.get("gpu_failures", Sweep.gpu_failures)),
+        max_per_gpu=int(given.get("max_per_gpu", Sweep.max_per_gpu)),
         silence_minutes=float(given.get("silence_minutes", Sweep.silence_minutes)),
     )
 

@@ -41,11 +41,11 @@ class DeviceHealth:
         if device != CPU and others and len(failed) >= self._limit:
             self.set_aside.add(device)
 
-    def pick(self, free: list[Slot], avoided: str) -> Slot | None:
-        """A free slot on another GPU than the one where the trial failed, if there is any other.
+    def choices(self, free: Iterable[Slot], avoided: str) -> list[Slot]:
+        """The free slots on another GPU than the one where the trial failed, if there is any other.
 
-        None where the others are merely taken: they will be free.
+        None of them where the others are merely taken: they will be free.
         """
         if avoided in ("", CPU) or not self._seen - self.set_aside - {avoided}:
-            return next(iter(free), None)
-        return next((slot for slot in free if slot.device != avoided), None)
+            return list(free)
+        return [slot for slot in free if slot.device != avoided]

@@ -17,8 +17,10 @@ from orchestrator.states import (
     Interrupted,
     Lost,
     Machine,
+    Measured,
     NothingLeft,
     PruneAdvised,
+    Repacked,
     Report,
     SetAside,
     Settle,
@@ -72,6 +74,7 @@ class SweepLoop:
         best: completed trials of earlier runs, as (value, number).
         after_end: called with a trial whose end has been told.
         judge: what a diagnosis says to a message, if anything.
+        shape: names what of a trial's full settings decides its memory.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class SweepLoop:
         best: Iterable[tuple[float, int]] = (),
         after_end: Callable[[TrialRow], None] = lambda _: None,
         judge: Callable[[Message], Input | None] = lambda _: None,
+        shape: Callable[[dict[str, Any]], str] = lambda _: "",
     ) -> None:
         self._machine = machine
         self._study = study
@@ -106,6 +110,7 @@ class SweepLoop:
         self._completed = list(best)
         self._after_end = after_end
         self._judge = judge
+        self._shape = shape
         self._seen_interrupts = 0
 
     def run(self) -> None:
@@ -175,16 +180,31 @@ class SweepLoop:
                     f"GPU {device} is set aside: one trial after another failed there. The others "
                     "go on; the next run uses it again."
                 )
+            case Measured(uid, fit):
+                self._watcher.say(f"Try {self._book.trial(uid).number + 1}: {fit.words}")
+            case Repacked():
+                self._watcher.say(self._repacked(instruction))
             case Halt():
                 self._backend.close()
         return None
+
+    def _repacked(self, told: Repacked) -> str:
+        name = f"Try {self._book.trial(told.uid).number + 1}"
+        if told.limit == 1:
+            beside = "" if told.together == 1 else f" beside {told.together - 1} more"
+            return f"Memory ran out for {name}{beside}: its like have a GPU each from now on."
+        return (
+            f"Memory ran out for {name} where {told.together} shared a GPU: its like are at most "
+            f"{told.limit} on one from now on."
+        )
 
     def _ask(self, ask: Ask) -> Input:
         asked = self._study.ask()
         if asked is None:
             return NothingLeft()
-        self._book.asked(asked, self._requested(asked.params))
-        return Asked(ask.slot, asked.uid, asked.number)
+        requested = self._requested(asked.params)
+        self._book.asked(asked, requested)
+        return Asked(ask.slot, asked.uid, asked.number, self._shape(requested))
 
     def _start(self, start: Start) -> None:
         trial = self._book.trial(start.uid)

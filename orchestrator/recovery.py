@@ -25,8 +25,11 @@ def reconcile(
     book: Book,
     ledger: StudyLedger,
     requested: Callable[[dict[str, Any]], dict[str, Any]],
+    shape: Callable[[dict[str, Any]], str] = lambda _: "",
 ) -> Leftovers:
     """Bring study and ledger together and say which trials go on.
+
+    `requested` are the full settings of a point, `shape` names what of them decides memory.
 
     The ledger is written first, so it may be ahead of the study: an end that it knows is told.
     Only asking comes before it: a trial that it has not heard of yet is entered.
@@ -39,19 +42,20 @@ def reconcile(
         if asked is None:
             study.tell(trial.number, "failed", None)  # never made ready, so never started
         elif asked.uid not in rows:
-            book.asked(asked, requested(asked.params))
-            waiting.append(TrialState(asked.uid, asked.number))
+            settings = requested(asked.params)
+            book.asked(asked, settings)
+            waiting.append(TrialState(asked.uid, asked.number, shape=shape(settings)))
         elif rows[asked.uid].status in TERMINAL:
             _tell_again(study, rows[asked.uid], ledger)
         else:
             row, attempt = rows[asked.uid], attempts.get(asked.uid)
             book.resumed(row, attempt)
-            state = _state(row, trial, attempt)
+            state = _state(row, trial, attempt, shape(row.requested))
             (interrupted if state.status == "running" else waiting).append(state)
     return Leftovers(tuple(waiting), tuple(interrupted))
 
 
-def _state(row: TrialRow, trial: FrozenTrial, attempt: AttemptRow | None) -> TrialState:
+def _state(row: TrialRow, trial: FrozenTrial, attempt: AttemptRow | None, shape: str) -> TrialState:
     under_way = attempt is not None and attempt.ended_at is None
     reported = max(trial.intermediate_values, default=0)
     return TrialState(
@@ -62,6 +66,7 @@ def _state(row: TrialRow, trial: FrozenTrial, attempt: AttemptRow | None) -> Tri
         failures=row.failures,
         # The last report may have been made without hearing the pruner's answer: make it again.
         last_epoch=max(0, reported - 1) if under_way else reported,
+        shape=shape,
     )
 
 

@@ -16,27 +16,34 @@ WORKER_BYTES = 2 * 2**30
 """Memory that a worker with a BERT-size model is taken to need on the CPU."""
 
 
-def find_slots(wanted: int | None) -> tuple[Slot, ...]:
-    """The slots of this machine: one a GPU, or one a core up to four, unless a number is given.
+def find_slots(wanted: int | None, max_per_gpu: int = 1) -> tuple[Slot, ...]:
+    """The slots of this machine: `max_per_gpu` a GPU, or one a core up to four, unless a number is
+    given.
 
     Raises UserError for a number below 1 or above the CPU cores where there is no GPU.
     """
     cores = len(os.sched_getaffinity(0))
     if wanted is not None and wanted < 1:
         raise UserError(f"SLOTS={wanted}: there must be at least one slot.")
-    return divide(wanted, gpu_uuids(), cores, psutil.virtual_memory().available)
+    return divide(wanted, gpu_uuids(), cores, psutil.virtual_memory().available, max_per_gpu)
 
 
 def divide(
-    wanted: int | None, gpus: Sequence[str], cores: int, free_bytes: int
+    wanted: int | None, gpus: Sequence[str], cores: int, free_bytes: int, max_per_gpu: int = 1
 ) -> tuple[Slot, ...]:
-    """Share out GPUs, or cores where there is none; slots times threads never exceed the cores."""
+    """Share out GPUs, or cores where there is none; slots times threads never exceed the cores,
+    unless there are more GPUs, or more slots are wanted.
+
+    The first slots have a GPU each, the next ones a GPU each again, and so on.
+    """
     if not gpus and wanted is not None and wanted > cores:
         raise UserError(
             f"SLOTS={wanted}: this machine has {cores} CPU cores and no GPU; more slots than "
             f"cores only slow each other down. Allowed: 1 to {cores}."
         )
-    default = len(gpus) or min(cores, MAX_DEFAULT_CPU_SLOTS, max(1, free_bytes // WORKER_BYTES))
+    default = min(cores, MAX_DEFAULT_CPU_SLOTS, max(1, free_bytes // WORKER_BYTES))
+    if gpus:
+        default = min(len(gpus) * max_per_gpu, max(len(gpus), cores))
     number = wanted or default
     threads = max(1, cores // number)
     devices = gpus or ["cpu"]

@@ -6,189 +6,61 @@ the instructions out. So every order of events can be tested without a process.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator.backends.base import Exited, Said, Slot
 from orchestrator.devices import DeviceHealth
+from orchestrator.instructions import (
+    Ask,
+    Asked,
+    GateAdvised,
+    Halt,
+    Input,
+    Instruction,
+    Interrupted,
+    Lost,
+    Measured,
+    NothingLeft,
+    PruneAdvised,
+    Repacked,
+    Report,
+    SetAside,
+    Settle,
+    Start,
+    Stop,
+    Tick,
+)
+from orchestrator.packing import Packing
+from orchestrator.placing import Places
+from orchestrator.trial_state import MOVES, TERMINAL, InvalidMove, TrialState
 from results.rows import Status
 from trainers.protocol import RETRIED, Checkpoint, Epoch, Failed, Finished, StopReason
 
-MOVES: dict[Status, frozenset[Status]] = {
-    "waiting": frozenset({"running"}),
-    "running": frozenset({"waiting", "drained", "completed", "pruned", "stopped", "failed"}),
-    "drained": frozenset({"running"}),
-    "completed": frozenset(),
-    "pruned": frozenset(),
-    "stopped": frozenset(),
-    "failed": frozenset(),
-}
-"""The legal moves. `running` to `waiting` is a retry: the trial's next attempt is to come."""
-
-TERMINAL: frozenset[Status] = frozenset(status for status, to in MOVES.items() if not to)
-
-
-# What goes in, besides a backend's Said and Exited.
-
-
-@dataclass(frozen=True)
-class Tick:
-    """It is `now` (monotonic seconds), and these slots are free."""
-
-    now: float
-    free: tuple[Slot, ...]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The sampler gave a new trial, to be started in the slot it was asked for."""
-
-    slot: Slot
-    uid: str
-    number: int
-
-
-@dataclass(frozen=True)
-class NothingLeft:
-    """The sampler has no point left to try."""
-
-
-@dataclass(frozen=True)
-class PruneAdvised:
-    """The pruner would end this trial."""
-
-    uid: str
-
-
-@dataclass(frozen=True)
-class GateAdvised:
-    """A diagnosis would end this trial; `reason` is for people."""
-
-    uid: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Lost:
-    """An attempt ended together with an earlier orchestrator; that is no failure of the trial."""
-
-    uid: str
-
-
-@dataclass(frozen=True)
-class Interrupted:
-    """The person pressed Ctrl-C: the first drains, the second stops now."""
-
-
-Input = Tick | Asked | NothingLeft | PruneAdvised | GateAdvised | Lost | Interrupted | Said | Exited
-
-
-# What comes out.
-
-
-@dataclass(frozen=True)
-class Ask:
-    """Ask the sampler for a trial for this slot; answer with Asked or NothingLeft."""
-
-    slot: Slot
-
-
-@dataclass(frozen=True)
-class Start:
-    """Start this attempt of a trial in this slot."""
-
-    uid: str
-    attempt: int
-    slot: Slot
-
-
-@dataclass(frozen=True)
-class Report:
-    """Report the objective after an epoch; answer with PruneAdvised if the pruner would end it."""
-
-    uid: str
-    epoch: int
-    value: float
-
-
-@dataclass(frozen=True)
-class Stop:
-    """Ask the worker to stop."""
-
-    uid: str
-    reason: StopReason
-
-
-@dataclass(frozen=True)
-class Settle:
-    """An attempt has ended and the trial is now in `status`; a terminal one is told to the study.
-
-    `failures` counts the attempts that failed so far; `reason` is for people.
-    """
-
-    uid: str
-    attempt: int
-    status: Status
-    reason: str
-    failures: int
-    finished: Finished | None = None
-
-
-@dataclass(frozen=True)
-class SetAside:
-    """Nothing more is started on this GPU, where one trial after another has failed."""
-
-    device: str
-
-
-@dataclass(frozen=True)
-class Halt:
-    """Kill every worker now."""
-
-
-Instruction = Ask | Start | Report | Stop | Settle | SetAside | Halt
-
-
-@dataclass
-class TrialState:
-    """What the machine knows of a trial that has not ended. `attempt` is the last one started.
-
-    `diagnosis` is why it was asked to stop, where a diagnosis asked. `device` is where the last
-    attempt ran, `avoided` where it failed for no reason of the trial's own.
-    """
-
-    uid: str
-    number: int
-    status: Status = "waiting"
-    attempt: int = 0
-    failures: int = 0
-    last_epoch: int = 0
-    stop: StopReason | None = None
-    diagnosis: str = ""
-    checkpointed: bool = False
-    device: str = ""
-    avoided: str = ""
-    finished: Finished | None = None
-    failed: Failed | None = None
-    story: list[str] = field(default_factory=list)
-
-    def move(self, status: Status, why: str) -> None:
-        """Change the status. Raises InvalidMove, with the story so far, for an illegal one."""
-        if status not in MOVES[self.status]:
-            raise InvalidMove(self, status, why)
-        self.story.append(f"{self.status} -> {status} ({why})")
-        self.status = status
-
-
-class InvalidMove(Exception):
-    """A mistake of ours: a trial was to make a move that the table does not have."""
-
-    def __init__(self, trial: TrialState, status: Status, why: str) -> None:
-        story = "; ".join(trial.story) or "nothing yet"
-        super().__init__(
-            f"trial {trial.number}: {trial.status} -> {status} ({why}) is not a legal move; "
-            f"so far: {story}"
-        )
+__all__ = [
+    "MOVES",
+    "TERMINAL",
+    "Ask",
+    "Asked",
+    "GateAdvised",
+    "Halt",
+    "Input",
+    "Instruction",
+    "Interrupted",
+    "InvalidMove",
+    "Lost",
+    "Machine",
+    "Measured",
+    "NothingLeft",
+    "PruneAdvised",
+    "Repacked",
+    "Report",
+    "SetAside",
+    "Settle",
+    "Start",
+    "Stop",
+    "Tick",
+    "TrialState",
+]
 
 
 class Machine:
@@ -200,6 +72,7 @@ class Machine:
         deadline: the monotonic second at which the sweep drains, or None.
         unfinished: trials of an earlier run that go on.
         gpu_failures: after so many trials that failed there in a row a GPU is set aside.
+        measured: whether trials tell what memory they take, so that it decides who shares a GPU.
     """
 
     def __init__(
@@ -209,11 +82,13 @@ class Machine:
         deadline: float | None = None,
         unfinished: Iterable[TrialState] = (),
         gpu_failures: int = 3,
+        *,
+        measured: bool = False,
     ) -> None:
         self._devices = DeviceHealth(gpu_failures)
+        self._packing = Packing(measured)
         self.trials = {trial.uid: trial for trial in unfinished}
-        # Apart, since most of a thousand run, and each tick asks for those that do not.
-        self._idle = {uid: one for uid, one in self.trials.items() if one.status != "running"}
+        self._places = Places(self.trials.values(), self._devices, self._packing)
         self.to_ask = to_ask
         self.max_attempts = max_attempts
         self.deadline = deadline
@@ -222,7 +97,7 @@ class Machine:
     @property
     def done(self) -> bool:
         """Whether nothing is left to wait for."""
-        if len(self._idle) < len(self.trials):
+        if len(self._places.idle) < len(self.trials):
             return False
         return self.mode != "running" or (not self.trials and self.to_ask <= 0)
 
@@ -254,20 +129,25 @@ class Machine:
             return self._drain()
         if self.mode != "running":
             return ()
-        free = self._devices.usable(tick.free)
+        free = self._places.usable(tick.free)
         starts: list[Instruction] = []
-        for trial in list(self._idle.values()) if free else ():
-            slot = self._devices.pick(free, trial.avoided)
-            if slot is not None:
+        kept_out = False
+        for trial in list(self._places.idle.values()) if free else ():
+            slot = self._places.find(trial, free)
+            if slot is None:
+                kept_out |= self._places.is_kept_out(trial, free)
+            else:
                 free.remove(slot)
                 starts.append(self._start(trial, slot))
-        return (*starts, *(Ask(slot) for slot in free[: max(self.to_ask, 0)]))
+        # Whoever fits nowhere gets the next GPU that is empty: nobody new comes before it.
+        slots = [] if kept_out else self._places.to_ask_for(free)
+        return (*starts, *(Ask(slot) for slot in slots[: max(self.to_ask, 0)]))
 
     def _asked(self, event: Asked) -> tuple[Instruction, ...]:
-        trial = TrialState(event.uid, event.number)
-        self.trials[event.uid] = trial
+        trial = TrialState(event.uid, event.number, shape=event.shape)
+        self.trials[event.uid] = self._places.idle[event.uid] = trial
         self.to_ask -= 1
-        return (self._start(trial, event.slot),)
+        return (self._start(trial, event.slot),) if self._places.fits(trial, event.slot) else ()
 
     def _start(self, trial: TrialState, slot: Slot) -> Start:
         trial.attempt += 1
@@ -276,8 +156,9 @@ class Machine:
         trial.checkpointed = False
         trial.device = slot.device
         trial.move("running", f"attempt {trial.attempt} in slot {slot.name}")
-        self._idle.pop(trial.uid, None)
-        return Start(trial.uid, trial.attempt, slot)
+        self._places.started(trial)
+        shared = self._packing.is_shared(slot.device, trial.shape)
+        return Start(trial.uid, trial.attempt, slot, shared)
 
     def _current(self, event: Said | Exited) -> TrialState | None:
         """The trial, unless the message is from an attempt that is over."""
@@ -290,11 +171,8 @@ class Machine:
         if trial is None:
             return ()
         match message.event:
-            case Epoch() as epoch if epoch.epoch > trial.last_epoch:
-                trial.last_epoch = epoch.epoch
-                # The study keeps a NaN, and infinity would become its best value.
-                if epoch.value is not None and math.isfinite(epoch.value):
-                    return (Report(trial.uid, epoch.epoch, epoch.value),)
+            case Epoch() as epoch:
+                return (*self._report(trial, epoch), *self._measure(trial, epoch))
             case Checkpoint():
                 trial.checkpointed = True
             case Finished() as finished if math.isfinite(finished.best_value):
@@ -304,9 +182,32 @@ class Machine:
                 trial.failed = Failed(attempt=trial.attempt, kind="non_finite", message=told)
             case Failed() as failed:
                 trial.failed = failed
+                return self._repack(trial, failed)
             case _:
                 pass
         return ()
+
+    def _report(self, trial: TrialState, epoch: Epoch) -> tuple[Instruction, ...]:
+        if epoch.epoch <= trial.last_epoch:
+            return ()
+        trial.last_epoch = epoch.epoch
+        # The study keeps a NaN, and infinity would become its best value.
+        if epoch.value is None or not math.isfinite(epoch.value):
+            return ()
+        return (Report(trial.uid, epoch.epoch, epoch.value),)
+
+    def _measure(self, trial: TrialState, epoch: Epoch) -> tuple[Instruction, ...]:
+        peak, of = epoch.peak_device_bytes, epoch.device_bytes
+        if peak is None or of is None:
+            return ()
+        fit = self._packing.told(trial.device, trial.shape, peak, of)
+        return (Measured(trial.uid, fit),) if fit else ()
+
+    def _repack(self, trial: TrialState, failed: Failed) -> tuple[Instruction, ...]:
+        if not _crowded_out(failed) or not trial.crowd:
+            return ()
+        limit = self._packing.ran_out(trial.device, trial.shape, trial.crowd)
+        return () if limit is None else (Repacked(trial.uid, trial.crowd, limit),)
 
     def _advised(self, uid: str, by: StopReason, why: str = "") -> tuple[Instruction, ...]:
         trial = self.trials.get(uid)
@@ -370,8 +271,10 @@ class Machine:
         return self._settle(trial, "drained", kept)
 
     def _attempt_failed(self, trial: TrialState, how: str) -> Settle:
-        trial.failures += 1
         said = trial.failed
+        if said is not None and _crowded_out(said):
+            return self._settle(trial, "waiting", f"{said.kind}: {said.message}")
+        trial.failures += 1
         reason = f"{said.kind}: {said.message}" if said else f"died without a word: {how}"
         worth_a_retry = said is None or said.kind in RETRIED
         if worth_a_retry:
@@ -385,10 +288,14 @@ class Machine:
 
     def _settle(self, trial: TrialState, status: Status, reason: str) -> Settle:
         trial.move(status, reason or status)
+        self._places.stopped(trial)
         if status in TERMINAL:
             del self.trials[trial.uid]
-        else:
-            self._idle[trial.uid] = trial
         return Settle(
             trial.uid, trial.attempt, status, reason, trial.failures, finished=trial.finished
         )
+
+
+def _crowded_out(failed: Failed) -> bool:
+    """Whether memory ran out on a shared GPU: no fault of the trial's, which may well fit alone."""
+    return failed.kind == "oom" and failed.shared_device

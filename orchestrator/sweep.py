@@ -20,6 +20,7 @@ from orchestrator.book import Book
 from orchestrator.carrying import carry_over, seeded_like, sources_of
 from orchestrator.changes import changes_since, refuse, study_that_fits
 from orchestrator.database import open_database
+from orchestrator.devices import CPU
 from orchestrator.display import Display
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
@@ -39,7 +40,7 @@ from results.diagnosis.study import limits_of, make_task
 from results.ledger import Ledger
 from results.rows import SEED, GoldRow, StudyLedger, StudyRow, TrialRow
 from sweeps.spec import Sweep
-from trainers.protocol import TRAINERS, DataSource, Job, Objective, Prepared
+from trainers.protocol import TRAINERS, DataSource, Job, Objective, Prepared, memory_shape
 
 PINS = ("torch", "transformers", "optuna")
 """The packages whose versions are kept with a study."""
@@ -160,9 +161,19 @@ def introduction(
     """What is about to run on what, and what the person should know of the data."""
     sizes = ", ".join(f"{size} {split}" for split, size in facts.get("sizes", {}).items())
     work = f" of {sweep.model} on {sweep.data['name']} ({sizes})" if sizes else ""
-    places = f"{len(slots)} slot{'s' if len(slots) > 1 else ''}"
-    first = f"{study}: {', '.join(sweep.parameters)}{work}, {places}"
+    first = f"{study}: {', '.join(sweep.parameters)}{work}, {places(sweep, slots)}"
     return (first, *facts.get("notes", ()))
+
+
+def places(sweep: Sweep, slots: Sequence[Slot]) -> str:
+    """As `6 slots on 2 GPUs, as far as memory allows`."""
+    found = f"{len(slots)} slot{'s' if len(slots) > 1 else ''}"
+    gpus = {slot.device for slot in slots} - {CPU}
+    if not gpus:
+        return found
+    packed = len(slots) > len(gpus) and tells_memory(sweep.trainer)
+    on = f"{found} on {len(gpus)} GPU{'s' if len(gpus) > 1 else ''}"
+    return f"{on}, as far as memory allows" if packed else on
 
 
 def start_local(sweep: Sweep, folders: Folders, slots: Sequence[Slot]) -> Backend:
@@ -222,6 +233,11 @@ def defaults_of(trainer: str) -> dict[str, Any]:
     return {name: field.default for name, field in fields if not field.is_required()}
 
 
+def tells_memory(trainer: str) -> bool:
+    """Whether a trainer's workers tell what they take of a GPU."""
+    return bool(getattr(TRAINERS[trainer], "TELLS_MEMORY", False))
+
+
 @dataclass(frozen=True)
 class _Open:
     """A sweep whose study and ledger are open and ours."""
@@ -244,12 +260,16 @@ class _Open:
         settings.pop(SEED, None)  # a trial's own seed is no knob
         return TRAINERS[self.sweep.trainer].model_validate(settings).model_dump()
 
+    def shape(self, requested: dict[str, Any]) -> str:
+        """What of a trial's full settings decides its memory; nothing where no trial tells it."""
+        return memory_shape(requested) if tells_memory(self.sweep.trainer) else ""
+
 
 def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
     """Take up what an earlier run left, then go on to the end."""
     study, ledger = work.study, work.ledger
     book = Book(ledger, study.uid)
-    left = reconcile(study, book, ledger.read(study.uid), work.requested)
+    left = reconcile(study, book, ledger.read(study.uid), work.requested, work.shape)
     unfinished = [*left.waiting, *left.interrupted]
     machine = _machine(work.sweep, study.left_to_ask(), unfinished)
     earlier = ledger.read(study.uid)
@@ -273,6 +293,7 @@ def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
             best=_best(earlier, work.objective),
             after_end=partial(_after_end, gate, notes),
             judge=gate.judge,
+            shape=work.shape,
         )
         with noticed_if_deleted(work.folders, work.storage):
             for trial in left.interrupted:
@@ -304,7 +325,10 @@ def _after_end(gate: Gatekeeper, notes: NoteKeeper | None, trial: TrialRow) -> N
 
 def _machine(sweep: Sweep, to_ask: int, unfinished: Sequence[TrialState]) -> Machine:
     deadline = time.monotonic() + sweep.hours * 3600 if sweep.hours else None
-    return Machine(to_ask, sweep.attempts, deadline, unfinished, sweep.gpu_failures)
+    measured = tells_memory(sweep.trainer)
+    return Machine(
+        to_ask, sweep.attempts, deadline, unfinished, sweep.gpu_failures, measured=measured
+    )
 
 
 def _gatekeeper(sweep: Sweep, earlier: StudyLedger, going_on: Container[str]) -> Gatekeeper:
@@ -335,6 +359,7 @@ def _job(work: _Open, data_hash: str, trial: TrialRow, start: Start) -> Job:
         settings=settings_of(sweep.to_json(), trial.requested),
         seed=seed,
         device=start.slot.device,
+        shared_device=start.shared,
         threads=start.slot.threads,
         objective=work.objective,
     )

@@ -4,6 +4,7 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -95,7 +96,7 @@ def sweep(
     outcome = run_sweep(
         found,
         folders,
-        find_slots(slots),
+        find_slots(slots, found.max_per_gpu),
         console,
         retry_failed=retry_failed,
         any_study=not (at or as_new),
@@ -117,7 +118,7 @@ def confirm(
 ) -> Outcome:
     """Train a study's leaders again on fresh seeds, then report on both studies."""
     outcome = confirming.confirm(
-        folders, top, seeds, find_slots(slots), console, retry_failed=retry_failed
+        folders, top, seeds, partial(find_slots, slots), console, retry_failed=retry_failed
     )
     report(replace(folders, study=outcome.study), console, reading)
     report(folders, console, reading)

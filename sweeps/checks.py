@@ -273,3 +273,13 @@ def check_epochs(document: Document, form: SweepFile, baseline: Mapping[str, Any
             ("pruner", "min_epochs"),
             f"{least} is more than the baseline's epochs. Allowed with hyperband: 1 to {epochs}.",
         )
+
+
+def check_packing(document: Document, form: SweepFile, knobs: Knobs) -> None:
+    """Trials share a GPU as their memory is measured, which not every trainer tells."""
+    if form.max_per_gpu > 1 and not knobs.tells_memory:
+        document.complain(
+            ("max_per_gpu",),
+            f"trainer {form.trainer} does not tell what memory it takes, so nothing says how many "
+            "fit. Allowed with it: 1; SLOTS=number runs as many at once, unmeasured.",
+        )

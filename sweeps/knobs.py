@@ -19,6 +19,7 @@ class Knobs:
         self._schema = schema
         self.names = tuple(schema.model_fields)
         self.objectives: Mapping[str, Direction] = getattr(schema, "OBJECTIVES", {})
+        self.tells_memory: bool = getattr(schema, "TELLS_MEMORY", False)
         self._adapters: dict[str, TypeAdapter[Any]] = {
             # What pydantic keeps apart, put together again: the type and its bounds.
             name: TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type] # built at run time

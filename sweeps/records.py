@@ -220,6 +220,7 @@ class Sweep:
         hours: a budget, or None.
         attempts: starts of a worker that a trial may have.
         gpu_failures: trials that fail on a GPU in a row, after which it is set aside.
+        max_per_gpu: trials that share a GPU at most, where its memory holds them.
         silence_minutes: a worker that has not even moved on by a batch for so long is killed.
         enqueue: known tries, each with a value for every parameter.
         gate: which diagnoses end a trial early.
@@ -247,6 +248,7 @@ class Sweep:
     script: Script | None = None
     points: tuple[Point, ...] | None = None
     gpu_failures: int = 3
+    max_per_gpu: int = 1
     silence_minutes: float = 30.0
 
     def to_json(self) -> dict[str, Any]:
@@ -266,6 +268,7 @@ class Sweep:
             "hours": self.hours,
             "attempts": self.attempts,
             "gpu_failures": self.gpu_failures,
+            "max_per_gpu": self.max_per_gpu,
             "silence_minutes": self.silence_minutes,
             "enqueue": [dict(point) for point in self.enqueue],
             "objective": asdict(self.objective),

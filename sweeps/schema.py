@@ -120,6 +120,7 @@ class SweepForm(Strict):
     hours: float | None = Field(None, gt=0)
     attempts: int = Field(3, ge=1, le=100)
     gpu_failures: int = Field(3, ge=1, le=100)
+    max_per_gpu: int = Field(1, ge=1, le=100)
     silence_minutes: float = Field(30.0, gt=0, le=100_000)
     enqueue: list[dict[str, Any]] = []
 

@@ -106,6 +106,7 @@ def read_sweep(
     if baseline and not document.problems:
         checks.check_together(document, knobs, baseline, parameters)
     checks.check_epochs(document, form, baseline)
+    checks.check_packing(document, form, knobs)
     if document.problems or objective is None:
         return document.fail()
     return _sweep(
@@ -155,6 +156,7 @@ def _sweep(
         hours=form.hours,
         attempts=form.attempts,
         gpu_failures=form.gpu_failures,
+        max_per_gpu=form.max_per_gpu,
         silence_minutes=form.silence_minutes,
         enqueue=enqueue,
         gate=Gate(tuple(form.gate.kinds), form.gate.window_steps, form.gate.tolerance),

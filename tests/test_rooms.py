@@ -31,6 +31,7 @@ LIGHT = tuple(
         "protocol",
         "knobs",
         "model_knobs",
+        "memory_knobs",
         "training_knobs",
         "record",
         "logs",

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from trainers import out_of_memory
 from trainers.batches import Batches
 from trainers.data import UNLABELLED
 from trainers.precision import Precision, autocast
-from trainers.stepping import is_out_of_memory
 from trainers.tokens import Indices, TokenSplit, batches_in_order
 
 EVALUATION_BATCH = 64
@@ -33,6 +33,7 @@ class Evaluator:
 
     Args:
         check_stop: called before every batch; may raise.
+        may_halve: whether fewer sentences are taken at once where memory runs out.
     """
 
     def __init__(
@@ -41,22 +42,29 @@ class Evaluator:
         batches: Batches,
         precision: Precision,
         check_stop: Callable[[], None],
+        may_halve: bool = True,
     ) -> None:
         self._model = model
         self._batches = batches
         self._precision = precision
         self._check_stop = check_stop
+        self._may_halve = may_halve
         self._size = EVALUATION_BATCH
 
     def evaluate(self, split: TokenSplit) -> Evaluated:
-        """Evaluate a split, with fewer sentences at once where memory runs out."""
+        """Evaluate a split, with fewer sentences at once where memory runs out.
+
+        Raises torch.OutOfMemoryError where nothing may be halved, or not even one sentence fits.
+        """
         self._model.eval()
         while True:
             try:
                 return self._evaluate(split)
             except RuntimeError as error:
-                if not is_out_of_memory(error) or self._size == 1:
+                if not out_of_memory.anywhere(error):
                     raise
+                if not self._may_halve or self._size == 1:
+                    raise torch.OutOfMemoryError(str(error)) from error
                 self._size = math.ceil(self._size / 2)
 
     @torch.inference_mode()

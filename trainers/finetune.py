@@ -21,6 +21,7 @@ from trainers.backbone import LoadedModel, longest_input, pad_id_of
 from trainers.batches import Batches
 from trainers.classifier import build
 from trainers.data import UNLABELLED
+from trainers.device_memory import device_memory
 from trainers.draws import draw_seed
 from trainers.evaluation import Evaluated, Evaluator
 from trainers.evidence import LayerNorms, prediction_spread
@@ -121,10 +122,13 @@ class Run:
             max_gradient_norm=settings.max_gradient_norm,
             micro_batch=settings.micro_batch_size or settings.batch_size,
             on_smaller=self._say_smaller,
+            may_halve=not job.shared_device,
         )
         self.layers = LayerNorms(self.model)
         self._keep_states(loaded, batches)
-        self.evaluator = Evaluator(self.model, batches, self.precision, self._check_stop)
+        self.evaluator = Evaluator(
+            self.model, batches, self.precision, self._check_stop, not job.shared_device
+        )
         self.probe = self._probe()
         self.augmenter = self._augmenter(loaded)
         self.saver = Saver(job, settings, self.model, self.optimizer, self.stepper)
@@ -267,6 +271,7 @@ class Run:
             "dev_macro_f1": macro_f1(gold, dev.predictions, len(self.labels)),
             "dev_loss": dev.loss,
         }
+        memory = device_memory(next(self.model.parameters()).device, self.job.device)
         return Epoch(
             attempt=self.job.attempt,
             epoch=progress.epoch,
@@ -277,6 +282,8 @@ class Run:
             probe_accuracy=probe_accuracy,
             seconds=progress.seconds,
             metrics=prediction_spread(dev.predictions),
+            peak_device_bytes=memory.peak_bytes if memory else None,
+            device_bytes=memory.total_bytes if memory else None,
             **measured,
         )
 

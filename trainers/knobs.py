@@ -38,3 +38,5 @@ class FinetuneSettings(ModelKnobs, TrainingKnobs):
     """The knobs of the built-in trainer. Each can be fixed in a sweep's baseline or swept."""
 
     OBJECTIVES: ClassVar[dict[str, Direction]] = OBJECTIVES
+    TELLS_MEMORY: ClassVar[bool] = True
+    """Its workers tell what they take of a GPU (see trainers/memory_knobs.py)."""

@@ -10,9 +10,17 @@ from typing import Annotated, ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from trainers.knobs import OBJECTIVES, Direction, FinetuneSettings, Objective
+from trainers.memory_knobs import memory_shape
 from trainers.record import Record
 
-__all__ = ["OBJECTIVES", "Direction", "FinetuneSettings", "Objective", "Record"]
+__all__ = [
+    "OBJECTIVES",
+    "Direction",
+    "FinetuneSettings",
+    "Objective",
+    "Record",
+    "memory_shape",
+]
 
 Scalar = bool | int | float | str | None
 """A value that a parameter, an attribute or a table cell may hold."""
@@ -121,8 +129,8 @@ class Job(Record):
     """One attempt at one trial: all that a worker knows.
 
     Paths are absolute. `data_hash` names the data that were prepared in the cache. `seed` is the
-    root of every random draw. `device` is `cpu` or the UUID of a GPU. `model` is `minilm`, a local
-    folder or a hub name.
+    root of every random draw. `device` is `cpu` or the UUID of a GPU; with `shared_device` other
+    trials run there too, or may come. `model` is `minilm`, a local folder or a hub name.
     """
 
     study: str
@@ -137,6 +145,7 @@ class Job(Record):
     settings: Settings
     seed: int
     device: str = "cpu"
+    shared_device: bool = False
     threads: int = 1
     objective: Objective = Objective()
 
@@ -190,7 +199,8 @@ class Epoch(Event):
     """One pass, counted from 1. Losses are means per sentence in nats, accuracies shares.
 
     `value` is the objective's after this epoch, `metrics` what was measured besides the fields
-    here. What was never measured is None or not there.
+    here. `peak_device_bytes` is the most that the worker has held of its GPU's `device_bytes` so
+    far. What was never measured is None or not there.
     """
 
     event: Literal["epoch"] = "epoch"
@@ -205,6 +215,8 @@ class Epoch(Event):
     dev_macro_f1: float | None = None
     seconds: float | None = None
     metrics: dict[str, float] = Field({})
+    peak_device_bytes: int | None = None
+    device_bytes: int | None = None
 
 
 class Finding(Event):
@@ -242,12 +254,15 @@ class Finished(Event):
 
 
 class Failed(Event):
-    """The attempt ended in an error."""
+    """The attempt ended in an error; `shared_device` says that memory ran out where others may
+    have taken it.
+    """
 
     event: Literal["failed"] = "failed"
     kind: FailureKind
     message: str
     traceback: str = ""
+    shared_device: bool = False
 
 
 AnyEvent = Annotated[

@@ -8,13 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainers import out_of_memory
 from trainers.batches import Batches
 from trainers.losses import Criterion
 from trainers.precision import Precision, autocast
 from trainers.tokens import Indices, TokenSplit
-
-_CPU_OUT_OF_MEMORY = "can't allocate memory"
-"""How torch's allocator for main memory says it; it has no exception of its own for that."""
 
 _SMALLEST_SCALE = 1.0
 """fp16 gradients that are infinite at this scale are no fault of the scaling."""
@@ -39,6 +37,8 @@ class Stepper:
     Args:
         micro_batch: sentences in memory at once; halved whenever memory runs out.
         on_smaller: called with the micro-batch before and after.
+        may_halve: whether the micro-batch is halved at all. On a GPU that trials share it is not:
+            there memory may have run out for another trial's sake.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Stepper:
         max_gradient_norm: float,
         micro_batch: int,
         on_smaller: Callable[[int, int], None],
+        may_halve: bool = True,
     ) -> None:
         self._model = model
         self._optimizer = optimizer
@@ -60,13 +61,15 @@ class Stepper:
         self._precision = precision
         self._max_norm = max_gradient_norm
         self._on_smaller = on_smaller
+        self._may_halve = may_halve
         self.micro_batch = micro_batch
         self.scaler = torch.amp.GradScaler(batches.device.type, enabled=precision == "fp16")
 
     def step(self, split: TokenSplit, indices: Indices, seed: int) -> Stepped:
         """Train on these sentences once; `seed` is that of the dropouts.
 
-        Raises NonFinite, and torch.OutOfMemoryError where not even one sentence fits.
+        Raises NonFinite, and torch.OutOfMemoryError where not even one sentence fits, or where
+        nothing may be halved.
         """
         while True:
             torch.manual_seed(seed)
@@ -100,8 +103,10 @@ class Stepper:
 
     def _make_smaller(self, error: RuntimeError, sentences: int) -> None:
         """Halve the micro-batch after an out-of-memory; any other error goes on."""
-        if not is_out_of_memory(error):
+        if not out_of_memory.anywhere(error):
             raise error
+        if not self._may_halve:
+            raise torch.OutOfMemoryError(str(error)) from error
         self._optimizer.zero_grad(set_to_none=True)
         before = min(self.micro_batch, sentences)
         if before == 1:
@@ -128,11 +133,6 @@ class Stepper:
         """Take up what `state` gave."""
         if state:
             self.scaler.load_state_dict(state)
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch ran out of a device's memory, or of the machine's."""
-    return isinstance(error, torch.OutOfMemoryError) or _CPU_OUT_OF_MEMORY in str(error)
 
 
 def _check_finite(what: str, value: float) -> None:

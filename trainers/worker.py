@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from trainers import scripted
+from trainers import out_of_memory, scripted
 from trainers.protocol import (
     Event,
     Failed,
@@ -111,9 +111,11 @@ def _train(job: Job, line: SocketLine, loaded: "LoadedModel | None") -> None:
 
 
 def _failed(job: Job, error: Exception) -> Failed:
+    crowded = job.shared_device and out_of_memory.on_device(error)
     return Failed(
         attempt=job.attempt,
-        kind=_kind(error),
+        kind="oom" if crowded else _kind(error),
+        shared_device=crowded,
         message=str(error) or type(error).__name__,
         traceback=traceback.format_exc(),
     )

@@ -1,7 +1,7 @@
 """Whole sweeps of the scripted trainer within this process, on the simulated clock."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,13 @@ def play(
     folders: Folders,
     script: Script = as_scripted,
     slots: Sequence[Slot] = (Slot("1"), Slot("2")),
+    backend: Callable[[Sequence[Slot]], Backend] | None = None,
     **options: Any,
 ) -> str:
     """Run a sweep to its end; returns what was printed."""
 
     def start(_sweep: Sweep, _folders: Folders, slots: Sequence[Slot]) -> Backend:
-        return FakeBackend(slots, script)
+        return backend(slots) if backend else FakeBackend(slots, script)
 
     printed = io.StringIO()
     run_sweep(

@@ -83,9 +83,9 @@ def test_the_same_trial_twice_is_one_and_a_success_counts_anew() -> None:
 def test_a_trial_waits_for_another_gpu_than_the_one_it_failed_on() -> None:
     health = DeviceHealth(3)
     health.usable(SLOTS)
-    assert health.pick([SLOTS[1]], BAD) is None
-    assert health.pick(SLOTS[::-1], BAD) == SLOTS[0]
-    assert health.pick([SLOTS[1]], "") == SLOTS[1]
+    assert health.choices([SLOTS[1]], BAD) == []
+    assert health.choices(SLOTS[::-1], BAD) == [SLOTS[0]]
+    assert health.choices([SLOTS[1]], "") == [SLOTS[1]]
     alone = DeviceHealth(3)
     alone.usable([SLOTS[1]])
-    assert alone.pick([SLOTS[1]], BAD) == SLOTS[1]
+    assert alone.choices([SLOTS[1]], BAD) == [SLOTS[1]]

@@ -1,5 +1,7 @@
 """Slots times threads never exceed the cores; GPUs are shared out in turn."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +36,24 @@ def test_one_slot_a_gpu_and_more_in_turn() -> None:
     assert [slot.device for slot in divide(None, GPUS, 12, PLENTY)] == GPUS
     assert [slot.device for slot in divide(4, GPUS, 12, PLENTY)] == [*GPUS, GPUS[0]]
     assert [slot.threads for slot in divide(4, GPUS, 12, PLENTY)] == [3, 3, 3, 3]
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 128), st.none() | st.integers(1, 50))
+def test_gpus_are_filled_side_by_side(
+    gpus: int, max_per_gpu: int, cores: int, wanted: int | None
+) -> None:
+    slots = divide(wanted, [f"GPU-{i}" for i in range(gpus)], cores, PLENTY, max_per_gpu)
+    by_gpu = Counter(slot.device for slot in slots)
+    assert max(by_gpu.values()) - min(by_gpu.values()) <= 1
+    assert [slot.device for slot in slots[:gpus]] == [f"GPU-{i}" for i in range(len(slots[:gpus]))]
+    assert len({slot.name for slot in slots}) == len(slots)
+    if wanted is None:
+        assert max(by_gpu.values()) <= max_per_gpu
+        assert gpus <= len(slots) <= max(gpus, cores)
+        assert len(slots) == gpus * max_per_gpu or len(slots) == max(gpus, cores)
+    else:
+        assert len(slots) == wanted
+    assert all(slot.threads == max(1, cores // len(slots)) for slot in slots)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ trials: 20
 hours: 1.5
 attempts: 2
 gpu_failures: 5
+max_per_gpu: 4
 silence_minutes: 7.5
 enqueue: [{freeze: 2}]
 gate: {kinds: [no_learning, non_finite], window_steps: 500, tolerance: 0.02}
@@ -84,6 +85,7 @@ gate: {kinds: [no_learning, non_finite], window_steps: 500, tolerance: 0.02}
         "hours": 1.5,
         "attempts": 2,
         "gpu_failures": 5,
+        "max_per_gpu": 4,
         "silence_minutes": 7.5,
         "enqueue": [{"lr": 1e-4, "freeze": 2}],
         "objective": {"name": "dev_accuracy", "direction": "maximize"},
@@ -106,6 +108,7 @@ gate: {kinds: [no_learning, non_finite], window_steps: 500, tolerance: 0.02}
         ("hours: 0", "hours: 0 is not allowed. Allowed: a number above 0."),
         ("hours: .inf", "hours: inf is not allowed. Allowed: a number above 0."),
         ("attempts: 0", "attempts: 0 is not allowed. Allowed: a whole number at least 1 and at m"),
+        ("max_per_gpu: 0", "max_per_gpu: 0 is not allowed. Allowed: a whole number at least 1 and"),
         ("data: [a]", "data: a list is not allowed. Allowed: a name or a mapping of name, text, "),
         ("data: {nam: a}", "data.nam: 'nam' is no key here. Did you mean name? Allowed: name, te"),
         ("baseline: 3", "baseline: 3 is not allowed. Allowed: a mapping."),
@@ -172,6 +175,22 @@ def test_a_mistake_says_where_and_what_is_allowed(line: str, message: str, refus
 )
 def test_something_must_be_swept(text: str, message: str, refuse: Refuse) -> None:
     assert refuse(text)[0].startswith(message)
+
+
+@pytest.mark.parametrize(
+    "trainer", ["trainer: scripted", "trainer: script\ncommand: [train, '{value}']"]
+)
+def test_trials_whose_memory_nobody_tells_share_no_gpu(
+    trainer: str, read: Read, refuse: Refuse
+) -> None:
+    text = (
+        f"{trainer}\nbaseline: {{value: 0.5}}\nparameters: {{value: [0.1, 0.5]}}\n"
+        "objective: {name: dev_accuracy, direction: maximize}\nmax_per_gpu: "
+    )
+    assert read(text + "1\n").max_per_gpu == 1
+    (said,) = refuse(text + "2\n")
+    assert "does not tell what memory it takes" in said
+    assert "Allowed with it: 1; SLOTS=number" in said
 
 
 def test_all_mistakes_come_in_one_message_by_line(refuse: Refuse) -> None:

@@ -80,6 +80,21 @@ def test_out_of_memory_halves_what_is_held_and_keeps_the_batch(
     assert line.said(Epoch)[0].dev_loss == pytest.approx(whole.said(Epoch)[0].dev_loss, rel=1e-4)
 
 
+@pytest.mark.parametrize("sentences", [2, 8], ids=["training", "evaluation"])
+def test_on_a_gpu_that_trials_share_nothing_is_halved(
+    tmp_path: Path, bert: LoadedModel, sentences: int
+) -> None:
+    """A batch of 8 is too large, or the 40 of an evaluation."""
+    job, settings = job_for(tmp_path, bert.folder, **STILL)
+    line = Recorder()
+    run = finetune.Run(job.model_copy(update={"shared_device": True}), settings, line, bert)
+    run.model.register_forward_pre_hook(needs_too_much(sentences))
+    with pytest.raises(torch.OutOfMemoryError, match="can't allocate memory"):
+        run.go()
+    assert (line.said(Finding), line.said(Epoch)) == ([], [])
+    assert run.stepper.micro_batch == 8
+
+
 def test_a_sentence_that_does_not_fit_alone_ends_the_attempt(
     tmp_path: Path, bert: LoadedModel
 ) -> None:

@@ -8,15 +8,19 @@ import pytest
 import torch
 
 from tests.trainers.small import job_for
+from tests.trainers.test_stepping import needs_too_much
 from trainers import finetune, worker
 from trainers.backbone import LoadedModel
 from trainers.protocol import AnyEvent, Failed, Refused, parse_event
 from trainers.stepping import NonFinite
 
 
-def said(folder: Path, loaded: LoadedModel, **knobs: Any) -> list[AnyEvent]:
+def said(
+    folder: Path, loaded: LoadedModel, shared_device: bool = False, **knobs: Any
+) -> list[AnyEvent]:
     """What a worker says over a real socket."""
     job, _ = job_for(folder, loaded.folder, epochs=1, **knobs)
+    job = job.model_copy(update={"shared_device": shared_device})
     ours, theirs = socket.socketpair()
     with ours, theirs:
         worker.run(job, theirs, loaded)
@@ -50,6 +54,37 @@ def test_an_exception_is_said_with_its_kind(
     assert isinstance(failed, Failed)
     assert (failed.kind, str(error) in failed.message) == (kind, True)
     assert "Traceback" in failed.traceback
+
+
+def test_memory_that_runs_out_on_a_shared_gpu_is_said_to_be_shared(
+    tmp_path: Path, bert: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = finetune.Run.go
+
+    def squeezed(run: finetune.Run) -> None:
+        run.model.register_forward_pre_hook(needs_too_much(2))
+        go(run)
+
+    monkeypatch.setattr(finetune.Run, "go", squeezed)
+    failed = said(tmp_path / "shared", bert, shared_device=True)[-1]
+    assert isinstance(failed, Failed)
+    assert (failed.kind, failed.shared_device) == ("oom", True)
+    assert said(tmp_path / "alone", bert)[-1].event == "finished"
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_context_that_finds_no_memory_is_out_of_it_only_where_others_are(
+    tmp_path: Path, bert: LoadedModel, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    """Alone on its GPU, it may be another program's fault: another attempt is worth it."""
+
+    def fail(_: object) -> None:
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(finetune.Run, "go", fail)
+    (failed,) = said(tmp_path, bert, shared_device=shared)
+    assert isinstance(failed, Failed)
+    assert (failed.kind, failed.shared_device) == ("oom" if shared else "error", shared)
 
 
 def test_a_line_that_a_killed_attempt_cut_off_swallows_no_other(
