@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -211,7 +212,7 @@ def play(folder: Path, slots: int, trials: int, epochs: int) -> Scaled:
                 backend.free_slots(),
                 Console(file=nowhere),
                 start_backend=start,
-                open_database=lambda _: (storage, ledger),
+                open_database=lambda _: nullcontext((storage, ledger)),
             )
             wall = time.perf_counter() - began
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # before the check
@@ -219,7 +220,7 @@ def play(folder: Path, slots: int, trials: int, epochs: int) -> Scaled:
         counts, problems = judge(found, ledger.read(ledger.studies()[0].uid))
     return Scaled(
         slots=slots,
-        states={status: count for status, count in counts.items()},
+        states={str(status): number for status, number in counts.items()},
         problems=problems,
         reports=sum(len(trial.intermediate_values) for trial in found),
         wall=wall,
@@ -242,7 +243,7 @@ def _time_asks() -> list[float]:
         finally:
             asks.append(time.perf_counter() - began)
 
-    OptunaStudy.ask = timed  # type: ignore[method-assign]  # this process does nothing else
+    OptunaStudy.ask = timed  # type: ignore[assignment, method-assign]  # this process does nothing else
     return asks
 
 
