@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from orchestrator.backends.scratch import scratch
 from orchestrator.cluster_slots import Node
 from orchestrator.errors import UserError
 from orchestrator.slots import gpu_uuids
@@ -27,8 +28,8 @@ ROOMS = ("sweeps", "orchestrator", "trainers", "results")
 _STORE_BYTES = 100 * 2**20
 """For messages alone: on one machine nothing travels."""
 
-_LONGEST_FOLDER = 60
-"""Ray puts sockets below its folder, and Linux allows their paths 107 bytes."""
+_LONGEST_PLACE = 20
+"""Ray puts sockets far below its folder, and Linux allows their paths 107 bytes."""
 
 _QUIET: dict[str, Any] = {
     "include_dashboard": None,
@@ -47,7 +48,6 @@ def cluster(warn: Callable[[str], None]) -> Iterator[list[Node]]:
     if find_spec("ray") is None:
         raise UserError("ENGINE=ray needs Ray, which is not installed: make ray")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else it writes on the terminal
     address = os.environ.get("RAY_ADDRESS", "")
     with _joined(address, warn) if address not in ("", "local") else _local():
         import ray  # noqa: PLC0415 - after what it reads of the environment has been set
@@ -67,10 +67,9 @@ def _local() -> Iterator[None]:
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # by that Ray takes 127.0.0.1 as its own
-    folder = tempfile.mkdtemp(prefix="trytable-ray-")
-    if len(folder) > _LONGEST_FOLDER:
-        Path(folder).rmdir()
-        folder = tempfile.mkdtemp(prefix="trytable-ray-", dir="/tmp")
+    place = Path(tempfile.gettempdir())
+    short = place if len(str(place)) <= _LONGEST_PLACE else Path("/tmp")  # noqa: S108 - see there
+    folder = scratch(f"ray-{secrets.token_hex(4)}", short)
     # A terminal that closes says so to its whole group; the trials are saved before Ray ends.
     hangup = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -80,7 +79,7 @@ def _local() -> Iterator[None]:
             num_gpus=len(gpu_uuids()),
             object_store_memory=_STORE_BYTES,
             _node_ip_address="127.0.0.1",
-            _temp_dir=folder,
+            _temp_dir=str(folder),
             **(_QUIET | {"include_dashboard": False}),
         ):
             signal.signal(signal.SIGHUP, hangup)

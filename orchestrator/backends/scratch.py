@@ -1,4 +1,4 @@
-"""Folders on nodes that share none with the orchestrator, which go when their run has ended."""
+"""Folders for a run's own passing files on one machine, which go when the run has ended."""
 
 import fcntl
 import os
@@ -8,12 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def scratch(session: str) -> Path:
-    """This run's folder on a node that shares none, held by a lock until its process ends.
+def scratch(session: str, within: Path | None = None) -> Path:
+    """A folder of a run's own, held by a lock until the process ends; for all of a run the same.
 
-    Takes away what ended runs have left.
+    It lies in the folder for temporary files, or `within` another. Takes away what ended runs have
+    left. Raises OSError.
     """
-    home = Path(tempfile.gettempdir()) / f"trytable-{os.getuid()}"
+    home = (within or Path(tempfile.gettempdir())) / f"trytable-{os.getuid()}"
     home.mkdir(mode=0o700, exist_ok=True)
     if home.is_symlink() or home.stat().st_uid != os.getuid():
         raise PermissionError(f"{home} belongs to somebody else; it is needed for scratch files")
