@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,8 @@ _STORE_BYTES = 100 * 2**20
 
 _LONGEST_PLACE = 20
 """Ray puts sockets far below its folder, and Linux allows their paths 107 bytes."""
+
+_KNOCK_SECONDS = 10.0
 
 _QUIET: dict[str, Any] = {
     "include_dashboard": None,
@@ -97,6 +100,8 @@ def _joined(address: str, warn: Callable[[str], None]) -> Iterator[None]:
             f"RAY_ADDRESS={address}: a Ray client's address cannot be used. Run Trytable on a node "
             "of the cluster, with RAY_ADDRESS=auto or its head's address, such as 10.0.0.1:6379."
         )
+    if address != "auto":
+        _knock(address)
     _use_token(warn)
     with tempfile.TemporaryDirectory(prefix="trytable-") as code:
         for room in ROOMS:
@@ -104,6 +109,18 @@ def _joined(address: str, warn: Callable[[str], None]) -> Iterator[None]:
             shutil.copytree(TOP / room, Path(code) / room, ignore=ignored)
         with _initialised(address=address, runtime_env={"working_dir": code}, **_QUIET):
             yield
+
+
+def _knock(address: str) -> None:
+    """Raise UserError where nobody listens: Ray itself would go on trying for many minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise UserError(
+            f"RAY_ADDRESS={address}: no Ray cluster answers there ({error}). Expected is the "
+            "address of a cluster's head, such as 10.0.0.1:6379, or auto on one of its nodes."
+        ) from error
 
 
 def _use_token(warn: Callable[[str], None]) -> None:
