@@ -10,7 +10,6 @@ import secrets
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,8 +68,9 @@ class Raylets:
                 start,
             ],
             env={**os.environ, **self.environment},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         ) as process:
             try:
                 yield _raylet_below(process)
@@ -80,14 +80,17 @@ class Raylets:
                     one.kill()
 
 
-def _raylet_below(process: "subprocess.Popen[bytes]") -> int:
-    give_up = time.monotonic() + 60
-    while time.monotonic() < give_up and process.poll() is None:
-        for one in psutil.Process(process.pid).children(recursive=True):
-            if one.name() == "raylet":
-                return one.pid
-        time.sleep(0.1)
-    raise AssertionError("the node did not start")
+def _raylet_below(process: "subprocess.Popen[str]") -> int:
+    """The raylet's pid, once the node has joined the cluster."""
+    assert process.stdout is not None
+    printed: list[str] = []
+    while "Ray runtime started." not in "".join(printed):
+        line = process.stdout.readline()
+        assert line, "".join(printed)
+        printed.append(line)
+    family = psutil.Process(process.pid).children(recursive=True)
+    (raylet,) = [one.pid for one in family if one.name() == "raylet"]
+    return raylet
 
 
 @contextmanager
