@@ -13,6 +13,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,9 @@ def _node(found: dict[str, Any]) -> Node:
 @contextmanager
 def _local() -> Iterator[None]:
     """A cluster of this machine: on loopback, with a token of its own, without a dashboard."""
+    before = dict(os.environ)
     os.environ["RAY_AUTH_MODE"] = "token"
-    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    os.environ["RAY_AUTH_TOKEN"] = _token()
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # by that Ray takes 127.0.0.1 as its own
     place = Path(tempfile.gettempdir())
     short = place if len(str(place)) <= _LONGEST_PLACE else Path("/tmp")  # noqa: S108 - see there
@@ -90,6 +92,15 @@ def _local() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGHUP, hangup)
         shutil.rmtree(folder, ignore_errors=True)
+        for name in (one for one in tuple(os.environ) if one.startswith("RAY_")):
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@cache
+def _token() -> str:
+    """One for all clusters of a process: Ray remembers the first that it read."""
+    return secrets.token_hex(32)
 
 
 @contextmanager

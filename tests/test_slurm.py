@@ -1,6 +1,5 @@
-"""The batch script for Slurm, with stand-ins for Slurm's commands and a real Ray on this machine."""
+"""The batch script for Slurm, with stand-ins for Slurm's commands and a real Ray."""
 
-import json
 import os
 import signal
 import subprocess

@@ -124,7 +124,7 @@ def raylets(*cores: int) -> Iterator[Raylets]:
 
 def main() -> None:
     """Start the cluster, say where it is, and end it with the input."""
-    from ray.cluster_utils import Cluster
+    from ray.cluster_utils import Cluster  # noqa: PLC0415 - only this process has Ray in it
 
     os.environ["PYTHONPATH"] = ""
     head: dict[str, Any] = {"num_cpus": 0, "include_dashboard": False}
@@ -132,9 +132,10 @@ def main() -> None:
     cluster = Cluster(True, head_node_args={**head, **small, "_system_config": NOTICES_SOON})
     nodes = [cluster.add_node(num_cpus=int(one), **small) for one in sys.argv[1:]]
     pids = [node.all_processes["raylet"][0].process.pid for node in nodes]
-    print(json.dumps({"address": cluster.address, "pids": pids}), flush=True)
+    sys.stdout.write(json.dumps({"address": cluster.address, "pids": pids}) + "\n")
+    sys.stdout.flush()
     sys.stdin.read()
-    cluster.shutdown()
+    cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -68,4 +68,8 @@ def test_no_cluster_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_place_for_checkpoints_that_cannot_be_written(url: str) -> None:
     with pytest.raises(UserError, match=f"CHECKPOINTS={url} cannot be used"):
         check_url(url)
-    assert check_url("memory://place") is None
+
+
+def test_a_place_for_checkpoints_is_left_empty_by_its_test(tmp_path: Path) -> None:
+    check_url(f"file://{tmp_path}/place")
+    assert list((tmp_path / "place").iterdir()) == []

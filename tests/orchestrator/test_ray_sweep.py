@@ -64,7 +64,7 @@ def joined(cluster: Raylets, monkeypatch: pytest.MonkeyPatch) -> Raylets:
 
 def started(folder: Path) -> dict[int, Started]:
     """What every trial's last attempt said at its start, by the trial's number."""
-    events = {}
+    events: dict[int, Started] = {}
     for log in (folder / "runs" / "quality" / "trials").glob("*/events.jsonl"):
         said = [line for line in log.read_text().splitlines() if '"event":"started"' in line]
         events |= {int(log.parent.name): Started.model_validate_json(line) for line in said}

@@ -16,7 +16,8 @@ from tests.trainers.small import save_model
 from trainers.protocol import Started
 
 SMALL = """
-baseline: {epochs: 40, batch_size: 8, lr: 1e-3, dropout: 0.1, precision: fp32, checkpoint_seconds: 0}
+baseline:
+  {epochs: 20, batch_size: 8, lr: 1e-3, dropout: 0.1, precision: fp32, checkpoint_seconds: 0}
 parameters:
   dropout: [0.1]
 """
@@ -39,7 +40,7 @@ def test_a_trial_goes_on_elsewhere_from_its_checkpoint_as_if_nothing_had_happene
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed, folder, shared = (tmp_path / one for one in ("undisturbed", "it's here", "shared"))
-    code, printed = run(undisturbed, SLOTS="2", **write_all(undisturbed))
+    code, printed = run(undisturbed, "sweep", 400, SLOTS="2", **write_all(undisturbed))
     assert code == 0, printed
     given = {**write_all(folder), "ENGINE": "ray", "SLOTS": "1", "CHECKPOINTS": f"file://{shared}"}
     with raylets() as nodes, nodes.stranger(folder) as one, nodes.stranger(folder) as other:

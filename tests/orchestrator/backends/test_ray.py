@@ -42,7 +42,8 @@ def until_ready(backend: Backend, slots: int) -> None:
 
 
 @pytest.fixture
-def backend(joined: None, tmp_path: Path) -> Iterator[Backend]:
+def opened(joined: None, tmp_path: Path) -> Iterator[Backend]:
+    """A backend whose slots are all ready."""
     backend = make_backend(tmp_path)
     until_ready(backend, len(SLOTS))
     yield backend
@@ -51,11 +52,8 @@ def backend(joined: None, tmp_path: Path) -> Iterator[Backend]:
 
 class TestRay(BackendContract):
     @pytest.fixture
-    def backend(self, joined: None, tmp_path: Path) -> Iterator[Backend]:
-        backend = make_backend(tmp_path)
-        until_ready(backend, len(SLOTS))
-        yield backend
-        backend.close()
+    def backend(self, opened: Backend) -> Backend:
+        return opened
 
 
 def poll_until(backend: Backend, enough: Callable[[list[Message]], bool]) -> list[Message]:
@@ -73,7 +71,13 @@ def workers(heard: list[Message]) -> list[psutil.Process]:
     return [psutil.Process(one.pid) for one in events if isinstance(one, Started)]
 
 
-def test_close_leaves_no_worker(backend: Backend, tmp_path: Path) -> None:
+def exits(heard: list[Message]) -> dict[str, str]:
+    """How each trial's attempt ended."""
+    return {one.trial_uid: one.how for one in heard if isinstance(one, Exited)}
+
+
+def test_close_leaves_no_worker(opened: Backend, tmp_path: Path) -> None:
+    backend = opened
     for uid, slot in zip("ab", SLOTS, strict=True):
         backend.start(make_job(tmp_path, uid, crash="hang"), slot)
     found = workers(poll_until(backend, lambda heard: len(workers(heard)) == 2))
@@ -84,8 +88,9 @@ def test_close_leaves_no_worker(backend: Backend, tmp_path: Path) -> None:
 
 
 def test_a_killed_actor_ends_its_attempt_and_another_takes_its_slot(
-    backend: Backend, tmp_path: Path
+    opened: Backend, tmp_path: Path
 ) -> None:
+    backend = opened
     backend.start(make_job(tmp_path, "a", crash="hang"), SLOTS[0])
     backend.start(make_job(tmp_path, "b", epochs=3, epoch_seconds=0.2), SLOTS[1])
     heard = poll_until(backend, lambda heard: len(workers(heard)) == 2)
@@ -94,13 +99,15 @@ def test_a_killed_actor_ends_its_attempt_and_another_takes_its_slot(
         for one in heard
         if isinstance(one, Said) and isinstance(one.event, Started) and one.trial_uid == "a"
     )
-    actor = next(one for one in psutil.Process(pid).parents() if "ray::" in one.name())
+    worker = psutil.Process(pid)
+    actor = next(one for one in worker.parents() if "ray::" in one.name())
     actor.kill()
-    heard += poll_until(backend, lambda more: sum(isinstance(one, Exited) for one in more) == 2)
-    ends = {one.trial_uid: one.how for one in heard if isinstance(one, Exited)}
+    heard += poll_until(backend, lambda more: len(exits([*heard, *more])) == 2)
+    ends = exits(heard)
     assert ends["a"].startswith("its Ray actor (")
     assert ends["b"] == "exit code 0"
-    assert not psutil.pid_exists(pid)
+    _, alive = psutil.wait_procs([worker], timeout=20)
+    assert not alive
     until_ready(backend, len(SLOTS))
     backend.start(make_job(tmp_path, "a", attempt=2), SLOTS[0])
     heard = poll_until(backend, lambda heard: any(isinstance(one, Exited) for one in heard))
@@ -122,7 +129,7 @@ def test_a_model_that_cannot_be_read_is_a_backend_error(tmp_path: Path) -> None:
     backend = make_backend(tmp_path, SLOTS[:1], trainer="finetune", model=str(tmp_path / "none"))
     try:
         with pytest.raises(
-            BackendError, match="cannot run trials: MODEL=.*there is no such folder"
+            BackendError, match=r"cannot run trials: MODEL=.*there is no such folder"
         ):
             poll_until(backend, lambda _: False)
     finally:

@@ -1,7 +1,6 @@
 """What travels arrives whole, in its place, and nowhere else."""
 
 import io
-import os
 import tarfile
 from pathlib import Path
 
@@ -69,11 +68,11 @@ def test_a_folder_of_links_travels_as_what_they_lead_to(folder: Path, tmp_path: 
     assert listing(tmp_path / "there") == listing(linked) == (("model.bin", 7),)
 
 
-@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "a/../../outside"])
+@pytest.mark.parametrize("name", ["../outside", "/outside", "a/../../outside"])
 def test_nothing_lands_outside(tmp_path: Path, name: str) -> None:
     held = io.BytesIO()
     with tarfile.open(fileobj=held, mode="w") as tar:
-        found = tarfile.TarInfo(name)
+        found = tarfile.TarInfo(f"{tmp_path}{name}" if name.startswith("/") else name)
         found.size = 3
         tar.addfile(found, io.BytesIO(b"bad"))
     for land in (bring, unpack):
@@ -84,7 +83,6 @@ def test_nothing_lands_outside(tmp_path: Path, name: str) -> None:
         else:  # it is taken for a relative one
             land(held.getvalue(), place)
     assert {path.name for path in tmp_path.iterdir()} <= {"in"}
-    assert not Path("/tmp/outside").exists()
 
 
 def test_half_a_folder_is_none(folder: Path, tmp_path: Path) -> None:
@@ -99,7 +97,12 @@ def test_a_snapshot_is_of_one_moment(folder: Path) -> None:
     (checkpoints / "last").rename(checkpoints / "previous")
     unpack(taken, folder / "there")
     assert files(folder / "there") == {"last/model.bin": b"weights"}
-    assert sorted(os.listdir(folder)) == ["checkpoints", "events.jsonl", "there", "worker.log"]
+    assert {one.name for one in folder.iterdir()} == {
+        "checkpoints",
+        "events.jsonl",
+        "there",
+        "worker.log",
+    }
 
 
 def test_events_are_parted_from_a_line_that_was_cut(tmp_path: Path) -> None:
