@@ -6,8 +6,9 @@
 # What a user gives reaches the programs through the environment alone, as TRYTABLE_NAME and so
 # on. It never stands as $(NAME) here, not even in a condition: make would run a $(shell ...) in it.
 # This comes before any $(shell) of ours, which would be handed the variables expanded.
-VARS := NAME TRY OUT TRIALS HOURS DATA MODEL SLOTS RUNS STORAGE SET FORMAT PORT WRITABLE RETRY_FAILED AS_NEW \
-	FROM TO FREEZE LR_FROM LR_TO STEPS SEEDS APPLY LOG PATTERN TOP TEST REPORT_LANG PYTHON
+VARS := NAME TRY OUT TRIALS HOURS DATA MODEL SLOTS RUNS STORAGE ENGINE CHECKPOINTS SET FORMAT PORT \
+	WRITABLE RETRY_FAILED AS_NEW FROM TO FREEZE LR_FROM LR_TO STEPS SEEDS APPLY LOG PATTERN TOP TEST \
+	REPORT_LANG PYTHON
 $(foreach v,$(VARS),$(eval export TRYTABLE_$(v) := $$(value $(v)))$(eval unexport $(v)))
 
 # A misspelt variable would otherwise be ignored in silence.
@@ -17,12 +18,14 @@ $(if $(UNKNOWN),$(error There is no variable $(UNKNOWN). Allowed: $(VARS)))
 # The stamps' names change with what is to be installed, and with the folder: the commands in
 # .venv/bin hold its path and are written anew after a move.
 RUNTIME_KEY := $(shell { pwd; cat requirements.txt pyproject.toml; } | sha256sum | cut -c1-12)
-DEV_KEY := $(RUNTIME_KEY)-$(shell sha256sum <requirements-dev.txt | cut -c1-12)
+RAY_KEY := $(RUNTIME_KEY)-$(shell sha256sum <requirements-ray.txt | cut -c1-12)
+DEV_KEY := $(RUNTIME_KEY)-$(shell cat requirements-ray.txt requirements-dev.txt | sha256sum | cut -c1-12)
 RUNTIME := .venv/.installed-$(RUNTIME_KEY)
+RAY := .venv/.installed-ray-$(RAY_KEY)
 DEV := .venv/.installed-dev-$(DEV_KEY)
 
 .PHONY: help sweep diagnose lr-range suggest import sweeps confirm report show rerun best export backup \
-	move-storage check-study dashboard test soak check bench clean
+	move-storage check-study dashboard ray test soak check bench clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
@@ -77,6 +80,8 @@ check-study: $(RUNTIME) ## check that nothing of a study was lost or doubled (NA
 
 dashboard: $(RUNTIME) ## open the Optuna dashboard on the studies, read-only (WRITABLE=1 lifts it)
 	@exec .venv/bin/trytable dashboard
+
+ray: $(RAY) ## install Ray, for ENGINE=ray
 
 # The variables of a sweep are no business of the tests, and NAME is set on some machines.
 test: $(DEV) ## run the tests
@@ -139,13 +144,20 @@ $(RUNTIME):
 	touch '$@'
 	rm .venv/.unfinished
 
-$(DEV): $(RUNTIME)
+define INSTALL_MORE
 	@exec 9<Makefile
 	if command -v flock >/dev/null; then flock 9; fi
 	if [ -e '$@' ]; then exit 0; fi
 	touch .venv/.unfinished
-	echo 'Installing what the tests need besides.'
+	echo '$(1)'
 	PIP_DISABLE_PIP_VERSION_CHECK=1 \
-		.venv/bin/python -m pip install --no-input --quiet -r requirements-dev.txt
+		.venv/bin/python -m pip install --no-input --quiet -r $(2)
 	touch '$@'
 	rm .venv/.unfinished
+endef
+
+$(RAY): $(RUNTIME)
+	$(call INSTALL_MORE,Installing Ray.,requirements-ray.txt)
+
+$(DEV): $(RUNTIME)
+	$(call INSTALL_MORE,Installing what the tests need besides.,requirements-dev.txt)

@@ -33,6 +33,12 @@ Name = Annotated[str, typer.Option(envvar="TRYTABLE_NAME", help="the sweep")]
 StudyName = Annotated[str, typer.Argument(envvar="TRYTABLE_NAME", help="the study")]
 TryNumber = Annotated[str, typer.Argument(envvar="TRYTABLE_TRY", metavar="[TRY]", help="3: Try 3")]
 Slots = Annotated[str, typer.Option(envvar="TRYTABLE_SLOTS", help="trials at once")]
+EngineName = Annotated[
+    str, typer.Option(envvar="TRYTABLE_ENGINE", help="local, or ray for a Ray cluster")
+]
+Checkpoints = Annotated[
+    str, typer.Option(envvar="TRYTABLE_CHECKPOINTS", help="a URL that all Ray nodes can write to")
+]
 RetryFailed = Annotated[
     str, typer.Option(envvar="TRYTABLE_RETRY_FAILED", help="0: leave failed points alone")
 ]
@@ -55,6 +61,8 @@ def sweep(
     data: Annotated[str, typer.Option(envvar="TRYTABLE_DATA", help="a folder or a name")] = "",
     model: Annotated[str, typer.Option(envvar="TRYTABLE_MODEL", help="a folder or a name")] = "",
     slots: Slots = "",
+    engine: EngineName = "",
+    checkpoints: Checkpoints = "",
     runs: Runs = Path("runs"),
     storage: Storage = "",
     settings: Annotated[
@@ -68,7 +76,7 @@ def sweep(
 ) -> None:
     """Run a sweep, or what is missing of it, and print its Try table."""
     # Here, not at the top: a verb pays for what it uses.
-    from orchestrator import verbs  # noqa: PLC0415 - see above
+    from orchestrator import engines, verbs  # noqa: PLC0415 - see above
 
     # DATA and its kin come first: SET="data.text=review" changes a part of what DATA names.
     budgets = {"trials": _number("TRIALS", trials), "hours": _decimal("HOURS", hours)}
@@ -78,7 +86,7 @@ def sweep(
         name=name,
         place=_place(runs, storage),
         overrides=overrides | parse_overrides(settings),
-        slots=_number("SLOTS", slots),
+        asked=engines.Asked(engine, _number("SLOTS", slots), checkpoints),
         retry_failed=_switch("RETRY_FAILED", retry_failed, default=True),
         as_new=_switch("AS_NEW", as_new, default=False),
         reading=verbs.Reading(_words(language)),
@@ -94,20 +102,22 @@ def confirm(
     top: Annotated[str, typer.Option(envvar="TRYTABLE_TOP", help="how many leaders")] = "",
     seeds: Annotated[str, typer.Option(envvar="TRYTABLE_SEEDS", help="how many seeds each")] = "",
     slots: Slots = "",
+    engine: EngineName = "",
+    checkpoints: Checkpoints = "",
     runs: Runs = Path("runs"),
     storage: Storage = "",
     retry_failed: RetryFailed = "",
     language: ReportLanguage = "",
 ) -> None:
     """Train a study's leaders and baseline again on fresh seeds and compare their means."""
-    from orchestrator import confirming, verbs  # noqa: PLC0415 - as in sweep
+    from orchestrator import confirming, engines, verbs  # noqa: PLC0415 - as in sweep
 
     top_count, seed_count = _number("TOP", top), _number("SEEDS", seeds)
     outcome = verbs.confirm(
         _study(name, runs, storage),
         top=confirming.TOP if top_count is None else top_count,
         seeds=confirming.SEEDS if seed_count is None else seed_count,
-        slots=_number("SLOTS", slots),
+        asked=engines.Asked(engine, _number("SLOTS", slots), checkpoints),
         retry_failed=_switch("RETRY_FAILED", retry_failed, default=True),
         reading=verbs.Reading(_words(language)),
         console=Console(),

@@ -12,7 +12,7 @@ from orchestrator.changes import fact_differences, refuse
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
 from orchestrator.space import same_point
-from orchestrator.sweep import Outcome, defaults_of, run_sweep
+from orchestrator.sweep import BackendStarter, Outcome, defaults_of, run_sweep
 from results.confirmation import SUFFIX, is_confirmation
 from results.diagnosis.limits import TOLERANCE, WINDOW_STEPS
 from results.records import StudyResult
@@ -49,6 +49,7 @@ def confirm(
     console: Console,
     *,
     retry_failed: bool = True,
+    start_backend: BackendStarter | None = None,
 ) -> Outcome:
     """Train the `top` best tries of a study and its baseline with so many seeds each.
 
@@ -75,6 +76,7 @@ def confirm(
         retry_failed=retry_failed,
         any_study=False,
         check_facts=check_facts,
+        start_backend=start_backend,
     )
 
 

@@ -4,7 +4,6 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -14,11 +13,11 @@ from rich.text import Text
 import sweeps as sweeps_room
 from orchestrator import confirming
 from orchestrator.changes import first_free
+from orchestrator.engines import Asked, engine
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
 from orchestrator.new_files import shown
 from orchestrator.screen import print_table
-from orchestrator.slots import find_slots
 from orchestrator.sweep import Outcome, run_sweep
 from results.confirmation import SUFFIX
 from results.dashboard import PortTaken, serve
@@ -74,7 +73,7 @@ def sweep(
     name: str,
     place: Folders,
     overrides: Mapping[str, object],
-    slots: int | None,
+    asked: Asked,
     retry_failed: bool,
     as_new: bool,
     reading: Reading,
@@ -93,15 +92,17 @@ def sweep(
     file_name, at, _ = name.partition("@")
     found = spec.read_sweep(spec.find_sweep(sweeps_folder(), file_name), TRAINERS, overrides)
     folders = replace(place, study=_new_name(found.name, place) if as_new else name)
-    outcome = run_sweep(
-        found,
-        folders,
-        find_slots(slots, found.max_per_gpu),
-        console,
-        retry_failed=retry_failed,
-        any_study=not (at or as_new),
-        as_new=as_new,
-    )
+    with engine(asked, console) as ready:
+        outcome = run_sweep(
+            found,
+            folders,
+            ready.slots(found.max_per_gpu),
+            console,
+            retry_failed=retry_failed,
+            any_study=not (at or as_new),
+            as_new=as_new,
+            start_backend=ready.start,
+        )
     report(replace(folders, study=outcome.study), console, reading)
     return outcome
 
@@ -111,15 +112,22 @@ def confirm(
     *,
     top: int,
     seeds: int,
-    slots: int | None,
+    asked: Asked,
     retry_failed: bool,
     reading: Reading,
     console: Console,
 ) -> Outcome:
     """Train a study's leaders again on fresh seeds, then report on both studies."""
-    outcome = confirming.confirm(
-        folders, top, seeds, partial(find_slots, slots), console, retry_failed=retry_failed
-    )
+    with engine(asked, console) as ready:
+        outcome = confirming.confirm(
+            folders,
+            top,
+            seeds,
+            ready.slots,
+            console,
+            retry_failed=retry_failed,
+            start_backend=ready.start,
+        )
     report(replace(folders, study=outcome.study), console, reading)
     report(folders, console, reading)
     return outcome

@@ -26,8 +26,9 @@ VERBS = (
 VARIABLES = (
     "NAME", "TRY", "OUT", "TRIALS", "HOURS", "DATA", "MODEL", "SLOTS", "RUNS", "SET", "FORMAT",
     "PORT", "WRITABLE", "RETRY_FAILED", "AS_NEW", "FREEZE", "LR_FROM", "LR_TO", "STEPS", "SEEDS",
-    "APPLY", "LOG", "PATTERN", "TOP", "TEST", "REPORT_LANG",
+    "APPLY", "LOG", "PATTERN", "TOP", "TEST", "REPORT_LANG", "ENGINE", "CHECKPOINTS",
 )  # fmt: skip
+LOCKS = ("requirements.txt", "requirements-ray.txt", "requirements-dev.txt")
 HOSTILE = (
     "$(shell touch x)",
     "${shell touch x}",
@@ -123,7 +124,7 @@ class Front:
 
 @pytest.fixture
 def front(tmp_path: Path) -> Front:
-    for name in ("Makefile", "requirements.txt", "requirements-dev.txt", "pyproject.toml"):
+    for name in ("Makefile", "pyproject.toml", *LOCKS):
         shutil.copy(TOP / name, tmp_path)
     (tmp_path / "trytable").write_text(TRYTABLE.format(python=sys.executable))
     (tmp_path / "python").write_text(PYTHON)
@@ -178,7 +179,7 @@ def test_a_misspelt_variable_is_refused(front: Front) -> None:
 def test_help_lists_every_target(front: Front) -> None:
     code, printed = front.make()
     assert code == 0
-    for target in (*VERBS, "check-study", "test", "soak", "check", "bench", "clean", "help"):
+    for target in (*VERBS, "check-study", "ray", "test", "soak", "check", "bench", "clean", "help"):
         assert f"\n  make {target} " in f"\n{printed}"
     assert not (front.folder / ".venv").exists()
 
@@ -207,10 +208,21 @@ def test_what_tests_need_is_installed_for_them_alone(front: Front) -> None:
     assert [call.split()[1] for call in front.calls()] == ["ruff", "ruff", "mypy"]
 
 
+def test_ray_is_installed_once_and_only_where_it_is_asked_for(front: Front) -> None:
+    front.make("sweep", "NAME=lr")
+    assert "requirements-ray.txt" not in ran(front)
+    front.make("ray")
+    assert ran(front) == ["requirements-ray.txt"]
+    front.make("ray")
+    assert ran(front) == []
+    front.make("sweep", "NAME=lr", "ENGINE=ray")
+    assert ran(front) == []
+
+
 def test_a_changed_lock_is_installed_over_the_old(front: Front) -> None:
     front.make("test")
     front.calls()
-    with (front.folder / "requirements-dev.txt").open("a") as file:
+    with (front.folder / "requirements-ray.txt").open("a") as file:
         file.write("one-more==1\n")
     front.make("sweep")
     assert front.calls() == []
@@ -303,10 +315,12 @@ def test_clean_leaves_the_studies(front: Front) -> None:
 
 
 def test_the_locks_pin_every_package() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in LOCKS:
         lines = [line for line in (TOP / name).read_text().splitlines() if not line.startswith("#")]
-        pinned = [line for line in lines if line != "-r requirements.txt"]
-        assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9.]*", line) for line in pinned)
+        pinned = [line for line in lines if line.removeprefix("-r ") not in LOCKS]
+        assert all(
+            re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9.]*(post[0-9])?", line) for line in pinned
+        )
     assert "torch==2.13.0" in (TOP / "requirements.txt").read_text().splitlines()
 
 
