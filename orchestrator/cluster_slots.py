@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.backends.base import Slot
+from orchestrator.devices import CPU, GPU
 from orchestrator.errors import UserError
 from orchestrator.slots import MAX_DEFAULT_CPU_SLOTS, WORKER_BYTES
-
-GPU = "gpu"
-"""The device of a slot whose GPU is not chosen yet."""
 
 _STEPS = 10_000
 """Ray counts shares of a GPU in ten-thousandths."""
@@ -69,7 +67,7 @@ def _share_cores(wanted: int | None, nodes: Sequence[Node]) -> tuple[Slot, ...]:
         )
     number = wanted or sum(_by_default(node) for node in nodes)
     fitting = (t for t in range(cores, 0, -1) if sum(n.cores // t for n in nodes) >= number)
-    return _slots(number, "cpu", next(fitting))
+    return _slots(number, CPU, next(fitting))
 
 
 def _by_default(node: Node) -> int:

@@ -6,6 +6,9 @@ from orchestrator.backends.base import Slot
 
 CPU = "cpu"
 
+GPU = "gpu"
+"""The device of a cluster's slot whose GPU is not chosen yet."""
+
 
 class DeviceHealth:
     """Counts the trials that failed on a GPU in a row, and sets it aside after too many.

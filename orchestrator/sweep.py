@@ -20,7 +20,7 @@ from orchestrator.book import Book
 from orchestrator.carrying import carry_over, seeded_like, sources_of
 from orchestrator.changes import changes_since, refuse, study_that_fits
 from orchestrator.database import open_database
-from orchestrator.devices import CPU
+from orchestrator.devices import CPU, GPU
 from orchestrator.display import Display
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
@@ -171,6 +171,8 @@ def places(sweep: Sweep, slots: Sequence[Slot]) -> str:
     gpus = {slot.device for slot in slots} - {CPU}
     if not gpus:
         return found
+    if GPU in gpus:
+        return f"{found} on the cluster's GPUs"
     packed = len(slots) > len(gpus) and tells_memory(sweep.trainer)
     on = f"{found} on {len(gpus)} GPU{'s' if len(gpus) > 1 else ''}"
     return f"{on}, as far as memory allows" if packed else on
