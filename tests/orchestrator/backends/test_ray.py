@@ -9,7 +9,7 @@ import pytest
 from orchestrator.backends.base import Backend, BackendError, Exited, Message, Said, Slot
 from orchestrator.backends.ray_plan import Place, make_plan, problems
 from orchestrator.cluster import cluster
-from orchestrator.cluster_slots import GPU
+from orchestrator.devices import GPU
 from tests.orchestrator.backends.test_contract import SLOTS, BackendContract, make_job
 from trainers.protocol import Started
 
