@@ -23,8 +23,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from rich.console import Console
 
 from benchmarks.measure import Result
 from orchestrator.backends.base import Backend, Exited, Message, Slot
+from orchestrator.engines import Asked, engine
 from orchestrator.folders import Folders
 from orchestrator.sweep import BackendStarter, run_sweep, start_local
 from sweeps.spec import Sweep, read_sweep
@@ -44,8 +45,16 @@ SLOTS = (Slot("1"), Slot("2"))
 REPORTS, NOTHING_TRIALS, LOADING_TRIALS = 10, 40, 12
 _TOP = Path(__file__).resolve().parents[1]
 
+
+@contextmanager
+def _on_ray() -> Iterator[BackendStarter]:
+    with engine(Asked("ray", len(SLOTS)), Console(file=io.StringIO())) as ready:
+        yield ready.start
+
+
 ENGINES: Mapping[str, Callable[[], AbstractContextManager[BackendStarter]]] = {
     "local": lambda: nullcontext(start_local),
+    "ray": _on_ray,
 }
 """What runs our trials, by name: a block in which it can be started."""
 
@@ -164,12 +173,12 @@ class Noted(Backend):
 
 
 def ours(
-    folder: Path, work: Work, engine: Callable[[], AbstractContextManager[BackendStarter]]
+    folder: Path, work: Work, opened: Callable[[], AbstractContextManager[BackendStarter]]
 ) -> Cost:
     """Run our sweep in a folder of its own, with nothing prepared."""
     sweep = _sweep(folder, work)
     noted: list[Noted] = []
-    with engine() as starter:
+    with opened() as starter:
 
         def start(sweep: Sweep, folders: Folders, slots: Sequence[Slot]) -> Backend:
             noted.append(Noted(starter(sweep, folders, slots)))
