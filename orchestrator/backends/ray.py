@@ -85,7 +85,7 @@ class RayBackend(Backend):
     def stop(self, trial_uid: str, reason: StopReason) -> None:
         seat = self._of(trial_uid)
         if seat is not None and seat.stop is None:
-            seat.stop = reason  # it goes with the next call, at most a turn from now
+            seat.stop = reason  # it goes with the next call, a turn from now at the latest
 
     def close(self) -> None:
         closing = [seat.actor.close.remote() for seat in self._seats if seat.ready]
@@ -154,6 +154,7 @@ class RayBackend(Backend):
         )
 
     def _call_all(self) -> None:
+        """Not as soon as an answer has come: a stop that it leads to goes with the next call."""
         for seat in self._seats:
             if seat.call is None and seat.call_at <= time.monotonic():
                 seat.call = seat.ask()
@@ -180,7 +181,6 @@ class RayBackend(Backend):
             raise BackendError(f"{where} cannot run trials: {error.cause}") from error
         else:
             seat.then(answer)
-        self._call_all()
 
     def _take(self, seat: Seat, kept: Kept) -> None:
         new = kept.count - seat.heard

@@ -4,8 +4,12 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
+
+_TRIES = 20
+_PAUSE_SECONDS = 0.05
 
 
 def scratch(session: str, within: Path | None = None) -> Path:
@@ -19,17 +23,29 @@ def scratch(session: str, within: Path | None = None) -> Path:
     if home.is_symlink() or home.stat().st_uid != os.getuid():
         raise PermissionError(f"{home} belongs to somebody else; it is needed for scratch files")
     folder = home / session
-    while True:
-        folder.mkdir(exist_ok=True)
-        with suppress(OSError):  # somebody takes it for left over: it is made anew
-            _lock(folder, fcntl.LOCK_SH)
-            if folder.exists():
-                break
+    _make(folder)
     for other in home.iterdir():
         if other != folder:
             with suppress(OSError):  # another run's, which is alive
                 _forget(other)
     return folder
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and lock it, against others that take it for left over before it is locked."""
+    for tries_left in reversed(range(_TRIES)):
+        folder.mkdir(exist_ok=True)
+        try:
+            descriptor = _lock(folder, fcntl.LOCK_SH)
+        except OSError:
+            if not tries_left:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+            continue
+        if folder.exists():
+            return
+        os.close(descriptor)
+    raise FileNotFoundError(f"{folder} is deleted as soon as it is made")
 
 
 def _lock(folder: Path, how: int) -> int:

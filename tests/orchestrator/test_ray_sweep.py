@@ -1,5 +1,6 @@
 """Whole sweeps on Ray: a node is lost, the person stops, the orchestrator is killed."""
 
+import json
 import os
 import signal
 import tempfile
@@ -211,3 +212,26 @@ def test_a_script_is_refused_where_nodes_do_not_see_it(
         code, printed = run(tmp_path, ENGINE="ray")
     assert code == 2, printed
     assert "does not share the folder of the runs" in printed
+
+
+LOSSY = {
+    "CoreWorkerService.grpc_client.PushTask": {
+        "num_failures": -1,
+        "req_failure_prob": 15,
+        "resp_failure_prob": 15,
+    }
+}
+"""Ray's own fault injection: so many of a hundred calls, and of their answers, get lost."""
+
+
+def test_every_word_comes_once_over_a_line_that_loses_calls_and_answers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_testing_rpc_failure", json.dumps(LOSSY))
+    code, printed = run(folder, ENGINE="ray")
+    assert code == 0, printed
+    check_nothing_lost_or_doubled(folder)
+    study = read_study(url(folder), "quality")
+    assert [len(one.attempts) for one in study.tries] == [1] * len(POINTS)
+    assert said(folder, "epoch") == 4 * len(POINTS)
+    assert [len(one.curve) for one in study.tries] == [4] * len(POINTS)
