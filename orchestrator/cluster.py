@@ -167,7 +167,8 @@ def _initialised(**options: Any) -> Iterator[None]:
         try:
             ray.init(**options)
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-            raise UserError(f"Ray cannot be used: {error}") from error
+            cause = f": {error.__cause__}" if error.__cause__ else ""
+            raise UserError(f"Ray cannot be used: {error}{cause}") from error
         finally:
             signal.signal(signal.SIGTERM, terminate)  # Ray would end the process at once
         yield
