@@ -25,7 +25,13 @@ from orchestrator.readable import readable_errors
 from orchestrator.server_lock import server_lock
 from results.confirmation import SUFFIX
 from results.ledger import STUDY_UID, Ledger
-from results.storage import StudyNotFound, existing_storage, is_sqlite, postgresql_url
+from results.storage import (
+    StudyNotFound,
+    existing_storage,
+    is_made,
+    is_sqlite,
+    postgresql_url,
+)
 from results.study import list_studies
 from results.whole import MOVED_FROM, MOVED_TO, Whole, differences, digest, read_whole, rows_of
 
@@ -90,9 +96,10 @@ def _move(there: Folders, here: Folders, console: Console) -> bool:
             where = whole.user_attrs[MOVED_TO]
             console.print(Text(f"{there.study}: left alone, it was carried to {where} before"))
             return True
-        with open_database(here) as (storage, ledger):
-            _make_way(storage, ledger, whole, here)
-            write_whole(storage, ledger, whole, there.shown_database, console)
+        if not _is_there(whole, here):
+            with open_database(here) as (storage, ledger):
+                _make_way(storage, ledger, whole, here)
+                write_whole(storage, ledger, whole, there.shown_database, console)
         again = read_whole(here.url, here.study)
         found = differences(whole, again)
         if found:
@@ -122,6 +129,14 @@ def _both_locked(there: Folders, here: Folders) -> Iterator[None]:
             if folders.storage:
                 stack.enter_context(server_lock(folders))
         yield
+
+
+def _is_there(whole: Whole, here: Folders) -> bool:
+    """Whether an earlier try was killed only after it had carried everything."""
+    if not is_made(here.url) or here.study not in list_studies(here.url):
+        return False
+    found = read_whole(here.url, here.study)
+    return found.uid == whole.uid and not differences(whole, found)
 
 
 def _make_way(storage: RDBStorage, ledger: Ledger, whole: Whole, here: Folders) -> None:

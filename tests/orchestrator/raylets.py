@@ -1,7 +1,8 @@
 """A Ray cluster of several real nodes on one machine, in a process of its own, with a token.
 
 `python -m tests.orchestrator.raylets CORES…` starts a head without cores and a node for each
-number, says where as one JSON line, and takes all of it away when its input ends.
+number, says where as one JSON line, and takes all of it away when its input ends. All listen on the
+loopback. With `join ADDRESS CORES` it is one more node.
 """
 
 import json
@@ -20,6 +21,7 @@ import psutil
 
 TOP = Path(__file__).resolve().parents[2]
 STORE_BYTES = 80 * 2**20
+LOOPBACK = "127.0.0.1"
 
 NOTICES_SOON = {
     "health_check_initial_delay_ms": 0,
@@ -52,11 +54,9 @@ class Raylets:
     @contextmanager
     def stranger(self, hidden: Path, cores: int = 1) -> Iterator[int]:
         """One more node, which has an empty folder where others have `hidden`; its pid."""
-        place = shlex.quote(str(hidden))
         start = (
-            f"mount -t tmpfs none {place} && exec {shlex.quote(sys.executable)} -m "
-            f"ray.scripts.scripts start --address={self.address} --num-cpus={cores} --num-gpus=0 "
-            f"--object-store-memory={STORE_BYTES} --block"
+            f"mount -t tmpfs none {shlex.quote(str(hidden))} && exec {shlex.quote(sys.executable)} "
+            f"-m tests.orchestrator.raylets join {self.address} {cores}"
         )
         with subprocess.Popen(
             [
@@ -67,30 +67,20 @@ class Raylets:
                 "-c",
                 start,
             ],
+            cwd=TOP,
             env={**os.environ, **self.environment},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.DEVNULL,
             text=True,
         ) as process:
+            assert process.stdout is not None
             try:
-                yield _raylet_below(process)
+                yield int(process.stdout.readline())
             finally:
                 family = psutil.Process(process.pid).children(recursive=True)
                 for one in [*family, psutil.Process(process.pid)]:
                     one.kill()
-
-
-def _raylet_below(process: "subprocess.Popen[str]") -> int:
-    """The raylet's pid, once the node has joined the cluster."""
-    assert process.stdout is not None
-    printed: list[str] = []
-    while "Ray runtime started." not in "".join(printed):
-        line = process.stdout.readline()
-        assert line, "".join(printed)
-        printed.append(line)
-    family = psutil.Process(process.pid).children(recursive=True)
-    (raylet,) = [one.pid for one in family if one.name() == "raylet"]
-    return raylet
 
 
 @contextmanager
@@ -100,6 +90,7 @@ def raylets(*cores: int) -> Iterator[Raylets]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # by that Ray takes 127.0.0.1 as its own
         "PYTHONPATH": str(TOP),
     }
     with subprocess.Popen(
@@ -129,6 +120,7 @@ def main() -> None:
     os.environ["PYTHONPATH"] = ""
     head: dict[str, Any] = {"num_cpus": 0, "include_dashboard": False}
     small: dict[str, Any] = {"object_store_memory": STORE_BYTES, "num_gpus": 0}
+    small["node_ip_address"] = LOOPBACK
     cluster = Cluster(True, head_node_args={**head, **small, "_system_config": NOTICES_SOON})
     nodes = [cluster.add_node(num_cpus=int(one), **small) for one in sys.argv[1:]]
     pids = [node.all_processes["raylet"][0].process.pid for node in nodes]
@@ -138,5 +130,30 @@ def main() -> None:
     cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
+def join(address: str, cores: int) -> None:
+    """Be one more node until the input ends; says its raylet's pid."""
+    from ray._private.node import Node  # noqa: PLC0415 - as above
+    from ray._private.parameter import RayParams  # noqa: PLC0415 - as above
+
+    os.environ["PYTHONPATH"] = ""
+    parameters = RayParams(
+        gcs_address=address,
+        node_ip_address=LOOPBACK,
+        num_cpus=cores,
+        num_gpus=0,
+        object_store_memory=STORE_BYTES,
+        min_worker_port=0,
+        max_worker_port=0,
+        node_manager_port=0,
+    )
+    node = Node(parameters, head=False, shutdown_at_exit=True, spawn_reaper=True)
+    sys.stdout.write(f"{node.all_processes['raylet'][0].process.pid}\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+
+
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["join"]:
+        join(sys.argv[2], int(sys.argv[3]))
+    else:
+        main()

@@ -98,6 +98,21 @@ def test_carrying_over_twice_is_once(file: Folders, served: Folders) -> None:
     assert_whole(served, 3)
 
 
+def test_one_that_was_killed_before_it_was_marked_is_only_marked(
+    file: Folders, served: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("orchestrator.moving._mark", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            move(file, served)
+    move(file, served)
+    assert MOVED_TO in read_whole(file.url, "quality").user_attrs
+    assert_whole(served, 3)
+
+
 def test_to_another_folder(file: Folders, tmp_path: Path) -> None:
     other = Folders(tmp_path / "other" / "runs", "quality")
     move(file, other)
