@@ -18,7 +18,6 @@ is opened again has the same sample.
 import hashlib
 import math
 from bisect import insort
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from optuna.study import StudyDirection
@@ -59,7 +58,7 @@ class BestAndLatest:
         self._kept: dict[int, FrozenTrial] = {}
         self._best: list[_Rank] = []
         self._latest: list[int] = []  # numbers of those that are not among the best
-        self._failed: list[FrozenTrial] = []
+        self._failed: dict[int, FrozenTrial] = {}
         self._first: FrozenTrial | None = None
         self._count = 0
 
@@ -67,17 +66,16 @@ class BestAndLatest:
         """Take in a trial that has ended."""
         self._count += 1
         if trial.state == TrialState.FAIL:
-            self._failed.append(trial)
+            self._failed[trial.number] = trial
         else:
             self._rank(trial)
         if self._count > self._bounds.trials:
             self._failed.clear()
 
-    def trials(self) -> list[FrozenTrial]:
-        """Those to be seen, by number."""
+    def trials(self) -> dict[int, FrozenTrial]:
+        """Those to be seen, each under its number."""
         first = {} if self._first is None else {self._first.number: self._first}
-        failed = {trial.number: trial for trial in self._failed}
-        return by_number({**first, **self._kept, **failed}.values())
+        return {**first, **self._kept, **self._failed}
 
     def _rank(self, trial: FrozenTrial) -> None:
         if self._first is None or trial.number < self._first.number:
@@ -121,14 +119,9 @@ class Sample:
         if len(self._drawn) > self._most:
             del self._trials[self._drawn.pop()[1]]
 
-    def trials(self) -> list[FrozenTrial]:
-        """Those that were drawn, by number."""
-        return by_number(self._trials.values())
-
-
-def by_number(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """In the order in which they were asked for, as Optuna's storages list them."""
-    return sorted(trials, key=lambda trial: trial.number)
+    def trials(self) -> dict[int, FrozenTrial]:
+        """Those that were drawn, each under its number."""
+        return self._trials
 
 
 def _lot(number: int) -> bytes:

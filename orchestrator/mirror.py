@@ -12,7 +12,7 @@ from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from orchestrator.history import BestAndLatest, Bounds, Sample, by_number
+from orchestrator.history import BestAndLatest, Bounds, Sample
 
 _FOR_OTHER_PROCESSES = ":relative_params:"
 """Of system attributes in which samplers tell processes that ask meanwhile what they draw."""
@@ -39,6 +39,7 @@ class Mirror(InMemoryStorage):
         self._ended = BestAndLatest(direction, bounds)
         self._sampled = {True: Sample(bounds.trials), False: Sample(bounds.trials)}
         self._for_pruner = False
+        self._shared: dict[str, BaseDistribution] | None = None
         self.study = optuna.create_study(
             storage=self,
             study_name=original.study_name,  # Hyperband deals its brackets by it
@@ -60,6 +61,10 @@ class Mirror(InMemoryStorage):
     def waiting(self) -> list[FrozenTrial]:
         """The trials that are to be asked for before any other."""
         return self.get_all_trials(self._id, deepcopy=False, states=(TrialState.WAITING,))
+
+    def shared_space(self) -> dict[str, BaseDistribution]:
+        """The parameters that all trials share which have ended well; none before the first."""
+        return self._shared or {}
 
     def sampler_state(self) -> dict[str, Any]:
         """What samplers keep with a study."""
@@ -87,7 +92,8 @@ class Mirror(InMemoryStorage):
     ) -> list[FrozenTrial]:
         """The trials to be looked at, by number."""
         del study_id  # there is one
-        found = self._seen(states)
+        seen = self._seen(states)
+        found = [seen[number] for number in sorted(seen)]
         if states is not None:
             found = [trial for trial in found if trial.state in states]
         return deep_copy(found) if deepcopy else found
@@ -130,12 +136,12 @@ class Mirror(InMemoryStorage):
             super().set_trial_system_attr(trial_id, key, value)
             self._changed(trial_id)
 
-    def _seen(self, states: Container[TrialState] | None) -> list[FrozenTrial]:
+    def _seen(self, states: Container[TrialState] | None) -> dict[int, FrozenTrial]:
         if states == (TrialState.WAITING,):
-            return list(self._open.values())
+            return self._open
         if self._for_pruner:
             return self._sampled[states == (TrialState.COMPLETE,)].trials()
-        return by_number([*self._ended.trials(), *self._open.values()])
+        return {**self._ended.trials(), **self._open}
 
     def _changed(self, trial_id: int) -> None:
         trial = self.get_trial(trial_id)
@@ -145,5 +151,14 @@ class Mirror(InMemoryStorage):
             return
         self._open.pop(trial.number, None)
         self._ended.add(trial)
+        if trial.state != TrialState.FAIL:
+            self._shared = _shared(self._shared, trial.distributions)
         if trial.state == TrialState.COMPLETE:
             self._sampled[True].put(trial)
+
+
+def _shared(
+    before: Mapping[str, BaseDistribution] | None, distributions: Mapping[str, BaseDistribution]
+) -> dict[str, BaseDistribution]:
+    known = distributions if before is None else before
+    return {name: one for name, one in known.items() if distributions.get(name) == one}

@@ -15,7 +15,9 @@ from optuna.distributions import (
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
 
+from orchestrator.mirror import Mirror
 from sweeps.spec import Range, Sweep, Values
 
 Point = dict[str, Any]
@@ -72,13 +74,31 @@ def sampler(sweep: Sweep, trials_so_far: int) -> BaseSampler:
     startup = sweep.sampler.startup_trials
     match sweep.sampler.name:
         case "tpe":
-            return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup)
+            return Tpe(seed=seed, n_startup_trials=startup)
         case "gp":
             return optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup)
         case "qmc":
             return _qmc(_seed(sweep.seed, 0))
         case _:
             return optuna.samplers.RandomSampler(seed=seed)
+
+
+class Tpe(optuna.samplers.TPESampler):
+    """Optuna's TPE, which is told what space all trials share.
+
+    To find that out Optuna looks at every trial that came after the oldest one running: with a
+    thousand running at each ask at all that it is shown.
+    """
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """The space that is drawn from at once, in a fixed order."""
+        storage = study._storage
+        if not isinstance(storage, Mirror):
+            return super().infer_relative_search_space(study, trial)
+        shared = sorted(storage.shared_space().items())
+        return {name: one for name, one in shared if not one.single()}
 
 
 def _qmc(seed: int) -> BaseSampler:

@@ -10,7 +10,7 @@ next commit wait.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -242,7 +242,7 @@ _OF_TRIALS: tuple[type[Any], ...] = (
 def _batches(rows: Iterable[Row]) -> Iterator[tuple[type[Any], list[dict[str, Any]]]]:
     grouped: dict[type[Any], list[dict[str, Any]]] = {}
     for row in rows:
-        grouped.setdefault(type(row), []).append(asdict(row))
+        grouped.setdefault(type(row), []).append(vars(row))  # asdict would copy what they hold
     yield from grouped.items()
 
 
