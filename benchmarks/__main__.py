@@ -1,46 +1,63 @@
-"""`make bench`: every benchmark, one after the other; DATA=folder measures epochs on your text."""
+"""`make bench`: every benchmark, one after the other, or those named; DATA=folder measures epochs
+on your text. `python -m benchmarks scale asking` runs two."""
 
 import os
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import bookkeeping, epochs, frozen, observing, report, starting
+from benchmarks import (
+    asking,
+    bookkeeping,
+    epochs,
+    frozen,
+    observing,
+    ray_tune,
+    report,
+    scale,
+    search_quality,
+    starting,
+)
 from benchmarks.measure import Result
 
+BENCHMARKS: Mapping[str, Callable[[Path], Result]] = {
+    "bookkeeping": bookkeeping.run,
+    "starting": starting.run,
+    "report": report.run,
+    "epochs": lambda folder: epochs.run(folder, os.environ.get("TRYTABLE_DATA") or "docstrings"),
+    "frozen-half": lambda folder: frozen.run(folder, "half"),
+    "frozen-full": lambda folder: frozen.run(folder, "full"),
+    "observing": observing.run,
+    "asking": asking.run,
+    "search-quality": search_quality.run,
+    "scale": scale.run,
+    "ray-tune": ray_tune.run,
+}
 
-def main() -> None:
-    """Run all, then print a table."""
+
+def main(names: Sequence[str]) -> None:
+    """Run those named, or all, then print a table. Raises SystemExit for an unknown name."""
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        listed = ", ".join(BENCHMARKS)
+        sys.exit(f"There is no benchmark {', '.join(unknown)}. Allowed: {listed}.")
     console = Console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("benchmark", "measured", "aim", "reached"):
         table.add_column(heading, overflow="fold")
-    for benchmark in _benchmarks():
-        result = benchmark()
+    for name in names or BENCHMARKS:
+        with tempfile.TemporaryDirectory() as folder:
+            result = BENCHMARKS[name](Path(folder))
         console.print(f"{result.name}: {result.figures}", highlight=False, soft_wrap=True)
         table.add_row(result.name, result.figures, result.aim, "yes" if result.reached else "no")
     console.print()
     console.print(table)
 
 
-def _benchmarks() -> Iterator[Callable[[], Result]]:
-    data = os.environ.get("TRYTABLE_DATA") or "docstrings"
-    for work in (
-        bookkeeping.run,
-        starting.run,
-        report.run,
-        lambda folder: epochs.run(folder, data),
-        lambda folder: frozen.run(folder, "half"),
-        lambda folder: frozen.run(folder, "full"),
-        observing.run,
-    ):
-        with tempfile.TemporaryDirectory() as folder:
-            yield lambda: work(Path(folder))  # noqa: B023 - called before the next turn
-
-
 if __name__ == "__main__":
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    main()
+    main(sys.argv[1:])

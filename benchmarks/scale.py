@@ -184,7 +184,9 @@ def _finished(job: Job, reached: list[float]) -> Finished:
 
 
 def _epoch(job: Job, epoch: int, value: float) -> Epoch:
-    return Epoch(attempt=job.attempt, epoch=epoch, step=epoch, value=value, metrics={"dev_acc": value})
+    return Epoch(
+        attempt=job.attempt, epoch=epoch, step=epoch, value=value, metrics={"dev_acc": value}
+    )
 
 
 def play(folder: Path, slots: int, trials: int, epochs: int) -> Scaled:
@@ -217,7 +219,7 @@ def play(folder: Path, slots: int, trials: int, epochs: int) -> Scaled:
         counts, problems = judge(found, ledger.read(ledger.studies()[0].uid))
     return Scaled(
         slots=slots,
-        states={status: count for status, count in counts.items()},
+        states={str(status): number for status, number in counts.items()},
         problems=problems,
         reports=sum(len(trial.intermediate_values) for trial in found),
         wall=wall,
@@ -240,7 +242,7 @@ def _time_asks() -> list[float]:
         finally:
             asks.append(time.perf_counter() - began)
 
-    OptunaStudy.ask = timed  # type: ignore[method-assign]  # this process does nothing else
+    OptunaStudy.ask = timed  # type: ignore[assignment, method-assign]  # this process does nothing else
     return asks
 
 
