@@ -42,6 +42,8 @@ def ask_times(histories: tuple[int, ...]) -> Iterator[tuple[int, float, float]]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     plain = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=1))
     mirror = Mirror(plain, Tpe(seed=1), optuna.pruners.NopPruner(), Bounds())
+    for study in (plain, mirror.study):
+        _ask(study)  # the first imports what is needed
     ended = 0
     for count in histories:
         for number in range(ended, count):

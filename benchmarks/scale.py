@@ -52,7 +52,7 @@ parameters:
   weight_decay: {{low: 0.0, high: 0.3}}
   batch_size: [16, 32, 64, 128]
 sampler: {{name: tpe, startup_trials: 10}}
-pruner: {{name: median, startup_trials: 20, warmup_epochs: 5}}
+pruner: {{name: median, startup_trials: 20, warmup_epochs: {warmup}}}
 trials: {trials}
 seed: 1
 """
@@ -191,7 +191,9 @@ def _epoch(job: Job, epoch: int, value: float) -> Epoch:
 
 def play(folder: Path, slots: int, trials: int, epochs: int) -> Scaled:
     """Run the sweep in this process."""
-    (folder / "scale.yaml").write_text(_SWEEP.format(trials=trials, epochs=epochs))
+    (folder / "scale.yaml").write_text(
+        _SWEEP.format(trials=trials, epochs=epochs, warmup=epochs // 2)
+    )
     sweep = read_sweep(folder / "scale.yaml", TRAINERS)
     backend = Timed([Slot(str(i + 1)) for i in range(slots)], epochs)
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-HISTORY_TRIALS = 500
-"""So many ended trials are looked at."""
+HISTORY_TRIALS = 1000
+"""So many ended trials are looked at. Half as many would save an ask 3 ms of 12, with a thousand
+trials running, and cost some searches a thousandth (`benchmarks/search_quality.py`)."""
 
 BEST_TRIALS = 100
 """So many of these are the best."""

@@ -7,7 +7,7 @@ import pytest
 from tests.failpoints import walk_all
 
 
-@pytest.mark.parametrize(("how", "at_least"), [([], 150), (["drained"], 80)])
+@pytest.mark.parametrize(("how", "at_least"), [([], 130), (["drained"], 80)])
 def test_an_orchestrator_killed_at_any_write_loses_and_doubles_nothing(
     tmp_path: Path, how: list[str], at_least: int
 ) -> None:

@@ -1,11 +1,13 @@
 """Optuna's side of a sweep: what is asked, told and written, and where it was cut off."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from optuna.storages import InMemoryStorage
+import sqlalchemy as sa
+from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator import space
@@ -148,6 +150,68 @@ def test_a_waiting_trial_that_others_took_is_left_to_them(study: OptunaStudy, ur
     theirs = optuna.load_study(study_name="quality", storage=url).ask()
     assert theirs.number == 0
     assert asked(study).number == 1
+
+
+class Cut(Exception):
+    """The orchestrator ends here."""
+
+
+def cut_off(study: OptunaStudy, storage: RDBStorage, commit: int) -> bool:
+    """Ask, and be stopped before a commit; whether there was one so late."""
+    left = itertools.count(1)
+
+    def dies(_connection: object) -> None:
+        if next(left) == commit:
+            raise Cut
+
+    sa.event.listen(storage.engine, "commit", dies)
+    try:
+        study.ask()
+        return False
+    except Cut:
+        return True
+    finally:
+        sa.event.remove(storage.engine, "commit", dies)
+
+
+def test_an_enqueued_trial_is_taken_whole_wherever_its_taking_was_cut_off(
+    tmp_path: Path, url: str
+) -> None:
+    """At every commit in turn; the next run asks for it again, or goes on with it."""
+    sweep = sweep_of(tmp_path, GRID)
+    storage = open_storage(url)
+    point = {"value": 0.1, "epochs": 3}
+    for commit in itertools.count(1):
+        storage.delete_study(OptunaStudy(storage, sweep, "quality").study._study_id)
+        study = OptunaStudy(storage, sweep, "quality")
+        study.study.enqueue_trial(point)
+        study.running()
+        was_cut = cut_off(study, storage, commit)
+        again = OptunaStudy(storage, sweep, "quality")
+        running = [found for found, _ in again.running()]
+        first = running[0] if running else asked(again)
+        assert first is not None
+        assert (first.number, first.params) == (0, point)
+        rest = [asked(again).params for _ in range(3)]
+        assert again.ask() is None
+        assert point not in rest
+        if not was_cut:
+            break
+    assert commit > 4  # two parameters, our UUID and the state
+
+
+def test_a_known_point_is_there_whole_or_not_at_all(tmp_path: Path, url: str) -> None:
+    sweep = sweep_of(tmp_path, GRID)
+    storage = open_storage(url)
+    for commit in itertools.count(1):
+        storage.delete_study(OptunaStudy(storage, sweep, "quality").study._study_id)
+        was_cut = cut_off(OptunaStudy(storage, sweep, "quality"), storage, commit)
+        found = trials_in(url)
+        assert all(trial.params == {"value": 0.5, "epochs": 2} for trial in found)
+        assert all(STUDY_UID in trial.user_attrs for trial in found)
+        if not was_cut:
+            break
+    assert len(found) == 1
 
 
 def test_a_trial_that_was_told_elsewhere_stays_as_it_is(study: OptunaStudy, url: str) -> None:
