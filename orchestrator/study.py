@@ -6,14 +6,13 @@ in the database is looked for once a second. Numbers are the same in both. What 
 set in the mirror to go on from later (QMC its place, ASHA its rungs) is written to the study.
 """
 
-import copy
 import math
 import sys
 import time
 import uuid
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,7 +131,10 @@ class OptunaStudy:
         self._bounds = bounds.at_least(sweep.sampler.startup_trials, sweep.pruner.startup_trials)
         self._retry_failed = retry_failed
         self._now = now
+        self._mirror: Mirror  # from the first look on
         self._looked_at = -math.inf
+        self._places: dict[int, _Place] = {}
+        self._known: deque[tuple[Point, str]] = deque()
 
     @property
     def uid(self) -> str:
@@ -147,6 +149,7 @@ class OptunaStudy:
         """How many trials are still to be asked for: the sweep's number is one for all runs."""
         counted = _TAKEN if self._retry_failed else (*_TAKEN, TrialState.FAIL)
         trials = self._tables.trials()
+        self._known = self._points_left(trials)  # those of trials that were told since, too
         # A trial that waits in the study's own queue has not been asked for yet.
         asked = sum(
             t.state in counted and t.state != TrialState.WAITING and not is_imported(t)
@@ -155,7 +158,7 @@ class OptunaStudy:
         if self._sweep.trials is not None:
             return max(0, self._sweep.trials - asked)
         queued = sum(t.state == TrialState.WAITING for t in trials)
-        return queued + len(self._points_left(trials))
+        return queued + len(self._known)
 
     def running(self) -> list[tuple[AskedTrial | None, FrozenTrial]]:
         """The trials that an earlier orchestrator left RUNNING; None for one never made ready."""
@@ -208,14 +211,16 @@ class OptunaStudy:
 
     def _look_at_all(self) -> list[FrozenTrial]:
         """Read the whole study: at first, and where somebody else has made trials in it."""
-        trials = [self._made_ready(trial) for trial in self._tables.trials()]
+        trials = [
+            self._tables.made_ready(trial, self._distributions) for trial in self._tables.trials()
+        ]
         self._mirror = Mirror(self.study, self._sampler, self._pruner, self._bounds)
         self._sampler_state = self._tables.sampler_state()
         self._mirror.set_sampler_state(self._sampler_state)
-        self._places: dict[int, _Place] = {}
+        self._places = {}
         for trial in trials:
             self._add(trial)
-        self._known = deque(self._points_left(trials))
+        self._known = self._points_left(trials)
         self._looked_at = self._now()
         return trials
 
@@ -226,18 +231,6 @@ class OptunaStudy:
 
     def _place(self, trial_id: int, mirrored: int, trial: FrozenTrial) -> _Place:
         return _Place(trial_id, mirrored, _epochs(trial.params) or self._epochs)
-
-    def _made_ready(self, trial: FrozenTrial) -> FrozenTrial:
-        """The trial with all its parameters, where it was cut off before they were written."""
-        fixed = trial.system_attrs.get("fixed_params", {})
-        missing = self._distributions.keys() - trial.params.keys()
-        if trial.state != TrialState.RUNNING or not missing or not missing <= fixed.keys():
-            return trial
-        whole = copy.copy(trial)
-        whole.params = {**{name: fixed[name] for name in self._distributions}, **trial.params}
-        whole.distributions = {**self._distributions, **trial.distributions}
-        self._tables.complete(trial._trial_id, whole)
-        return whole
 
     def _look_for_waiting(self) -> None:
         """See what somebody has enqueued, if the last look is some time ago."""
@@ -298,8 +291,8 @@ class OptunaStudy:
         source = trial.user_attrs.get(SOURCE, "sampler")
         return AskedTrial(uid, trial.number, dict(trial.params), source)
 
-    def _points_left(self, trials: Iterable[FrozenTrial]) -> list[tuple[Point, str]]:
-        return list(points_left(self._sweep, list(trials), self._is_taken))
+    def _points_left(self, trials: Sequence[FrozenTrial]) -> deque[tuple[Point, str]]:
+        return deque(points_left(self._sweep, trials, self._is_taken))
 
     def _is_taken(self, trial: FrozenTrial) -> bool:
         if is_imported(trial):

@@ -3,11 +3,14 @@
 Each writes once, whole or not at all, and may be made again: what is there already stays so.
 """
 
+import copy
 import itertools
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -32,6 +35,21 @@ class StudyTables:
     def trials(self) -> list[FrozenTrial]:
         """All trials, by number. Not to be changed."""
         return self._study.get_trials(deepcopy=False)
+
+    def made_ready(
+        self, trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]
+    ) -> FrozenTrial:
+        """The trial; with all its parameters, where another program was cut off before it wrote
+        those that were known."""
+        fixed = trial.system_attrs.get("fixed_params", {})
+        missing = distributions.keys() - trial.params.keys()
+        if trial.state != TrialState.RUNNING or not missing or not missing <= fixed.keys():
+            return trial
+        whole = copy.copy(trial)
+        whole.params = {**{name: fixed[name] for name in distributions}, **trial.params}
+        whole.distributions = {**distributions, **trial.distributions}
+        self.complete(trial._trial_id, whole)
+        return whole
 
     def waiting(self) -> list[FrozenTrial]:
         """The trials that somebody has enqueued."""

@@ -1,6 +1,7 @@
 """What the person sees of a running sweep."""
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -50,6 +51,19 @@ def shown(progress: Progress) -> str:
     file = io.StringIO()
     Console(file=file, width=100, force_terminal=False).print(screen(progress))
     return file.getvalue()
+
+
+def test_of_many_slots_a_screenful_is_shown_and_the_others_are_counted() -> None:
+    progress = watched()
+    for number in range(2, 41):
+        trial = replace(TRIAL, uid=str(number), number=number)
+        progress.saw(Start(trial.uid, 1, Slot(str(number))), trial)
+    file = io.StringIO()
+    Console(file=file, width=100, force_terminal=False).print(screen(progress, most=10))
+    lines = file.getvalue().splitlines()
+    assert [line.split()[0] for line in lines[1:11]] == [str(slot) for slot in range(1, 11)]
+    assert lines[11] == "and 30 more slots"
+    assert "more slots" not in shown(progress)
 
 
 def test_a_row_a_slot_and_the_counts() -> None:

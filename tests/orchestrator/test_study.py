@@ -85,6 +85,21 @@ def test_what_the_sampler_had_not_yet_drawn_stays_unready(study: OptunaStudy) ->
     assert found is None
 
 
+def test_a_point_of_the_grid_that_others_began_and_left_is_run_all_the_same(
+    study: OptunaStudy,
+) -> None:
+    """It has none of our UUIDs, so it is told as failed; the point comes to its turn again."""
+    study.study.enqueue_trial({"value": 0.1, "epochs": 3})
+    study.study.ask()
+    again = OptunaStudy(study._tables._storage, study._sweep, "quality")
+    ((found, trial),) = again.running()
+    assert found is None
+    again.tell(trial.number, "failed", None)
+    assert again.left_to_ask() == 4
+    assert trial.params in [asked(again).params for _ in range(4)]
+    assert again.ask() is None
+
+
 def test_a_trial_is_written_whole_and_numbers_agree(study: OptunaStudy, url: str) -> None:
     for number in range(4):
         found = asked(study)
