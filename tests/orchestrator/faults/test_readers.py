@@ -33,6 +33,7 @@ def grow(address: str) -> None:
             AttemptRow(uid, 1, "1", "cpu", 1, started_at=float(number)),
             EpochRow(uid, 1, 1, 10, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5),
         )
+        time.sleep(0.005)  # without a pause between writes SQLite lets no reader in
 
 
 def test_a_reader_sees_one_state_of_the_ledger(tmp_path: Path) -> None:
