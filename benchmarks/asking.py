@@ -19,7 +19,7 @@ from orchestrator.mirror import Mirror
 from orchestrator.space import Tpe
 
 HISTORIES = (100, 1_000, 10_000, 50_000)
-ASKS = 9
+ASKS = 15
 AIM = 2.0
 _SPACE = dict(SURFACES[0].space)
 

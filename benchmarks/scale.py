@@ -192,7 +192,7 @@ def _epoch(job: Job, epoch: int, value: float) -> Epoch:
 def play(folder: Path, slots: int, trials: int, epochs: int) -> Scaled:
     """Run the sweep in this process."""
     (folder / "scale.yaml").write_text(
-        _SWEEP.format(trials=trials, epochs=epochs, warmup=epochs // 2)
+        _SWEEP.format(trials=trials, epochs=epochs, warmup=epochs // 4)
     )
     sweep = read_sweep(folder / "scale.yaml", TRAINERS)
     backend = Timed([Slot(str(i + 1)) for i in range(slots)], epochs)

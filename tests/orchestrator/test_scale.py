@@ -11,7 +11,7 @@ def test_every_trial_of_many_slots_ends_once_and_nothing_is_lost(tmp_path: Path)
     assert made.problems == []
     assert sum(made.states.values()) == 1100
     assert set(made.states) == {"completed", "pruned"}
-    assert made.reports >= 3 * 1100  # the median judges after two epochs of warm-up
+    assert made.reports >= 2 * 1100  # the median judges after an epoch of warm-up
     assert len(made.waits) == 1100 - 50
     assert len(made.asks) == 1100
     assert made.peak_bytes > 0
