@@ -106,23 +106,28 @@ class Sample:
         self._most = most
         self._drawn: list[tuple[bytes, int]] = []
         self._trials: dict[int, FrozenTrial] = {}
+        self._listed: list[FrozenTrial] | None = None
 
     def put(self, trial: FrozenTrial) -> None:
         """Take in a trial, or how it stands now."""
         if trial.number in self._trials:
             self._trials[trial.number] = trial
+            self._listed = None
             return
         lot = (_lot(trial.number), trial.number)
         if len(self._drawn) == self._most and lot > self._drawn[-1]:
             return
         insort(self._drawn, lot)
         self._trials[trial.number] = trial
+        self._listed = None
         if len(self._drawn) > self._most:
             del self._trials[self._drawn.pop()[1]]
 
-    def trials(self) -> dict[int, FrozenTrial]:
-        """Those that were drawn, each under its number."""
-        return self._trials
+    def trials(self) -> list[FrozenTrial]:
+        """Those that were drawn, by number."""
+        if self._listed is None:
+            self._listed = [self._trials[number] for number in sorted(self._trials)]
+        return self._listed[:]
 
 
 def _lot(number: int) -> bytes:

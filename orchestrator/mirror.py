@@ -37,7 +37,7 @@ class Mirror(InMemoryStorage):
         self.count = 0
         self._open: dict[int, FrozenTrial] = {}  # running and waiting, by number
         self._ended = BestAndLatest(direction, bounds)
-        self._sampled = {True: Sample(bounds.trials), False: Sample(bounds.trials)}
+        self._sampled, self._completed = Sample(bounds.trials), Sample(bounds.trials)
         self._for_pruner = False
         self._shared: dict[str, BaseDistribution] | None = None
         self.study = optuna.create_study(
@@ -92,10 +92,10 @@ class Mirror(InMemoryStorage):
     ) -> list[FrozenTrial]:
         """The trials to be looked at, by number."""
         del study_id  # there is one
-        seen = self._seen(states)
-        found = [seen[number] for number in sorted(seen)]
-        if states is not None:
-            found = [trial for trial in found if trial.state in states]
+        if self._for_pruner and states == (TrialState.COMPLETE,):
+            found = self._completed.trials()
+        else:
+            found = [one for one in self._seen(states) if states is None or one.state in states]
         return deep_copy(found) if deepcopy else found
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
@@ -136,16 +136,17 @@ class Mirror(InMemoryStorage):
             super().set_trial_system_attr(trial_id, key, value)
             self._changed(trial_id)
 
-    def _seen(self, states: Container[TrialState] | None) -> dict[int, FrozenTrial]:
+    def _seen(self, states: Container[TrialState] | None) -> list[FrozenTrial]:
         if states == (TrialState.WAITING,):
-            return self._open
+            return [self._open[number] for number in sorted(self._open)]
         if self._for_pruner:
-            return self._sampled[states == (TrialState.COMPLETE,)].trials()
-        return {**self._ended.trials(), **self._open}
+            return self._sampled.trials()
+        seen = {**self._ended.trials(), **self._open}
+        return [seen[number] for number in sorted(seen)]
 
     def _changed(self, trial_id: int) -> None:
         trial = self.get_trial(trial_id)
-        self._sampled[False].put(trial)
+        self._sampled.put(trial)
         if not trial.state.is_finished():
             self._open[trial.number] = trial
             return
@@ -154,7 +155,7 @@ class Mirror(InMemoryStorage):
         if trial.state != TrialState.FAIL:
             self._shared = _shared(self._shared, trial.distributions)
         if trial.state == TrialState.COMPLETE:
-            self._sampled[True].put(trial)
+            self._completed.put(trial)
 
 
 def _shared(
