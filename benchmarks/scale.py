@@ -94,8 +94,8 @@ def run(folder: Path) -> Result:
         f"{made.reports} reports in {slots} slots: a slot waits {_ms(made.wait(0.5))}, p99 "
         f"{_ms(made.wait(0.99))}, at most {_ms(made.wait(1.0))} ({slots} slots at the start: "
         f"{made.filling:.1f} s for all); an ask by tenth of the run {tenths} ms; peak memory "
-        f"{made.peak_bytes / 1e6:.0f} MB; {made.wall:.0f} s in all, {_ms(turns)} a report; "
-        f"{len(made.problems)} problems"
+        f"{made.peak_bytes / 1e6:.0f} MB; {made.wall:.0f} s in all, {_ms(turns)} a report, asks "
+        f"and all; {len(made.problems)} problems"
     )
     reached = made.wait(0.99) < AIM_SECONDS and made.peak_bytes < AIM_BYTES and not made.problems
     aim = f"p99 under {_ms(AIM_SECONDS)}, under {AIM_BYTES / 1e6:.0f} MB, asks that stay as fast"
