@@ -33,6 +33,11 @@ def settings_of(sweep: Mapping[str, Any], requested: Mapping[str, Any]) -> Setti
     return found
 
 
+def tells_memory(trainer: str) -> bool:
+    """Whether a trainer's workers tell what they take of a GPU."""
+    return bool(getattr(TRAINERS[trainer], "TELLS_MEMORY", False))
+
+
 def check_script(sweep: Mapping[str, Any], folder: Path) -> ScriptChecked:
     """Look at a script's command with the baseline in it. Raises UserError."""
     settings = settings_of(sweep, sweep["baseline"])

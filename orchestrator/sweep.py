@@ -20,12 +20,12 @@ from orchestrator.book import Book
 from orchestrator.carrying import carry_over, seeded_like, sources_of
 from orchestrator.changes import changes_since, refuse, study_that_fits
 from orchestrator.database import open_database
-from orchestrator.devices import CPU, GPU
 from orchestrator.display import Display
 from orchestrator.errors import UserError
 from orchestrator.folders import Folders
 from orchestrator.gate import Gatekeeper
 from orchestrator.interrupts import Interrupts
+from orchestrator.introducing import introduction
 from orchestrator.lock import study_lock
 from orchestrator.loop import SweepLoop, best_first
 from orchestrator.note import NoteKeeper
@@ -33,7 +33,7 @@ from orchestrator.patience import Patience
 from orchestrator.progress import Progress, describe
 from orchestrator.readable import noticed_if_deleted, readable_errors
 from orchestrator.recovery import reconcile
-from orchestrator.settings import check_script, settings_of
+from orchestrator.settings import check_script, settings_of, tells_memory
 from orchestrator.states import TERMINAL, Machine, Start, TrialState
 from orchestrator.study import OptunaStudy
 from results.diagnosis.study import limits_of, make_task
@@ -155,29 +155,6 @@ def _prepared(
     return backend, {**found.model_dump(exclude={"gold"}), "pins": pins}, found.gold
 
 
-def introduction(
-    sweep: Sweep, study: str, slots: Sequence[Slot], facts: dict[str, Any]
-) -> tuple[str, ...]:
-    """What is about to run on what, and what the person should know of the data."""
-    sizes = ", ".join(f"{size} {split}" for split, size in facts.get("sizes", {}).items())
-    work = f" of {sweep.model} on {sweep.data['name']} ({sizes})" if sizes else ""
-    first = f"{study}: {', '.join(sweep.parameters)}{work}, {places(sweep, slots)}"
-    return (first, *facts.get("notes", ()))
-
-
-def places(sweep: Sweep, slots: Sequence[Slot]) -> str:
-    """As `6 slots on 2 GPUs, as far as memory allows`."""
-    found = f"{len(slots)} slot{'s' if len(slots) > 1 else ''}"
-    gpus = {slot.device for slot in slots} - {CPU}
-    if not gpus:
-        return found
-    if GPU in gpus:
-        return f"{found} on the cluster's GPUs"
-    packed = len(slots) > len(gpus) and tells_memory(sweep.trainer)
-    on = f"{found} on {len(gpus)} GPU{'s' if len(gpus) > 1 else ''}"
-    return f"{on}, as far as memory allows" if packed else on
-
-
 def start_local(sweep: Sweep, folders: Folders, slots: Sequence[Slot]) -> Backend:
     """Workers on this machine."""
     return LocalBackend(
@@ -233,11 +210,6 @@ def defaults_of(trainer: str) -> dict[str, Any]:
     """The values that a trainer's knobs have where nobody sets them."""
     fields = TRAINERS[trainer].model_fields.items()
     return {name: field.default for name, field in fields if not field.is_required()}
-
-
-def tells_memory(trainer: str) -> bool:
-    """Whether a trainer's workers tell what they take of a GPU."""
-    return bool(getattr(TRAINERS[trainer], "TELLS_MEMORY", False))
 
 
 @dataclass(frozen=True)
