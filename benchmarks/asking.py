@@ -14,9 +14,9 @@ from optuna.trial import FrozenTrial, create_trial
 
 from benchmarks.measure import Result, seconds
 from benchmarks.surfaces import SURFACES
-from orchestrator.history import Bounds
-from orchestrator.mirror import Mirror
-from orchestrator.space import Tpe
+from trytable.orchestrator.study.history import Bounds
+from trytable.orchestrator.study.in_memory import Mirror
+from trytable.orchestrator.study.search_space import Tpe
 
 HISTORIES = (100, 1_000, 10_000, 50_000)
 ASKS = 15

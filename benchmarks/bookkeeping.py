@@ -11,13 +11,13 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.measure import Result, seconds, spread
-from orchestrator.backends.base import Backend, Slot
-from orchestrator.backends.fake import Ends, FakeBackend
-from orchestrator.folders import Folders
-from orchestrator.sweep import run_sweep
-from sweeps.spec import Sweep, read_sweep
-from trainers import scripted
-from trainers.protocol import TRAINERS, AnyEvent, Job, ScriptedSettings
+from trytable.orchestrator.backends.base import Backend, Slot
+from trytable.orchestrator.backends.fake import Ends, FakeBackend
+from trytable.orchestrator.paths import Folders
+from trytable.orchestrator.run.sweep import run_sweep
+from trytable.sweeps.config.loader import Sweep, read_sweep
+from trytable.trainers.entrypoints import simulated
+from trytable.trainers.protocol.messages import TRAINERS, AnyEvent, Job, ScriptedSettings
 
 REPEATS = 3
 TRIALS = 60
@@ -60,6 +60,6 @@ def _fake(_sweep: Sweep, _folders: Folders, slots: Sequence[Slot]) -> Backend:
 def _play(job: Job) -> Iterator[tuple[float, AnyEvent | Ends]]:
     if not isinstance(job.settings, ScriptedSettings):
         raise TypeError(type(job.settings))
-    for said in scripted.script(job, job.settings):
-        if not isinstance(said, scripted.Crash):
+    for said in simulated.script(job, job.settings):
+        if not isinstance(said, simulated.Crash):
             yield 0.0, said

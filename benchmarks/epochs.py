@@ -9,10 +9,10 @@ import torch
 
 from benchmarks.measure import Result, median_ratio, seconds, spread
 from benchmarks.work import prepared_job
-from trainers.backbone import load_model
-from trainers.finetune import Run
-from trainers.protocol import Event, FinetuneSettings, StopReason
-from trainers.tokens import Indices, batches_by_length
+from trytable.trainers.data.tokens import Indices, batches_by_length
+from trytable.trainers.finetune.trainer import Run
+from trytable.trainers.models.backbone import load_model
+from trytable.trainers.protocol.messages import Event, FinetuneSettings, StopReason
 
 REPEATS = 3
 BATCH = 80

@@ -9,9 +9,9 @@ import torch
 from benchmarks.epochs import Silent
 from benchmarks.measure import Result, median_ratio, seconds, spread
 from benchmarks.work import prepared_job
-from trainers.backbone import LoadedModel, load_model
-from trainers.finetune import Run
-from trainers.protocol import FinetuneSettings
+from trytable.trainers.finetune.trainer import Run
+from trytable.trainers.models.backbone import LoadedModel, load_model
+from trytable.trainers.protocol.messages import FinetuneSettings
 
 REPEATS = 3
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from benchmarks.measure import Result, median_ratio
-from trainers.observe import GRADIENT_STEPS, Watch
+from trytable.trainers.script.observer import GRADIENT_STEPS, Watch
 
 REPEATS = 21
 LEAST_STEP_SECONDS = 0.005

@@ -33,12 +33,12 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.measure import Result
-from orchestrator.backends.base import Backend, Exited, Message, Slot
-from orchestrator.engines import Asked, engine
-from orchestrator.folders import Folders
-from orchestrator.sweep import BackendStarter, run_sweep, start_local
-from sweeps.spec import Sweep, read_sweep
-from trainers.protocol import TRAINERS, Job, StopReason
+from trytable.orchestrator.backends.base import Backend, Exited, Message, Slot
+from trytable.orchestrator.paths import Folders
+from trytable.orchestrator.run.engine import Asked, engine
+from trytable.orchestrator.run.sweep import BackendStarter, run_sweep, start_local
+from trytable.sweeps.config.loader import Sweep, read_sweep
+from trytable.trainers.protocol.messages import TRAINERS, Job, StopReason
 
 REPEATS = 2
 AIM = 10.0
@@ -233,9 +233,9 @@ def load_minilm(config: dict[str, Any]) -> None:
     """Tune's trainable of (b)."""
     from ray import tune  # noqa: PLC0415 - as above
 
-    from trainers.backbone import load_model  # noqa: PLC0415 - torch, in Tune's worker alone
-    from trainers.classifier import build  # noqa: PLC0415
-    from trainers.protocol import FinetuneSettings  # noqa: PLC0415
+    from trytable.trainers.models.backbone import load_model  # noqa: PLC0415 - torch, in Tune's worker alone
+    from trytable.trainers.models.classifier import build  # noqa: PLC0415
+    from trytable.trainers.protocol.messages import FinetuneSettings  # noqa: PLC0415
 
     settings = FinetuneSettings(dropout=config["value"] / 2)
     model = build(load_model("minilm"), settings, classes=2, seed=1)

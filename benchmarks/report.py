@@ -18,10 +18,10 @@ from optuna.distributions import FloatDistribution, distribution_to_json
 from rich.console import Console
 
 from benchmarks.measure import Result, seconds, spread
-from orchestrator.folders import Folders
-from orchestrator.verbs import report
-from results.ledger import STUDY_UID, Ledger
-from results.rows import (
+from trytable.orchestrator.commands.look.report import report
+from trytable.orchestrator.paths import Folders
+from trytable.results.storage.ledger import STUDY_UID, Ledger
+from trytable.results.storage.rows import (
     AttemptRow,
     EffectiveRow,
     EpochRow,

@@ -27,15 +27,23 @@ from rich.console import Console
 
 from benchmarks.measure import Result
 from benchmarks.surfaces import fine_tuning
-from orchestrator.backends.base import Backend, Exited, Message, Slot
-from orchestrator.backends.fake import Ends, FakeBackend
-from orchestrator.checking import judge
-from orchestrator.folders import Folders
-from orchestrator.study import AskedTrial, OptunaStudy
-from orchestrator.sweep import run_sweep
-from results.ledger import Ledger
-from sweeps.spec import Sweep, read_sweep
-from trainers.protocol import TRAINERS, AnyEvent, Epoch, Finished, Job, ScriptSettings, Started
+from trytable.orchestrator.backends.base import Backend, Exited, Message, Slot
+from trytable.orchestrator.backends.fake import Ends, FakeBackend
+from trytable.orchestrator.paths import Folders
+from trytable.orchestrator.run.sweep import run_sweep
+from trytable.orchestrator.study.integrity import judge
+from trytable.orchestrator.study.study import AskedTrial, OptunaStudy
+from trytable.results.storage.ledger import Ledger
+from trytable.sweeps.config.loader import Sweep, read_sweep
+from trytable.trainers.protocol.messages import (
+    TRAINERS,
+    AnyEvent,
+    Epoch,
+    Finished,
+    Job,
+    ScriptSettings,
+    Started,
+)
 
 SLOTS, TRIALS, EPOCHS = 1000, 20_000, 20
 AIM_SECONDS, AIM_BYTES = 0.1, 500_000_000

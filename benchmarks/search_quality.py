@@ -19,9 +19,9 @@ import optuna
 
 from benchmarks.measure import Result
 from benchmarks.surfaces import SURFACES, Surface
-from orchestrator.history import Bounds
-from orchestrator.mirror import Mirror
-from orchestrator.space import Tpe
+from trytable.orchestrator.study.history import Bounds
+from trytable.orchestrator.study.in_memory import Mirror
+from trytable.orchestrator.study.search_space import Tpe
 
 SEEDS = range(4)
 TRIALS = 2000

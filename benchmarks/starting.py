@@ -8,9 +8,9 @@ from pathlib import Path
 
 from benchmarks.measure import Result, median_ratio, seconds, spread
 from benchmarks.work import prepared_job
-from orchestrator.backends.base import Exited, Said, Slot
-from orchestrator.backends.local import LocalBackend
-from trainers.protocol import Job, Started, Step
+from trytable.orchestrator.backends.base import Exited, Said, Slot
+from trytable.orchestrator.backends.local import LocalBackend
+from trytable.trainers.protocol.messages import Job, Started, Step
 
 REPEATS = 5
 AIM = 10.0
@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 import torch, transformers
 from trainers import backbone, finetune
-from trainers.protocol import Job
+from trytable.trainers.protocol.messages import Job
 class Line:
     def say(self, event):
         if event.event in ("started", "step"): print(event.at)

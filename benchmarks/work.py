@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from trainers.prepare import prepare
-from trainers.protocol import DataSource, FinetuneSettings, Job
+from trytable.trainers.entrypoints.prepare import prepare
+from trytable.trainers.protocol.messages import DataSource, FinetuneSettings, Job
 
 
 def prepared_job(folder: Path, data: str, **knobs: object) -> Job:

@@ -1,1 +1,1 @@
-"""Who runs it: the study, the trial state machine, slots, workers, recovery."""
+"""Runs sweeps: the command line, the study, the scheduler and the backends that start workers."""

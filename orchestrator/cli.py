@@ -11,14 +11,14 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.errors import UserError
-from orchestrator.folders import Folders
-from results.storage import postgresql_url
-from sweeps.overrides import parse_overrides
+from trytable.orchestrator.errors import UserError
+from trytable.orchestrator.paths import Folders
+from trytable.results.storage.engine import postgresql_url
+from trytable.sweeps.config.overrides import parse_overrides
 
 if TYPE_CHECKING:
-    from orchestrator.sweep import Outcome
-    from results.language import Words
+    from trytable.orchestrator.run.sweep import Outcome
+    from trytable.results.text.catalog import Words
 
 FAULT_OF_THE_USER = 2
 FAILED = 1
@@ -76,13 +76,15 @@ def sweep(
 ) -> None:
     """Run a sweep, or what is missing of it, and print its Try table."""
     # Here, not at the top: a verb pays for what it uses.
-    from orchestrator import engines, verbs  # noqa: PLC0415 - see above
+    from trytable.orchestrator.commands.look import report as verbs  # noqa: PLC0415 - see above
+    from trytable.orchestrator.commands.train import sweep as sweep_verb  # noqa: PLC0415 - see above
+    from trytable.orchestrator.run import engine as engines  # noqa: PLC0415 - see above
 
     # DATA and its kin come first: SET="data.text=review" changes a part of what DATA names.
     budgets = {"trials": _number("TRIALS", trials), "hours": _decimal("HOURS", hours)}
     overrides = _overrides(data, model)
     overrides |= {key: value for key, value in budgets.items() if value is not None}
-    outcome = verbs.sweep(
+    outcome = sweep_verb.sweep(
         name=name,
         place=_place(runs, storage),
         overrides=overrides | parse_overrides(settings),
@@ -110,10 +112,13 @@ def confirm(
     language: ReportLanguage = "",
 ) -> None:
     """Train a study's leaders and baseline again on fresh seeds and compare their means."""
-    from orchestrator import confirming, engines, verbs  # noqa: PLC0415 - as in sweep
+    from trytable.orchestrator.commands.look import report as verbs  # noqa: PLC0415 - as in sweep
+    from trytable.orchestrator.commands.train import confirm as confirming  # noqa: PLC0415 - as in sweep
+    from trytable.orchestrator.commands.train import sweep as sweep_verb  # noqa: PLC0415 - as in sweep
+    from trytable.orchestrator.run import engine as engines  # noqa: PLC0415 - as in sweep
 
     top_count, seed_count = _number("TOP", top), _number("SEEDS", seeds)
-    outcome = verbs.confirm(
+    outcome = sweep_verb.confirm(
         _study(name, runs, storage),
         top=confirming.TOP if top_count is None else top_count,
         seeds=confirming.SEEDS if seed_count is None else seed_count,
@@ -137,7 +142,7 @@ def diagnose(
     ] = "",
 ) -> None:
     """Look at a sweep's data, model and baseline before it runs; exit code 1 where it cannot do."""
-    from orchestrator import advising  # noqa: PLC0415 - as in sweep
+    from trytable.orchestrator.commands.look import diagnose as advising  # noqa: PLC0415 - as in sweep
 
     overrides = _overrides(data, model) | parse_overrides(settings)
     if not advising.diagnose(name, runs, overrides, Console()):
@@ -147,9 +152,9 @@ def diagnose(
 @app.command()
 def suggest(name: Name = "", runs: Runs = Path("runs"), storage: Storage = "") -> None:
     """Turn a study's results and findings into the next sweep file."""
-    from orchestrator import advising  # noqa: PLC0415 - as in sweep
+    from trytable.orchestrator.commands.train import suggest as suggesting  # noqa: PLC0415 - as in sweep
 
-    advising.suggest(_study(name, runs, storage), Console())
+    suggesting.suggest(_study(name, runs, storage), Console())
 
 
 @app.command(name="lr-range")
@@ -172,7 +177,7 @@ def lr_range(
     ] = "",
 ) -> None:
     """Find a learning rate: raise it step by step, over several seeds, and see where to begin."""
-    from orchestrator import lr_range as test  # noqa: PLC0415 - as in sweep
+    from trytable.orchestrator.commands.train import lr_range as test  # noqa: PLC0415 - as in sweep
 
     rise: dict[str, Any] = {
         "low": _decimal("LR_FROM", lr_from),
@@ -196,7 +201,7 @@ def lr_range(
 @app.command()
 def sweeps() -> None:
     """List the sweeps and what each varies."""
-    from orchestrator import verbs  # noqa: PLC0415 - as in sweep
+    from trytable.orchestrator.commands.look import report as verbs  # noqa: PLC0415 - as in sweep
 
     verbs.list_sweeps(Console())
 
@@ -210,7 +215,7 @@ def report(
     test: Test = "",
 ) -> None:
     """Write report.html, report.md and the tables of a study, and print its Try table."""
-    from orchestrator import verbs  # noqa: PLC0415 - as in sweep
+    from trytable.orchestrator.commands.look import report as verbs  # noqa: PLC0415 - as in sweep
 
     reading = verbs.Reading(_words(language), _all_tests(test))
     verbs.report(_study(name, runs, storage), Console(), reading)
@@ -221,7 +226,7 @@ def show(
     name: StudyName = "", number: TryNumber = "", runs: Runs = Path("runs"), storage: Storage = ""
 ) -> None:
     """Print one try in full: requested beside effective, attempts, curve, findings, files."""
-    from orchestrator.show import show as show_try  # noqa: PLC0415 - as in sweep
+    from trytable.orchestrator.commands.look.show import show as show_try  # noqa: PLC0415 - as in sweep
 
     show_try(_study(name, runs, storage), number, Console())
 
@@ -231,7 +236,7 @@ def rerun(
     name: StudyName = "", number: TryNumber = "", runs: Runs = Path("runs"), storage: Storage = ""
 ) -> None:
     """Train a try again from its record and say whether the same came, to the last bit."""
-    from orchestrator.rerun import rerun as train_again  # noqa: PLC0415 - as in sweep
+    from trytable.orchestrator.commands.train.rerun import rerun as train_again  # noqa: PLC0415 - as in sweep
 
     outcome = train_again(_study(name, runs, storage), number, Console())
     if outcome.interrupted:
@@ -251,7 +256,7 @@ def best(
     storage: Storage = "",
 ) -> None:
     """Hand the best try over: a model folder that transformers loads, and how it was made."""
-    from orchestrator.best import best as hand_over  # noqa: PLC0415 - as in sweep
+    from trytable.orchestrator.commands.keep.export_model import best as hand_over  # noqa: PLC0415 - as in sweep
 
     hand_over(_study(name, runs, storage), number, out, Console())
 
@@ -269,7 +274,7 @@ def export(
     test: Test = "",
 ) -> None:
     """Write a study's Try table as md, csv, tex, xlsx or json; all of them by default."""
-    from orchestrator import verbs  # noqa: PLC0415 - as in sweep
+    from trytable.orchestrator.commands.look import report as verbs  # noqa: PLC0415 - as in sweep
 
     reading = verbs.Reading(_words(language), _all_tests(test))
     verbs.export(_study(name, runs, storage), formats, Console(), reading)
@@ -286,7 +291,7 @@ def import_(
     storage: Storage = "",
 ) -> None:
     """Adopt what was run by hand: first write a mapping file to complete, then import by it."""
-    from orchestrator.imports.adopting import import_log  # noqa: PLC0415 - as in sweep
+    from trytable.orchestrator.commands.log_import.command import import_log  # noqa: PLC0415 - as in sweep
 
     import_log(log, _study(name, runs, storage), pattern, Console())
 
@@ -294,7 +299,7 @@ def import_(
 @app.command()
 def backup(runs: Runs = Path("runs"), storage: Storage = "") -> None:
     """Copy the study database, also while sweeps write it, and say whether it is sound."""
-    from orchestrator.backup import backup as copy  # noqa: PLC0415 - as in sweep
+    from trytable.orchestrator.commands.keep.backup import backup as copy  # noqa: PLC0415 - as in sweep
 
     copy(_place(runs, storage), Console())
 
@@ -311,7 +316,7 @@ def move_storage(
     runs: Runs = Path("runs"),
 ) -> None:
     """Carry studies from one database to another, and prove that they are the same there."""
-    from orchestrator.moving import move_storage as carry  # noqa: PLC0415 - as in sweep
+    from trytable.orchestrator.commands.keep.move_storage import move_storage as carry  # noqa: PLC0415 - as in sweep
 
     if not carry(source, target, name, runs, Console()):
         raise typer.Exit(FAILED)
@@ -320,7 +325,7 @@ def move_storage(
 @app.command()
 def check(name: Name = "", runs: Runs = Path("runs"), storage: Storage = "") -> None:
     """Check the database, and that nothing in a study (or in all) was lost or doubled."""
-    from orchestrator.checking import check as holds  # noqa: PLC0415 - as in sweep
+    from trytable.orchestrator.commands.look.check import check as holds  # noqa: PLC0415 - as in sweep
 
     folders = _study(name, runs, storage) if name else _place(runs, storage)
     if not holds(folders, Console()):
@@ -337,7 +342,7 @@ def dashboard(
     ] = "",
 ) -> None:
     """Open the Optuna dashboard on the studies, read-only unless asked otherwise."""
-    from orchestrator import verbs  # noqa: PLC0415 - as in sweep
+    from trytable.orchestrator.commands.look import report as verbs  # noqa: PLC0415 - as in sweep
 
     verbs.dashboard(
         _place(runs, storage),
@@ -382,7 +387,7 @@ def _exit_as(outcome: "Outcome") -> None:
 
 
 def _words(language: str) -> "Words":
-    from results.language import LANGUAGES, Words  # noqa: PLC0415 - as in sweep
+    from trytable.results.text.catalog import LANGUAGES, Words  # noqa: PLC0415 - as in sweep
 
     found = next((one for one in LANGUAGES if one == (language or LANGUAGES[0])), None)
     if found is None:
@@ -422,7 +427,7 @@ def _switch(name: str, text: str, default: bool) -> bool:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; a mistake of the user's is one paragraph and exit code 2."""
-    from orchestrator.verbs import user_errors  # noqa: PLC0415 - as in sweep
+    from trytable.orchestrator.commands.terminal import user_errors  # noqa: PLC0415 - as in sweep
 
     try:
         with user_errors():

@@ -1,1 +1,1 @@
-"""What came out: the ledger, Try tables, plots, exports, the dashboard."""
+"""What came out of a study: storage, analysis, tables, plots and reports."""

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from results.storage import postgresql_url
 from tests.postgres import postgres
 from tests.results.studies import url_of
+from trytable.results.storage.engine import postgresql_url
 
 
 def _sqlite(folder: Path) -> str:

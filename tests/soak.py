@@ -22,15 +22,15 @@ import psutil
 from rich.console import Console
 from rich.progress import track
 
-from orchestrator.backends.base import Slot
-from orchestrator.checking import STATUSES, check_studies
-from orchestrator.folders import Folders
-from orchestrator.sweep import run_sweep
-from results.study import read_study
-from sweeps.spec import Sweep
 from tests.orchestrator.playing import sweep_of
-from trainers import scripted
-from trainers.protocol import ScriptedSettings
+from trytable.orchestrator.backends.base import Slot
+from trytable.orchestrator.paths import Folders
+from trytable.orchestrator.run.sweep import run_sweep
+from trytable.orchestrator.study.integrity import STATUSES, check_studies
+from trytable.results.storage.reader import read_study
+from trytable.sweeps.config.loader import Sweep
+from trytable.trainers.entrypoints import simulated
+from trytable.trainers.protocol.messages import ScriptedSettings
 
 POINTS = 200
 SLOTS = [Slot("1"), Slot("2")]
@@ -153,7 +153,7 @@ class Soak:
             raise Lost(f"{len(found)} points have completed, {len(set(found))} different ones")
         for trial in ended:
             settings = ScriptedSettings(value=trial.params["value"], epochs=3)
-            if trial.value != scripted.accuracy(settings, 3):
+            if trial.value != simulated.accuracy(settings, 3):
                 raise Lost(f"trial {trial.number} has the value {trial.value}")
 
     def told(self) -> str:

@@ -11,9 +11,6 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 
-from orchestrator.folders import Folders
-from results.ledger import Ledger
-from results.study import read_study
 from tests.orchestrator.running import (
     family,
     run,
@@ -26,7 +23,10 @@ from tests.orchestrator.running import (
     write_sweep,
 )
 from tests.trainers.small import save_model
-from trainers import docstrings
+from trytable.orchestrator.paths import Folders
+from trytable.results.storage.ledger import Ledger
+from trytable.results.storage.reader import read_study
+from trytable.trainers.data import docstrings
 
 SWEEP = """
 description: a small real sweep

@@ -22,7 +22,7 @@ printf 'node7\\nnode8\\n'
 MAKE = f"""#!/bin/bash
 # As the Makefile has it: the variables go into the environment.
 for one in "${{@:2}}"; do export "TRYTABLE_$one"; done
-exec {sys.executable} -m orchestrator.cli "$1"
+exec {sys.executable} -m trytable.orchestrator.cli "$1"
 """
 
 

@@ -1,1 +1,1 @@
-"""How one trial trains: the worker process and everything it does."""
+"""Trains one trial: the worker process and everything that runs inside it."""

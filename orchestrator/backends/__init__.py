@@ -1,1 +1,1 @@
-"""Where workers run: one small interface and what stands behind it."""
+"""Starts workers and receives their events, behind one small interface."""

@@ -8,7 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trainers.protocol import AnyEvent, Job, StopReason
+from trytable.trainers.protocol.messages import AnyEvent, Job, StopReason
+
+CPU = "cpu"
+
+
+GPU = "gpu"
+"""The device of a cluster's slot whose GPU is not chosen yet."""
 
 
 @dataclass(frozen=True)

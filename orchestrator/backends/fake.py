@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from orchestrator.backends.base import Backend, Exited, Message, Said, Slot
-from trainers.protocol import AnyEvent, Job, StopReason
+from trytable.orchestrator.backends.base import Backend, Exited, Message, Said, Slot
+from trytable.trainers.protocol.messages import AnyEvent, Job, StopReason
 
 
 @dataclass(frozen=True)

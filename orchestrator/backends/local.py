@@ -1,4 +1,4 @@
-"""Workers as processes of this machine, forked from one warm parent (see trainers/warm.py)."""
+"""Workers as processes of this machine, forked from one warm parent (`entrypoints.forkserver`)."""
 
 import json
 import os
@@ -15,8 +15,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from orchestrator.backends.base import Backend, BackendError, Exited, Message, Said, Slot
-from trainers.protocol import Job, StopReason, parse_event
+from trytable.orchestrator.backends.base import Backend, BackendError, Exited, Message, Said, Slot
+from trytable.trainers.protocol.messages import Job, StopReason, parse_event
+
+_FORK_SERVER = "trytable.trainers.entrypoints.forkserver"
 
 MAX_LINE_BYTES = 64 * 2**20
 """A worker that says a longer line is out of its mind and is killed."""
@@ -26,7 +28,6 @@ MAX_FALSE_STARTS = 3
 
 _RECEIVE_BYTES = 1 << 18
 _PACKET_BYTES = 65536
-_TOP = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -147,7 +148,7 @@ class LocalBackend(Backend):
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         trainer, model = self._arguments
-        command = [sys.executable, "-m", "trainers.warm", str(theirs.fileno()), trainer, model]
+        command = [sys.executable, "-P", "-m", _FORK_SERVER, str(theirs.fileno()), trainer, model]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
                 [*command, str(os.getpid())],
@@ -280,9 +281,8 @@ def _environment(trainer: str, model: str) -> dict[str, str]:
 
     A model that lies on this machine needs no hub, and a slow network should not be asked.
     """
-    path = os.pathsep.join([str(_TOP), os.environ.get("PYTHONPATH", "")]).rstrip(":")
     if trainer == "script":
-        return {**os.environ, "PYTHONPATH": path}
+        return dict(os.environ)
     offline = {"HF_HUB_OFFLINE": "1"} if model == "minilm" or Path(model).exists() else {}
     return {
         **os.environ,
@@ -290,7 +290,6 @@ def _environment(trainer: str, model: str) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
-        "PYTHONPATH": path,
     }
 
 

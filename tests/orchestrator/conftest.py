@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.folders import Folders
 from tests.orchestrator.running import run, write_sweep
 from tests.trainers.small import DATA, lines, save_model
+from trytable.orchestrator.paths import Folders
 
 SMALL = """
 baseline: {epochs: 2, batch_size: 8, lr: 1e-3, dropout: 0.1, precision: fp32, log_every_steps: 1}

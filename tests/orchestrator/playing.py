@@ -7,20 +7,20 @@ from typing import Any
 
 from rich.console import Console
 
-from orchestrator.backends.base import Backend, Slot
-from orchestrator.backends.fake import Ends, FakeBackend, Script
-from orchestrator.folders import Folders
-from orchestrator.sweep import run_sweep
-from sweeps.spec import Sweep, read_sweep
-from trainers import scripted
-from trainers.protocol import TRAINERS, AnyEvent, Job, ScriptedSettings
+from trytable.orchestrator.backends.base import Backend, Slot
+from trytable.orchestrator.backends.fake import Ends, FakeBackend, Script
+from trytable.orchestrator.paths import Folders
+from trytable.orchestrator.run.sweep import run_sweep
+from trytable.sweeps.config.loader import Sweep, read_sweep
+from trytable.trainers.entrypoints import simulated
+from trytable.trainers.protocol.messages import TRAINERS, AnyEvent, Job, ScriptedSettings
 
 
 def as_scripted(job: Job) -> Iterator[tuple[float, AnyEvent | Ends]]:
     """What the scripted trainer says, a tenth of a second a word."""
     assert isinstance(job.settings, ScriptedSettings)
-    for said in scripted.script(job, job.settings):
-        assert not isinstance(said, scripted.Crash)
+    for said in simulated.script(job, job.settings):
+        assert not isinstance(said, simulated.Crash)
         yield 0.1, said
 
 

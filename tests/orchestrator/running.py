@@ -12,7 +12,7 @@ import optuna
 import psutil
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.folders import Folders
+from trytable.orchestrator.paths import Folders
 
 TOP = Path(__file__).resolve().parents[2]
 GRID = """
@@ -38,7 +38,7 @@ def start(
     environment = {key: value for key, value in os.environ.items() if "TRYTABLE" not in key}
     environment |= {f"TRYTABLE_{key}": value for key, value in given.items()}
     return subprocess.Popen(
-        command or [sys.executable, "-m", "orchestrator.cli", verb],
+        command or [sys.executable, "-m", "trytable.orchestrator.cli", verb],
         cwd=folder,
         env={**environment, "PYTHONPATH": str(TOP)},
         stdout=subprocess.PIPE,

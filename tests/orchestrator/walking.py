@@ -23,16 +23,16 @@ import optuna_dashboard  # noqa: F401 - each child would import it, for a second
 from optuna.trial import TrialState
 from rich.console import Console
 
-from orchestrator.backends.base import Backend, Message, Said, Slot
-from orchestrator.backends.fake import Ends, FakeBackend
-from orchestrator.checking import check_studies
-from orchestrator.folders import Folders
-from orchestrator.sweep import run_sweep
-from results.study import read_study
-from sweeps.spec import Sweep, read_sweep
 from tests.failpoints import Failpoints, Walked, forked
-from trainers import scripted
-from trainers.protocol import TRAINERS, AnyEvent, Job, ScriptedSettings
+from trytable.orchestrator.backends.base import Backend, Message, Said, Slot
+from trytable.orchestrator.backends.fake import Ends, FakeBackend
+from trytable.orchestrator.paths import Folders
+from trytable.orchestrator.run.sweep import run_sweep
+from trytable.orchestrator.study.integrity import check_studies
+from trytable.results.storage.reader import read_study
+from trytable.sweeps.config.loader import Sweep, read_sweep
+from trytable.trainers.entrypoints import simulated
+from trytable.trainers.protocol.messages import TRAINERS, AnyEvent, Job, ScriptedSettings
 
 SWEEP = """
 trainer: scripted
@@ -51,8 +51,8 @@ POLLS_BEFORE_INTERRUPT = 5
 
 def played(job: Job) -> Iterator[tuple[float, AnyEvent | Ends]]:
     assert isinstance(job.settings, ScriptedSettings)
-    for said in scripted.script(job, job.settings):
-        assert not isinstance(said, scripted.Crash)
+    for said in simulated.script(job, job.settings):
+        assert not isinstance(said, simulated.Crash)
         if job.settings.value == DIES_ONCE and job.attempt == 1 and _epoch(said) == 2:
             yield 0.1, Ends("killed by SIGKILL")
             return
@@ -137,7 +137,7 @@ def _completeness(folders: Folders) -> list[str]:
     for trial in trials:
         settings = ScriptedSettings(value=trial.params.get("value", 0.0), epochs=3)
         for epoch, value in trial.intermediate_values.items():
-            if value != scripted.accuracy(settings, epoch):
+            if value != simulated.accuracy(settings, epoch):
                 problems.append(f"trial {trial.number} reports {value} after epoch {epoch}")
     shown = {
         (t.number, a.attempt) for t in read_study(folders.url, "walk").tries for a in t.attempts

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from results.ledger import STUDY_UID, Ledger
-from results.rows import (
+from trytable.results.storage.engine import engine_arguments, escaped
+from trytable.results.storage.ledger import STUDY_UID, Ledger
+from trytable.results.storage.rows import (
     AttemptRow,
     EffectiveRow,
     EpochRow,
@@ -24,7 +25,6 @@ from results.rows import (
     StudyRow,
     TrialRow,
 )
-from results.storage import engine_arguments, escaped
 
 _STATES: dict[str, TrialState] = {
     "completed": TrialState.COMPLETE,

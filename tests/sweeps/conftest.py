@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.spec import Sweep, SweepError, read_sweep
-from trainers.protocol import TRAINERS
+from trytable.sweeps.config.loader import Sweep, SweepError, read_sweep
+from trytable.trainers.protocol.messages import TRAINERS
 
 Read = Callable[..., Sweep]
 Refuse = Callable[..., list[str]]

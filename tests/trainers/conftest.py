@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.trainers.small import save_model
-from trainers.backbone import LoadedModel, load_model
+from trytable.trainers.models.backbone import LoadedModel, load_model
 
 
 @pytest.fixture(scope="session", autouse=True)

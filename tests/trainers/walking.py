@@ -19,9 +19,10 @@ import torch
 
 from tests.failpoints import Failpoints, Walked, forked
 from tests.trainers.small import job_for, save_model
-from trainers import finetune, worker  # noqa: F401 - each child would import the first
-from trainers.backbone import LoadedModel, load_model
-from trainers.protocol import Job, parse_event
+from trytable.trainers.entrypoints import worker
+from trytable.trainers.finetune import trainer  # noqa: F401 - each child would import the first
+from trytable.trainers.models.backbone import LoadedModel, load_model
+from trytable.trainers.protocol.messages import Job, parse_event
 
 KNOBS: dict[str, Any] = {
     "epochs": 3,

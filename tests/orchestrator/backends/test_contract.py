@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.backends.base import Backend, Exited, Message, Said, Slot
-from orchestrator.backends.fake import Ends, FakeBackend
-from orchestrator.backends.local import LocalBackend
-from trainers import scripted
-from trainers.protocol import AnyEvent, DataSource, Job, ScriptedSettings
+from trytable.orchestrator.backends.base import Backend, Exited, Message, Said, Slot
+from trytable.orchestrator.backends.fake import Ends, FakeBackend
+from trytable.orchestrator.backends.local import LocalBackend
+from trytable.trainers.entrypoints import simulated
+from trytable.trainers.protocol.messages import AnyEvent, DataSource, Job, ScriptedSettings
 
 SLOTS = (Slot("1"), Slot("2"))
 ODD_NAME = 'it\'s a "trial"\nwith $(odd) names'
@@ -35,8 +35,8 @@ def make_job(folder: Path, uid: str, attempt: int = 1, **knobs: object) -> Job:
 def play(job: Job) -> Iterable[tuple[float, AnyEvent | Ends]]:
     """The scripted trainer's script, for the simulated clock."""
     assert isinstance(job.settings, ScriptedSettings)
-    for said in scripted.script(job, job.settings):
-        if isinstance(said, scripted.Crash):
+    for said in simulated.script(job, job.settings):
+        if isinstance(said, simulated.Crash):
             hangs = said.how == "hang"
             yield (1e9 if hangs else 0.0), Ends("killed by SIGKILL")
             return

@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestrator.backends import local
-from orchestrator.backends.base import BackendError, Exited, Message, Said
-from orchestrator.backends.local import LocalBackend
 from tests.orchestrator.backends.test_contract import ODD_NAME, SLOTS, make_job
-from trainers.protocol import Failed, Started
+from trytable.orchestrator.backends import local
+from trytable.orchestrator.backends.base import BackendError, Exited, Message, Said
+from trytable.orchestrator.backends.local import LocalBackend
+from trytable.trainers.protocol.messages import Failed, Started
 
 TOP = Path(__file__).resolve().parents[3]
 
@@ -162,7 +162,7 @@ import sys, time
 from pathlib import Path
 from tests.orchestrator.backends.test_contract import SLOTS, make_job
 from tests.orchestrator.backends.test_local import poll_until, started
-from orchestrator.backends.local import LocalBackend
+from trytable.orchestrator.backends.local import LocalBackend
 backend = LocalBackend(SLOTS, "scripted", "none", Path({str(tmp_path)!r}) / "warm.log")
 for uid, slot in zip("ab", SLOTS):
     backend.start(make_job(Path({str(tmp_path)!r}), uid, crash="hang"), slot)

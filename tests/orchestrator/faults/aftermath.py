@@ -7,12 +7,12 @@ from pathlib import Path
 import psutil
 from optuna.trial import TrialState
 
-from orchestrator.checking import Checked, check_studies
-from orchestrator.folders import Folders
-from results.study import read_study
 from tests.orchestrator.running import trials, url, values_of, wait_all_gone
-from trainers import scripted
-from trainers.protocol import ScriptedSettings
+from trytable.orchestrator.paths import Folders
+from trytable.orchestrator.study.integrity import Checked, check_studies
+from trytable.results.storage.reader import read_study
+from trytable.trainers.entrypoints import simulated
+from trytable.trainers.protocol.messages import ScriptedSettings
 
 POINTS = [0.1, 0.2, 0.3, 0.5, 0.7, 0.9]
 
@@ -38,7 +38,7 @@ def check_complete(folder: Path, processes: Iterable[psutil.Process] = ()) -> No
         if trial.state != TrialState.COMPLETE:
             continue
         settings = ScriptedSettings(value=trial.params["value"], epochs=4)
-        expected = {epoch: scripted.accuracy(settings, epoch) for epoch in range(1, 5)}
+        expected = {epoch: simulated.accuracy(settings, epoch) for epoch in range(1, 5)}
         assert trial.intermediate_values == expected
         assert trial.value == expected[4]
     study = read_study(url(folder), "quality")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from results.study import read_study
 from tests.orchestrator.faults.aftermath import check_complete, check_sound
 from tests.orchestrator.running import (
     GRID,
@@ -24,9 +23,10 @@ from tests.orchestrator.running import (
     wait_for,
     write_sweep,
 )
+from trytable.results.storage.reader import read_study
 
 LOCKED_SECONDS = 61
-CLI = f"{shlex.quote(sys.executable)} -m orchestrator.cli"
+CLI = f"{shlex.quote(sys.executable)} -m trytable.orchestrator.cli"
 IN_A_MOUNT_NAMESPACE = ["unshare", "-m"] if os.getuid() == 0 else ["unshare", "-rm"]
 
 

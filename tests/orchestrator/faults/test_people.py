@@ -47,7 +47,8 @@ def test_a_terminal_that_is_closed_drains_the_sweep(folder: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if "TRYTABLE" not in key}
     in_terminal = (
         "import fcntl, runpy, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
-        "sys.argv[1:] = ['sweep']; runpy.run_module('orchestrator.cli', run_name='__main__')"
+        "sys.argv[1:] = ['sweep']\n"
+        "runpy.run_module('trytable.orchestrator.cli', run_name='__main__')"
     )
     sweep = subprocess.Popen(
         [sys.executable, "-c", in_terminal],
@@ -76,7 +77,7 @@ def test_a_second_orchestrator_on_another_host_is_refused(folder: Path) -> None:
     """Another host's name and its process number, on a shared folder."""
     name = "elsewhere"
     unshare = ["unshare", "--uts"] if os.getuid() == 0 else ["unshare", "-r", "--uts"]
-    words = f"hostname {name}; exec {sys.executable} -m orchestrator.cli sweep"
+    words = f"hostname {name}; exec {sys.executable} -m trytable.orchestrator.cli sweep"
     first = start(folder, "sweep", command=[*unshare, "sh", "-c", words])
     wait_for(first, lambda: said(folder, "epoch") >= 1)
     code, printed = run(folder)

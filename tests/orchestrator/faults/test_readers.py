@@ -13,12 +13,12 @@ from pathlib import Path
 
 from openpyxl import load_workbook  # type: ignore[import-untyped] # it has no types
 
-from orchestrator.folders import Folders
-from results.ledger import Ledger
-from results.rows import AttemptRow, EpochRow, StudyRow, TrialRow
-from results.study import read_study
 from tests.orchestrator.faults.aftermath import check_complete
 from tests.orchestrator.running import GRID, family, run, said, start, url, wait_for, write_sweep
+from trytable.orchestrator.paths import Folders
+from trytable.results.storage.ledger import Ledger
+from trytable.results.storage.reader import read_study
+from trytable.results.storage.rows import AttemptRow, EpochRow, StudyRow, TrialRow
 
 ROUNDS = 150
 

@@ -8,14 +8,21 @@ from typing import Any
 import optuna
 import pytest
 
-from orchestrator.backends.fake import Ends, Script
-from orchestrator.checking import check_studies
-from orchestrator.folders import Folders
-from results.ledger import Ledger
-from results.rows import StudyLedger
 from tests.orchestrator.playing import play, sweep_of
-from trainers import scripted
-from trainers.protocol import AnyEvent, Epoch, Failed, Finished, Job, ScriptedSettings
+from trytable.orchestrator.backends.fake import Ends, Script
+from trytable.orchestrator.paths import Folders
+from trytable.orchestrator.study.integrity import check_studies
+from trytable.results.storage.ledger import Ledger
+from trytable.results.storage.rows import StudyLedger
+from trytable.trainers.entrypoints import simulated
+from trytable.trainers.protocol.messages import (
+    AnyEvent,
+    Epoch,
+    Failed,
+    Finished,
+    Job,
+    ScriptedSettings,
+)
 
 SWEEP = """
 trainer: scripted
@@ -34,7 +41,9 @@ def changed(change: Any) -> Script:
     def script(job: Job) -> Iterator[tuple[float, AnyEvent | Ends]]:
         assert isinstance(job.settings, ScriptedSettings)
         words = [
-            one for one in scripted.script(job, job.settings) if not isinstance(one, scripted.Crash)
+            one
+            for one in simulated.script(job, job.settings)
+            if not isinstance(one, simulated.Crash)
         ]
         for said in change(words) if job.number == 0 else words:
             yield 0.1, said

@@ -7,10 +7,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestrator.backends.base import Slot
-from orchestrator.backends.fake import Ends
-from orchestrator.checking import check_studies
-from orchestrator.folders import Folders
 from tests.orchestrator.faults.aftermath import check_sound
 from tests.orchestrator.playing import as_scripted, play, sweep_of
 from tests.orchestrator.running import (
@@ -19,7 +15,11 @@ from tests.orchestrator.running import (
     start,
     write_sweep,
 )
-from trainers.protocol import AnyEvent, Failed, Job
+from trytable.orchestrator.backends.base import Slot
+from trytable.orchestrator.backends.fake import Ends
+from trytable.orchestrator.paths import Folders
+from trytable.orchestrator.study.integrity import check_studies
+from trytable.trainers.protocol.messages import AnyEvent, Failed, Job
 
 SCRIPT = """
 trainer: script

@@ -1,0 +1,1 @@
+"""The Ray backend: workers on the nodes of a cluster."""

@@ -1,0 +1,95 @@
+"""`trytable show`: one try in full, on a terminal."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from trytable.orchestrator.commands.terminal import wide_enough
+from trytable.orchestrator.commands.trial_record import find_try
+from trytable.orchestrator.paths import Folders
+from trytable.results.report.trial_detail import Grid, SettingLine, TryDetail, try_detail
+from trytable.results.storage.reader import read_study
+from trytable.results.text.format import is_number, shown
+
+
+def show(folders: Folders, number: str, console: Console) -> None:
+    """Print a try. Raises UserError, StudyNotFound and DatabaseUnreadable."""
+    study = read_study(folders.url, folders.study)
+    one = find_try(study, number)
+    files = [Path(one.origin["file"])] if one.is_imported else files_of(folders, one.number)
+    print_try(try_detail(study, one), files, wide_enough(console))
+
+
+def files_of(folders: Folders, number: int) -> list[Path]:
+    """What lies on disk of a try: its folder, and what the person may want to open in it."""
+    folder = folders.trial(number)
+    inside = [folder / name for name in ("job.json", "events.jsonl", "worker.log")]
+    best = folders.checkpoints(number) / "best"
+    return [path for path in (folder, *inside, best) if path.exists()]
+
+
+def print_try(detail: TryDetail, files: Sequence[Path], console: Console) -> None:
+    """Print the record, section by section; empty sections are left out."""
+    console.print(Text(f"{detail.study}, {detail.label}", style="bold"))
+    console.print(_facts(detail.facts))
+    _section("Settings", _settings(detail.settings), console)
+    for title, grid in (
+        ("Attempts", detail.attempts),
+        ("Epochs", detail.curve),
+        ("Findings", detail.findings),
+    ):
+        if grid.rows:
+            _section(title, _drawn(grid), console)
+    console.print()
+    console.print(Text("Files", style="bold"))
+    for line in map(str, files) if files else ("none: its folder has gone",):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _section(title: str, table: Table, console: Console) -> None:
+    console.print()
+    console.print(Text(title, style="bold"))
+    console.print(table)
+
+
+def _facts(facts: Iterable[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for term, text in facts:
+        table.add_row(Text(term, style="dim"), Text(text))
+    return table
+
+
+def _settings(lines: Iterable[SettingLine]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("setting", "requested", "effective", ""):
+        table.add_column(heading, overflow="fold")
+    for line in lines:
+        cells = (
+            f"  {line.name}" if line.is_reading else line.name,
+            shown(line.requested, "parameter"),
+            shown(line.effective, "parameter"),
+            "differs" if line.differs else "",
+        )
+        table.add_row(*map(Text, cells), style="bold red" if line.differs else "")
+    return table
+
+
+def _drawn(grid: Grid) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(grid.columns):
+        numbers = all(is_number(row[index]) or row[index] is None for row in grid.rows)
+        table.add_column(
+            Text(column.title.replace(" ", "\n")),
+            justify="right" if numbers else "left",
+            no_wrap=numbers,
+            overflow="fold",
+        )
+    for row in grid.rows:
+        pairs = zip(row, grid.columns, strict=True)
+        table.add_row(*(Text(shown(cell, column.kind)) for cell, column in pairs))
+    return table

@@ -1,0 +1,1 @@
+"""Verbs that train trials or decide what to train next."""

@@ -1,0 +1,1 @@
+"""Runs one sweep from start to end: the loop that connects scheduler, study and backend."""

@@ -1,0 +1,231 @@
+"""Carries the state machine's instructions out: all the I/O of a running sweep, and no decision."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from trytable.orchestrator.backends.base import Backend, Message, Said
+from trytable.orchestrator.paths import Folders
+from trytable.orchestrator.run.recorder import Book
+from trytable.orchestrator.scheduler.machine import (
+    Ask,
+    Asked,
+    Halt,
+    Input,
+    Instruction,
+    Interrupted,
+    Lost,
+    Machine,
+    Measured,
+    NothingLeft,
+    PruneAdvised,
+    Repacked,
+    Report,
+    SetAside,
+    Settle,
+    Start,
+    Stop,
+    Tick,
+    TrialState,
+)
+from trytable.orchestrator.study.study import OptunaStudy
+from trytable.results.storage.rows import TERMINAL, TrialRow
+from trytable.trainers.protocol.messages import Job, Objective
+
+POLL_SECONDS = 0.2
+KEPT_CHECKPOINTS = 3
+"""The best weights of so many completed trials stay on disk."""
+
+
+def best_first(
+    completed: Iterable[tuple[float, int]], objective: Objective
+) -> list[tuple[float, int]]:
+    """Pairs of value and trial number, best first; ties by number."""
+    sign = -1 if objective.direction == "maximize" else 1
+    return sorted(completed, key=lambda pair: (sign * pair[0], pair[1]))
+
+
+JobMaker = Callable[[TrialRow, Start], Job]
+
+
+class Watcher(Protocol):
+    """Sees all that happens, for the person's eyes; changes nothing."""
+
+    def saw(self, instruction: Instruction, trial: TrialRow) -> None:
+        """An instruction about a trial is being carried out."""
+
+    def heard(self, messages: Sequence[Message]) -> None:
+        """Messages have come; none where the wait ran out."""
+
+    def say(self, text: str) -> None:
+        """Something that the person should read now."""
+
+
+class SweepLoop:
+    """Runs a machine against a study, a book and a backend until it is done.
+
+    Args:
+        requested: the full settings of a trial, from its point.
+        make_job: the job of an attempt.
+        interrupts: how many times the person has pressed Ctrl-C so far.
+        now: monotonic seconds.
+        objective: what the sweep is after.
+        best: completed trials of earlier runs, as (value, number).
+        after_end: called with a trial whose end has been told.
+        judge: what a diagnosis says to a message, if anything.
+        shape: names what of a trial's full settings decides its memory.
+    """
+
+    def __init__(
+        self,
+        *,
+        machine: Machine,
+        study: OptunaStudy,
+        book: Book,
+        backend: Backend,
+        folders: Folders,
+        watcher: Watcher,
+        requested: Callable[[dict[str, Any]], dict[str, Any]],
+        make_job: JobMaker,
+        interrupts: Callable[[], int] = lambda: 0,
+        now: Callable[[], float] = time.monotonic,
+        objective: Objective = Objective(),  # noqa: B008 - it is frozen
+        best: Iterable[tuple[float, int]] = (),
+        after_end: Callable[[TrialRow], None] = lambda _: None,
+        judge: Callable[[Message], Input | None] = lambda _: None,
+        shape: Callable[[dict[str, Any]], str] = lambda _: "",
+    ) -> None:
+        self._machine = machine
+        self._study = study
+        self._book = book
+        self._backend = backend
+        self._folders = folders
+        self._watcher = watcher
+        self._requested = requested
+        self._make_job = make_job
+        self._interrupts = interrupts
+        self._now = now
+        self._objective = objective
+        self._completed = list(best)
+        self._after_end = after_end
+        self._judge = judge
+        self._shape = shape
+        self._seen_interrupts = 0
+
+    def run(self) -> None:
+        """Go on until nothing is left to do or to wait for."""
+        while not self.turn():
+            pass
+
+    def turn(self) -> bool:
+        """Start what can start, then hear and do what comes of it; True where all is done."""
+        self._feed_interrupts()
+        self._feed(Tick(self._now(), self._backend.free_slots()))
+        if self._machine.done:
+            return True
+        messages = self._backend.poll(POLL_SECONDS)
+        self._book.heard(messages)
+        for message in messages:
+            self._take(message)
+        self._watcher.heard(messages)
+        return False
+
+    def replay(self, trial: TrialState) -> None:
+        """Take in what an earlier orchestrator's last attempt at a trial wrote down, then its end.
+
+        So a result that was written and never told is adopted instead of trained again.
+        """
+        events = self._folders.events(trial.number, trial.attempt)
+        messages = [Said(trial.uid, trial.attempt, event) for event in events]
+        self._book.heard(messages)
+        for message in messages:
+            self._take(message)
+        self._feed(Lost(trial.uid))
+
+    def _take(self, message: Message) -> None:
+        self._feed(message)
+        advice = self._judge(message)
+        if advice is not None:
+            self._feed(advice)
+
+    def _feed_interrupts(self) -> None:
+        while self._seen_interrupts < self._interrupts():
+            self._seen_interrupts += 1
+            self._feed(Interrupted())
+
+    def _feed(self, event: Input) -> None:
+        for instruction in self._machine.handle(event):
+            answer = self._carry_out(instruction)
+            if answer is not None:
+                self._feed(answer)
+
+    def _carry_out(self, instruction: Instruction) -> Input | None:
+        match instruction:
+            case Ask():
+                return self._ask(instruction)
+            case Start():
+                self._start(instruction)
+            case Report(uid, epoch, value):
+                number = self._book.trial(uid).number
+                advised = self._study.report(number, epoch, value)
+                return PruneAdvised(uid) if advised else None
+            case Stop(uid, reason):
+                self._watcher.saw(instruction, self._book.trial(uid))
+                self._backend.stop(uid, reason)
+            case Settle():
+                self._settle(instruction)
+            case SetAside(device):
+                self._watcher.say(
+                    f"GPU {device} is set aside: one trial after another failed there. The others "
+                    "go on; the next run uses it again."
+                )
+            case Measured(uid, fit):
+                self._watcher.say(f"Try {self._book.trial(uid).number + 1}: {fit.words}")
+            case Repacked():
+                self._watcher.say(self._repacked(instruction))
+            case Halt():
+                self._backend.close()
+        return None
+
+    def _repacked(self, told: Repacked) -> str:
+        name = f"Try {self._book.trial(told.uid).number + 1}"
+        if told.limit == 1:
+            beside = "" if told.together == 1 else f" beside {told.together - 1} more"
+            return f"Memory ran out for {name}{beside}: its like have a GPU each from now on."
+        return (
+            f"Memory ran out for {name} where {told.together} shared a GPU: its like are at most "
+            f"{told.limit} on one from now on."
+        )
+
+    def _ask(self, ask: Ask) -> Input:
+        asked = self._study.ask()
+        if asked is None:
+            return NothingLeft()
+        requested = self._requested(asked.params)
+        self._book.asked(asked, requested)
+        return Asked(ask.slot, asked.uid, asked.number, self._shape(requested))
+
+    def _start(self, start: Start) -> None:
+        trial = self._book.trial(start.uid)
+        self._folders.claim(trial.number, trial.uid)
+        job = self._make_job(trial, start)
+        self._book.starting(start, job)
+        self._watcher.saw(start, trial)
+        self._backend.start(job, start.slot)
+
+    def _settle(self, settle: Settle) -> None:
+        trial = self._book.settled(settle)
+        if settle.status in TERMINAL:
+            self._study.tell(trial.number, settle.status, trial.best_value)
+            self._tidy(trial)
+            self._after_end(trial)
+        self._watcher.saw(settle, trial)
+
+    def _tidy(self, trial: TrialRow) -> None:
+        """Keep the checkpoints of the best completed trials and no other ended trial's."""
+        ended = {number for _, number in self._completed} | {trial.number}
+        if trial.status == "completed" and trial.best_value is not None:
+            self._completed.append((trial.best_value, trial.number))
+        self._completed = best_first(self._completed, self._objective)
+        del self._completed[KEPT_CHECKPOINTS:]
+        self._folders.keep_checkpoints({number for _, number in self._completed}, ended)

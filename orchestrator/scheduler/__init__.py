@@ -1,0 +1,1 @@
+"""Decides what happens next: pure functions and state machines without I/O."""

@@ -1,0 +1,1 @@
+"""One study in its database: asking for trials, storing them, locking and checking."""

@@ -1,0 +1,219 @@
+"""A sweep's space in Optuna's terms: distributions, sampler, pruner."""
+
+import hashlib
+import warnings
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from trytable.orchestrator.study.in_memory import Mirror
+from trytable.sweeps.config.loader import Range, Sweep, Values, grid_points
+from trytable.trainers.protocol.messages import Scalar
+
+Point = dict[str, Any]
+
+
+def distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
+    """One distribution a parameter; the numbers of a grid span a range.
+
+    Optuna lets a study's ranges grow but not its categories, so values can be added to a grid
+    later; the dashboard also draws it on a number axis. No sampler draws from that range.
+    """
+    return {
+        name: _distribution(
+            parameter,
+            [point[name] for point in _initial_points(sweep)],
+            on_grid=sweep.sampler.name == "grid",
+        )
+        for name, parameter in sweep.parameters.items()
+    }
+
+
+def _initial_points(sweep: Sweep) -> list[Point]:
+    return [
+        {name: {**sweep.baseline, **known}[name] for name in sweep.parameters}
+        for known in ({}, *sweep.enqueue)
+    ]
+
+
+def _distribution(parameter: Values | Range, known: list[Any], on_grid: bool) -> BaseDistribution:
+    if isinstance(parameter, Range):
+        return _range(parameter)
+    values = [*parameter.values, *known]
+    if on_grid and parameter.kind == "float":
+        return FloatDistribution(min(values), max(values))
+    if on_grid and parameter.kind == "int":
+        return IntDistribution(min(values), max(values))
+    return CategoricalDistribution(tuple(dict.fromkeys(values)))
+
+
+def _range(parameter: Range) -> BaseDistribution:
+    if parameter.integer:
+        low, high, step = int(parameter.low), int(parameter.high), int(parameter.step or 1)
+        return IntDistribution(low, high, log=parameter.log, step=step)
+    return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
+
+
+def sampler(sweep: Sweep, trials_so_far: int) -> BaseSampler:
+    """The sampler, seeded by the sweep's seed and the number of trials so far.
+
+    So a resumed sampler does not give its first points again. QMC alone keeps its place in its
+    sequence in the study. A grid needs no sampler: its points are enqueued.
+    """
+    seed = _seed(sweep.seed, trials_so_far)
+    startup = sweep.sampler.startup_trials
+    match sweep.sampler.name:
+        case "tpe":
+            return Tpe(seed=seed, n_startup_trials=startup)
+        case "gp":
+            return optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup)
+        case "qmc":
+            return _qmc(_seed(sweep.seed, 0))
+        case _:
+            return optuna.samplers.RandomSampler(seed=seed)
+
+
+class Tpe(optuna.samplers.TPESampler):
+    """Optuna's TPE, which is told what space all trials share.
+
+    To find that out Optuna looks at every trial that came after the oldest one running: with a
+    thousand running at each ask at all that it is shown.
+    """
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """The space that is drawn from at once, in a fixed order."""
+        storage = study._storage
+        if not isinstance(storage, Mirror):
+            return super().infer_relative_search_space(study, trial)
+        shared = sorted(storage.shared_space().items())
+        return {name: one for name, one in shared if not one.single()}
+
+
+def _qmc(seed: int) -> BaseSampler:
+    with warnings.catch_warnings():
+        # Optuna's label for an interface that has stood still since 3.0.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return optuna.samplers.QMCSampler(
+            seed=seed,
+            scramble=True,
+            # Both warn of what is meant here: one process asks, and words are drawn at random.
+            warn_asynchronous_seeding=False,
+            warn_independent_sampling=False,
+        )
+
+
+def _seed(seed: int | None, trials_so_far: int) -> int:
+    digest = hashlib.sha256(f"sampler {seed} {trials_so_far}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def pruner(sweep: Sweep, epochs: int) -> BasePruner:
+    """The pruner; epochs are counted from 1, as the study's steps are."""
+    options = sweep.pruner
+    match options.name:
+        case "median":
+            return _median(options.startup_trials, options.warmup_epochs, options.patience)
+        case "asha":
+            return optuna.pruners.SuccessiveHalvingPruner(
+                min_resource=options.min_epochs, reduction_factor=options.reduction_factor
+            )
+        case "hyperband":
+            return optuna.pruners.HyperbandPruner(
+                min_resource=options.min_epochs,
+                max_resource=epochs,
+                reduction_factor=options.reduction_factor,
+            )
+        case _:
+            return optuna.pruners.NopPruner()
+
+
+def _median(startup_trials: int, warmup_epochs: int, patience: int | None) -> BasePruner:
+    # Optuna judges from step n_warmup_steps on; the first epoch after the warm-up has one more.
+    median = optuna.pruners.MedianPruner(
+        n_startup_trials=startup_trials, n_warmup_steps=warmup_epochs + 1
+    )
+    if not patience:
+        return median
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # as in _qmc
+        return optuna.pruners.PatientPruner(median, patience=patience)
+
+
+def key_of(point: Mapping[str, Any]) -> frozenset[tuple[str, bool, Any]]:
+    """What two points have in common where they are the same; 1 and 1.0 are, 1 and True are not."""
+    return frozenset(
+        (name, isinstance(value, bool), _hashed(value)) for name, value in point.items()
+    )
+
+
+def _hashed(value: Any) -> Any:
+    # A person may enqueue what no parameter can be.
+    return value if isinstance(value, Hashable) else repr(value)
+
+
+def same_point(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two points are the same."""
+    return key_of(one) == key_of(other)
+
+
+def known_point(
+    parameters: Mapping[str, Scalar], distributions: Mapping[str, BaseDistribution]
+) -> dict[str, Scalar]:
+    """The settings that lie in these distributions."""
+    found: dict[str, Scalar] = {}
+    for name, distribution in distributions.items():
+        if name not in parameters:
+            continue
+        value = parameters[name]
+        try:
+            inside = distribution._contains(distribution.to_internal_repr(value))
+        except ValueError:
+            continue
+        if inside:
+            found[name] = value
+    return found
+
+
+def points_left(
+    sweep: Sweep, trials: Sequence[FrozenTrial], is_taken: Callable[[FrozenTrial], bool]
+) -> Iterator[tuple[Point, str]]:
+    """The known points that no trial has taken, each with its source, in the order of running."""
+    taken = {key_of(point_of(trial)) for trial in trials if is_taken(trial)}
+    for point, source in _known_points(sweep, trials):
+        key = key_of(point)
+        if key not in taken:
+            taken.add(key)
+            yield point, source
+
+
+def _known_points(sweep: Sweep, trials: Iterable[FrozenTrial]) -> Iterator[tuple[Point, str]]:
+    names = sweep.parameters
+    baseline = {name: sweep.baseline[name] for name in names}
+    yield baseline, "baseline"
+    yield from (({**baseline, **point}, "enqueued") for point in sweep.enqueue)
+    if sweep.sampler.name == "grid":
+        yield from ((point, "grid") for point in grid_points(sweep))
+    for trial in trials:
+        if trial.state == TrialState.FAIL and point_of(trial).keys() == names.keys():
+            yield point_of(trial), "retry"
+
+
+def point_of(trial: FrozenTrial) -> dict[str, Any]:
+    """A trial's point; of one that waits, as far as the one who enqueued it has said."""
+    fixed = trial.system_attrs.get("fixed_params", {})
+    if trial.state == TrialState.WAITING:
+        return {**fixed, **trial.params}  # cut off perhaps while it was made ready
+    return dict(trial.params or fixed)

@@ -1,0 +1,1 @@
+"""Statistics over a study: comparison, confirmation, cost and importance."""

@@ -1,0 +1,32 @@
+"""All that is judged of a study, once for every table and page that shows it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from trytable.results.analysis.comparison import StudyComparison, compare
+from trytable.results.analysis.confirmation import Confirmation
+from trytable.results.analysis.cost import Cost, cost
+from trytable.results.analysis.diagnosis.api import diagnose
+from trytable.results.analysis.diagnosis.types import Diagnosed
+from trytable.results.storage.study import StudyResult
+from trytable.results.text.catalog import Language
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A study's comparison and cost, and the findings of every try by its number (Try 1 is 0).
+
+    `confirmation` is what fresh seeds say of its leaders; None where they were not trained again.
+    """
+
+    comparison: StudyComparison
+    cost: Cost
+    found: Mapping[int, tuple[Diagnosed, ...]]
+    confirmation: Confirmation | None = None
+
+
+def judge(
+    study: StudyResult, language: Language = "en", confirmation: Confirmation | None = None
+) -> Judged:
+    """Compare all tries, count their seconds, diagnose them in a language."""
+    return Judged(compare(study), cost(study), diagnose(study, language), confirmation)

@@ -1,0 +1,135 @@
+"""Diagnoses a study as it was read: every try's findings, its workers' and ours."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from trytable.results.analysis.diagnosis.divergence import divergence, exploding_weights, non_finite
+from trytable.results.analysis.diagnosis.fit import (
+    overfit,
+    overfit_level,
+    still_improving,
+    underfit,
+)
+from trytable.results.analysis.diagnosis.layers import dead_gradients, frozen_too_much
+from trytable.results.analysis.diagnosis.learning import majority_class, no_learning
+from trytable.results.analysis.diagnosis.learning_rate import in_our_words, is_observed, schedule
+from trytable.results.analysis.diagnosis.messages import told, told_by_worker
+from trytable.results.analysis.diagnosis.sanity import label_range, loss_scale, same_seed
+from trytable.results.analysis.diagnosis.stagnation import frozen_validation, stagnation
+from trytable.results.analysis.diagnosis.thresholds import Limits
+from trytable.results.analysis.diagnosis.types import Diagnosed, Found, Language, Level, Task, Trial
+from trytable.results.storage.study import StudyResult, TryResult
+
+_FIRST = ("error", "warning", "info")
+_UNLABELLED = -1
+"""What the data room gives a sentence without a gold label."""
+
+
+def diagnose(study: StudyResult, language: Language = "en") -> dict[int, tuple[Diagnosed, ...]]:
+    """The findings of every try, by its number (Try 1 is 0), the gravest first.
+
+    A worker's finding stands in the place of a diagnosis of the same kind.
+    """
+    task, limit = task_of(study), limits_of(study.sweep)
+    trials = [trial_of(one, study) for one in study.tries]
+    seeds = dict(same_seed(trials))
+    found: dict[int, tuple[Diagnosed, ...]] = {}
+    for one, trial in zip(study.tries, trials, strict=True):
+        said = [told_by_worker(row, language) for row in one.findings]
+        kinds = {finding.kind for finding in said}
+        ours = [*findings(trial, task, limit)]
+        if one.number in seeds:
+            ours.append(seeds[one.number])
+        said += [told(finding, language) for finding in ours if finding.kind not in kinds]
+        found[one.number] = tuple(sorted(said, key=lambda f: _FIRST.index(f.severity)))
+    return found
+
+
+def findings(trial: Trial, task: Task, limit: Limits) -> Iterator[Found]:
+    """All that one trial's own numbers tell."""
+    stuck = no_learning(trial, task, limit)
+    candidates = (
+        label_range(trial, task),
+        non_finite(trial),
+        stuck,
+        majority_class(trial, task),
+        divergence(trial, task),
+        exploding_weights(trial),
+        dead_gradients(trial),
+        frozen_too_much(trial, learns=stuck is None),
+        frozen_validation(trial),
+        stagnation(trial),
+        schedule(trial),
+        loss_scale(trial),
+        overfit(trial),
+        underfit(trial, task) if stuck is None else None,
+        still_improving(trial, task),
+    )
+    yield from (found for found in candidates if found is not None)
+
+
+def level_of_try(one: TryResult, study: StudyResult) -> Level | None:
+    """How far a try overfits; None where train accuracy was never measured."""
+    return overfit_level(trial_of(one, study))
+
+
+def limits_of(sweep: Mapping[str, Any]) -> Limits:
+    """What the sweep of a study says of its diagnoses; the defaults where it says nothing."""
+    gate = sweep.get("gate") or {}
+    given = {name: gate[name] for name in ("window_steps", "tolerance") if name in gate}
+    return Limits(**given, stops=tuple(gate["kinds"])) if "kinds" in gate else Limits(**given)
+
+
+def task_of(study: StudyResult) -> Task:
+    """What is known of a study's classes."""
+    return make_task(study.facts, study.gold.get("dev", ()))
+
+
+def make_task(facts: Mapping[str, Any], gold: tuple[int, ...]) -> Task:
+    """What `prepare` found of the classes, and their shares in dev."""
+    names = facts.get("classes")
+    labels = [label for label in gold if label != _UNLABELLED]
+    counts = Counter(labels)
+    classes = len(names) if names else None
+    width = max(classes or 0, *(label + 1 for label in labels)) if labels else 0
+    size = len(labels) or (facts.get("sizes") or {}).get("dev")
+    return Task(
+        classes=classes,
+        shares=tuple(counts[label] / len(labels) for label in range(width)),
+        dev_size=size,
+        lowest_label=min(labels, default=None),
+        highest_label=max(labels, default=None),
+    )
+
+
+def trial_of(one: TryResult, study: StudyResult) -> Trial:
+    """What a diagnosis reads of a try."""
+    measured = [row for row in one.attempts if row.parameters]
+    last = measured[-1] if measured else None
+    return Trial(
+        number=one.number,
+        status=one.status,
+        settings=in_our_words(one.settings, one.effective),
+        curve=one.curve,
+        steps=one.steps,
+        best_epoch=one.best_epoch,
+        maximize=study.maximize,
+        predictions=one.predictions.get("dev", ()),
+        trainable_parameters=last.trainable_parameters if last else None,
+        parameters=last.parameters if last else None,
+        steps_total=last.steps_total if last else None,
+        messages=tuple(row.message for row in one.attempts),
+        is_observed=is_observed(one.effective),
+    )
+
+
+def no_go(trial: Trial, task: Task, limit: Limits) -> Found | None:
+    """The first finding that stops this trial, or None. Nothing but NaN stops it in the window."""
+    last = trial.steps[-1].step if trial.steps else 0
+    past = last >= limit.window_steps
+    if "non_finite" in limit.stops and (found := non_finite(trial)):
+        return found
+    if past and "no_learning" in limit.stops and (found := no_learning(trial, task, limit)):
+        return found
+    return divergence(trial, task) if past and "divergence" in limit.stops else None

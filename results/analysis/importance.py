@@ -1,0 +1,47 @@
+"""How much each parameter mattered, as Optuna estimates it."""
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import create_trial
+
+from trytable.results.storage.study import StudyResult
+
+ENOUGH = 20
+"""Completed trials below which an estimate says more about chance than about the parameters."""
+
+
+def importances(study: StudyResult) -> dict[str, float]:
+    """Each parameter's share of the importance (PED-ANOVA, arXiv 2304.10255), largest first.
+
+    From completed trials only; empty with fewer than ENOUGH of them or fewer than two parameters.
+    """
+    completed = [one for one in study.ranked if one.distributions]
+    names = {name for one in completed for name in one.distributions}
+    if len(completed) < ENOUGH or len(names) <= 1:
+        return {}
+    if len({one.best_value for one in completed}) == 1:
+        return {}
+    shares = optuna.importance.get_param_importances(_copy(study))
+    return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _copy(study: StudyResult) -> optuna.Study:
+    # In memory, because Optuna's estimate asks for a study and the database is closed by now.
+    storage = optuna.storages.InMemoryStorage()
+    direction = StudyDirection.MAXIMIZE if study.maximize else StudyDirection.MINIMIZE
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        copy = optuna.create_study(storage=storage, direction=direction)
+    finally:
+        optuna.logging.set_verbosity(level)
+    for one in study.ranked:
+        if one.distributions:
+            copy.add_trial(
+                create_trial(
+                    params=dict(one.params),
+                    distributions=dict(one.distributions),
+                    value=one.best_value,
+                )
+            )
+    return copy

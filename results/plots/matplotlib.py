@@ -1,0 +1,198 @@
+"""Pictures as files for papers, by matplotlib: PNG to look at, SVG to print."""
+
+import io
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.ticker import MaxNLocator
+
+from trytable.results.plots.types import Axis, Bars, Layer, Lines, Marks, Picture
+from trytable.results.storage.atomic import write_whole
+from trytable.results.text.format import clean, one_line
+
+FORMATS = ("png", "svg")
+_INCHES, _TALL_INCHES = (5.2, 3.2), (5.2, 3.8)
+_DPI = 160
+_LONGEST_NAME = 40
+_CROWDED = 2000
+"""Points beyond which a layer is an image even in an SVG file."""
+_SYMBOLS = {
+    "circle": "o",
+    "circle-open": "o",
+    "diamond": "D",
+    "x": "x",
+    "square": "s",
+    "triangle-down": "v",
+}
+_DASHES = {"solid": "-", "dash": "--", "dot": ":"}
+_HATCHES = {"": "", "/": "///", "x": "xxx", ".": "..."}
+_FONTS = (
+    "DejaVu Sans",
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei",
+    "Droid Sans Fallback",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "SimHei",
+)
+"""The font that matplotlib brings along, then some that have Chinese letters, where installed."""
+_SETTINGS: Any = {
+    "font.size": 9,
+    "svg.hashsalt": "trytable",
+    "hatch.linewidth": 0.5,
+}
+
+
+def write_pictures(pictures: Iterable[Picture], folder: Path) -> list[Path]:
+    """Write NAME.png and NAME.svg of each picture, each whole or not at all; returns the paths.
+
+    Pictures of these names that are no longer drawn are left as they are. Raises OSError.
+    """
+    paths = []
+    installed = set(fontManager.get_font_names())
+    fonts = [name for name in _FONTS if name in installed]
+    with mpl.rc_context({**_SETTINGS, "font.sans-serif": fonts}), warnings.catch_warnings():
+        # A letter that no font has is drawn as a box; that is no reason to stop or to warn.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        for picture in pictures:
+            figure = _drawn(picture)
+            for kind in FORMATS:
+                path = folder / f"{picture.name}.{kind}"
+                write_whole(path, _saved(figure, kind))
+                figure.set_layout_engine("none")  # laid out once for both formats
+                paths.append(path)
+    return paths
+
+
+def _saved(figure: Figure, kind: str) -> bytes:
+    content = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    figure.savefig(content, format=kind, dpi=_DPI, metadata=metadata)
+    return content.getvalue()
+
+
+def _drawn(picture: Picture) -> Figure:
+    figure = Figure(figsize=_TALL_INCHES if picture.tall else _INCHES, layout="constrained")
+    axes = figure.subplots()
+    for layer in picture.layers:
+        _draw(axes, layer)
+    axes.autoscale_view()
+    _finish(axes, picture)
+    handles, _ = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(loc="outside upper left", ncols=4, fontsize=7, frameon=False)
+    return figure
+
+
+def _draw(axes: Axes, layer: Layer) -> None:
+    label = safe_label(layer.name)[:_LONGEST_NAME] if layer.name else None
+    match layer:
+        case Lines():
+            _draw_lines(axes, layer, label)
+        case Marks():
+            _draw_marks(axes, layer, label)
+        case Bars():
+            _draw_bars(axes, layer, label)
+
+
+def _draw_bars(axes: Axes, layer: Bars, label: str | None) -> None:
+    half = 0.35
+    corners = [
+        [
+            (bar.start, bar.row - half),
+            (bar.start + bar.length, bar.row - half),
+            (bar.start + bar.length, bar.row + half),
+            (bar.start, bar.row + half),
+        ]
+        for bar in layer.bars
+    ]
+    bars = PolyCollection(
+        corners,
+        facecolors=layer.colour,
+        edgecolors="white",
+        linewidths=0,
+        hatch=_HATCHES[layer.hatch] or None,
+        label=label,
+        rasterized=len(layer.bars) > _CROWDED,
+    )
+    axes.add_collection(bars)
+
+
+def _draw_lines(axes: Axes, layer: Lines, label: str | None) -> None:
+    lines = LineCollection(
+        [list(zip(one.x, _numbers(one.y), strict=True)) for one in layer.strands],
+        colors=layer.colour,
+        linewidths=layer.width * 0.75,
+        linestyles=_DASHES[layer.dash],
+        alpha=layer.opacity,
+        label=label,
+        rasterized=sum(len(one.x) for one in layer.strands) > _CROWDED,
+    )
+    axes.add_collection(lines)
+
+
+def _draw_marks(axes: Axes, layer: Marks, label: str | None) -> None:
+    x, y = [mark.x for mark in layer.marks], [mark.y for mark in layer.marks]
+    is_open, is_cross = "open" in layer.symbol, layer.symbol == "x"
+    look: dict[str, Any] = {"color": layer.colour}
+    if is_open:
+        look = {"facecolors": "none", "edgecolors": layer.colour}
+    axes.scatter(
+        x,
+        y,
+        s=(layer.size * 0.6) ** 2,
+        marker=_SYMBOLS[layer.symbol],
+        linewidths=1 if is_open or is_cross else 0,
+        label=label,
+        zorder=3,
+        rasterized=len(x) > _CROWDED,
+        **look,
+    )
+    within = [mark for mark in layer.marks if mark.low is not None and mark.high is not None]
+    if within:
+        axes.vlines(
+            [mark.x for mark in within],
+            [mark.low or 0.0 for mark in within],
+            [mark.high or 0.0 for mark in within],
+            colors=layer.colour,
+            linewidths=0.8,
+        )
+
+
+def _finish(axes: Axes, picture: Picture) -> None:
+    _finish_axis(axes.xaxis, picture.x, axes.set_xlabel, axes.set_xscale, axes.set_xlim)
+    _finish_axis(axes.yaxis, picture.y, axes.set_ylabel, axes.set_yscale, axes.set_ylim)
+    axes.grid(visible=True, alpha=0.25)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _finish_axis(drawn: Any, axis: Axis, label: Any, scale: Any, limits: Any) -> None:
+    label(safe_label(axis.title))
+    scale(axis.scale)
+    if axis.ticks:
+        texts = ["\n".join(map(safe_label, text.split("\n"))) for _, text in axis.ticks]
+        drawn.set_ticks([place for place, _ in axis.ticks], texts)
+    elif axis.whole:
+        drawn.set_major_locator(MaxNLocator(integer=True))
+    if axis.span:
+        limits(*axis.span)
+
+
+def _numbers(values: tuple[float | None, ...]) -> list[float]:
+    return [float("nan") if value is None else value for value in values]
+
+
+def safe_label(text: str) -> str:
+    """A name from outside for a picture: one line, and a dollar sign in it starts no formula."""
+    return one_line(clean(text)).replace("$", r"\$")

@@ -1,0 +1,260 @@
+"""The report: one HTML page that needs no network, and the same in Markdown."""
+
+import base64
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]  # it ships no types
+
+from trytable.results.analysis.analysis import Judged, judge
+from trytable.results.plots.all import pictures
+from trytable.results.plots.parameters import MOST_INTERVALS
+from trytable.results.plots.plotly import figures_json
+from trytable.results.plots.types import Picture
+from trytable.results.report.story import story
+from trytable.results.report.verdict import confirmed, verdict
+from trytable.results.report.view import (
+    Found,
+    cost_rows,
+    finding_groups,
+    html_rows,
+    settings_of_tries,
+)
+from trytable.results.storage.atomic import write_whole
+from trytable.results.storage.study import StudyResult
+from trytable.results.tables.formats import numeric_columns, to_markdown
+from trytable.results.tables.pairs import FILE as PAIRS_FILE
+from trytable.results.tables.pairs import pairs_table
+from trytable.results.tables.summary import facts, failures, findings, summary
+from trytable.results.tables.trials import TryTable, try_table
+from trytable.results.text import escape
+from trytable.results.text.catalog import ENGLISH, Words
+from trytable.results.text.format import clean, one_line, shown
+
+_MOST_PAIRS = 30
+"""Lines of the comparison on the page; its files hold them all."""
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_report(
+    study: StudyResult,
+    folder: Path,
+    words: Words = ENGLISH,
+    *,
+    judged: Judged | None = None,
+    drawn: tuple[Picture, ...] | None = None,
+    all_tests: bool = False,
+) -> list[Path]:
+    """Write report.html and report.md, each whole or not at all; returns their paths.
+
+    `judged` and `drawn` are the study's, where they are there already; `all_tests` shows every
+    try's test accuracy. Raises OSError.
+    """
+    judged = judged or judge(study, words.language)
+    table = try_table(study, words, judged=judged, all_tests=all_tests)
+    pairs = pairs_table(study, judged.comparison, words)
+    drawn = pictures(study, words, judged) if drawn is None else drawn
+    contents = {
+        "report.html": _page(study, table, judged, drawn, words, pairs=pairs),
+        "report.md": _markdown(study, table, pairs, judged, words),
+    }
+    for name, content in contents.items():
+        write_whole(folder / name, content.encode())
+    return [folder / name for name in contents]
+
+
+def to_html(study: StudyResult, words: Words = ENGLISH) -> str:
+    """The page. It opens offline: plotly stands in it, and its policy forbids any request."""
+    judged = judge(study, words.language)
+    table = try_table(study, words, judged=judged)
+    pairs = pairs_table(study, judged.comparison, words)
+    drawn = pictures(study, words, judged)
+    return _page(study, table, judged, drawn, words, pairs=pairs)
+
+
+def to_report_markdown(study: StudyResult, words: Words = ENGLISH) -> str:
+    """The report without pictures."""
+    judged = judge(study, words.language)
+    table = try_table(study, words, judged=judged)
+    return _markdown(study, table, pairs_table(study, judged.comparison, words), judged, words)
+
+
+def _page(
+    study: StudyResult,
+    table: TryTable,
+    judged: Judged,
+    drawn: tuple[Picture, ...],
+    words: Words,
+    *,
+    pairs: TryTable,
+) -> str:
+    scripts = {"plotly": _plotly() if drawn else "", "page": _asset("report.js")}
+    content = {
+        **_head(study, judged, words),
+        "pairs": _pairs(pairs, judged),
+        **_body(study, table, judged, words),
+        **_drawn(study, drawn),
+    }
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            **content,
+            has_intervals=any(one.interval for one in judged.comparison.tries.values()),
+            t=words.text,
+            style=Markup(_asset("report.css")),  # noqa: S704  a file of ours
+            scripts={name: Markup(text) for name, text in scripts.items()},  # noqa: S704  ours
+            policy=_policy(tuple(text for text in scripts.values() if text)),
+        )
+    )
+
+
+def tries_html(table: TryTable, found: Found, words: Words = ENGLISH) -> str:
+    """The Try table as the page has it."""
+    return (
+        _environment()
+        .get_template("tries.html")
+        .render(
+            columns=table.columns,
+            numeric=numeric_columns(table),
+            rows=html_rows(table, found, words),
+            comma=words.text("list.comma"),
+        )
+    )
+
+
+def _head(study: StudyResult, judged: Judged, words: Words) -> dict[str, Any]:
+    return {
+        "study": one_line(clean(study.name)),
+        "description": one_line(clean(str(study.sweep.get("description") or ""))),
+        "language": words.language,
+        "summary": words.paragraph([summary(study, words), *verdict(study, judged, words)]),
+        "confirmed": words.paragraph(confirmed(study, judged.confirmation, words)),
+        "story": story(study, judged, words),
+        "objective": words.named("objective", study.objective),
+        "facts": facts(study, words),
+    }
+
+
+def _pairs(table: TryTable, judged: Judged) -> dict[str, Any]:
+    """The comparison's first lines as texts, and how many more there are."""
+    rows = [
+        [shown(cell, column.kind) for cell, column in zip(row.cells, table.columns, strict=True)]
+        for row in table.rows[:_MOST_PAIRS]
+    ]
+    has_tests = any(one.best or one.baseline for one in judged.comparison.tries.values())
+    return {
+        "titles": [(column.title, column.kind != "text") for column in table.columns],
+        "rows": rows if has_tests else [],
+        "more": max(0, len(table.rows) - _MOST_PAIRS),
+        "file": f"tables/{PAIRS_FILE}.csv",
+    }
+
+
+def _body(study: StudyResult, table: TryTable, judged: Judged, words: Words) -> dict[str, Any]:
+    headings, lines = settings_of_tries(study, words)
+    return {
+        "tries": Markup(tries_html(table, judged.found, words)) if table.rows else "",  # noqa: S704
+        "findings": finding_groups(study, judged.found, words),
+        "failures": failures(study),
+        "settings": headings,
+        "setting_lines": Markup(lines),  # noqa: S704  it holds no <, > and &
+        "cost": cost_rows(judged.cost, words),
+        "per_point": shown(judged.cost.device_seconds_per_point, "seconds"),
+    }
+
+
+def _drawn(study: StudyResult, drawn: tuple[Picture, ...]) -> dict[str, Any]:
+    points = sum(one.best_value is not None for one in study.tries)
+    return {
+        "pictures": {one.name: one for one in drawn},
+        "parameters": [one for one in drawn if one.name.startswith("parameter-")],
+        "intervals": "intervals" if points <= MOST_INTERVALS else "hover",
+        "figures": Markup(figures_json(drawn)),  # noqa: S704  it holds no <, > and &
+    }
+
+
+def _markdown(
+    study: StudyResult, table: TryTable, pairs: TryTable, judged: Judged, words: Words
+) -> str:
+    description = str(study.sweep.get("description") or "")
+    name = escape.markdown(clean(study.name))
+    parts = ["# " + words.text("report.title", study=name)]
+    summed = words.paragraph([summary(study, words), *verdict(study, judged, words)])
+    parts += [escape.markdown(text) for text in (clean(description), summed) if text]
+    again = words.paragraph(confirmed(study, judged.confirmation, words))
+    if again:
+        parts.append(f"## {words.text('confirmed.title')}\n\n{escape.markdown(again)}")
+    parts.append(f"## {words.text('report.tries')}\n\n{to_markdown(table).rstrip()}")
+    parts += [*_markdown_story(study, judged, words), *_markdown_pairs(pairs, judged, words)]
+    known = (f"- {term}: {escape.markdown(text)}" for term, text in facts(study, words))
+    parts.append(f"## {words.text('report.facts')}\n\n" + "\n".join(known))
+    parts += _markdown_list(words.text("report.findings"), findings(study, judged.found, words))
+    parts += _markdown_list(words.text("report.failures"), failures(study))
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_story(study: StudyResult, judged: Judged, words: Words) -> list[str]:
+    told = story(study, judged, words)
+    if told is None:
+        return []
+    parts = (f"**{part.title}** {escape.markdown(part.text)}" for part in told.parts)
+    return [f"## {told.title}", *parts]
+
+
+def _markdown_pairs(table: TryTable, judged: Judged, words: Words) -> list[str]:
+    found = _pairs(table, judged)
+    if not found["rows"]:
+        return []
+    shown_rows = to_markdown(table, _MOST_PAIRS).rstrip()
+    more = words.text("pairs.more", count=found["more"], file=found["file"])
+    caption = words.text("pairs.caption")
+    told = [f"## {words.text('pairs.title')}", caption, shown_rows]
+    return [*told, more] if found["more"] else told
+
+
+def _markdown_list(title: str, entries: list[Any]) -> list[str]:
+    lines = (
+        f"- {head}: {', '.join(escape.markdown(str(part)) for part in rest)}"
+        for head, *rest in entries
+    )
+    return [f"## {title}\n\n" + "\n".join(lines)] if entries else []
+
+
+def _policy(scripts: tuple[str, ...]) -> str:
+    """A content security policy: only these very scripts run, and nothing is fetched."""
+    hashes = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+@cache
+def _plotly() -> str:
+    return str(get_plotlyjs())
+
+
+@cache
+def _asset(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

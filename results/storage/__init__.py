@@ -1,0 +1,1 @@
+"""The ledger beside Optuna's tables, and how a whole study is read."""

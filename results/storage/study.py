@@ -1,0 +1,187 @@
+"""The records that a study is read into: a study, its tries, their epochs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+
+from trytable.results.storage.rows import AttemptRow, FindingRow, Status, StepRow
+from trytable.results.text.format import clean, one_line
+
+DEFAULT_OBJECTIVE = "dev_accuracy"
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """One epoch, counted from 1. Losses are in nats, accuracies shares; None never came.
+
+    `value` is the objective's, `metrics` what was measured besides.
+    """
+
+    epoch: int
+    value: float | None = None
+    dev_accuracy: float | None = None
+    dev_loss: float | None = None
+    dev_macro_f1: float | None = None
+    train_loss: float | None = None
+    running_accuracy: float | None = None
+    probe_accuracy: float | None = None
+    seconds: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TryResult:
+    """One trial. What never came is None.
+
+    `params` are the study's, `requested` all settings asked for, `effective` what the last worker
+    read back from live objects. `best_value` is Optuna's value for a completed trial, else the best
+    so far; `best_dev_accuracy` is the accuracy at that epoch. `seconds` is the sum over the
+    attempts that have ended. `seed` is the root of its random draws, its own or the study's.
+    `steps` holds each logged step once, as the last attempt took it; `predictions` are class
+    indices by split, in the order of its file; `origin` is where an imported try came from.
+    """
+
+    number: int
+    uid: str | None
+    status: Status
+    reason: str
+    source: str
+    params: Mapping[str, Any]
+    distributions: Mapping[str, BaseDistribution]
+    requested: Mapping[str, Any]
+    effective: Mapping[str, Any]
+    curve: tuple[EpochResult, ...]
+    best_epoch: int | None
+    best_value: float | None
+    best_dev_accuracy: float | None
+    test_accuracy: float | None
+    attempts: tuple[AttemptRow, ...]
+    findings: tuple[FindingRow, ...]
+    seconds: float | None
+    seed: int | None = None
+    steps: tuple[StepRow, ...] = ()
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    predictions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """How people call it: trial 0 is Try 1."""
+        return f"Try {self.number + 1}"
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether it was run by hand and read from a log."""
+        return bool(self.origin)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings asked for; the study's own parameters win."""
+        return {**self.requested, **self.params}
+
+    @property
+    def intermediate(self) -> dict[int, float]:
+        """The objective by epoch, where it came."""
+        return {e.epoch: e.value for e in self.curve if e.value is not None}
+
+    @property
+    def epochs_run(self) -> int | None:
+        """The last epoch that was evaluated."""
+        return self.curve[-1].epoch if self.curve else None
+
+    @property
+    def last_dev_accuracy(self) -> float | None:
+        """Dev accuracy after the last epoch."""
+        return self.curve[-1].dev_accuracy if self.curve else None
+
+    @property
+    def last_train_accuracy(self) -> float | None:
+        """Probe accuracy after the last epoch."""
+        return self.curve[-1].probe_accuracy if self.curve else None
+
+    @property
+    def train_accuracy(self) -> float | None:
+        """Accuracy on the fixed train probe, in eval mode, at the best epoch."""
+        return next((e.probe_accuracy for e in self.curve if e.epoch == self.best_epoch), None)
+
+    @property
+    def gap(self) -> float | None:
+        """Train minus dev accuracy at the best epoch."""
+        return difference(self.train_accuracy, self.best_dev_accuracy)
+
+    @property
+    def trainable_share(self) -> float | None:
+        """Share of the model's parameters that were trained."""
+        for row in reversed(self.attempts):
+            if row.parameters and row.trainable_parameters is not None:
+                return row.trainable_parameters / row.parameters
+        return None
+
+    @property
+    def precision(self) -> str:
+        """Precision of the last attempt that said one, else empty."""
+        return next((row.precision for row in reversed(self.attempts) if row.precision), "")
+
+    @property
+    def threads(self) -> int | None:
+        """CPU threads of the last attempt."""
+        return self.attempts[-1].threads if self.attempts else None
+
+    @property
+    def device(self) -> str:
+        """Device of the last attempt, else empty."""
+        return self.attempts[-1].device if self.attempts else ""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A study. `sweep` and `facts` are empty where the ledger holds nothing of it.
+
+    `objective` is the name of the metric that it is after, and `maximize` its direction. `gold`
+    holds the gold class indices by split.
+    """
+
+    name: str
+    uid: str | None
+    maximize: bool
+    objective: str
+    sweep: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    created_at: float | None
+    tries: tuple[TryResult, ...]
+    gold: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def is_of_script(self) -> bool:
+        """Whether somebody's own script was swept, whose model and data nobody else knows."""
+        return self.sweep.get("trainer") == "script"
+
+    @property
+    def objective_title(self) -> str:
+        """The objective's name as people read it."""
+        return one_line(clean(self.objective.replace("_", " ")))
+
+    @cached_property
+    def baseline(self) -> TryResult | None:
+        """The try that ran the sweep's baseline: the first that completed, else the first."""
+        found = [one for one in self.tries if one.source == "baseline"]
+        completed = [one for one in found if one.status == "completed"]
+        return next(iter(completed + found), None)
+
+    @cached_property
+    def ranked(self) -> tuple[TryResult, ...]:
+        """The completed tries, best first; ties by number."""
+        sign = -1 if self.maximize else 1
+        found = (
+            (sign * one.best_value, one.number, one)
+            for one in self.tries
+            if one.status == "completed" and one.best_value is not None
+        )
+        return tuple(one for *_, one in sorted(found, key=lambda entry: entry[:2]))
+
+
+def difference(left: float | None, right: float | None) -> float | None:
+    """Left minus right; None where either is missing."""
+    return None if left is None or right is None else left - right

@@ -1,0 +1,1 @@
+"""Formats and escapes text; the catalogs of sentences in each language."""

@@ -1,1 +1,0 @@
-"""The catalogues of texts, one module a language."""

@@ -1,0 +1,1 @@
+"""Turns a YAML file into a checked `Sweep`, or reports every mistake in it at once."""

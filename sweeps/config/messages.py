@@ -1,0 +1,88 @@
+"""How a mistake is said: the value, what is allowed, the word that was meant."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+class SweepError(Exception):
+    """All mistakes of a file or a setting, a line each: where, what, and what is allowed."""
+
+
+_LONGEST = 60
+_BOUNDS = (
+    ("exclusiveMinimum", "above"),
+    ("minimum", "at least"),
+    ("exclusiveMaximum", "below"),
+    ("maximum", "at most"),
+)
+_TYPES = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "a text, quoted where it looks like a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+}
+
+
+def show(value: Any) -> str:
+    """A value as a message quotes it: on one line, never long."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def listed(words: Iterable[object]) -> str:
+    """Words for a message, in the order given."""
+    return ", ".join(str(word) for word in words) or "nothing"
+
+
+def suggestion(word: object, known: Iterable[str]) -> str:
+    """` Did you mean ...?` where a known word is close, else nothing."""
+    lowered = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(str(word).lower(), lowered, n=1)
+    return f" Did you mean {lowered[close[0]]}?" if close else ""
+
+
+def unknown(what: str, word: object, known: Iterable[str]) -> str:
+    """The message for a word that is none of those known."""
+    known = list(known)
+    return f"{show(word)} is no {what}.{suggestion(word, known)} Allowed: {listed(known)}."
+
+
+def not_allowed(value: Any, schema: Mapping[str, Any]) -> str:
+    """The message for a value that breaks its JSON schema."""
+    words = [word for one in _alternatives(schema) for word in one.get("enum", ())]
+    meant = suggestion(value, [str(word) for word in words]) if isinstance(value, str) else ""
+    return f"{show(value)} is not allowed.{meant} Allowed: {describe(schema)}."
+
+
+def describe(schema: Mapping[str, Any]) -> str:
+    """What a JSON schema allows, in words; where nothing is allowed, too, that goes unsaid."""
+    return " or ".join(_describe_one(one) for one in _alternatives(schema)) or "any value"
+
+
+def _alternatives(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    options: list[Mapping[str, Any]] = schema.get("anyOf", [schema])
+    return [one for one in options if one.get("type") != "null"]
+
+
+def _describe_one(schema: Mapping[str, Any]) -> str:
+    words = schema.get("enum", [schema["const"]] if "const" in schema else None)
+    if words is not None:
+        return listed(words)
+    if "properties" in schema:
+        return f"a name or a mapping of {listed(schema['properties'])}"
+    if "pattern" in schema and "title" in schema:
+        return str(schema["title"])
+    said = _TYPES.get(str(schema.get("type")), "any value")
+    bounds = [f"{word} {schema[key]}" for key, word in _BOUNDS if key in schema]
+    return " ".join([said, " and ".join(bounds)]).strip()

@@ -1,0 +1,118 @@
+"""Settings from outside the file: `SET="epochs=3 lr=2e-5"`, typed and checked like the file."""
+
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from trytable.sweeps.config.knobs import free_names
+from trytable.sweeps.config.messages import SweepError, show, unknown
+from trytable.sweeps.config.schema import NAMED, SweepFile
+from trytable.sweeps.config.yaml_source import Document, Key, Place, parse_value, spell
+
+_SHORT = {"trials": "TRIALS", "hours": "HOURS", "data": "DATA", "model": "MODEL"}
+"""Variables of the command line that are short for one key."""
+
+
+def parse_overrides(text: str) -> dict[str, object]:
+    """Split `key=value ...` by a shell's rules for quotes (no shell sees it) into YAML values.
+
+    Raises SweepError that lists every mistake.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise SweepError(f"SET: {show(text)} cannot be split: {error}.") from error
+    found: dict[str, object] = {}
+    mistakes = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not (key and equals):
+            mistakes.append(
+                f"SET: {show(word)} is not of the form key=value. Quote a value that holds "
+                "blanks: \"data.name='my folder'\"."
+            )
+        elif key in found:
+            mistakes.append(f"SET: {key}: is given twice.")
+        else:
+            _read(key, value, found, mistakes)
+    if mistakes:
+        raise SweepError("\n".join(mistakes))
+    return found
+
+
+def _read(key: str, value: str, found: dict[str, object], mistakes: list[str]) -> None:
+    try:
+        found[key] = parse_value(value)
+    except ValueError as error:
+        mistakes.append(f"SET: {key}: {show(value)} cannot be used: {error}")
+
+
+def apply(document: Document, overrides: Mapping[str, object], trainers: Mapping[str, Any]) -> None:
+    """Put overrides into a document that has not been checked yet.
+
+    A key is one of the file's, a knob (then it is the baseline's), or a dotted path. What cannot
+    be put anywhere is noted as a mistake.
+    """
+    expand_names(document)
+    ordered = sorted(
+        overrides, key=lambda name: name.partition(".")[0] not in SweepFile.model_fields
+    )
+    for name in ordered:  # the file's own keys first: the trainer decides what is a knob
+        key = _key(document, name, _knobs(document, trainers))
+        if key is not None:
+            _put(document, key, overrides[name])
+    expand_names(document)
+
+
+def expand_names(document: Document) -> None:
+    """Write `sampler: grid` out as `sampler: {name: grid}`, and `gate: none` in its way."""
+    for name in NAMED:
+        if isinstance(document.data.get(name), str):
+            document.data[name] = {"name": document.data[name]}
+    gate = document.data.get("gate")
+    if isinstance(gate, str):
+        gate = [] if gate == "none" else [gate]
+    if isinstance(gate, list):
+        document.data["gate"] = {"kinds": gate}
+
+
+def _knobs(document: Document, trainers: Mapping[str, Any]) -> Iterable[str]:
+    schema = trainers.get(str(document.data.get("trainer", "finetune")))
+    if schema is not None and schema.model_config.get("extra") == "allow":
+        return free_names(document)
+    return schema.model_fields if schema else ()
+
+
+def _key(document: Document, name: str, knobs: Iterable[str]) -> Key | None:
+    parts = name.split(".")
+    if parts[0] in SweepFile.model_fields:
+        return tuple(parts)
+    if len(parts) == 1 and name in knobs:
+        return ("baseline", name)
+    known = [*SweepFile.model_fields, *knobs]
+    document.complain((name,), unknown("key of a sweep or knob", name, known), _place(name))
+    return None
+
+
+def _place(name: str) -> Place:
+    short = _SHORT.get(name)
+    return Place(f"SET or {short}" if short else "SET")
+
+
+def _put(document: Document, key: Key, value: object) -> None:
+    place = _place(spell(key))
+    holder: dict[str, Any] = document.data
+    for depth, part in enumerate(key[:-1], start=1):
+        inner = holder.get(str(part))
+        if inner is None:
+            holder[str(part)] = inner = {}
+            document.places[key[:depth]] = place
+        if not isinstance(inner, dict):
+            said = f"{spell(key[:depth])} holds {show(inner)}, which has no keys."
+            document.complain(key, said, place)
+            return
+        holder = inner
+    holder[str(key[-1])] = value
+    for old in [one for one in document.places if one[: len(key)] == key]:
+        del document.places[old]
+    document.places[key] = place

@@ -1,0 +1,287 @@
+"""A YAML 1.2 file as plain data that knows the line of every key.
+
+ruamel.yaml's parser gives the events; they are put together here, so that a tag never makes an
+object, an alias never grows, and a key that stands twice is seen.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentEndEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+)
+
+from trytable.sweeps.config.messages import SweepError, show
+
+Key = tuple[str | int, ...]
+"""The path of a value: names in mappings, numbers in lists."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value stands: a line of a file, or something without lines, such as `SET`."""
+
+    source: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}" if self.line else self.source
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake; `key` is the path of what is wrong."""
+
+    place: Place
+    key: Key
+    text: str
+
+    def __str__(self) -> str:
+        said = spell(self.key)
+        return f"{self.place}: {said}: {self.text}" if said else f"{self.place}: {self.text}"
+
+
+@dataclass
+class Document:
+    """Plain data, the place of every key, and what was wrong so far."""
+
+    source: str
+    data: dict[str, Any] = field(default_factory=dict)
+    places: dict[Key, Place] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def place(self, key: Key) -> Place:
+        """Where a key stands; for one that is missing, what it should stand in."""
+        while key and key not in self.places:
+            key = key[:-1]
+        return self.places.get(key, Place(self.source, 1))
+
+    def complain(self, key: Key, text: str, place: Place | None = None) -> None:
+        """Note a mistake, unless the same value or what holds it is known to be wrong."""
+        known = (problem.key for problem in self.problems)
+        if place is not None or not any(one == key[: len(one)] for one in known if one):
+            self.problems.append(Problem(place or self.place(key), key, text))
+
+    def fail(self) -> NoReturn:
+        """Raise SweepError with every mistake, in the order of the lines, those of SET last."""
+        ordered = sorted(self.problems, key=lambda one: (not one.place.line, one.place.line))
+        raise SweepError("\n".join(str(problem) for problem in ordered))
+
+
+def spell(key: Key) -> str:
+    """A path as people write it: `parameters.dropout[2]`."""
+    said = ""
+    for part in key:
+        word = f"[{part}]" if isinstance(part, int) else f".{_plain(part)}"
+        said += word
+    return said.removeprefix(".")
+
+
+def _plain(word: str) -> str:
+    return word if re.fullmatch(r"[\w@+/-]+", word) else show(word)
+
+
+MAX_BYTES = 100_000
+MAX_DEPTH = 8
+MAX_DIGITS = 20
+"""Far above any sweep's."""
+
+# The core schema, YAML 1.2.2 section 10.3.2. ruamel's own resolver adds dates and 1_000.
+_WHOLE = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_WORDS: dict[str, Any] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), math.inf),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
+}
+
+
+def read_document(path: Path) -> Document:
+    """Read a file. Raises SweepError where it cannot be read as YAML at all.
+
+    Lesser mistakes (a tag, an alias, a key that stands twice) are in the document's problems.
+    """
+    return parse(_read_text(path), str(path))
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if not path.is_file():
+            what = "is no regular file" if path.exists() else "does not exist"
+            raise SweepError(f"{path}: {what}. A sweep is a YAML file.")
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SweepError(f"{path}: cannot be read: {error.strerror}.") from error
+    if len(raw) > MAX_BYTES:
+        raise SweepError(f"{path}: is larger than {MAX_BYTES} bytes, which no sweep is.")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise SweepError(f"{path}:{line}: is not UTF-8 text.") from error
+
+
+def parse(text: str, source: str) -> Document:
+    """Read YAML text. Raises SweepError where it is none, or not one mapping."""
+    document = _parse(text, source)
+    if document.problems and not document.data:
+        document.fail()
+    return document
+
+
+def _parse(text: str, source: str) -> Document:
+    document = Document(source)
+    builder = _Builder(document, YAML(typ="safe", pure=True).parse(text))
+    try:
+        data = builder.whole()
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        line = mark.line + 1 if mark else text.count("\n", 0, getattr(error, "position", 0)) + 1
+        why = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+        document.complain((), f"this is not YAML: {why}.", Place(source, line))
+    except (ValueError, OverflowError):  # an escape for a character that does not exist
+        document.complain((), "this is not YAML: an escape names no character.")
+    else:
+        _take(document, data)
+    return document
+
+
+def _take(document: Document, data: Any) -> None:
+    if isinstance(data, dict):
+        document.data = data
+    elif data is None:
+        document.complain((), "is empty. A sweep needs at least `parameters`.")
+    else:
+        document.complain((), f"holds {show(data)} where a mapping (`key: value`) is expected.")
+
+
+def parse_value(text: str) -> Any:
+    """Read one value: a flow list or mapping, a quoted text, or a plain scalar.
+
+    Raises ValueError, with the reason, for what looks like one of the former and is not.
+    """
+    if not text.startswith(("[", "{", '"', "'")):
+        return plain_scalar(text)
+    document = _parse("value: " + text, "")
+    if document.problems:
+        raise ValueError(document.problems[-1].text)
+    if len(document.data) != 1:
+        raise ValueError("it holds more than one value.")
+    return document.data["value"]
+
+
+def plain_scalar(text: str) -> Any:
+    """An unquoted word as YAML 1.2 reads it: nothing, a truth value, a number or a text."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _WHOLE.fullmatch(text):
+        # No number here needs so many digits; int() itself refuses thousands of them.
+        if len(text) > MAX_DIGITS:
+            return math.inf
+        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+    return float(text) if _NUMBER.fullmatch(text) else text
+
+
+class _Builder:
+    """Puts events together to plain data and enters lines and mistakes in the document."""
+
+    def __init__(self, document: Document, events: Iterator[Event]) -> None:
+        self._document = document
+        self._events = events
+
+    def whole(self) -> Any:
+        """The first document's data; a second one is a mistake."""
+        data = None
+        for event in self._events:
+            if isinstance(event, DocumentEndEvent):
+                break
+            if isinstance(event, ScalarEvent | SequenceStartEvent | MappingStartEvent | AliasEvent):
+                data = self._value(event, ())
+        for event in self._events:
+            if not isinstance(event, StreamEndEvent):
+                place = Place(self._document.source, _line(event))
+                self._document.complain((), "a second YAML document begins here.", place)
+            break
+        return data
+
+    def _value(self, event: Event, key: Key) -> Any:
+        self._document.places.setdefault(key, Place(self._document.source, _line(event)))
+        self._refuse_magic(event, key)
+        if isinstance(event, SequenceStartEvent | MappingStartEvent) and len(key) >= MAX_DEPTH:
+            raise YAMLError(f"nested more than {MAX_DEPTH} deep")
+        if isinstance(event, SequenceStartEvent):
+            return self._sequence(key)
+        if isinstance(event, MappingStartEvent):
+            return self._mapping(key)
+        return self._scalar(event, key) if isinstance(event, ScalarEvent) else None
+
+    def _refuse_magic(self, event: Event, key: Key) -> None:
+        if isinstance(event, AliasEvent) or getattr(event, "anchor", None) is not None:
+            self._document.complain(key, "anchors (&) and aliases (*) are not allowed.")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            self._document.complain(key, f"a tag ({show(str(tag))}) is not allowed.")
+
+    def _scalar(self, event: ScalarEvent, key: Key) -> Any:
+        text = str(event.value)
+        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+            self._document.complain(key, f"{show(text)} holds half a character.")
+        return text if event.style else plain_scalar(text)
+
+    def _sequence(self, key: Key) -> list[Any]:
+        items: list[Any] = []
+        for event in self._events:
+            if isinstance(event, SequenceEndEvent):
+                break
+            items.append(self._value(event, (*key, len(items))))
+        return items
+
+    def _mapping(self, key: Key) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for event in self._events:
+            if isinstance(event, MappingEndEvent):
+                break
+            name = self._name(event, key)
+            first = self._document.places.get((*key, name))
+            if first is None:
+                self._document.places[(*key, name)] = Place(self._document.source, _line(event))
+                found[name] = self._value(next(self._events), (*key, name))
+            else:
+                self._document.complain(
+                    (*key, name),
+                    f"stands twice; the first is in line {first.line}.",
+                    Place(self._document.source, _line(event)),
+                )
+                self._value(next(self._events), (*key, name))
+        return found
+
+    def _name(self, event: Event, key: Key) -> str:
+        if isinstance(event, ScalarEvent):
+            self._refuse_magic(event, (*key, str(event.value)))
+            return str(event.value)
+        place = Place(self._document.source, _line(event))
+        self._document.complain(key, "a key must be one word.", place)
+        self._value(event, (*key, "?"))
+        return "?"
+
+
+def _line(event: Event) -> int:
+    return int(event.start_mark.line) + 1

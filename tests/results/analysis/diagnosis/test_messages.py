@@ -1,0 +1,86 @@
+"""Every finding in both languages, from the same numbers."""
+
+import re
+import string
+
+import pytest
+
+from tests.results.analysis.diagnosis.curves import DROPOUT_03, FIVE, RATE_1E_7, steps_of, trial_of
+from tests.results.analysis.diagnosis.test_stagnation import STUCK
+from trytable.results.analysis.diagnosis import texts
+from trytable.results.analysis.diagnosis.api import findings
+from trytable.results.analysis.diagnosis.messages import say_advice, told, told_by_worker
+from trytable.results.analysis.diagnosis.thresholds import Limits
+from trytable.results.analysis.diagnosis.types import Advice, Language, Trial
+from trytable.results.storage.rows import FindingRow
+
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+SEVERE = trial_of(DROPOUT_03, settings={"lr": 1e-5})
+STOPPED = Trial(status="stopped", steps=tuple(steps_of([1.6094] * 30)))
+
+
+def fields(template: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(template) if name}
+
+
+@pytest.mark.parametrize("key", texts.ENGLISH)
+def test_both_languages_say_the_same_of_every_kind(key: str) -> None:
+    english, chinese = texts.ENGLISH[key], texts.CHINESE[key]
+    assert texts.ENGLISH.keys() == texts.CHINESE.keys()
+    assert fields(english.seen) == fields(chinese.seen)
+    assert re.search(r"[\u4e00-\u9fff]", chinese.why)
+    assert not re.search(r"[\u4e00-\u9fff]", english.seen + english.why)
+
+
+def test_a_severe_overfit_in_words() -> None:
+    (found,) = [one for one in findings(SEVERE, FIVE, Limits()) if one.kind == "overfit"]
+    english, chinese = told(found), told(found, "zh")
+    assert english.message == (
+        "severe overfitting: train minus dev accuracy is 0.597 at the last epoch and 0.502 at the "
+        "best; dev accuracy peaked at epoch 14 with 0.419, 14 epochs before the end"
+    )
+    assert "严重过拟合" in chinese.message
+    for number in ("0.597", "0.502", "14", "0.419"):
+        assert number in chinese.message
+    assert english.evidence == chinese.evidence
+    assert english.advice == chinese.advice
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("trial", [SEVERE, STUCK, STOPPED, trial_of(RATE_1E_7)])
+def test_every_field_of_a_text_is_in_the_evidence(trial: Trial, language: Language) -> None:
+    said = [told(found, language) for found in findings(trial, FIVE, Limits())]
+    assert said
+    for one in said:
+        assert "{" not in one.message
+        assert one.why
+
+
+def test_the_reason_of_a_stop_names_the_numbers() -> None:
+    (found,) = [one for one in findings(STOPPED, FIVE, Limits()) if one.kind == "no_learning"]
+    assert told(found).message == (
+        "over steps 1 to 300 the loss stood at 1.609, within 5% of ln 5 = 1.609"
+    )
+
+
+@pytest.mark.parametrize(
+    ("advice", "english", "chinese"),
+    [
+        (Advice("epochs", "lower", 16), "lower epochs to 16", "降低 epochs 为 16"),
+        (Advice("lr", "raise"), "raise lr", "提高 lr"),
+        (Advice("precision", "set", "fp32"), "set precision to fp32", "设置 precision 为 fp32"),
+    ],
+)
+def test_advice_in_words(advice: Advice, english: str, chinese: str) -> None:
+    assert (say_advice(advice), say_advice(advice, "zh")) == (english, chinese)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_workers_finding_has_the_same_form(language: Language) -> None:
+    row = FindingRow("t", 1, "oom_retry", "warning", "micro-batch 32 to 16", {"micro_batch": 16})
+    said = told_by_worker(row, language)
+    assert (said.message, said.severity) == ("micro-batch 32 to 16", "warning")
+    assert said.advice == (Advice("micro_batch_size", "lower"),)
+    assert said.why == texts.WORDINGS[language]["oom_retry"].why
+    unknown = told_by_worker(FindingRow("t", 1, "odd", "fatal", "what?", {}), language)
+    assert (unknown.kind, unknown.why, unknown.severity) == ("odd", "", "warning")

@@ -1,0 +1,198 @@
+"""Frozen layers computed once: the same losses, the same weights, and only where it fits."""
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainers.small import CONFIGS, Recorder, job_for, save_model
+from trytable.trainers.data.tokens import TokenSplit
+from trytable.trainers.finetune import trainer
+from trytable.trainers.models import frozen_cache
+from trytable.trainers.models.backbone import LoadedModel, layers_of, load_model
+from trytable.trainers.models.cached_states import Store
+from trytable.trainers.models.state_dict import weights_of
+from trytable.trainers.protocol.messages import (
+    Epoch,
+    Finding,
+    FinetuneSettings,
+    Finished,
+    Started,
+    Step,
+)
+
+STEPS = 20
+LOOSE = {"modernbert": 2e-3}
+"""ModernBERT's gradients agree less closely."""
+
+
+def run(folder: Path, loaded: LoadedModel, **knobs: Any) -> tuple[trainer.Run, Recorder]:
+    job, settings = job_for(folder, loaded.folder, **{"freeze": 2, "epochs": 3, **knobs})
+    line = Recorder()
+    made = trainer.Run(job, settings, line, loaded)
+    made.go()
+    return made, line
+
+
+@pytest.mark.parametrize("kind", list(CONFIGS))
+def test_losses_are_those_without_kept_states(tmp_path: Path, kind: str) -> None:
+    loaded = load_model(str(save_model(tmp_path / kind, kind)))
+    plain, without = run(tmp_path / "without", loaded, frozen_cache_gb=0)
+    cached, with_states = run(tmp_path / "with", loaded)
+    assert plain.splits["train"].states is None
+    assert cached.splits["train"].states is not None
+    close = LOOSE.get(kind, 1e-5)
+    pairs = list(zip(without.said(Step), with_states.said(Step), strict=True))[:STEPS]
+    assert len(pairs) == STEPS
+    for one, other in pairs:
+        assert other.loss == pytest.approx(one.loss, abs=close)
+    for one, other in zip(without.said(Epoch), with_states.said(Epoch), strict=True):
+        assert other.dev_loss == pytest.approx(one.dev_loss, abs=close)
+        assert other.probe_accuracy == pytest.approx(one.probe_accuracy, abs=0.03)
+    assert (
+        without.said(Finished)[0].dev_predictions == with_states.said(Finished)[0].dev_predictions
+    )
+    assert weights_of(cached.model).keys() == weights_of(plain.model).keys()
+    assert cached.model.state_dict().keys() == plain.model.state_dict().keys()
+    (one,), (other,) = without.said(Started), with_states.said(Started)
+    assert one.effective == other.effective
+
+
+def test_the_lowest_layers_are_not_computed_again(tmp_path: Path, bert: LoadedModel) -> None:
+    run(tmp_path, bert)  # fills the cache
+    job, settings = job_for(tmp_path, bert.folder, freeze=2, epochs=1)
+    made = trainer.Run(job, settings, Recorder(), bert)
+    calls = dict.fromkeys(range(3), 0)
+    for k, layer in enumerate(layers_of(made.model.backbone)):
+        inner = layer.get_submodule("attention")
+        inner.register_forward_hook(lambda *_, k=k: calls.__setitem__(k, calls[k] + 1))
+    made.go()
+    assert calls[0] == calls[1] == 0
+    assert calls[2] > 0
+
+
+def test_trials_share_what_was_computed_once(tmp_path: Path, bert: LoadedModel) -> None:
+    run(tmp_path, bert)
+    (folder,) = (tmp_path / "cache").glob("*/frozen-*/")
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    run(tmp_path, bert, lr=1e-2, dropout=0.5, batch_size=4)
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    run(tmp_path, bert, freeze=1)
+    assert len(list((tmp_path / "cache").glob("*/frozen-*/"))) == 2
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"frozen_cache_gb": 0.0},
+        {"freeze": "none"},
+        {"freeze": "embed"},
+        {"freeze": "embeddings.* encoder.layer.0.*"},
+        {"unfreeze_layers_per_epoch": 1},
+        {"lora_rank": 2},
+        {"augment_delete": 0.1},
+    ],
+)
+def test_states_that_may_change_are_never_kept(
+    tmp_path: Path, bert: LoadedModel, knobs: dict[str, Any]
+) -> None:
+    made, line = run(tmp_path, bert, epochs=1, **knobs)
+    assert made.splits["train"].states is None
+    assert not list((tmp_path / "cache").glob("*/frozen-*"))
+    assert line.said(Finding) == []
+
+
+def test_states_that_take_too_much_room_are_computed_each_time(
+    tmp_path: Path, bert: LoadedModel
+) -> None:
+    made, line = run(tmp_path, bert, epochs=1, frozen_cache_gb=1e-6)
+    assert made.splits["train"].states is None
+    (found,) = line.said(Finding)
+    assert (found.kind, found.severity) == ("frozen_cache", "info")
+    assert "frozen_cache_gb 1e-06" in found.message
+    assert line.said(Finished)
+
+
+def test_a_model_that_does_not_fit_trains_without(
+    tmp_path: Path, bert: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frozen_cache, "_TOLERANCES", {"fp32": -1.0})
+    made, line = run(tmp_path, bert, epochs=1)
+    assert made.model.replay is None
+    assert [one.kind for one in line.said(Finding)] == ["frozen_cache"]
+    plain, _ = run(tmp_path / "plain", bert, epochs=1, frozen_cache_gb=0)
+    for name, one in weights_of(plain.model).items():
+        assert torch.equal(one, weights_of(made.model)[name])
+
+
+def test_a_resumed_trial_ends_with_the_same_bits(tmp_path: Path, bert: LoadedModel) -> None:
+    whole, _ = run(tmp_path / "whole", bert)
+    job, settings = job_for(tmp_path / "parts", bert.folder, freeze=2, epochs=3)
+    trainer.train(job, settings, Recorder(stop_after=20), bert)
+    parts, line = run(tmp_path / "parts", bert)
+    assert line.said(Started)[0].resumed_from_step > 0
+    for name, one in weights_of(whole.model).items():
+        assert torch.equal(one, weights_of(parts.model)[name])
+
+
+def test_a_stop_while_filling_leaves_nothing_half_written(
+    tmp_path: Path, bert: LoadedModel
+) -> None:
+    job, settings = job_for(tmp_path, bert.folder, freeze=2)
+    line = Recorder(stop_after=1)
+    trainer.train(job, settings, line, bert)
+    assert line.events == []
+    assert not [p for p in (tmp_path / "cache").glob("*/*frozen-*") if p.suffix != ".lock"]
+
+
+def split_of(tokens: int) -> dict[str, TokenSplit]:
+    ids = np.zeros(tokens, dtype=np.int32)
+    return {"dev": TokenSplit(ids, np.array([0, tokens]), np.zeros(1, dtype=np.int64), None)}
+
+
+def store(tmp_path: Path, name: str, most_bytes: int = 10**6) -> Store:
+    return Store(tmp_path, tmp_path / "data-1" / f"frozen-{name}", most_bytes)
+
+
+def test_what_was_used_longest_ago_makes_room(tmp_path: Path) -> None:
+    def compute(split: TokenSplit) -> Any:
+        yield 0, np.ones((len(split.ids), 4), dtype=np.float32)
+
+    for age, name in enumerate(("a", "b", "c")):
+        assert store(tmp_path, name).fetch(split_of(10), 4, compute, lambda: None)
+        os.utime(tmp_path / "data-1" / f"frozen-{name}", (age, age))
+    store(tmp_path, "a").fetch(split_of(10), 4, compute, lambda: None)  # used again
+    assert store(tmp_path, "d", 900).fetch(split_of(10), 4, compute, lambda: None)
+    left = {path.name for path in tmp_path.glob("data-1/frozen-*/")}
+    assert left == {"frozen-a", "frozen-c", "frozen-d"}
+
+
+def test_whoever_needs_the_same_waits_for_the_first(tmp_path: Path) -> None:
+    made, both = [], threading.Barrier(2)
+
+    def compute(split: TokenSplit) -> Any:
+        made.append(1)
+        yield 0, np.ones((len(split.ids), 4), dtype=np.float32)
+
+    def fetch() -> None:
+        both.wait()
+        assert store(tmp_path, "a").fetch(split_of(10), 4, compute, lambda: None)
+
+    threads = [threading.Thread(target=fetch) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == [1]
+
+
+def test_the_cut_is_the_number_of_frozen_layers() -> None:
+    shares = [("none", 0), ("embed", 0), ("half", 6), ("full", 9), (5, 5)]
+    for freeze, layers in shares:
+        assert (
+            frozen_cache.cut_of(FinetuneSettings.model_validate({"freeze": freeze}), 12) == layers
+        )

@@ -1,0 +1,1 @@
+"""Reads text and labels, tokenizes them and makes batches."""

@@ -1,0 +1,1 @@
+"""The programs that `python -m` and the fork server run."""

@@ -1,0 +1,85 @@
+"""`entrypoints.prepare`: reads and tokenises data and checks the model before any worker.
+
+One JSON object comes in on stdin (`model`, `data`, `max_length`, `cache_folder`), one JSON line
+goes out on stdout: `{"prepared": …}` or `{"refused": "why"}`.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from trytable.trainers.data import docstrings, tokens
+from trytable.trainers.data.dataset import SPLITS, UNLABELLED, TextData, read_data
+from trytable.trainers.models.locate import model_hash, resolve
+from trytable.trainers.protocol.messages import DataSource, Prepared, Refused
+
+
+def prepare(model: str, data: DataSource, max_length: int, cache: Path) -> Prepared:
+    """Check the model, read the data, tokenise them into the cache. Raises Refused."""
+    folder = resolve(model)
+    read = _read(data, cache)
+    tokens.keep_data(cache, read)
+    try:
+        tokens.tokenised(cache, read.hash, folder, max_length)
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's word; transformers' own come without a number
+        local = Path(folder).is_dir()
+        what = "its tokenizer" if local else "there is no such folder, and as a name on the hub it"
+        raise Refused(f"MODEL={model}: {what} cannot be read: {error}") from error
+    return Prepared(
+        classes=read.classes,
+        sizes={name: len(read.splits[name].texts) for name in SPLITS if name in read.splits},
+        gold=_gold(read),
+        data_hash=read.hash,
+        model_hash=model_hash(folder),
+        notes=read.notes,
+    )
+
+
+def _read(source: DataSource, cache: Path) -> TextData:
+    """Read the data; those that come from pinned packages only where no run has done so yet."""
+    if source.name != docstrings.NAME:
+        return read_data(source)
+    remembered = cache / f"docstrings-{docstrings.fingerprint()}"
+    try:
+        return tokens.kept_data(cache, remembered.read_text())
+    except OSError:
+        read = read_data(source)
+        tokens.keep_data(cache, read)
+        remembered.write_text(read.hash)
+        return read
+
+
+def _gold(data: TextData) -> dict[str, tuple[int, ...]]:
+    return {
+        name: split.labels
+        for name, split in data.splits.items()
+        if name != "train" and split.labelled and UNLABELLED not in split.labels
+    }
+
+
+def main() -> None:
+    """Answer the one request on stdin."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    request = json.loads(sys.stdin.buffer.read())
+    answer: dict[str, Any]
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no answer
+            prepared = prepare(
+                request["model"],
+                DataSource.model_validate(request["data"]),
+                request["max_length"],
+                Path(request["cache_folder"]),
+            )
+        answer = {"prepared": prepared.model_dump()}
+    except Refused as refusal:
+        answer = {"refused": str(refusal)}
+    sys.stdout.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""One optimizer step: forward and backward over as much as memory holds, then the update."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trytable.trainers.data.batches import Batches
+from trytable.trainers.data.tokens import Indices, TokenSplit
+from trytable.trainers.finetune import memory
+from trytable.trainers.finetune.losses import Criterion
+from trytable.trainers.models.precision import Precision, autocast
+
+_SMALLEST_SCALE = 1.0
+"""fp16 gradients that are infinite at this scale are no fault of the scaling."""
+
+
+class NonFinite(Exception):
+    """The loss or the gradient became NaN or infinite: nothing can be learnt any more."""
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A step's plain cross-entropy in nats a sentence, right predictions, gradient's L2 norm."""
+
+    loss: float
+    correct: int
+    gradient_norm: float
+
+
+class Stepper:
+    """Takes optimizer steps. The effective batch is the one given, however little fits at once.
+
+    Args:
+        micro_batch: sentences in memory at once; halved whenever memory runs out.
+        on_smaller: called with the micro-batch before and after.
+        may_halve: whether the micro-batch is halved at all. On a GPU that trials share it is not:
+            there memory may have run out for another trial's sake.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        criterion: Criterion,
+        batches: Batches,
+        precision: Precision,
+        max_gradient_norm: float,
+        micro_batch: int,
+        on_smaller: Callable[[int, int], None],
+        may_halve: bool = True,
+    ) -> None:
+        self._model = model
+        self._optimizer = optimizer
+        self._criterion = criterion
+        self._batches = batches
+        self._precision = precision
+        self._max_norm = max_gradient_norm
+        self._on_smaller = on_smaller
+        self._may_halve = may_halve
+        self.micro_batch = micro_batch
+        self.scaler = torch.amp.GradScaler(batches.device.type, enabled=precision == "fp16")
+
+    def step(self, split: TokenSplit, indices: Indices, seed: int) -> Stepped:
+        """Train on these sentences once; `seed` is that of the dropouts.
+
+        Raises NonFinite, and torch.OutOfMemoryError where not even one sentence fits, or where
+        nothing may be halved.
+        """
+        while True:
+            torch.manual_seed(seed)
+            try:
+                loss, correct, norm = self._gradients(split, indices)
+                break
+            except RuntimeError as error:  # torch.OutOfMemoryError is one
+                self._make_smaller(error, len(indices))
+        self._check(loss, norm)
+        self.scaler.step(self._optimizer)
+        self.scaler.update()
+        return Stepped(loss, correct, norm)
+
+    def _gradients(self, split: TokenSplit, indices: Indices) -> tuple[float, int, float]:
+        self._optimizer.zero_grad(set_to_none=True)
+        loss, correct = 0.0, 0
+        for first in range(0, len(indices), self.micro_batch):
+            part = indices[first : first + self.micro_batch]
+            batch, labels = self._batches.make(split, part)
+            with autocast(self._precision, self._batches.device):
+                logits = self._model(batch)
+            minimised, plain = self._criterion(logits.float(), labels)
+            share: Tensor = minimised.sum() / len(indices)
+            self.scaler.scale(share).backward()  # type: ignore[no-untyped-call] # torch does not type it
+            loss += plain.sum().item() / len(indices)
+            correct += int((logits.argmax(1) == labels).sum())
+        self.scaler.unscale_(self._optimizer)
+        parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self._max_norm)
+        return loss, correct, float(norm)
+
+    def _make_smaller(self, error: RuntimeError, sentences: int) -> None:
+        """Halve the micro-batch after an out-of-memory; any other error goes on."""
+        if not memory.anywhere(error):
+            raise error
+        if not self._may_halve:
+            raise torch.OutOfMemoryError(str(error)) from error
+        self._optimizer.zero_grad(set_to_none=True)
+        before = min(self.micro_batch, sentences)
+        if before == 1:
+            raise torch.OutOfMemoryError(
+                "not even one sentence at a time fits into memory; a shorter max_length or "
+                "gradient_checkpointing may help"
+            ) from error
+        self.micro_batch = math.ceil(before / 2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self._on_smaller(before, self.micro_batch)
+
+    def _check(self, loss: float, norm: float) -> None:
+        _check_finite("loss", loss)
+        # fp16 overflows now and then: the scaler leaves that step out and scales less.
+        if not self.scaler.is_enabled() or self.scaler.get_scale() <= _SMALLEST_SCALE:
+            _check_finite("gradient norm", norm)
+
+    def state(self) -> dict[str, Any]:
+        """What fp16's scaler has learnt; empty in other precisions."""
+        return self.scaler.state_dict()
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave."""
+        if state:
+            self.scaler.load_state_dict(state)
+
+
+def _check_finite(what: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise NonFinite(f"the {what} is {value}")

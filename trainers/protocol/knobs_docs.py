@@ -1,0 +1,80 @@
+"""`python -m trytable.trainers.protocol.knobs_docs` writes docs/knobs.md from the schema."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from trytable.trainers.protocol.knobs import FinetuneSettings
+
+PATH = Path(__file__).resolve().parents[2] / "docs" / "knobs.md"
+
+_HEADING = """# Knobs
+
+Every knob of the built-in trainer. Each can be fixed in a sweep's `baseline` or swept under
+`parameters`; after a sweep, `make show NAME=… TRY=…` prints what was asked for beside what was
+read back from the live objects. The last column names the tests, in `tests/trainers`, that see
+the knob's effect on them. `python -m trytable.trainers.protocol.knobs_docs` makes this page
+from the schema in `trainers/protocol/training_knobs.py` and `trainers/protocol/model_knobs.py`.
+
+"""
+_COLUMNS = (
+    "| knob | by default | allowed | unit | what it does | why that default | shown by |\n"
+    "| --- | --- | --- | --- | --- | --- | --- |\n"
+)
+_BOUNDS = {
+    "minimum": "≥ {}",
+    "exclusiveMinimum": "> {}",
+    "maximum": "≤ {}",
+    "exclusiveMaximum": "< {}",
+}
+
+
+def table() -> str:
+    """The whole page."""
+    parts = reversed(FinetuneSettings.__bases__)
+    return _HEADING + "\n".join(_section(part) for part in parts)
+
+
+def _section(part: type[BaseModel]) -> str:
+    properties = part.model_json_schema()["properties"]
+    rows = [_row(name, schema) for name, schema in properties.items()]
+    return f"## {str(part.__doc__).rstrip('.')}\n\n{_COLUMNS}{''.join(rows)}"
+
+
+def _row(name: str, schema: dict[str, Any]) -> str:
+    cells = (
+        f"`{name}`",
+        f"`{_shown(schema['default'])}`",
+        allowed(schema),
+        schema["unit"],
+        schema["description"] + (f" ({schema['source']})" if schema["source"] else ""),
+        schema["why"],
+        " ".join(f"`{one}`" for one in schema["tests"]),
+    )
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def allowed(schema: dict[str, Any]) -> str:
+    """What a knob may hold, from its JSON schema."""
+    if "anyOf" in schema:
+        return " or ".join(allowed(one) for one in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(f"`{one}`" for one in schema["enum"])
+    if "pattern" in schema:
+        return str(schema["title"])
+    if schema["type"] == "array":
+        return f"a list of {allowed(schema['items'])}"
+    names = {"integer": "whole number", "number": "number", "boolean": "`true`, `false`"}
+    bounds = [text.format(_shown(schema[key])) for key, text in _BOUNDS.items() if key in schema]
+    return " ".join([names.get(schema["type"], "`null`"), ", ".join(bounds)]).strip()
+
+
+def _shown(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    PATH.write_text(table(), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Reads metrics from what programs print and from the files that they write."""
