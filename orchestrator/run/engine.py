@@ -24,7 +24,7 @@ PATIENCE_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class Asked:
+class EngineOptions:
     """What a person asks for: the engine's name (empty is `local`), how many trials may run at
     once, and an fsspec URL for the checkpoints of nodes that share no folder."""
 
@@ -43,19 +43,19 @@ class Engine:
 
 
 @contextmanager
-def engine(asked: Asked, console: Console) -> Iterator[Engine]:
+def engine(options: EngineOptions, console: Console) -> Iterator[Engine]:
     """An engine, ready for as long as the block runs. Raises UserError."""
-    name, slots = asked.engine, asked.slots
+    name, slots = options.engine, options.slots
     if name not in ("", *ENGINES):
         raise UserError(f"ENGINE={name!r} is no engine. Allowed: {', '.join(ENGINES)}.")
     if name != "ray":
         yield Engine(partial(find_slots, slots), start_local)
         return
-    check_url(asked.checkpoints)
+    check_url(options.checkpoints)
     with cluster(lambda text: console.print(Text(text), soft_wrap=True)) as nodes:
         yield Engine(
             lambda max_per_gpu: share_out(slots, nodes, max_per_gpu),
-            partial(start_ray, nodes, asked.checkpoints),
+            partial(start_ray, nodes, options.checkpoints),
         )
 
 

@@ -47,17 +47,18 @@ def write_report(
     words: Words = ENGLISH,
     *,
     judged: Judged | None = None,
+    table: TryTable | None = None,
+    pairs: TryTable | None = None,
     drawn: tuple[Picture, ...] | None = None,
-    all_tests: bool = False,
 ) -> list[Path]:
-    """Write report.html and report.md, each whole or not at all; returns their paths.
+    """Write report.html and report.md, each completely or not at all; returns their paths.
 
-    `judged` and `drawn` are the study's, where they are there already; `all_tests` shows every
-    try's test accuracy. Raises OSError.
+    `judged`, `table` (the Try table), `pairs` (the comparison) and `drawn` are made here unless
+    the caller has them already. Raises OSError.
     """
     judged = judged or judge(study, words.language)
-    table = try_table(study, words, judged=judged, all_tests=all_tests)
-    pairs = pairs_table(study, judged.comparison, words)
+    table = table or try_table(study, words, judged=judged)
+    pairs = pairs or pairs_table(study, judged.comparison, words)
     drawn = pictures(study, words, judged) if drawn is None else drawn
     contents = {
         "report.html": _page(study, table, judged, drawn, words, pairs=pairs),

@@ -47,14 +47,15 @@ def report(folders: Folders, console: Console, reading: Reading = Reading()) -> 
     words = reading.words
     study, judged = _judged(folders, words)
     table = try_table(study, words, judged=judged, all_tests=reading.all_tests)
+    pairs = pairs_table(study, judged.comparison, words)
     drawn = pictures(study, words, judged)
     paths = [
         *write_report(
-            study, folders.home, words, judged=judged, drawn=drawn, all_tests=reading.all_tests
+            study, folders.home, words, judged=judged, table=table, pairs=pairs, drawn=drawn
         ),
         *write_pictures(drawn, folders.home / "pictures"),
         *write_tables(table, folders.tables),
-        *write_tables(pairs_table(study, judged.comparison, words), folders.tables, stem=PAIRS),
+        *write_tables(pairs, folders.tables, stem=PAIRS),
     ]
     console.print()
     print_table(table, console)

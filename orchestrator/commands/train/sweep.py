@@ -10,7 +10,7 @@ from trytable.orchestrator.commands.sweep_files import sweeps_folder
 from trytable.orchestrator.commands.train import confirm as confirming
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.run.engine import Asked, engine
+from trytable.orchestrator.run.engine import EngineOptions, engine
 from trytable.orchestrator.run.sweep import Outcome, run_sweep
 from trytable.orchestrator.study.compatibility import first_free
 from trytable.results.analysis.confirmation import SUFFIX
@@ -25,7 +25,7 @@ def sweep(
     name: str,
     place: Folders,
     overrides: Mapping[str, object],
-    asked: Asked,
+    engine_options: EngineOptions,
     retry_failed: bool,
     as_new: bool,
     reading: Reading,
@@ -44,7 +44,7 @@ def sweep(
     file_name, at, _ = name.partition("@")
     found = loader.read_sweep(loader.find_sweep(sweeps_folder(), file_name), TRAINERS, overrides)
     folders = replace(place, study=_new_name(found.name, place) if as_new else name)
-    with engine(asked, console) as ready:
+    with engine(engine_options, console) as ready:
         outcome = run_sweep(
             found,
             folders,
@@ -64,13 +64,13 @@ def confirm(
     *,
     top: int,
     seeds: int,
-    asked: Asked,
+    engine_options: EngineOptions,
     retry_failed: bool,
     reading: Reading,
     console: Console,
 ) -> Outcome:
     """Train a study's leaders again on fresh seeds, then report on both studies."""
-    with engine(asked, console) as ready:
+    with engine(engine_options, console) as ready:
         outcome = confirming.confirm(
             folders,
             top,

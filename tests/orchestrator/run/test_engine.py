@@ -8,29 +8,29 @@ from rich.console import Console
 
 from tests.orchestrator.running import run, write_sweep
 from trytable.orchestrator.errors import UserError
-from trytable.orchestrator.run.engine import Asked, check_url, engine
+from trytable.orchestrator.run.engine import EngineOptions, check_url, engine
 
 
-def refused(asked: Asked) -> str:
-    with pytest.raises(UserError) as refusal, engine(asked, Console()):
+def refused(options: EngineOptions) -> str:
+    with pytest.raises(UserError) as refusal, engine(options, Console()):
         pass
     return str(refusal.value)
 
 
 def test_an_engine_that_is_none() -> None:
-    assert refused(Asked("spark")) == "ENGINE='spark' is no engine. Allowed: local, ray."
+    assert refused(EngineOptions("spark")) == "ENGINE='spark' is no engine. Allowed: local, ray."
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])
     for name in [one for one in sys.modules if one.partition(".")[0] == "ray"]:
         monkeypatch.delitem(sys.modules, name)
-    assert refused(Asked("ray")).endswith("make ray")
+    assert refused(EngineOptions("ray")).endswith("make ray")
 
 
 def test_a_clients_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "ray://10.0.0.1:10001")
-    assert "RAY_ADDRESS=auto" in refused(Asked("ray"))
+    assert "RAY_ADDRESS=auto" in refused(EngineOptions("ray"))
 
 
 def test_a_cluster_without_a_token_is_refused_and_says_how_to_make_one(
@@ -48,7 +48,7 @@ def test_a_cluster_without_a_token_is_refused_and_says_how_to_make_one(
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1", "[::1]:99999", "nowhere"])
 def test_a_cluster_that_is_not_there(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address)
-    told = refused(Asked("ray"))
+    told = refused(EngineOptions("ray"))
     assert told.startswith(f"RAY_ADDRESS={address}: no Ray cluster answers there (")
 
 
