@@ -18,7 +18,8 @@ _FRESH = """
 import sys
 from pathlib import Path
 import torch, transformers
-from trainers import backbone, finetune
+from trytable.trainers.finetune import trainer
+from trytable.trainers.models import backbone
 from trytable.trainers.protocol.messages import Job
 class Line:
     def say(self, event):
@@ -26,7 +27,7 @@ class Line:
         if event.event == "step": sys.exit()
     def stop_reason(self): return None
 job = Job.model_validate_json(Path(sys.argv[1]).read_bytes())
-finetune.train(job, job.settings, Line(), backbone.load_model(job.model))
+trainer.train(job, job.settings, Line(), backbone.load_model(job.model))
 """
 
 

@@ -120,7 +120,7 @@ def test_whoever_keeps_data_second_finds_the_firsts(
 
 def test_other_characters_than_the_locales_are_kept(odd: Path, bert_folder: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from trainers import tokens; "
+        "import sys; from pathlib import Path; from trytable.trainers.data import tokens; "
         "from trytable.trainers.data.dataset import Split, TextData; "
         "split = Split(('\\u0142\\u20ac', '\\U0001f600'), (0, 1)); "
         "data = TextData(('0', '1'), {'train': split}); "
