@@ -10,7 +10,7 @@ import torch
 from benchmarks.measure import Result, median_ratio, seconds, spread
 from benchmarks.work import prepared_job
 from trytable.trainers.data.tokens import Indices, batches_by_length
-from trytable.trainers.finetune.trainer import Run
+from trytable.trainers.finetune.trainer import TrainingRun
 from trytable.trainers.models.backbone import load_model
 from trytable.trainers.protocol.messages import Event, FinetuneSettings, StopReason
 
@@ -39,7 +39,7 @@ def run(folder: Path, data: str) -> Result:
     if not isinstance(settings, FinetuneSettings):
         raise TypeError(type(settings))
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    trainer = Run(job, settings, Silent(), load_model("minilm"))
+    trainer = TrainingRun(job, settings, Silent(), load_model("minilm"))
     split = trainer.splits["train"]
     pairs, padding = [], []
     for repeat in range(REPEATS):
@@ -57,7 +57,7 @@ def run(folder: Path, data: str) -> Result:
     return Result("one training epoch", figures, "at least 1.8 times on SST-5", ratio >= 1.8)  # noqa: PLR2004
 
 
-def _epoch_seconds(trainer: Run, batches: list[Indices]) -> float:
+def _epoch_seconds(trainer: TrainingRun, batches: list[Indices]) -> float:
     """What the whole epoch would take, from a sample of its batches."""
     split = trainer.splits["train"]
     by_length = sorted(batches, key=lambda batch: int(split.lengths[batch].max()))

@@ -9,7 +9,7 @@ import torch
 from benchmarks.epochs import Silent
 from benchmarks.measure import Result, median_ratio, seconds, spread
 from benchmarks.work import prepared_job
-from trytable.trainers.finetune.trainer import Run
+from trytable.trainers.finetune.trainer import TrainingRun
 from trytable.trainers.models.backbone import LoadedModel, load_model
 from trytable.trainers.protocol.messages import FinetuneSettings
 
@@ -28,7 +28,7 @@ def run(folder: Path, freeze: str) -> Result:
             shutil.rmtree(kept)
         slow = seconds(plain._train_epoch)
         plain.progress.step_in_epoch = 0
-        made: list[Run] = []
+        made: list[TrainingRun] = []
         filling = seconds(lambda: made.append(_trainer(folder, loaded, freeze, cache_gb=4.0)))  # noqa: B023 - called at once
         fast = seconds(made[0]._train_epoch)
         firsts.append((slow, filling + fast))
@@ -42,7 +42,7 @@ def run(folder: Path, freeze: str) -> Result:
     return Result(f"an epoch with freeze: {freeze}", figures, "faster than without", later > 1)
 
 
-def _trainer(folder: Path, loaded: LoadedModel, freeze: str, cache_gb: float) -> Run:
+def _trainer(folder: Path, loaded: LoadedModel, freeze: str, cache_gb: float) -> TrainingRun:
     job = prepared_job(folder, "docstrings", freeze=freeze, epochs=1000, frozen_cache_gb=cache_gb)
     assert isinstance(job.settings, FinetuneSettings), "the job is one of ours"
-    return Run(job, job.settings, Silent(), loaded)
+    return TrainingRun(job, job.settings, Silent(), loaded)

@@ -234,11 +234,11 @@ def load_minilm(config: dict[str, Any]) -> None:
     from ray import tune  # noqa: PLC0415 - as above
 
     from trytable.trainers.models.backbone import load_model  # noqa: PLC0415 - torch, in Tune's worker alone
-    from trytable.trainers.models.classifier import build  # noqa: PLC0415
+    from trytable.trainers.models.classifier import build_classifier  # noqa: PLC0415
     from trytable.trainers.protocol.messages import FinetuneSettings  # noqa: PLC0415
 
     settings = FinetuneSettings(dropout=config["value"] / 2)
-    model = build(load_model("minilm"), settings, classes=2, seed=1)
+    model = build_classifier(load_model("minilm"), settings, classes=2, seed=1)
     tune.report({"dev_accuracy": sum(one.numel() for one in model.parameters()) / 1e9})
 
 

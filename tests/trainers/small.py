@@ -163,7 +163,7 @@ def job_for(
     folder: Path, model: Path | str, data: TextData = DATA, **knobs: object
 ) -> tuple[Job, FinetuneSettings]:
     """A job over data that lie prepared in the cache."""
-    tokens.keep_data(folder / "cache", data)
+    tokens.cache_data(folder / "cache", data)
     settings = FinetuneSettings.model_validate(
         {"epochs": 2, "batch_size": 8, "lr": 1e-3, "precision": "fp32", "log_every_steps": 1}
         | knobs

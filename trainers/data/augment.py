@@ -34,14 +34,14 @@ class Neighbours:
     ids: Ids
     table: Ids
 
-    def of(self, tokens: Ids, choice: Indices) -> Ids:
+    def choose(self, tokens: Ids, choice: Indices) -> Ids:
         """For each token its neighbour of that rank."""
         found: Ids = self.table[np.searchsorted(self.ids, tokens), choice % self.table.shape[1]]
         return found
 
 
-def kept_neighbours(cache: Path, embeddings: Tensor, ids: Ids, special: Ids) -> Neighbours:
-    """`nearest`, worked out by the first trial of a model and read by all others."""
+def cached_neighbours(cache: Path, embeddings: Tensor, ids: Ids, special: Ids) -> Neighbours:
+    """`nearest_neighbours`, worked out by the first trial of a model and read by all others."""
     digest = hashlib.sha256()
     for part in (embeddings.detach().cpu().numpy(), ids, special):
         digest.update(str(part.shape).encode() + np.ascontiguousarray(part).data)
@@ -49,13 +49,13 @@ def kept_neighbours(cache: Path, embeddings: Tensor, ids: Ids, special: Ids) -> 
     if not folder.exists():
         with FileLock(f"{folder}.lock"):
             if not folder.exists():
-                table = nearest(embeddings, ids, special).table
+                table = nearest_neighbours(embeddings, ids, special).table
                 write_folder(folder, lambda path: np.save(path / "table.npy", table))
     return Neighbours(ids, np.load(folder / "table.npy", mmap_mode="r", allow_pickle=False))
 
 
 @torch.inference_mode()
-def nearest(embeddings: Tensor, ids: Ids, special: Ids) -> Neighbours:
+def nearest_neighbours(embeddings: Tensor, ids: Ids, special: Ids) -> Neighbours:
     """The neighbours of tokens by cosine of their input embeddings, shape (vocabulary, width).
 
     Neither a token itself nor a special one is a neighbour. Holds one copy of the embeddings and
@@ -111,7 +111,7 @@ class Augmenter:
         order, choice = generator.permutation(len(words)), generator.integers(0, 2**31, len(words))
         chosen = draws[0] < self.replace
         if self.neighbours is not None:
-            ids[words[chosen]] = self.neighbours.of(ids[words[chosen]], choice[chosen])
+            ids[words[chosen]] = self.neighbours.choose(ids[words[chosen]], choice[chosen])
         moved = words[order[draws[1][order] < self.swap]]
         ids[moved] = ids[np.roll(moved, 1)]
         gone = words[draws[2] < self.delete]
@@ -121,7 +121,7 @@ class Augmenter:
         return where, ids[where]
 
 
-def augmenter_of(
+def make_augmenter(
     settings: FinetuneSettings, split: TokenSplit, special: Ids, embeddings: Tensor, cache: Path
 ) -> Augmenter | None:
     """The augmenter of a job's training texts; None where nothing is to be changed.
@@ -139,5 +139,5 @@ def augmenter_of(
     neighbours = None
     if replace:
         words = np.setdiff1d(np.asarray(split.ids), special).astype(np.int32)
-        neighbours = kept_neighbours(cache, embeddings, words, special)
+        neighbours = cached_neighbours(cache, embeddings, words, special)
     return Augmenter(delete, swap, replace, special, neighbours)

@@ -6,25 +6,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trytable.trainers.data.tokens import Indices, TokenSplit, padded
+from trytable.trainers.data.tokens import Indices, TokenSplit, pad_batch
 
 STATES = "states"
 """A batch's name for the hidden states that it brings along."""
 
 
 @dataclass(frozen=True)
-class Batches:
+class Collator:
     """Makes batches; `pad_id` fills them up."""
 
     pad_id: int
     device: torch.device
 
-    def make(self, split: TokenSplit, indices: Indices) -> tuple[dict[str, Tensor], Tensor]:
+    def collate(self, split: TokenSplit, indices: Indices) -> tuple[dict[str, Tensor], Tensor]:
         """Ids and mask (and types), shape (sentences, longest), and the labels.
 
         Where the split has hidden states, theirs too, shape (sentences, longest, width).
         """
-        batch, labels = padded(split, indices, self.pad_id)
+        batch, labels = pad_batch(split, indices, self.pad_id)
         tensors = {name: torch.from_numpy(one).to(self.device) for name, one in batch.items()}
         if split.states is not None:
             tensors[STATES] = self._states(split, indices, batch["input_ids"].shape[1])

@@ -66,7 +66,7 @@ class TokenSplit:
         return TokenSplit(ids, offsets, self.labels[indices], types, states)
 
 
-def keep_data(cache: Path, data: TextData) -> None:
+def cache_data(cache: Path, data: TextData) -> None:
     """Keep data in the cache, so that no worker reads their sources again."""
     folder = _data_folder(cache, data.hash)
     if not folder.exists():
@@ -74,12 +74,12 @@ def keep_data(cache: Path, data: TextData) -> None:
         write_folder(folder, lambda path: (path / "data.json").write_bytes(text))
 
 
-def kept_data(cache: Path, data_hash: str) -> TextData:
+def load_cached_data(cache: Path, data_hash: str) -> TextData:
     """Data from the cache. Raises OSError where they are not there."""
     return from_json((_data_folder(cache, data_hash) / "data.json").read_text(encoding="utf-8"))
 
 
-def tokenised(
+def tokenise(
     cache: Path, data_hash: str, tokenizer_folder: str, max_length: int
 ) -> dict[str, TokenSplit]:
     """The splits, tokenised at most once for each data, model and length, mapped into memory.
@@ -90,7 +90,7 @@ def tokenised(
     if not folder.exists():
         with FileLock(f"{folder}.lock"):
             if not folder.exists():
-                data = kept_data(cache, data_hash)
+                data = load_cached_data(cache, data_hash)
                 write_folder(
                     folder, lambda path: _tokenise(path, data, tokenizer_folder, max_length)
                 )
@@ -217,7 +217,7 @@ def batches_in_order(lengths: Indices, batch_size: int) -> Iterator[Indices]:
         yield order[first : first + batch_size]
 
 
-def padded(
+def pad_batch(
     split: TokenSplit, indices: Indices, pad_id: int
 ) -> tuple[dict[str, NDArray[np.int64]], Indices]:
     """Token ids, mask (and types) of shape (sentences, longest), and the labels."""

@@ -11,9 +11,9 @@ from trytable.trainers.data.dataset import UNLABELLED
 from trytable.trainers.data.tokens import Indices, TokenSplit, batches_by_length
 from trytable.trainers.entrypoints.jsonl import answer_stdin
 from trytable.trainers.entrypoints.prepare import prepare
-from trytable.trainers.finetune.optimizer import blocks_of, set_rates
+from trytable.trainers.finetune.optimizer import parameter_blocks, set_learning_rates
 from trytable.trainers.finetune.step import NonFinite
-from trytable.trainers.finetune.trainer import Run
+from trytable.trainers.finetune.trainer import TrainingRun
 from trytable.trainers.models import backbone
 from trytable.trainers.protocol.messages import (
     Check,
@@ -112,9 +112,9 @@ def lengths(split: TokenSplit, max_length: int) -> Check:
     return _check("text lengths", verdict, told, rows)
 
 
-def parameters(run: Run) -> Check:
+def parameters(run: TrainingRun) -> Check:
     """How many parameters there are, and how many are trained, block by block."""
-    blocks, counts = blocks_of(run.model), {"trained": 0, "in all": 0}
+    blocks, counts = parameter_blocks(run.model), {"trained": 0, "in all": 0}
     by_block: dict[str, int] = {}
     for name, parameter in run.model.named_parameters():
         counts["in all"] += parameter.numel()
@@ -131,35 +131,35 @@ def parameters(run: Run) -> Check:
     return _check("parameters", "ok", told, rows)
 
 
-def rates(run: Run) -> Check:
+def rates(run: TrainingRun) -> Check:
     """The learning rate of each group of the live optimizer at the first, peak and last step."""
     schedule = run.schedule
     steps = {"first": 0, "peak": schedule.peak_step, "last": schedule.steps_total - 1}
     found: dict[str, Scalar] = {}
     for word, step in steps.items():
-        set_rates(run.optimizer, schedule.share(step))
+        set_learning_rates(run.optimizer, schedule.share(step))
         for group in run.optimizer.param_groups:  # matrices and vectors of a role share a rate
             role = str(group["name"]).rpartition(".")[0]
             found[f"{role} {word} (step {step + 1})"] = float(group["lr"])
-    set_rates(run.optimizer, schedule.share(0))
+    set_learning_rates(run.optimizer, schedule.share(0))
     told = f"{run.settings.schedule} over {schedule.steps_total} steps, "
     told += f"{schedule.warmup_steps} of them warm-up"
     return _check("learning rates", "ok", told, [*found.items()])
 
 
-def first_step(run: Run) -> Check:
+def first_step(run: TrainingRun) -> Check:
     """One forward and backward pass: a sound loss, and a gradient in every trained block."""
     split = run.splits["train"]
     order = draw_seed(run.job.seed, "order", 1)
     indices = batches_by_length(split.lengths, run.settings.batch_size, order)[0]
     run.model.train()
-    set_rates(run.optimizer, 0.0)
+    set_learning_rates(run.optimizer, 0.0)
     try:
         stepped = run.stepper.step(split, indices, run.job.seed)
     except NonFinite as error:
         return _check("one step", "failed", f"{error} at the first step; try precision: fp32", [])
-    guess = math.log(len(run.labels))
-    norms = run.layers.gradients(stepped.gradient_norm, run.settings.max_gradient_norm)
+    guess = math.log(len(run.classes))
+    norms = run.block_norms.gradients(stepped.gradient_norm, run.settings.max_gradient_norm)
     rows: list[tuple[str, Scalar]] = [
         ("sentences", len(indices)),
         ("loss", stepped.loss),
@@ -168,7 +168,7 @@ def first_step(run: Run) -> Check:
     ]
     rows += [(f"gradient norm in {block}", one) for block, one in norms.items()]
     dead = [block for block, one in norms.items() if one < DEAD * stepped.gradient_norm]
-    told = f"loss {stepped.loss:.3f} beside ln {len(run.labels)} = {guess:.3f}"
+    told = f"loss {stepped.loss:.3f} beside ln {len(run.classes)} = {guess:.3f}"
     if dead or stepped.gradient_norm == 0:
         return _check("one step", "failed", f"no gradient reaches {', '.join(dead)}", rows)
     if stepped.loss > FIRST_LOSS * guess:
@@ -176,7 +176,7 @@ def first_step(run: Run) -> Check:
     return _check("one step", "ok", f"{told}; every trained block has a gradient", rows)
 
 
-def by_heart(run: Run) -> Iterator[str | Check]:
+def by_heart(run: TrainingRun) -> Iterator[str | Check]:
     """Train on 256 sentences until they are known by heart; says each epoch, then the check.
 
     The run's rate stays at its peak. What cannot learn so few will not learn more.
@@ -185,7 +185,7 @@ def by_heart(run: Run) -> Iterator[str | Check]:
     few = _sample(split, run.job.seed)
     size = min(run.settings.batch_size, len(few))
     chance = float(np.bincount(few.labels).max() / len(few))
-    set_rates(run.optimizer, 1.0)
+    set_learning_rates(run.optimizer, 1.0)
     accuracy, loss, epoch = 0.0, math.inf, 0
     courses: list[tuple[str, Scalar]] = []
     for epoch in range(1, MOST_EPOCHS + 1):
@@ -226,14 +226,14 @@ def _check(name: str, verdict: Verdict, message: str, rows: Sequence[tuple[str, 
     return Check(name=name, verdict=verdict, message=message, rows=tuple(rows))
 
 
-def all_of(run: Run, rested: Run) -> Iterator[str | Check]:
+def all_of(run: TrainingRun, rested: TrainingRun) -> Iterator[str | Check]:
     """Every check in turn, with a word of what is under way before those that take a while.
 
     `rested` is the run with its regularisation off; it is trained, `run` is not.
     """
     split, settings = run.splits["train"], run.settings
-    yield labels(run.splits, len(run.labels))
-    yield balance(split, run.labels)
+    yield labels(run.splits, len(run.classes))
+    yield balance(split, run.classes)
     yield lengths(split, settings.max_length)
     yield parameters(run)
     yield rates(run)
@@ -264,7 +264,9 @@ def diagnose(job: Job) -> Iterator[str | Check]:
     loaded = backbone.load_model(job.model)
     # Without dropout and decay there is nothing left that keeps a model from learning by heart.
     bare = settings.model_copy(update={"dropout": 0.0, "weight_decay": 0.0})
-    yield from all_of(Run(known, settings, Nobody(), loaded), Run(known, bare, Nobody(), loaded))
+    yield from all_of(
+        TrainingRun(known, settings, Nobody(), loaded), TrainingRun(known, bare, Nobody(), loaded)
+    )
 
 
 if __name__ == "__main__":

@@ -22,23 +22,23 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from trytable.trainers.data.batches import Batches
+from trytable.trainers.data.batches import Collator
 from trytable.trainers.data.dataset import TextData
 from trytable.trainers.data.tokens import (
     Indices,
     TokenSplit,
     batches_in_order,
     encode,
-    kept_data,
-    tokenised,
+    load_cached_data,
+    tokenise,
 )
-from trytable.trainers.finetune.checkpoints import Checkpoints
-from trytable.trainers.finetune.evaluation import EVALUATION_BATCH
+from trytable.trainers.finetune.checkpoints import CheckpointFolder
+from trytable.trainers.finetune.evaluation import EVALUATION_BATCH_SIZE
 from trytable.trainers.models import text_classifier
-from trytable.trainers.models.adapters import fold_in
-from trytable.trainers.models.backbone import LoadedModel, load_model, pad_id_of
-from trytable.trainers.models.classifier import Classifier, build
-from trytable.trainers.models.precision import Precision, autocast, choose
+from trytable.trainers.models.adapters import merge_adapters
+from trytable.trainers.models.backbone import LoadedModel, load_model, pad_token_id
+from trytable.trainers.models.classifier import Classifier, build_classifier
+from trytable.trainers.models.precision import Precision, autocast, choose_precision
 from trytable.trainers.protocol.messages import FinetuneSettings, HandedOver, Job, Refused
 
 _CLASS = "text_classifier.TextClassifier"
@@ -51,7 +51,7 @@ def hand_over(job: Job, settings: FinetuneSettings, checkpoints: Path, out: Path
     torch.set_num_threads(job.threads)
     device = torch.device("cpu" if job.device == "cpu" else "cuda")
     loaded = load_model(job.model)
-    data = kept_data(Path(job.cache_folder), job.data_hash)
+    data = load_cached_data(Path(job.cache_folder), job.data_hash)
     ours = _classifier(job, settings, loaded, len(data.classes), checkpoints)
     _write(ours, loaded, data, settings, out)
     check = _Check(job, settings, data, loaded, out, device)
@@ -69,14 +69,14 @@ def _classifier(
     job: Job, settings: FinetuneSettings, loaded: LoadedModel, classes: int, checkpoints: Path
 ) -> Classifier:
     """The classifier with the checkpoint's weights."""
-    found = Checkpoints(checkpoints).best()
+    found = CheckpointFolder(checkpoints).best()
     if found is None:
         raise Refused(f"The weights in {checkpoints / 'best'} are not whole: their hashes differ.")
     kept = {**found.values["settings"], "precision": settings.precision}
     asked = settings.model_dump(mode="json")
     if (kept, found.values["seed"], found.values["model"]) != (asked, job.seed, job.model):
         raise Refused(f"The weights in {checkpoints / 'best'} are those of another trial.")
-    model = build(loaded, settings, classes, job.seed)
+    model = build_classifier(loaded, settings, classes, job.seed)
     model.load_state_dict(found.tensors["model"])
     return model.eval()
 
@@ -85,7 +85,7 @@ def _write(
     ours: Classifier, loaded: LoadedModel, data: TextData, settings: FinetuneSettings, out: Path
 ) -> None:
     backbone = copy.deepcopy(ours.backbone)  # the one with adapters is what the check is against
-    fold_in(backbone)
+    merge_adapters(backbone)
     config = backbone.config
     config.id2label = dict(enumerate(data.classes))
     config.label2id = {name: number for number, name in enumerate(data.classes)}
@@ -97,7 +97,7 @@ def _write(
     }
     # The checkpoint lacks what was never trained, such as BERT's own pooler; AutoModel wants it.
     state = {**loaded.state, **backbone.state_dict()}
-    whole = loaded.kind.from_pretrained(None, config=config, state_dict=state)
+    whole = loaded.model_class.from_pretrained(None, config=config, state_dict=state)
     whole.save_pretrained(out)
     head = nn.Sequential(*_layers(ours.head)).state_dict()
     contiguous = {name: tensor.contiguous() for name, tensor in head.items()}
@@ -144,11 +144,11 @@ class _Check:
         self.theirs = AutoModelForSequenceClassification.from_pretrained(
             self.out, trust_remote_code=True, local_files_only=True
         ).to(self.device)
-        self.precision = choose(self.settings.precision, self.device)
-        self.batches = Batches(pad_id_of(self.loaded.config), self.device)
+        self.precision = choose_precision(self.settings.precision, self.device)
+        self.collator = Collator(pad_token_id(self.loaded.config), self.device)
         cache = Path(self.job.cache_folder)
         length = self.settings.max_length
-        self.splits = tokenised(cache, self.job.data_hash, self.loaded.folder, length)
+        self.splits = tokenise(cache, self.job.data_hash, self.loaded.folder, length)
 
     def predictions(self, name: str, ours: Classifier) -> list[int]:
         """Class indices of a split in the order of its file, predicted by the written folder.
@@ -178,8 +178,8 @@ class _Check:
             raise Refused(f"The written tokenizer reads the {name} texts in another way.")
 
     def _batches(self, split: TokenSplit) -> Iterator[tuple[Indices, dict[str, Tensor]]]:
-        for indices in batches_in_order(split.lengths, EVALUATION_BATCH):
-            yield indices, self.batches.make(split, indices)[0]
+        for indices in batches_in_order(split.lengths, EVALUATION_BATCH_SIZE):
+            yield indices, self.collator.collate(split, indices)[0]
 
     @torch.inference_mode()
     def _logits(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:

@@ -17,11 +17,16 @@ from trytable.trainers.entrypoints.diagnose import Nobody
 from trytable.trainers.entrypoints.jsonl import answer_stdin
 from trytable.trainers.entrypoints.prepare import prepare
 from trytable.trainers.finetune.step import NonFinite
-from trytable.trainers.finetune.trainer import Run
+from trytable.trainers.finetune.trainer import TrainingRun
 from trytable.trainers.models import backbone
 from trytable.trainers.models.backbone import LoadedModel
-from trytable.trainers.models.classifier import build
-from trytable.trainers.models.state_dict import load_moments, load_weights, moments_of, weights_of
+from trytable.trainers.models.classifier import build_classifier
+from trytable.trainers.models.state_dict import (
+    copy_moments,
+    copy_weights,
+    load_moments,
+    load_weights,
+)
 from trytable.trainers.protocol.messages import FinetuneSettings, Job, RangePoint, Refused
 from trytable.trainers.seeding import draw_seed
 
@@ -49,7 +54,7 @@ class Smoother:
 
 
 def range_test(
-    run: Run, low: float, high: float, steps: int
+    run: TrainingRun, low: float, high: float, steps: int
 ) -> Generator[tuple[float, float, float]]:
     """Learning rate, loss and smoothed loss of every step, until the loss diverges.
 
@@ -62,10 +67,10 @@ def range_test(
 
 
 @contextmanager
-def _put_back(run: Run) -> Iterator[None]:
+def _put_back(run: TrainingRun) -> Iterator[None]:
     """Whatever happens inside, the run goes on as if it had not."""
     model, optimizer, stepper = run.model, run.optimizer, run.stepper
-    weights, moments, scale = weights_of(model), moments_of(model, optimizer), stepper.state()
+    weights, moments, scale = copy_weights(model), copy_moments(model, optimizer), stepper.state()
     rates = [group["lr"] for group in optimizer.param_groups]
     was_training = model.training
     try:
@@ -83,7 +88,9 @@ def _put_back(run: Run) -> Iterator[None]:
         model.train(was_training)
 
 
-def _risen(run: Run, low: float, high: float, steps: int) -> Iterator[tuple[float, float, float]]:
+def _risen(
+    run: TrainingRun, low: float, high: float, steps: int
+) -> Iterator[tuple[float, float, float]]:
     run.model.begin_epoch(1)
     run.model.train()
     smoother, least = Smoother(), float("inf")
@@ -94,7 +101,7 @@ def _risen(run: Run, low: float, high: float, steps: int) -> Iterator[tuple[floa
             group["lr"] = lr * group["peak_lr"] / run.settings.lr
         seed = draw_seed(run.job.seed, "dropout", epoch, step)
         try:
-            loss = run.stepper.step(*run.augmented(indices, epoch, step), seed).loss
+            loss = run.stepper.step(*run.augment(indices, epoch, step), seed).loss
         except NonFinite:
             return
         smoothed = smoother.add(loss)
@@ -104,7 +111,7 @@ def _risen(run: Run, low: float, high: float, steps: int) -> Iterator[tuple[floa
             return
 
 
-def _batches(run: Run) -> Iterator[tuple[int, Indices]]:
+def _batches(run: TrainingRun) -> Iterator[tuple[int, Indices]]:
     """The training batches over and over, with the epoch that they are of."""
     lengths, epoch = run.splits["train"].lengths, 0
     while True:
@@ -136,7 +143,7 @@ def all_tests(request: dict[str, Any]) -> Iterator[str | RangePoint]:
         for number in range(request["seeds"]):
             seeded = job.model_copy(update={"seed": job.seed + number})
             yield f"freeze {settings.freeze}, seed {seeded.seed}"
-            run = Run(seeded, settings, Nobody(), loaded)
+            run = TrainingRun(seeded, settings, Nobody(), loaded)
             points = range_test(run, request["low"], request["high"], request["steps"])
             for step, (lr, loss, smoothed) in enumerate(points, start=1):
                 yield RangePoint(
@@ -154,7 +161,7 @@ def _check_all(loaded: LoadedModel, strategies: list[FinetuneSettings], classes:
     wrong = []
     for settings in strategies:
         try:
-            build(loaded, settings, classes, seed=0)
+            build_classifier(loaded, settings, classes, seed=0)
         except Refused as refusal:
             wrong.append(str(refusal))
     if wrong:

@@ -21,9 +21,9 @@ def prepare(model: str, data: DataSource, max_length: int, cache: Path) -> Prepa
     """Check the model, read the data, tokenise them into the cache. Raises Refused."""
     folder = resolve(model)
     read = _read(data, cache)
-    tokens.keep_data(cache, read)
+    tokens.cache_data(cache, read)
     try:
-        tokens.tokenised(cache, read.hash, folder, max_length)
+        tokens.tokenise(cache, read.hash, folder, max_length)
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's word; transformers' own come without a number
@@ -46,10 +46,10 @@ def _read(source: DataSource, cache: Path) -> TextData:
         return read_data(source)
     remembered = cache / f"docstrings-{docstrings.fingerprint()}"
     try:
-        return tokens.kept_data(cache, remembered.read_text())
+        return tokens.load_cached_data(cache, remembered.read_text())
     except OSError:
         read = read_data(source)
-        tokens.keep_data(cache, read)
+        tokens.cache_data(cache, read)
         remembered.write_text(read.hash)
         return read
 

@@ -113,7 +113,7 @@ def _train(job: Job, line: SocketLine, loaded: "LoadedModel | None") -> None:
 
 
 def _failed(job: Job, error: Exception) -> Failed:
-    crowded = job.shared_device and memory.on_device(error)
+    crowded = job.shared_device and memory.is_device_oom(error)
     return Failed(
         attempt=job.attempt,
         kind="oom" if crowded else _kind(error),

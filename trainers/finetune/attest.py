@@ -13,13 +13,17 @@ from torch import nn
 from trytable.trainers.data.augment import Augmenter
 from trytable.trainers.data.tokens import Indices, batches_by_length
 from trytable.trainers.finetune.losses import Criterion
-from trytable.trainers.finetune.optimizer import blocks_of, peak_rates, set_rates
+from trytable.trainers.finetune.optimizer import (
+    parameter_blocks,
+    peak_learning_rates,
+    set_learning_rates,
+)
 from trytable.trainers.finetune.schedule import Schedule
-from trytable.trainers.models.backbone import layers_of
-from trytable.trainers.models.classifier import Classifier, dropouts_of
-from trytable.trainers.models.freezing import frozen_layers, is_patterns, matches
-from trytable.trainers.models.heads import widths_of
-from trytable.trainers.models.state_dict import trainable
+from trytable.trainers.models.backbone import transformer_layers
+from trytable.trainers.models.classifier import Classifier, dropout_probabilities
+from trytable.trainers.models.freezing import frozen_layer_count, matches, uses_patterns
+from trytable.trainers.models.heads import hidden_widths
+from trytable.trainers.models.state_dict import trainable_parameters
 from trytable.trainers.protocol.messages import FinetuneSettings, Scalar
 
 Readings = dict[str, Scalar]
@@ -27,7 +31,7 @@ Readings = dict[str, Scalar]
 
 
 @dataclass(frozen=True)
-class Live:
+class LiveObjects:
     """The objects that train; `lengths`, shape (sentences,), are the training texts' tokens."""
 
     model: Classifier
@@ -41,7 +45,7 @@ class Live:
     seed: int
 
 
-def effective(live: Live, settings: FinetuneSettings) -> Readings:
+def effective_parameters(live: LiveObjects, settings: FinetuneSettings) -> Readings:
     """Parameters as the model, the optimizer, the schedule, the loss and the batches have them."""
     batches = batches_by_length(live.lengths, settings.batch_size, 0)
     largest = max(map(len, batches))
@@ -71,15 +75,15 @@ def effective(live: Live, settings: FinetuneSettings) -> Readings:
     }
 
 
-def _rates(live: Live) -> Readings:
+def _rates(live: LiveObjects) -> Readings:
     """What the groups hold at the first step, the peak and the last, once these are set."""
     steps = {"first": 0, "peak": live.schedule.peak_step, "last": live.schedule.steps_total - 1}
     found: Readings = {}
     for word, step in steps.items():
-        set_rates(live.optimizer, live.schedule.share(step))
+        set_learning_rates(live.optimizer, live.schedule.share(step))
         for group in live.optimizer.param_groups:
             found[f"lr.{word}.{_role(group)}"] = group["lr"]
-    set_rates(live.optimizer, live.schedule.share(0))
+    set_learning_rates(live.optimizer, live.schedule.share(0))
     return found
 
 
@@ -87,9 +91,9 @@ def _role(group: Mapping[str, object]) -> str:
     return str(group["name"]).rpartition(".")[0]
 
 
-def _decays(live: Live) -> Readings:
+def _decays(live: LiveObjects) -> Readings:
     decays = {id(p): g["weight_decay"] for g in live.optimizer.param_groups for p in g["params"]}
-    trained = trainable(live.model).values()
+    trained = trainable_parameters(live.model).values()
     kinds = {
         "weight_decay.matrices": {decays.get(id(p)) for p in trained if p.ndim > 1},
         "weight_decay.vectors": {decays.get(id(p)) for p in trained if p.ndim <= 1},
@@ -106,9 +110,9 @@ def _one_of(values: set[Any]) -> Scalar:
 
 
 def _dropouts(model: Classifier) -> Readings:
-    of_backbone = dropouts_of(model.backbone)
+    of_backbone = dropout_probabilities(model.backbone)
     return {
-        "dropout.head": _one_of({model.dropout.p, *dropouts_of(model.head)}),
+        "dropout.head": _one_of({model.dropout.p, *dropout_probabilities(model.head)}),
         "dropout.backbone_min": min(of_backbone, default=None),
         "dropout.backbone_max": max(of_backbone, default=None),
     }
@@ -117,12 +121,12 @@ def _dropouts(model: Classifier) -> Readings:
 def _trained(model: Classifier) -> Readings:
     """Trainable parameters of each block, and how many blocks have none from below."""
     counts: dict[str, int] = {}
-    blocks = blocks_of(model)
+    blocks = parameter_blocks(model)
     for name, parameter in model.named_parameters():
         counts.setdefault(blocks[name], 0)
         counts[blocks[name]] += parameter.numel() if parameter.requires_grad else 0
     layers = {block for block in counts if block.startswith("layer.")}
-    freed = {blocks[name] for name in model.trained}
+    freed = {blocks[name] for name in model.trained_names}
     return {
         "freeze.embeddings": counts.get("embeddings") == 0,
         "freeze.layers": sum(not counts[block] for block in layers),
@@ -179,7 +183,7 @@ def _adapters(model: Classifier) -> Readings:
     }
 
 
-def requested(live: Live, settings: FinetuneSettings) -> Readings:
+def requested_parameters(live: LiveObjects, settings: FinetuneSettings) -> Readings:
     """What `effective` must find, from the settings alone, wherever they decide it.
 
     The rates of the first and the last step are worked out anew here, on purpose: a schedule
@@ -204,7 +208,7 @@ def requested(live: Live, settings: FinetuneSettings) -> Readings:
         "gradient_checkpointing": settings.gradient_checkpointing,
     }
     if settings.head == "mlp":
-        widths = "-".join(map(str, widths_of(settings)))
+        widths = "-".join(map(str, hidden_widths(settings)))
         asked |= {"head_widths": widths, "head_batch_norm": settings.head_batch_norm}
     if settings.lora_rank:
         asked |= {"lora_alpha": settings.lora_alpha, "lora_dropout": settings.lora_dropout}
@@ -215,7 +219,7 @@ def requested(live: Live, settings: FinetuneSettings) -> Readings:
     return asked | _requested_rates(live, settings) | _requested_freeze(live, settings)
 
 
-def _requested_rates(live: Live, settings: FinetuneSettings) -> Readings:
+def _requested_rates(live: LiveObjects, settings: FinetuneSettings) -> Readings:
     shares = {"peak": 1.0, "first": _first_share(live.schedule)}
     if settings.schedule in ("constant", "linear"):
         left = 1 / (live.schedule.steps_total - live.schedule.warmup_steps)
@@ -223,7 +227,7 @@ def _requested_rates(live: Live, settings: FinetuneSettings) -> Readings:
         shares["last"] = settings.schedule_floor + (1 - settings.schedule_floor) * fallen
     return {
         f"lr.{word}.{role}": rate * share
-        for role, rate in peak_rates(live.model, settings).items()
+        for role, rate in peak_learning_rates(live.model, settings).items()
         for word, share in shares.items()
     }
 
@@ -232,17 +236,17 @@ def _first_share(schedule: Schedule) -> float:
     return 1 / schedule.warmup_steps if schedule.warmup_steps else 1.0
 
 
-def _requested_freeze(live: Live, settings: FinetuneSettings) -> Readings:
+def _requested_freeze(live: LiveObjects, settings: FinetuneSettings) -> Readings:
     if settings.lora_rank:
         return {}  # adapters stand for all else
-    if is_patterns(settings.freeze):
+    if uses_patterns(settings.freeze):
         patterns = str(settings.freeze).split()
         named = live.model.backbone.named_parameters()
         frozen = [p for name, p in named if matches(name, patterns)]
         return {"freeze.parameters": sum(p.numel() for p in frozen)}
     if settings.freeze == "none":
         return {"freeze.parameters": 0}
-    layers = frozen_layers(settings.freeze, len(layers_of(live.model.backbone))) or 0
+    layers = frozen_layer_count(settings.freeze, len(transformer_layers(live.model.backbone))) or 0
     freed = settings.unfreeze_layers_per_epoch * (settings.epochs - 1)
     return {
         "freeze.embeddings": True,
@@ -251,7 +255,7 @@ def _requested_freeze(live: Live, settings: FinetuneSettings) -> Readings:
     }
 
 
-def mismatches(asked: Readings, found: Readings) -> dict[str, tuple[Scalar, Scalar]]:
+def find_mismatches(asked: Readings, found: Readings) -> dict[str, tuple[Scalar, Scalar]]:
     """What was asked for and what was found, where they differ; what was not found is no match.
 
     A dropout of 0 may leave no dropout to be found.

@@ -14,15 +14,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trytable.trainers.finetune.progress import Progress
+from trytable.trainers.finetune.progress import TrainingProgress
 from trytable.trainers.finetune.step import Stepper
 from trytable.trainers.models.classifier import Classifier
 from trytable.trainers.models.state_dict import (
     Weights,
+    copy_moments,
+    copy_weights,
     load_moments,
     load_weights,
-    moments_of,
-    weights_of,
 )
 from trytable.trainers.protocol.messages import FinetuneSettings, Job
 
@@ -33,14 +33,14 @@ Tensors = dict[str, dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class CheckpointContents:
     """What a checkpoint holds; `tensors` lie on the CPU."""
 
     values: dict[str, Any]
     tensors: Tensors
 
 
-class Checkpoints:
+class CheckpointFolder:
     """The checkpoints of one trial: `last` and `previous` to resume from, `best` to keep.
 
     Args:
@@ -58,7 +58,7 @@ class Checkpoints:
         """Save the weights to keep. Raises OSError."""
         _write(self._folder / "best", values, tensors)
 
-    def resume(self) -> Checkpoint | None:
+    def resume(self) -> CheckpointContents | None:
         """The newest resumable state that is whole, or None.
 
         Deletes what a killed attempt half wrote: only one attempt at a time has this folder.
@@ -68,7 +68,7 @@ class Checkpoints:
         found = (_read(self._folder / name) for name in ("last", "previous"))
         return next((one for one in found if one is not None), None)
 
-    def best(self) -> Checkpoint | None:
+    def best(self) -> CheckpointContents | None:
         """The weights kept, if they are whole."""
         return _read(self._folder / "best")
 
@@ -115,7 +115,7 @@ def _set_aside(folder: Path, keep: Path | None) -> None:
     folder.rename(keep)
 
 
-def _read(folder: Path) -> Checkpoint | None:
+def _read(folder: Path) -> CheckpointContents | None:
     """A checkpoint that agrees with its manifest to the last byte, else None."""
     try:
         files = json.loads((folder / _MANIFEST).read_text())
@@ -126,7 +126,7 @@ def _read(folder: Path) -> Checkpoint | None:
         tensors = {name.removesuffix(".safetensors"): load_file(folder / name) for name in names}
     except (OSError, ValueError, AttributeError, SafetensorError):
         return None
-    return Checkpoint(values, tensors)
+    return CheckpointContents(values, tensors)
 
 
 def _describe(path: Path) -> dict[str, Any]:
@@ -147,7 +147,7 @@ _IDENTITY = {"trial_uid", "model", "data_hash", "seed"}
 """What tells jobs apart whose settings are the same."""
 
 
-class Saver:
+class Checkpointer:
     """The checkpoints of one trial's live objects."""
 
     def __init__(
@@ -160,13 +160,13 @@ class Saver:
     ) -> None:
         self._job, self._settings = job, settings
         self._model, self._optimizer, self._stepper = model, optimizer, stepper
-        self.checkpoints = Checkpoints(Path(job.folder) / "checkpoints")
+        self.checkpoints = CheckpointFolder(Path(job.folder) / "checkpoints")
 
-    def save(self, progress: Progress, best: Weights) -> None:
+    def save(self, progress: TrainingProgress, best: Weights) -> None:
         """Write a state from which another attempt goes on as if nothing had happened."""
         tensors: Tensors = {
-            "model": weights_of(self._model),
-            "optimizer": moments_of(self._model, self._optimizer),
+            "model": copy_weights(self._model),
+            "optimizer": copy_moments(self._model, self._optimizer),
         }
         if best:
             tensors["best"] = best
@@ -177,12 +177,12 @@ class Saver:
         }
         self.checkpoints.save_last(values, tensors)
 
-    def resume(self) -> tuple[Progress, Weights]:
+    def resume(self) -> tuple[TrainingProgress, Weights]:
         """Take up the newest whole checkpoint of this very job, if there is one."""
-        found: Checkpoint | None = self.checkpoints.resume()
+        found: CheckpointContents | None = self.checkpoints.resume()
         if found is None or found.values.get("of") != self._identity():
-            return Progress(), {}
-        progress = Progress(**found.values["progress"])
+            return TrainingProgress(), {}
+        progress = TrainingProgress(**found.values["progress"])
         load_weights(self._model, found.tensors["model"])
         load_moments(self._model, self._optimizer, found.tensors["optimizer"])
         self._stepper.load_state(found.values["scaler"])
@@ -190,7 +190,7 @@ class Saver:
             self._stepper.micro_batch = progress.micro_batch
         return progress, found.tensors.get("best", {})
 
-    def save_best(self, progress: Progress, classes: list[str]) -> None:
+    def save_best(self, progress: TrainingProgress, classes: list[str]) -> None:
         """Keep the model as it is, which is that of the best epoch."""
         weights = {name: one.cpu().contiguous() for name, one in self._model.state_dict().items()}
         values: dict[str, Any] = {

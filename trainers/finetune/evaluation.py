@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from trytable.trainers.data.batches import Batches
+from trytable.trainers.data.batches import Collator
 from trytable.trainers.data.dataset import UNLABELLED
 from trytable.trainers.data.tokens import Indices, TokenSplit, batches_in_order
 from trytable.trainers.finetune import memory
@@ -31,12 +31,12 @@ def macro_f1(gold: NDArray[np.int64], predicted: NDArray[np.int64], classes: int
     return float(np.mean(scores)) if scores else 0.0
 
 
-EVALUATION_BATCH = 64
+EVALUATION_BATCH_SIZE = 64
 """Sentences at once: enough to fill the hardware, and no knob changes a result."""
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class Evaluation:
     """Plain cross-entropy in nats a labelled sentence, and predictions in the file's order."""
 
     loss: float
@@ -55,19 +55,19 @@ class Evaluator:
     def __init__(
         self,
         model: nn.Module,
-        batches: Batches,
+        collator: Collator,
         precision: Precision,
         check_stop: Callable[[], None],
         may_halve: bool = True,
     ) -> None:
         self._model = model
-        self._batches = batches
+        self._collator = collator
         self._precision = precision
         self._check_stop = check_stop
         self._may_halve = may_halve
-        self._size = EVALUATION_BATCH
+        self._size = EVALUATION_BATCH_SIZE
 
-    def evaluate(self, split: TokenSplit) -> Evaluated:
+    def evaluate(self, split: TokenSplit) -> Evaluation:
         """Evaluate a split, with fewer sentences at once where memory runs out.
 
         Raises torch.OutOfMemoryError where nothing may be halved, or not even one sentence fits.
@@ -77,20 +77,20 @@ class Evaluator:
             try:
                 return self._evaluate(split)
             except RuntimeError as error:
-                if not memory.anywhere(error):
+                if not memory.is_oom(error):
                     raise
                 if not self._may_halve or self._size == 1:
                     raise torch.OutOfMemoryError(str(error)) from error
                 self._size = math.ceil(self._size / 2)
 
     @torch.inference_mode()
-    def _evaluate(self, split: TokenSplit) -> Evaluated:
+    def _evaluate(self, split: TokenSplit) -> Evaluation:
         predictions = np.zeros(len(split), dtype=np.int64)
         loss_sum = 0.0
         for indices in batches_in_order(split.lengths, self._size):
             self._check_stop()
-            batch, labels = self._batches.make(split, indices)
-            with autocast(self._precision, self._batches.device):
+            batch, labels = self._collator.collate(split, indices)
+            with autocast(self._precision, self._collator.device):
                 logits = self._model(batch).float()
             predictions[indices] = logits.argmax(1).cpu().numpy()
             loss_sum += functional.cross_entropy(
@@ -99,4 +99,4 @@ class Evaluator:
         gold = np.asarray(split.labels)
         labelled = max(int((gold != UNLABELLED).sum()), 1)
         right = int((predictions == gold).sum())
-        return Evaluated(loss_sum / labelled, predictions, right / labelled)
+        return Evaluation(loss_sum / labelled, predictions, right / labelled)

@@ -44,7 +44,7 @@ class Criterion:
         return minimised, plain.detach()
 
 
-def criterion_of(
+def make_criterion(
     settings: FinetuneSettings, labels: Indices, classes: int, device: torch.device
 ) -> Criterion:
     """The criterion of a job, whose training labels have shape (sentences,). Raises Refused."""

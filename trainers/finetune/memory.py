@@ -25,7 +25,7 @@ def device_memory(device: torch.device, uuid: str) -> DeviceMemory | None:
         return None
     most, now = torch.cuda.max_memory_reserved(), torch.cuda.memory_reserved()
     total = torch.cuda.get_device_properties(0).total_memory
-    return DeviceMemory(peak_bytes(most, now, used_by(os.getpid(), uuid)), total)
+    return DeviceMemory(peak_bytes(most, now, process_memory(os.getpid(), uuid)), total)
 
 
 def peak_bytes(most_reserved: int, reserved: int, process_bytes: int | None) -> int:
@@ -39,7 +39,7 @@ def peak_bytes(most_reserved: int, reserved: int, process_bytes: int | None) -> 
     return most_reserved + process_bytes - reserved
 
 
-def used_by(pid: int, uuid: str) -> int | None:
+def process_memory(pid: int, uuid: str) -> int | None:
     """The driver's figure for a process on a GPU, in bytes; None where it has none."""
     try:
         pynvml.nvmlInit()
@@ -66,12 +66,12 @@ _ON_CPU = "can't allocate memory"
 """How torch's allocator for main memory says it; it has no exception of its own for that."""
 
 
-def on_device(error: BaseException) -> bool:
+def is_device_oom(error: BaseException) -> bool:
     """Whether a device's memory ran out."""
     names = {cls.__name__ for cls in type(error).__mro__}
     return "OutOfMemoryError" in names or any(word in str(error) for word in _ON_DEVICE)
 
 
-def anywhere(error: BaseException) -> bool:
+def is_oom(error: BaseException) -> bool:
     """Whether a device's memory ran out, or the machine's."""
-    return on_device(error) or _ON_CPU in str(error)
+    return is_device_oom(error) or _ON_CPU in str(error)

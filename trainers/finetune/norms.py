@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from trytable.trainers.data.tokens import Indices
-from trytable.trainers.finetune.optimizer import blocks_of
+from trytable.trainers.finetune.optimizer import parameter_blocks
 from trytable.trainers.models.classifier import Classifier
 
 EVERY_LOGGED = 5
@@ -17,11 +17,11 @@ _CLIP_EPSILON = 1e-6
 """What torch.nn.utils.clip_grad_norm_ adds to the norm before it divides."""
 
 
-class LayerNorms:
+class BlockNorms:
     """Measures what is trained of a model, block by block."""
 
     def __init__(self, model: Classifier) -> None:
-        blocks = blocks_of(model)
+        blocks = parameter_blocks(model)
         self._parameters = [(blocks[name], p) for name, p in model.named_parameters()]
 
     def is_due(self, step: int, log_every_steps: int) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from trytable.trainers.models.backbone import embeddings_of, layers_of
+from trytable.trainers.models.backbone import embedding_modules, transformer_layers
 from trytable.trainers.models.classifier import Classifier
 from trytable.trainers.protocol.messages import FinetuneSettings, Refused
 
@@ -22,12 +22,12 @@ def make_optimizer(model: Classifier, settings: FinetuneSettings, fused: bool) -
     A group's name is `ROLE.matrices` or `ROLE.vectors`; its `peak_lr` is what the schedule scales.
     The first group is the backbone's uppermost, or the head's where nothing else is trained.
     """
-    roles = blocks_of(model)
+    roles = parameter_blocks(model)
     if settings.layer_lr_decay == 1:
         roles = {name: HEAD if role == HEAD else BACKBONE for name, role in roles.items()}
-    parameters = {name: p for name, p in model.named_parameters() if name in model.trained}
+    parameters = {name: p for name, p in model.named_parameters() if name in model.trained_names}
     groups: list[dict[str, Any]] = []
-    for role, peak_lr in peak_rates(model, settings).items():
+    for role, peak_lr in peak_learning_rates(model, settings).items():
         mine = [p for name, p in parameters.items() if roles[name] == role]
         for kind, decay in (("matrices", settings.weight_decay), ("vectors", 0.0)):
             grouped = [p for p in mine if (p.ndim > 1) == (kind == "matrices")]
@@ -41,7 +41,7 @@ def make_optimizer(model: Classifier, settings: FinetuneSettings, fused: bool) -
     )
 
 
-def peak_rates(model: Classifier, settings: FinetuneSettings) -> dict[str, float]:
+def peak_learning_rates(model: Classifier, settings: FinetuneSettings) -> dict[str, float]:
     """The peak learning rate of each role, uppermost first.
 
     With layer-wise decay d the uppermost layer has lr, each one below d times as much, and the
@@ -52,13 +52,13 @@ def peak_rates(model: Classifier, settings: FinetuneSettings) -> dict[str, float
     decay = settings.layer_lr_decay
     if decay == 1:
         return {BACKBONE: settings.lr, HEAD: head}
-    depth = len(layers_of(model.backbone))
+    depth = len(transformer_layers(model.backbone))
     layers = {_layer(k): settings.lr * decay ** (depth - 1 - k) for k in reversed(range(depth))}
     # What stands behind the layers, such as a last norm, is as high as the uppermost.
     return {BACKBONE: settings.lr, **layers, EMBEDDINGS: settings.lr * decay**depth, HEAD: head}
 
 
-def blocks_of(model: Classifier) -> dict[str, str]:
+def parameter_blocks(model: Classifier) -> dict[str, str]:
     """The block of every parameter: `head`, `layer.K`, `embeddings`, or `backbone`.
 
     Embeddings come before the layers; `backbone` is what stands behind them, or all of a backbone
@@ -67,9 +67,11 @@ def blocks_of(model: Classifier) -> dict[str, str]:
     backbone = model.backbone
     blocks: dict[int, str] = {}
     with suppress(Refused):
-        layers = enumerate(layers_of(backbone))
+        layers = enumerate(transformer_layers(backbone))
         blocks = {id(p): _layer(k) for k, layer in layers for p in layer.parameters()}
-        blocks |= {id(p): EMBEDDINGS for one in embeddings_of(backbone) for p in one.parameters()}
+        blocks |= {
+            id(p): EMBEDDINGS for one in embedding_modules(backbone) for p in one.parameters()
+        }
     return {
         name: blocks.get(id(p), BACKBONE) if name.startswith("backbone.") else HEAD
         for name, p in model.named_parameters()
@@ -80,7 +82,7 @@ def _layer(index: int) -> str:
     return f"layer.{index}"
 
 
-def set_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
+def set_learning_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
     """Give every group its share of its peak learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * share

@@ -6,7 +6,7 @@ from trytable.trainers.protocol.messages import FinetuneSettings, Objective
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """How far a trial has come, in full: with the weights, all that resuming needs.
 
     `epoch` is the one under way, counted from 1. `loss_sum` is of plain cross-entropy in nats over
@@ -27,7 +27,7 @@ class Progress:
     best_accuracy: float = 0.0
     best_predictions: list[int] = field(default_factory=list)
 
-    def next_epoch(self) -> "Progress":
+    def next_epoch(self) -> "TrainingProgress":
         """The same at the start of the next epoch."""
         return replace(
             self,
@@ -48,9 +48,9 @@ class Progress:
     def is_over(self, settings: FinetuneSettings) -> bool:
         """Whether nothing is left to train, between two epochs."""
         done = self.epoch - 1
-        return done >= settings.epochs or self.has_lost_patience(settings)
+        return done >= settings.epochs or self.ran_out_of_patience(settings)
 
-    def has_lost_patience(self, settings: FinetuneSettings) -> bool:
+    def ran_out_of_patience(self, settings: FinetuneSettings) -> bool:
         """Whether the best epoch lies so far back that the rest is not worth its time."""
         done, patience = self.epoch - 1, settings.patience_epochs
         if patience is None or done < settings.min_epochs:

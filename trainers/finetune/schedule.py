@@ -53,7 +53,7 @@ def _half_cosine(passed: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * passed))
 
 
-def schedule_of(settings: FinetuneSettings, steps_per_epoch: int) -> Schedule:
+def make_schedule(settings: FinetuneSettings, steps_per_epoch: int) -> Schedule:
     """The schedule over all epochs. Raises Refused where warm-up leaves no step at the peak."""
     total = steps_per_epoch * settings.epochs
     units = {"share": total, "epochs": steps_per_epoch, "steps": 1}

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trytable.trainers.data.batches import Batches
+from trytable.trainers.data.batches import Collator
 from trytable.trainers.data.tokens import Indices, TokenSplit
 from trytable.trainers.finetune import memory
 from trytable.trainers.finetune.losses import Criterion
@@ -23,7 +23,7 @@ class NonFinite(Exception):
 
 
 @dataclass(frozen=True)
-class Stepped:
+class StepResult:
     """A step's plain cross-entropy in nats a sentence, right predictions, gradient's L2 norm."""
 
     loss: float
@@ -47,7 +47,7 @@ class Stepper:
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         criterion: Criterion,
-        batches: Batches,
+        collator: Collator,
         precision: Precision,
         max_gradient_norm: float,
         micro_batch: int,
@@ -57,15 +57,15 @@ class Stepper:
         self._model = model
         self._optimizer = optimizer
         self._criterion = criterion
-        self._batches = batches
+        self._collator = collator
         self._precision = precision
         self._max_norm = max_gradient_norm
         self._on_smaller = on_smaller
         self._may_halve = may_halve
         self.micro_batch = micro_batch
-        self.scaler = torch.amp.GradScaler(batches.device.type, enabled=precision == "fp16")
+        self.scaler = torch.amp.GradScaler(collator.device.type, enabled=precision == "fp16")
 
-    def step(self, split: TokenSplit, indices: Indices, seed: int) -> Stepped:
+    def step(self, split: TokenSplit, indices: Indices, seed: int) -> StepResult:
         """Train on these sentences once; `seed` is that of the dropouts.
 
         Raises NonFinite, and torch.OutOfMemoryError where not even one sentence fits, or where
@@ -81,15 +81,15 @@ class Stepper:
         self._check(loss, norm)
         self.scaler.step(self._optimizer)
         self.scaler.update()
-        return Stepped(loss, correct, norm)
+        return StepResult(loss, correct, norm)
 
     def _gradients(self, split: TokenSplit, indices: Indices) -> tuple[float, int, float]:
         self._optimizer.zero_grad(set_to_none=True)
         loss, correct = 0.0, 0
         for first in range(0, len(indices), self.micro_batch):
             part = indices[first : first + self.micro_batch]
-            batch, labels = self._batches.make(split, part)
-            with autocast(self._precision, self._batches.device):
+            batch, labels = self._collator.collate(split, part)
+            with autocast(self._precision, self._collator.device):
                 logits = self._model(batch)
             minimised, plain = self._criterion(logits.float(), labels)
             share: Tensor = minimised.sum() / len(indices)
@@ -103,7 +103,7 @@ class Stepper:
 
     def _make_smaller(self, error: RuntimeError, sentences: int) -> None:
         """Halve the micro-batch after an out-of-memory; any other error goes on."""
-        if not memory.anywhere(error):
+        if not memory.is_oom(error):
             raise error
         if not self._may_halve:
             raise torch.OutOfMemoryError(str(error)) from error

@@ -14,35 +14,46 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trytable.trainers.data.augment import Augmenter, augmenter_of
-from trytable.trainers.data.batches import Batches
+from trytable.trainers.data.augment import Augmenter, make_augmenter
+from trytable.trainers.data.batches import Collator
 from trytable.trainers.data.dataset import UNLABELLED
 from trytable.trainers.data.tokens import (
     Indices,
     TokenSplit,
     batches_by_length,
-    kept_data,
+    load_cached_data,
     special_ids,
-    tokenised,
+    tokenise,
 )
-from trytable.trainers.finetune.attest import Live, code_hash, effective, mismatches, requested
-from trytable.trainers.finetune.checkpoints import Saver
-from trytable.trainers.finetune.evaluation import Evaluated, Evaluator, macro_f1
-from trytable.trainers.finetune.findings import Voice
-from trytable.trainers.finetune.losses import criterion_of
+from trytable.trainers.finetune.attest import (
+    LiveObjects,
+    code_hash,
+    effective_parameters,
+    find_mismatches,
+    requested_parameters,
+)
+from trytable.trainers.finetune.checkpoints import Checkpointer
+from trytable.trainers.finetune.evaluation import Evaluation, Evaluator, macro_f1
+from trytable.trainers.finetune.findings import FindingReporter
+from trytable.trainers.finetune.losses import make_criterion
 from trytable.trainers.finetune.memory import device_memory
-from trytable.trainers.finetune.norms import LayerNorms, prediction_spread
-from trytable.trainers.finetune.optimizer import make_optimizer, set_rates
-from trytable.trainers.finetune.progress import Progress
-from trytable.trainers.finetune.schedule import schedule_of
-from trytable.trainers.finetune.step import NonFinite, Stepped, Stepper
+from trytable.trainers.finetune.norms import BlockNorms, prediction_spread
+from trytable.trainers.finetune.optimizer import make_optimizer, set_learning_rates
+from trytable.trainers.finetune.progress import TrainingProgress
+from trytable.trainers.finetune.schedule import make_schedule
+from trytable.trainers.finetune.step import NonFinite, Stepper, StepResult
 from trytable.trainers.models import precision
-from trytable.trainers.models.backbone import LoadedModel, longest_input, pad_id_of
-from trytable.trainers.models.classifier import build
-from trytable.trainers.models.frozen_cache import Feeder, Unfit, with_kept_states
-from trytable.trainers.models.state_dict import Weights, load_weights, trainable, weights_of
-from trytable.trainers.protocol.messages import Checkpoint as CheckpointSaid
+from trytable.trainers.models.backbone import LoadedModel, max_input_length, pad_token_id
+from trytable.trainers.models.classifier import build_classifier
+from trytable.trainers.models.frozen_cache import CacheUnusable, Predictor, with_cached_states
+from trytable.trainers.models.state_dict import (
+    Weights,
+    copy_weights,
+    load_weights,
+    trainable_parameters,
+)
 from trytable.trainers.protocol.messages import (
+    Checkpoint,
     Epoch,
     FinetuneSettings,
     Finished,
@@ -60,7 +71,7 @@ class Mismatch(Exception):
     """What was read back is not what was asked for: training on would prove nothing."""
 
 
-class Stopped(Exception):
+class StopRequested(Exception):
     """The orchestrator asked for a stop."""
 
 
@@ -71,81 +82,83 @@ def train(job: Job, settings: FinetuneSettings, line: Line, loaded: LoadedModel)
     """
     torch.set_num_threads(job.threads)
     try:
-        run = Run(job, settings, line, loaded)
-    except Stopped:
+        run = TrainingRun(job, settings, line, loaded)
+    except StopRequested:
         return  # nothing has been trained yet
     try:
-        run.go()
-    except Stopped:
+        run.execute()
+    except StopRequested:
         if line.stop_reason() == "drain":
             run.save()
         else:
-            run.saver.checkpoints.forget_all()
+            run.checkpointer.checkpoints.forget_all()
 
 
-class Run:
+class TrainingRun:
     """One attempt: the live objects and the way through them."""
 
     def __init__(
         self, job: Job, settings: FinetuneSettings, line: Line, loaded: LoadedModel
     ) -> None:
         self.job, self.settings, self.line = job, settings, line
-        self.voice = Voice(line, job.attempt)
+        self.findings = FindingReporter(line, job.attempt)
         device = torch.device("cpu" if job.device == "cpu" else "cuda")
-        self.precision = precision.choose(settings.precision, device)
+        self.precision = precision.choose_precision(settings.precision, device)
         cache = Path(job.cache_folder)
-        self.splits = tokenised(cache, job.data_hash, loaded.folder, settings.max_length)
-        self.labels = kept_data(cache, job.data_hash).classes
+        self.splits = tokenise(cache, job.data_hash, loaded.folder, settings.max_length)
+        self.classes = load_cached_data(cache, job.data_hash).classes
         self._check_batch_size()
-        self.model = build(loaded, settings, len(self.labels), job.seed).to(device)
+        self.model = build_classifier(loaded, settings, len(self.classes), job.seed).to(device)
         self._check_lengths()
         self.optimizer = make_optimizer(self.model, settings, fused=device.type == "cuda")
         self.steps_per_epoch = math.ceil(len(self.splits["train"]) / settings.batch_size)
-        self.schedule = schedule_of(settings, self.steps_per_epoch)
+        self.schedule = make_schedule(settings, self.steps_per_epoch)
         gold = np.asarray(self.splits["train"].labels)
-        self.criterion = criterion_of(settings, gold, len(self.labels), device)
-        batches = Batches(pad_id_of(loaded.config), device)
+        self.criterion = make_criterion(settings, gold, len(self.classes), device)
+        collator = Collator(pad_token_id(loaded.config), device)
         self.stepper = Stepper(
             model=self.model,
             optimizer=self.optimizer,
             criterion=self.criterion,
-            batches=batches,
+            collator=collator,
             precision=self.precision,
             max_gradient_norm=settings.max_gradient_norm,
             micro_batch=settings.micro_batch_size or settings.batch_size,
             on_smaller=self._say_smaller,
             may_halve=not job.shared_device,
         )
-        self.layers = LayerNorms(self.model)
-        self._keep_states(loaded, batches)
+        self.block_norms = BlockNorms(self.model)
+        self._keep_states(loaded, collator)
         self.evaluator = Evaluator(
-            self.model, batches, self.precision, self._check_stop, not job.shared_device
+            self.model, collator, self.precision, self._check_stop, not job.shared_device
         )
         self.probe = self._probe()
         self.augmenter = self._augmenter(loaded)
-        self.saver = Saver(job, settings, self.model, self.optimizer, self.stepper)
-        self.progress = Progress()
+        self.checkpointer = Checkpointer(job, settings, self.model, self.optimizer, self.stepper)
+        self.progress = TrainingProgress()
         self.best_weights: Weights = {}
         self.saved_at = time.monotonic()
 
-    def _keep_states(self, loaded: LoadedModel, batches: Batches) -> None:
+    def _keep_states(self, loaded: LoadedModel, collator: Collator) -> None:
         """Compute what the frozen layers give once, where that is always the same."""
-        feeder = Feeder(self.model, batches, self.precision, self._check_stop)
+        predictor = Predictor(self.model, collator, self.precision, self._check_stop)
         try:
-            self.splits = with_kept_states(self.splits, self.job, self.settings, loaded, feeder)
-        except Unfit as why:
-            self.voice.no_kept_states(str(why))
+            self.splits = with_cached_states(
+                self.splits, self.job, self.settings, loaded, predictor
+            )
+        except CacheUnusable as why:
+            self.findings.report_uncached(str(why))
 
     def _augmenter(self, loaded: LoadedModel) -> Augmenter | None:
         cache, length = Path(self.job.cache_folder), self.settings.max_length
         special = special_ids(cache, self.job.data_hash, loaded.folder, length)
         embeddings = self.model.backbone.get_input_embeddings().weight
         assert isinstance(embeddings, torch.Tensor), "token embeddings are a table"
-        return augmenter_of(self.settings, self.splits["train"], special, embeddings, cache)
+        return make_augmenter(self.settings, self.splits["train"], special, embeddings, cache)
 
-    def go(self) -> None:
+    def execute(self) -> None:
         """Train, evaluate and finish."""
-        self.progress, self.best_weights = self.saver.resume()
+        self.progress, self.best_weights = self.checkpointer.resume()
         self._attest()
         while not self.progress.is_over(self.settings):
             self._train_epoch()
@@ -164,7 +177,7 @@ class Run:
 
     def _check_lengths(self) -> None:
         longest = max(int(split.lengths.max()) for split in self.splits.values())
-        room = longest_input(self.model.backbone)
+        room = max_input_length(self.model.backbone)
         if room is not None and longest > room:
             raise Refused(
                 f"max_length {self.settings.max_length}: the longest text has {longest} tokens, "
@@ -173,13 +186,13 @@ class Run:
 
     def _check_stop(self) -> None:
         if self.line.stop_reason() is not None:
-            raise Stopped
+            raise StopRequested
 
     # Before the first step.
 
     def _attest(self) -> None:
         """Say what the live objects hold; raises Mismatch where that was not asked for."""
-        live = Live(
+        live = LiveObjects(
             model=self.model,
             optimizer=self.optimizer,
             schedule=self.schedule,
@@ -190,13 +203,13 @@ class Run:
             precision=self.precision,
             seed=self.job.seed,
         )
-        found = effective(live, self.settings)
+        found = effective_parameters(live, self.settings)
         self._say_started(found)
-        differing = mismatches(requested(live, self.settings), found)
+        differing = find_mismatches(requested_parameters(live, self.settings), found)
         if not differing:
             return
         allowed = self.settings.allow_mismatch
-        told = self.voice.mismatch(differing, allowed)
+        told = self.findings.report_mismatch(differing, allowed)
         if not allowed:
             raise Mismatch(f"{told}. allow_mismatch: true trains all the same")
 
@@ -214,7 +227,7 @@ class Run:
             self._step(indices)
             progress.seconds += time.monotonic() - began
 
-    def augmented(self, indices: Indices, epoch: int, step: int) -> tuple[TokenSplit, Indices]:
+    def augment(self, indices: Indices, epoch: int, step: int) -> tuple[TokenSplit, Indices]:
         """The train split and places in it that a step trains on: changed copies, where asked."""
         split = self.splits["train"]
         if self.augmenter is None:
@@ -225,13 +238,13 @@ class Run:
     def _step(self, indices: Indices) -> None:
         progress = self.progress
         step = (progress.epoch - 1) * self.steps_per_epoch + progress.step_in_epoch
-        set_rates(self.optimizer, self.schedule.share(step))
+        set_learning_rates(self.optimizer, self.schedule.share(step))
         seed = draw_seed(self.job.seed, "dropout", progress.epoch, step)
-        split, indices = self.augmented(indices, progress.epoch, step)
+        split, indices = self.augment(indices, progress.epoch, step)
         try:
             stepped = self.stepper.step(split, indices, seed)
         except NonFinite as error:
-            self.voice.give_up(str(error), step + 1)
+            self.findings.raise_non_finite(str(error), step + 1)
         progress.step_in_epoch += 1
         progress.loss_sum += stepped.loss * len(indices)
         progress.correct += stepped.correct
@@ -247,7 +260,7 @@ class Run:
         dev = self.evaluator.evaluate(self.splits["dev"])
         step = progress.epoch * self.steps_per_epoch
         if not math.isfinite(dev.loss):
-            self.voice.give_up(f"the dev loss is {dev.loss}", step)
+            self.findings.raise_non_finite(f"the dev loss is {dev.loss}", step)
         probe = self.evaluator.evaluate(self.probe)
         progress.seconds += time.monotonic() - began
         epoch = self._epoch(step, dev, probe.accuracy)
@@ -255,12 +268,12 @@ class Run:
         self.progress = progress.next_epoch()
         self.line.say(epoch)
 
-    def _epoch(self, step: int, dev: Evaluated, probe_accuracy: float) -> Epoch:
+    def _epoch(self, step: int, dev: Evaluation, probe_accuracy: float) -> Epoch:
         progress = self.progress
         gold = np.asarray(self.splits["dev"].labels)
         measured = {
             "dev_accuracy": dev.accuracy,
-            "dev_macro_f1": macro_f1(gold, dev.predictions, len(self.labels)),
+            "dev_macro_f1": macro_f1(gold, dev.predictions, len(self.classes)),
             "dev_loss": dev.loss,
         }
         memory = device_memory(next(self.model.parameters()).device, self.job.device)
@@ -279,14 +292,14 @@ class Run:
             **measured,
         )
 
-    def _keep_if_best(self, epoch: Epoch, dev: Evaluated) -> None:
+    def _keep_if_best(self, epoch: Epoch, dev: Evaluation) -> None:
         progress = self.progress
         assert epoch.value is not None, "an epoch of ours has a value"
         if progress.improves(self.job.objective, epoch.value, dev.loss):
             progress.best_epoch, progress.best_value = epoch.epoch, epoch.value
             progress.best_loss, progress.best_accuracy = dev.loss, dev.accuracy
             progress.best_predictions = dev.predictions.tolist()
-            self.best_weights = weights_of(self.model)
+            self.best_weights = copy_weights(self.model)
 
     def _probe(self) -> TokenSplit:
         """Train sentences, the same in every epoch and trial, on which train accuracy is read."""
@@ -300,7 +313,9 @@ class Run:
         progress = self.progress
         assert progress.best_value is not None, "at least one epoch was evaluated"
         if progress.epoch <= self.settings.epochs:
-            self.voice.patience_lost(progress.epoch - 1, self.settings.epochs, progress.best_epoch)
+            self.findings.report_early_end(
+                progress.epoch - 1, self.settings.epochs, progress.best_epoch
+            )
         load_weights(self.model, self.best_weights)
         test_accuracy, predictions = None, np.zeros(0, dtype=np.int64)
         if "test" in self.splits:
@@ -309,8 +324,8 @@ class Run:
             predictions = tested.predictions
             if not (split.labels == UNLABELLED).any():
                 test_accuracy = tested.accuracy
-        self.saver.save_best(progress, list(self.labels))
-        self.saver.checkpoints.forget_resumable()
+        self.checkpointer.save_best(progress, list(self.classes))
+        self.checkpointer.checkpoints.forget_resumable()
         self.line.say(
             Finished(
                 attempt=self.job.attempt,
@@ -325,9 +340,9 @@ class Run:
 
     def save(self) -> None:
         """Write a resumable checkpoint, and say so."""
-        self.saver.save(self.progress, self.best_weights)
+        self.checkpointer.save(self.progress, self.best_weights)
         self.saved_at = time.monotonic()
-        said = CheckpointSaid(
+        said = Checkpoint(
             attempt=self.job.attempt, step=self._steps_taken(), epoch=self.progress.epoch
         )
         self.line.say(said)
@@ -343,7 +358,9 @@ class Run:
                 attempt=self.job.attempt,
                 effective=found,
                 parameters=sum(p.numel() for p in self.model.parameters()),
-                trainable_parameters=sum(p.numel() for p in trainable(self.model).values()),
+                trainable_parameters=sum(
+                    p.numel() for p in trainable_parameters(self.model).values()
+                ),
                 data_hash=self.job.data_hash,
                 code_hash=code_hash(),
                 device=self.job.device,
@@ -356,11 +373,11 @@ class Run:
             )
         )
 
-    def _say_step(self, step: int, stepped: Stepped) -> None:
-        settings, layers, progress = self.settings, self.layers, self.progress
+    def _say_step(self, step: int, stepped: StepResult) -> None:
+        settings, layers, progress = self.settings, self.block_norms, self.progress
         due = layers.is_due(step, settings.log_every_steps)
         norm = stepped.gradient_norm
-        weights = [p.detach() for p in trainable(self.model).values()]
+        weights = [p.detach() for p in trainable_parameters(self.model).values()]
         self.line.say(
             Step(
                 attempt=self.job.attempt,
@@ -378,4 +395,4 @@ class Run:
 
     def _say_smaller(self, before: int, after: int) -> None:
         self.progress.micro_batch = after
-        self.voice.smaller(before, after, self.settings.batch_size)
+        self.findings.report_smaller_micro_batch(before, after, self.settings.batch_size)

@@ -47,7 +47,7 @@ def _linear_names(backbone: nn.Module) -> list[str]:
     return found
 
 
-def fold_in(backbone: nn.Module) -> None:
+def merge_adapters(backbone: nn.Module) -> None:
     """Add the adapters to the weights beside which they stand, and take them away."""
     for path, module in list(backbone.named_modules()):
         if hasattr(module, "lora_A"):

@@ -28,7 +28,7 @@ class LoadedModel:
 
     reference: str
     folder: str
-    kind: type[PreTrainedModel]
+    model_class: type[PreTrainedModel]
     config: PreTrainedConfig
     state: dict[str, torch.Tensor]
 
@@ -46,7 +46,7 @@ class LoadedModel:
         for name, value in changes.items():
             setattr(config, name, value)
         state = {name: tensor.clone() for name, tensor in self.state.items()}
-        return self.kind.from_pretrained(None, config=config, state_dict=state)
+        return self.model_class.from_pretrained(None, config=config, state_dict=state)
 
 
 def load_model(reference: str) -> LoadedModel:
@@ -71,7 +71,7 @@ def load_model(reference: str) -> LoadedModel:
     return LoadedModel(reference, folder, type(model), model.config, model.state_dict())
 
 
-def layers_of(backbone: nn.Module) -> nn.ModuleList:
+def transformer_layers(backbone: nn.Module) -> nn.ModuleList:
     """The one list of transformer layers. Raises Refused where there is not exactly one."""
     wanted = getattr(backbone.config, "num_hidden_layers", None)
     lists = [m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == wanted]
@@ -81,12 +81,12 @@ def layers_of(backbone: nn.Module) -> nn.ModuleList:
     return lists[0]
 
 
-def embeddings_of(backbone: nn.Module) -> list[nn.Module]:
+def embedding_modules(backbone: nn.Module) -> list[nn.Module]:
     """All that comes before the transformer layers, however deep these lie (OPT's in a decoder).
 
     DeBERTa's relative positions, too, which stand behind the layers: every one of them reads them.
     """
-    layers = layers_of(backbone)
+    layers = transformer_layers(backbone)
     before: list[nn.Module] = []
     level = backbone
     while level is not layers:
@@ -99,7 +99,7 @@ def embeddings_of(backbone: nn.Module) -> list[nn.Module]:
     return before
 
 
-def longest_input(backbone: nn.Module) -> int | None:
+def max_input_length(backbone: nn.Module) -> int | None:
     """Tokens that learned positions have room for; None where positions are computed.
 
     RoBERTa's positions begin behind its padding index, so two of its 514 are never used.
@@ -113,7 +113,7 @@ def longest_input(backbone: nn.Module) -> int | None:
     return min(room, getattr(backbone.config, "max_position_embeddings", room))
 
 
-def pad_id_of(config: PreTrainedConfig) -> int:
+def pad_token_id(config: PreTrainedConfig) -> int:
     """The id that fills a batch up: any will do where there's none, since the mask hides it."""
     found = getattr(config, "pad_token_id", None)
     return found if isinstance(found, int) and found >= 0 else 0

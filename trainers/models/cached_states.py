@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from trytable.trainers.data.tokens import TokenSplit, write_folder
 
 States = NDArray[np.float32]
-Parts = Iterator[tuple[int, States]]
+SentenceStates = Iterator[tuple[int, States]]
 """A sentence's number and its states, shape (tokens, width)."""
 
 _LOCK_SECONDS = 0.5
@@ -24,29 +24,29 @@ _LOCK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Store:
+class StateCache:
     """Where the states of one model, cut and data are kept.
 
-    `most_bytes` bounds all states under `cache` together: those used longest ago make room.
+    `max_bytes` bounds all states under `cache` together: those used longest ago make room.
     """
 
     cache: Path
     folder: Path
-    most_bytes: int
+    max_bytes: int
 
     def fetch(
         self,
         splits: dict[str, TokenSplit],
         width: int,
-        compute: Callable[[TokenSplit], Parts],
+        compute: Callable[[TokenSplit], SentenceStates],
         check_stop: Callable[[], None],
     ) -> dict[str, States] | None:
         """The states of every split, shape (tokens, width), computed if nobody has yet.
 
-        None where they would take more than `most_bytes`. `check_stop` may raise while waiting.
+        None where they would take more than `max_bytes`. `check_stop` may raise while waiting.
         """
         size = sum(int(split.offsets[-1]) for split in splits.values()) * width * 4
-        if size > self.most_bytes:
+        if size > self.max_bytes:
             return None
         if not self.folder.exists():
             with _held(FileLock(f"{self.folder}.lock"), check_stop):
@@ -64,13 +64,13 @@ class Store:
         others = sorted(self.cache.glob("*/frozen-*/"), key=lambda path: path.stat().st_mtime)
         kept = {path: sum(file.stat().st_size for file in path.iterdir()) for path in others}
         for path in others:
-            if sum(kept.values()) + size <= self.most_bytes:
+            if sum(kept.values()) + size <= self.max_bytes:
                 return
             shutil.rmtree(path, ignore_errors=True)
             del kept[path]
 
 
-def key_of(*parts: object) -> str:
+def cache_key(*parts: object) -> str:
     """A folder's name, of all that decides what is in it."""
     return "frozen-" + hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]
 
@@ -91,7 +91,7 @@ def _fill(
     folder: Path,
     splits: dict[str, TokenSplit],
     width: int,
-    compute: Callable[[TokenSplit], Parts],
+    compute: Callable[[TokenSplit], SentenceStates],
 ) -> None:
     for name, split in splits.items():
         shape = (int(split.offsets[-1]), width)

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from trytable.trainers.data.batches import STATES
 from trytable.trainers.models.adapters import add_adapters
 from trytable.trainers.models.backbone import LoadedModel
-from trytable.trainers.models.freezing import frozen_in
+from trytable.trainers.models.freezing import frozen_parts
 from trytable.trainers.models.heads import make_head
 from trytable.trainers.models.text_classifier import pool
 from trytable.trainers.protocol.messages import FinetuneSettings, Refused
@@ -20,7 +20,7 @@ from trytable.trainers.seeding import draw_seed
 _OF_ADAPTERS = "lora_dropout"
 
 
-class StatesTaker(Protocol):
+class StateReplay(Protocol):
     """What stands in for frozen layers, while it has their states."""
 
     states: Tensor | None
@@ -29,8 +29,8 @@ class StatesTaker(Protocol):
 class Classifier(nn.Module):
     """Token states of a backbone, pooled to one vector, then dropout and a head.
 
-    `frozen` are the whole modules that stay as pretrained in the epoch under way; `trained` are
-    the names of all weights that some epoch trains.
+    `frozen_modules` are the modules that the current epoch leaves as pretrained. `trained_names`
+    are the names of all weights that some epoch trains.
     """
 
     def __init__(
@@ -41,12 +41,14 @@ class Classifier(nn.Module):
         self.pooling = settings.pooling
         self.dropout = nn.Dropout(settings.dropout)
         self.head = head
-        self.frozen: Sequence[nn.Module] = ()
-        self.replay: StatesTaker | None = None
+        self.frozen_modules: Sequence[nn.Module] = ()
+        self.replay: StateReplay | None = None
         self._settings = settings
         self._trainable = tuple(name for name, p in self.named_parameters() if p.requires_grad)
         self.begin_epoch(settings.epochs)
-        self.trained = frozenset(name for name, p in self.named_parameters() if p.requires_grad)
+        self.trained_names = frozenset(
+            name for name, p in self.named_parameters() if p.requires_grad
+        )
         self.begin_epoch(1)
         # A generic tokenizer tells pairs apart by types for models that have none, too; GPT-2
         # would take them for words.
@@ -69,22 +71,24 @@ class Classifier(nn.Module):
         parameters = dict(self.named_parameters())
         for name in self._trainable:
             parameters[name].requires_grad_(True)
-        frozen = frozen_in(self.backbone, self._settings, epoch)
+        frozen = frozen_parts(self.backbone, self._settings, epoch)
         for module in frozen.modules:
             module.requires_grad_(False)
         for weight in frozen.weights:
             weight.requires_grad_(False)
-        self.frozen = frozen.modules
+        self.frozen_modules = frozen.modules
 
     def train(self, mode: bool = True) -> "Classifier":
         """Switch to training; frozen modules stay in evaluation, so their output is fixed."""
         super().train(mode)
-        for module in self.frozen:
+        for module in self.frozen_modules:
             module.eval()
         return self
 
 
-def build(loaded: LoadedModel, settings: FinetuneSettings, classes: int, seed: int) -> Classifier:
+def build_classifier(
+    loaded: LoadedModel, settings: FinetuneSettings, classes: int, seed: int
+) -> Classifier:
     """Build, freeze and check a classifier. Raises Refused for what the model cannot do."""
     changes: dict[str, Any] = (
         _dropouts(loaded, settings.dropout) if settings.dropout_scope == "all" else {}
@@ -129,7 +133,7 @@ def _dropouts(loaded: LoadedModel, dropout: float) -> dict[str, float]:
     return found
 
 
-def dropouts_of(model: nn.Module) -> list[float]:
+def dropout_probabilities(model: nn.Module) -> list[float]:
     """Every dropout probability of the live modules, those kept as plain numbers too."""
     found = []
     for path, module in model.named_modules():
@@ -146,9 +150,9 @@ def dropouts_of(model: nn.Module) -> list[float]:
 
 
 def _check_dropout(model: Classifier, settings: FinetuneSettings) -> None:
-    found = [model.dropout.p, *dropouts_of(model.head)]
+    found = [model.dropout.p, *dropout_probabilities(model.head)]
     if settings.dropout_scope == "all":
-        of_backbone = dropouts_of(model.backbone)
+        of_backbone = dropout_probabilities(model.backbone)
         if not of_backbone and settings.dropout > 0:
             raise Refused("The model has no dropout to set; use dropout_scope: head.")
         found += of_backbone

@@ -6,13 +6,13 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
-from trytable.trainers.models.backbone import embeddings_of, layers_of
+from trytable.trainers.models.backbone import embedding_modules, transformer_layers
 from trytable.trainers.protocol.messages import FinetuneSettings, Refused
 
 SHARES = ("none", "embed", "half", "full")
 
 
-def frozen_layers(freeze: str | int, layers: int) -> int | None:
+def frozen_layer_count(freeze: str | int, layers: int) -> int | None:
     """How many layers stay as pretrained, beside the embeddings; None: not even those.
 
     Shares round down: `half` of 7 layers is 3, `full` (three quarters) of 6 layers is 4. Raises
@@ -28,14 +28,14 @@ def frozen_layers(freeze: str | int, layers: int) -> int | None:
 
 
 @dataclass(frozen=True)
-class Frozen:
+class FrozenParts:
     """What stays as pretrained: whole modules, and single weights of others."""
 
     modules: Sequence[nn.Module] = ()
     weights: Sequence[nn.Parameter] = ()
 
 
-def frozen_in(backbone: nn.Module, settings: FinetuneSettings, epoch: int) -> Frozen:
+def frozen_parts(backbone: nn.Module, settings: FinetuneSettings, epoch: int) -> FrozenParts:
     """What stays as pretrained in an epoch, counted from 1.
 
     With gradual unfreezing (Howard and Ruder 2018) every epoch after the first sets so many more
@@ -44,17 +44,17 @@ def frozen_in(backbone: nn.Module, settings: FinetuneSettings, epoch: int) -> Fr
     """
     freeze = settings.freeze
     if freeze == "none":
-        return Frozen()
-    if is_patterns(freeze):
+        return FrozenParts()
+    if uses_patterns(freeze):
         return _matching(backbone, str(freeze).split())
-    layers = layers_of(backbone)
-    number = frozen_layers(freeze, len(layers)) or 0
-    blocks = [nn.ModuleList(embeddings_of(backbone)), *layers[:number]]
+    layers = transformer_layers(backbone)
+    number = frozen_layer_count(freeze, len(layers)) or 0
+    blocks = [nn.ModuleList(embedding_modules(backbone)), *layers[:number]]
     free = settings.unfreeze_layers_per_epoch * (epoch - 1)
-    return Frozen(blocks[: max(0, len(blocks) - free)])
+    return FrozenParts(blocks[: max(0, len(blocks) - free)])
 
 
-def is_patterns(freeze: str | int) -> bool:
+def uses_patterns(freeze: str | int) -> bool:
     """Whether what is to be frozen is said by names."""
     return isinstance(freeze, str) and freeze not in SHARES
 
@@ -64,7 +64,7 @@ def matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, one) for one in patterns)
 
 
-def _matching(backbone: nn.Module, patterns: Sequence[str]) -> Frozen:
+def _matching(backbone: nn.Module, patterns: Sequence[str]) -> FrozenParts:
     """The largest modules whose weights all match, and the weights that match elsewhere."""
     weights = dict(backbone.named_parameters())
     for one in patterns:
@@ -81,4 +81,4 @@ def _matching(backbone: nn.Module, patterns: Sequence[str]) -> Frozen:
         if inside and inside <= left:
             modules.append(module)
             left -= inside
-    return Frozen(modules, [weights[name] for name in sorted(left)])
+    return FrozenParts(modules, [weights[name] for name in sorted(left)])

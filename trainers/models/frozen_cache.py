@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trytable.trainers.data.batches import Batches
+from trytable.trainers.data.batches import Collator
 from trytable.trainers.data.tokens import TokenSplit, batches_in_order, tokens_folder
-from trytable.trainers.models.backbone import LoadedModel, layers_of
-from trytable.trainers.models.cached_states import Parts, Store, key_of
+from trytable.trainers.models.backbone import LoadedModel, transformer_layers
+from trytable.trainers.models.cached_states import SentenceStates, StateCache, cache_key
 from trytable.trainers.models.classifier import Classifier
-from trytable.trainers.models.freezing import frozen_layers, is_patterns
+from trytable.trainers.models.freezing import frozen_layer_count, uses_patterns
 from trytable.trainers.models.precision import Precision, autocast
 from trytable.trainers.protocol.messages import FinetuneSettings, Job
 
@@ -30,11 +30,11 @@ _TOLERANCES: dict[Precision, float] = {"fp32": 1e-3, "bf16": 5e-2, "fp16": 1e-2}
 and another padding moves fp32 by some 1e-6, bf16 by its rounding of 8e-3."""
 
 
-class Unfit(Exception):
+class CacheUnusable(Exception):
     """Why a model goes without kept states; for people."""
 
 
-def cut_of(settings: FinetuneSettings, layers: int) -> int:
+def cacheable_layers(settings: FinetuneSettings, layers: int) -> int:
     """How many of the lowest layers give the same output for a sentence in every step.
 
     0 where there is no such layer, and where something changes what comes into or out of them.
@@ -42,20 +42,20 @@ def cut_of(settings: FinetuneSettings, layers: int) -> int:
     changing = (
         settings.frozen_cache_gb == 0
         or settings.freeze == "none"
-        or is_patterns(settings.freeze)
+        or uses_patterns(settings.freeze)
         or settings.unfreeze_layers_per_epoch > 0
         or settings.lora_rank > 0
         or settings.augment_delete + settings.augment_swap + settings.augment_replace > 0
     )
-    return 0 if changing else frozen_layers(settings.freeze, layers) or 0
+    return 0 if changing else frozen_layer_count(settings.freeze, layers) or 0
 
 
 @dataclass(frozen=True)
-class Feeder:
+class Predictor:
     """A classifier and the way to feed it. `check_stop` is called before every batch."""
 
     model: Classifier
-    batches: Batches
+    collator: Collator
     precision: Precision
     check_stop: Callable[[], None]
 
@@ -63,65 +63,65 @@ class Feeder:
     def logits(self, batch: dict[str, Tensor]) -> Tensor:
         """Logits in evaluation mode."""
         self.model.eval()
-        with autocast(self.precision, self.batches.device):
+        with autocast(self.precision, self.collator.device):
             found: Tensor = self.model(batch).float()
         return found
 
 
-def with_kept_states(
+def with_cached_states(
     splits: dict[str, TokenSplit],
     job: Job,
     settings: FinetuneSettings,
     loaded: LoadedModel,
-    feeder: Feeder,
+    predictor: Predictor,
 ) -> dict[str, TokenSplit]:
     """The splits with the states of the job's frozen layers, where these are always the same.
 
-    Raises Unfit where they could be kept but for the model or the room they take.
+    Raises CacheUnusable where they could be kept but for the model or the room they take.
     """
     if settings.freeze == "none":
         return splits
-    cut = cut_of(settings, len(layers_of(feeder.model.backbone)))
+    cut = cacheable_layers(settings, len(transformer_layers(predictor.model.backbone)))
     if not cut:
         return splits
-    cache, device = Path(job.cache_folder), feeder.batches.device
+    cache, device = Path(job.cache_folder), predictor.collator.device
     tokens = tokens_folder(cache, job.data_hash, loaded.folder, settings.max_length)
-    key = key_of(tokens.name, loaded.fingerprint(), cut, feeder.precision, device)
-    store = Store(cache, tokens.with_name(key), int(settings.frozen_cache_gb * 1e9))
-    return with_states(splits, cut, feeder, store)
+    key = cache_key(tokens.name, loaded.fingerprint(), cut, predictor.precision, device)
+    store = StateCache(cache, tokens.with_name(key), int(settings.frozen_cache_gb * 1e9))
+    return attach_states(splits, cut, predictor, store)
 
 
-def with_states(
-    splits: dict[str, TokenSplit], cut: int, feeder: Feeder, store: Store
+def attach_states(
+    splits: dict[str, TokenSplit], cut: int, predictor: Predictor, store: StateCache
 ) -> dict[str, TokenSplit]:
     """The splits with the states that come out of the lowest `cut` layers, for a model that has
     been told to take them.
 
-    Raises Unfit where the model gives other logits with them, or they take too much room.
+    Raises CacheUnusable where the model gives other logits with them, or they take too much room.
     """
-    layers = list(layers_of(feeder.model.backbone)[:cut])
-    width = int(feeder.model.backbone.config.hidden_size)
+    layers = list(transformer_layers(predictor.model.backbone)[:cut])
+    width = int(predictor.model.backbone.config.hidden_size)
     seen = _Seen(layers[-1])
     try:
         sample = splits["dev"].take(_first(splits["dev"], 3))
-        expected = feeder.logits(feeder.batches.make(sample, _first(sample, 3))[0])
-        kept = store.fetch(splits, width, partial(_compute, feeder, seen), feeder.check_stop)
+        expected = predictor.logits(predictor.collator.collate(sample, _first(sample, 3))[0])
+        kept = store.fetch(splits, width, partial(_compute, predictor, seen), predictor.check_stop)
         kind = seen.kind
     finally:
         seen.close()
     if kept is None:
-        raise Unfit(
-            f"the states of {cut} layers take more than frozen_cache_gb {store.most_bytes / 1e9:g}"
+        raise CacheUnusable(
+            f"the states of {cut} layers take more than frozen_cache_gb {store.max_bytes / 1e9:g}"
         )
     found = {name: replace(split, states=kept[name]) for name, split in splits.items()}
-    feeder.model.replay = Replay(layers, kind)
+    predictor.model.replay = Replay(layers, kind)
     sample = found["dev"].take(_first(found["dev"], 3))
-    replayed = feeder.logits(feeder.batches.make(sample, _first(sample, 3))[0])
+    replayed = predictor.logits(predictor.collator.collate(sample, _first(sample, 3))[0])
     difference = float((replayed - expected).abs().max())
-    if not difference <= _TOLERANCES[feeder.precision]:
-        feeder.model.replay.undo()
-        feeder.model.replay = None
-        raise Unfit(f"with kept states its logits differ by {difference:.2g}")
+    if not difference <= _TOLERANCES[predictor.precision]:
+        predictor.model.replay.undo()
+        predictor.model.replay = None
+        raise CacheUnusable(f"with kept states its logits differ by {difference:.2g}")
     return found
 
 
@@ -129,14 +129,14 @@ def _first(split: TokenSplit, count: int) -> Any:
     return torch.arange(min(count, len(split))).numpy()
 
 
-def _compute(feeder: Feeder, seen: "_Seen", split: TokenSplit) -> Parts:
+def _compute(predictor: Predictor, seen: "_Seen", split: TokenSplit) -> SentenceStates:
     """Every sentence's states, shortest first."""
     lengths = split.lengths
     for indices in batches_in_order(lengths, _SENTENCES_AT_ONCE):
-        feeder.check_stop()
+        predictor.check_stop()
         seen.ends_here = True
         try:
-            feeder.logits(feeder.batches.make(split, indices)[0])
+            predictor.logits(predictor.collator.collate(split, indices)[0])
         except _Enough:
             pass
         finally:
@@ -147,7 +147,7 @@ def _compute(feeder: Feeder, seen: "_Seen", split: TokenSplit) -> Parts:
 
 
 @dataclass(frozen=True)
-class OutputKind:
+class OutputFormat:
     """What a layer gives: a tensor of this type, alone or as the first of a tuple so long."""
 
     dtype: torch.dtype
@@ -162,7 +162,7 @@ class _Seen:
     """Looks at what comes out of a layer."""
 
     states: Tensor
-    kind: OutputKind
+    kind: OutputFormat
 
     def __init__(self, layer: nn.Module) -> None:
         self.ends_here = False
@@ -171,9 +171,9 @@ class _Seen:
     def _look(self, _: nn.Module, __: Any, output: Any) -> None:
         parts = output if isinstance(output, tuple) else (output,)
         if not isinstance(parts[0], Tensor) or any(one is not None for one in parts[1:]):
-            raise Unfit("its layers give more than hidden states")
+            raise CacheUnusable("its layers give more than hidden states")
         self.states = parts[0]
-        self.kind = OutputKind(parts[0].dtype, len(output) if isinstance(output, tuple) else 0)
+        self.kind = OutputFormat(parts[0].dtype, len(output) if isinstance(output, tuple) else 0)
         if self.ends_here:
             raise _Enough
 
@@ -184,7 +184,7 @@ class _Seen:
 class Replay:
     """Has layers stand aside while `states`, shape (sentences, tokens, width), are set."""
 
-    def __init__(self, layers: Sequence[nn.Module], kind: OutputKind) -> None:
+    def __init__(self, layers: Sequence[nn.Module], kind: OutputFormat) -> None:
         self.states: Tensor | None = None
         self._kind = kind
         self._layers = layers

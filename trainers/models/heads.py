@@ -42,7 +42,7 @@ def make_head(
     if settings.head == "linear":
         head: nn.Module = nn.Linear(width, classes)
     else:
-        widths = widths_of(settings)
+        widths = hidden_widths(settings)
         head = MlpHead(*_hidden(settings, [width, *widths]), nn.Linear(widths[-1], classes))
     for module in head.modules():
         if isinstance(module, nn.Linear):
@@ -52,7 +52,7 @@ def make_head(
     return head
 
 
-def widths_of(settings: FinetuneSettings) -> list[int]:
+def hidden_widths(settings: FinetuneSettings) -> list[int]:
     """Units of the hidden layers, from below; none for a linear head."""
     if settings.head == "linear":
         return []

@@ -14,7 +14,7 @@ DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.fl
 """What autocast computes in; fp32 goes without it."""
 
 
-def choose(asked: Literal["auto"] | Precision, device: torch.device) -> Precision:
+def choose_precision(asked: Literal["auto"] | Precision, device: torch.device) -> Precision:
     """`auto` is bf16 where the hardware has it natively, else fp32."""
     if asked != "auto":
         return asked

@@ -8,12 +8,12 @@ from trytable.trainers.models.classifier import Classifier
 Weights = dict[str, Tensor]
 
 
-def trainable(model: Classifier) -> dict[str, nn.Parameter]:
+def trainable_parameters(model: Classifier) -> dict[str, nn.Parameter]:
     """The parameters that some epoch trains, by name."""
-    return {name: p for name, p in model.named_parameters() if name in model.trained}
+    return {name: p for name, p in model.named_parameters() if name in model.trained_names}
 
 
-def weights_of(model: Classifier) -> Weights:
+def copy_weights(model: Classifier) -> Weights:
     """Copies of what training changes, on the CPU; the rest is as pretrained.
 
     That is the trained weights, and what the head's batch norms have counted.
@@ -23,7 +23,7 @@ def weights_of(model: Classifier) -> Weights:
 
 def _changing(model: Classifier) -> Weights:
     counted = {f"head.{name}": one for name, one in model.head.named_buffers()}
-    return {**trainable(model), **counted}
+    return {**trainable_parameters(model), **counted}
 
 
 @torch.no_grad()
@@ -34,9 +34,9 @@ def load_weights(model: Classifier, weights: Weights) -> None:
         changing[name].copy_(tensor)
 
 
-def moments_of(model: Classifier, optimizer: torch.optim.Optimizer) -> Weights:
+def copy_moments(model: Classifier, optimizer: torch.optim.Optimizer) -> Weights:
     """AdamW's state, flat: `NAME/step`, `NAME/exp_avg`, `NAME/exp_avg_sq`."""
-    names = {id(p): name for name, p in trainable(model).items()}
+    names = {id(p): name for name, p in trainable_parameters(model).items()}
     return {
         f"{names[id(p)]}/{key}": tensor.detach().cpu().clone()
         for p, state in optimizer.state.items()
@@ -46,7 +46,7 @@ def moments_of(model: Classifier, optimizer: torch.optim.Optimizer) -> Weights:
 
 def load_moments(model: Classifier, optimizer: torch.optim.Optimizer, moments: Weights) -> None:
     """Put AdamW's state back."""
-    parameters = trainable(model)
+    parameters = trainable_parameters(model)
     for key, tensor in moments.items():
         name, _, part = key.rpartition("/")
         parameter = parameters[name]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.trainers.small import DATA, Recorder, job_for, same_tensors
 from trytable.trainers.data import augment, tokens
-from trytable.trainers.data.augment import Augmenter, kept_neighbours, nearest
+from trytable.trainers.data.augment import Augmenter, cached_neighbours, nearest_neighbours
 from trytable.trainers.data.dataset import Split, TextData
 from trytable.trainers.data.tokens import TokenSplit
 from trytable.trainers.finetune import trainer
@@ -38,7 +38,7 @@ def texts_of(split: TokenSplit) -> list[list[int]]:
 
 
 def augmenter(delete: float = 0.0, swap: float = 0.0, replace: float = 0.0) -> Augmenter:
-    return Augmenter(delete, swap, replace, SPECIAL, nearest(EMBEDDINGS, WORDS, SPECIAL))
+    return Augmenter(delete, swap, replace, SPECIAL, nearest_neighbours(EMBEDDINGS, WORDS, SPECIAL))
 
 
 _SHARE = st.floats(0, 0.9)
@@ -136,39 +136,39 @@ def test_neighbours_are_worked_out_once_for_each_model(
 
     def counted(*given: Any) -> augment.Neighbours:
         calls.append(1)
-        return nearest(*given)
+        return nearest_neighbours(*given)
 
-    monkeypatch.setattr(augment, "nearest", counted)
-    one, other = (kept_neighbours(tmp_path, EMBEDDINGS, WORDS, SPECIAL) for _ in range(2))
+    monkeypatch.setattr(augment, "nearest_neighbours", counted)
+    one, other = (cached_neighbours(tmp_path, EMBEDDINGS, WORDS, SPECIAL) for _ in range(2))
     assert np.array_equal(one.table, other.table)
     assert len(calls) == 1
-    kept_neighbours(tmp_path, EMBEDDINGS + 1, WORDS, SPECIAL)
-    kept_neighbours(tmp_path, EMBEDDINGS, WORDS[1:], SPECIAL)
+    cached_neighbours(tmp_path, EMBEDDINGS + 1, WORDS, SPECIAL)
+    cached_neighbours(tmp_path, EMBEDDINGS, WORDS[1:], SPECIAL)
     assert len(calls) == 3
 
 
 def test_neighbours_do_not_depend_on_how_many_are_held_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = nearest(EMBEDDINGS, WORDS, SPECIAL).table
+    whole = nearest_neighbours(EMBEDDINGS, WORDS, SPECIAL).table
     monkeypatch.setattr(augment, "_ROWS_AT_ONCE", 4)
-    assert np.array_equal(nearest(EMBEDDINGS, WORDS, SPECIAL).table, whole)
+    assert np.array_equal(nearest_neighbours(EMBEDDINGS, WORDS, SPECIAL).table, whole)
     assert whole.shape == (27, augment.NEIGHBOURS)
     assert not np.isin(whole, SPECIAL).any()
 
 
 def test_a_vocabulary_of_few_words_has_few_neighbours() -> None:
-    found = nearest(EMBEDDINGS[:6], WORDS[:3], SPECIAL)
+    found = nearest_neighbours(EMBEDDINGS[:6], WORDS[:3], SPECIAL)
     assert found.table.shape == (3, 2)
 
 
 def seen_by(
     folder: Path, loaded: LoadedModel, data: TextData = DATA, **knobs: Any
-) -> tuple[dict[bool, list[int]], trainer.Run]:
+) -> tuple[dict[bool, list[int]], trainer.TrainingRun]:
     """Token ids that the model saw in training and in evaluation, end to end."""
     job, settings = job_for(folder, loaded.folder, data, epochs=1, **knobs)
     line = Recorder()
-    run = trainer.Run(job, settings, line, loaded)
+    run = trainer.TrainingRun(job, settings, line, loaded)
     seen: dict[bool, list[int]] = {True: [], False: []}
 
     def look(model: torch.nn.Module, given: tuple[dict[str, torch.Tensor]]) -> None:
@@ -176,7 +176,7 @@ def seen_by(
         seen[model.training] += batch["input_ids"][batch["attention_mask"] == 1].tolist()
 
     run.model.register_forward_pre_hook(look)
-    run.go()
+    run.execute()
     assert line.said(Finding) == []
     assert line.said(Finished)
     effective = line.said(Started)[0].effective
@@ -228,6 +228,6 @@ def test_a_drained_trial_changes_texts_as_an_undisturbed_one(
 def test_the_tokenizers_special_tokens_are_known(tmp_path: Path, bert: LoadedModel) -> None:
     job, settings = job_for(tmp_path, bert.folder)
     cache = Path(job.cache_folder)
-    tokens.tokenised(cache, job.data_hash, bert.folder, settings.max_length)
+    tokens.tokenise(cache, job.data_hash, bert.folder, settings.max_length)
     found = tokens.special_ids(cache, job.data_hash, bert.folder, settings.max_length)
     assert found.tolist() == [0, 1]

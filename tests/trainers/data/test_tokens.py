@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.trainers.small import DATA, save_model
 from trytable.trainers.data import tokens
 from trytable.trainers.data.dataset import Split, TextData
-from trytable.trainers.data.tokens import batches_by_length, batches_in_order, padded, tokenised
+from trytable.trainers.data.tokens import batches_by_length, batches_in_order, pad_batch, tokenise
 from trytable.trainers.protocol.messages import Refused
 
 TOP = Path(__file__).resolve().parents[3]
@@ -51,8 +51,8 @@ def test_padding_stays_under_five_percent_and_order_varies() -> None:
 
 
 def test_tokens_are_written_once_and_mapped(odd: Path, bert_folder: Path) -> None:
-    tokens.keep_data(odd, DATA)
-    splits = tokenised(odd, DATA.hash, str(bert_folder), 32)
+    tokens.cache_data(odd, DATA)
+    splits = tokenise(odd, DATA.hash, str(bert_folder), 32)
     assert {name: len(split) for name, split in splits.items()} == {
         "train": 70,
         "dev": 40,
@@ -60,18 +60,18 @@ def test_tokens_are_written_once_and_mapped(odd: Path, bert_folder: Path) -> Non
     }
     assert isinstance(splits["train"].ids, np.memmap)
     written = {path: path.stat().st_mtime_ns for path in odd.rglob("*.npy")}
-    tokenised(odd, DATA.hash, str(bert_folder), 32)
+    tokenise(odd, DATA.hash, str(bert_folder), 32)
     assert written == {path: path.stat().st_mtime_ns for path in odd.rglob("*.npy")}
-    tokenised(odd, DATA.hash, str(bert_folder), 16)
+    tokenise(odd, DATA.hash, str(bert_folder), 16)
     assert len(list(odd.rglob("*.npy"))) == 2 * len(written)
 
 
 def test_a_batch_is_padded_and_cut_to_the_length(odd: Path, bert_folder: Path) -> None:
     texts = ("good", "good bad film plot very not a the dull fine")
     data = TextData(("0", "1"), {"train": Split(texts, (0, 1)), "dev": Split(texts, (0, 1))})
-    tokens.keep_data(odd, data)
-    split = tokenised(odd, data.hash, str(bert_folder), 8)["train"]
-    batch, labels = padded(split, np.array([1, 0]), pad_id=0)
+    tokens.cache_data(odd, data)
+    split = tokenise(odd, data.hash, str(bert_folder), 8)["train"]
+    batch, labels = pad_batch(split, np.array([1, 0]), pad_id=0)
     assert batch["input_ids"].shape == (2, 8)
     assert batch["attention_mask"].sum(1).tolist() == [8, 1]
     assert batch["input_ids"][1].tolist() == [2, *[0] * 7]
@@ -82,10 +82,10 @@ def test_a_batch_is_padded_and_cut_to_the_length(odd: Path, bert_folder: Path) -
 
 def test_every_file_of_a_tokenizer_counts(odd: Path) -> None:
     model = save_model(odd / "model")
-    tokens.keep_data(odd, DATA)
+    tokens.cache_data(odd, DATA)
     for merges in ("one", "two"):
         (model / "merges.txt").write_text(merges)
-        tokenised(odd, DATA.hash, str(model), 16)
+        tokenise(odd, DATA.hash, str(model), 16)
     assert len(list(odd.glob("data-*/*-16-*[0-9]"))) == 2
 
 
@@ -96,16 +96,16 @@ def test_a_text_without_any_token_is_refused(odd: Path) -> None:
     (model / "tokenizer.json").write_text(json.dumps(tokenizer))
     split = Split(("good", "\u200b"), (0, 1))
     data = TextData(("0", "1"), {"dev": split, "train": split})
-    tokens.keep_data(odd, data)
+    tokens.cache_data(odd, data)
     with pytest.raises(Refused, match=r"no token in the dev text .* \(number 2\)"):
-        tokenised(odd, data.hash, str(model), 16)
+        tokenise(odd, data.hash, str(model), 16)
     assert not list(odd.glob("data-*/*-16-*[0-9]"))
 
 
 def test_whoever_keeps_data_second_finds_the_firsts(
     odd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tokens.keep_data(odd / "first", DATA)
+    tokens.cache_data(odd / "first", DATA)
     rename = Path.rename
 
     def too_late(self: Path, target: Path) -> Path:
@@ -113,8 +113,8 @@ def test_whoever_keeps_data_second_finds_the_firsts(
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", too_late)
-    tokens.keep_data(odd / "second", DATA)
-    assert tokens.kept_data(odd / "second", DATA.hash).splits == DATA.splits
+    tokens.cache_data(odd / "second", DATA)
+    assert tokens.load_cached_data(odd / "second", DATA.hash).splits == DATA.splits
     assert len(list((odd / "second").iterdir())) == 1
 
 
@@ -124,8 +124,8 @@ def test_other_characters_than_the_locales_are_kept(odd: Path, bert_folder: Path
         "from trytable.trainers.data.dataset import Split, TextData; "
         "split = Split(('\\u0142\\u20ac', '\\U0001f600'), (0, 1)); "
         "data = TextData(('0', '1'), {'train': split}); "
-        "tokens.keep_data(Path(sys.argv[1]), data); "
-        "assert tokens.kept_data(Path(sys.argv[1]), data.hash).splits == data.splits"
+        "tokens.cache_data(Path(sys.argv[1]), data); "
+        "assert tokens.load_cached_data(Path(sys.argv[1]), data.hash).splits == data.splits"
     )
     environment = {**os.environ, "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     subprocess.run([sys.executable, "-c", program, str(odd)], check=True, cwd=TOP, env=environment)
@@ -133,4 +133,4 @@ def test_other_characters_than_the_locales_are_kept(odd: Path, bert_folder: Path
 
 def test_data_that_were_never_prepared_are_an_error(odd: Path, bert_folder: Path) -> None:
     with pytest.raises(OSError, match="data"):
-        tokenised(odd, "0" * 64, str(bert_folder), 8)
+        tokenise(odd, "0" * 64, str(bert_folder), 8)

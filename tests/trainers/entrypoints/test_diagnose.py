@@ -13,8 +13,8 @@ import pytest
 from tests.trainers.small import Recorder, job_for, save_data
 from trytable.trainers.data.tokens import TokenSplit
 from trytable.trainers.entrypoints import diagnose
-from trytable.trainers.finetune.trainer import Run
-from trytable.trainers.models.backbone import LoadedModel, layers_of
+from trytable.trainers.finetune.trainer import TrainingRun
+from trytable.trainers.models.backbone import LoadedModel, transformer_layers
 from trytable.trainers.protocol.messages import Check
 
 
@@ -25,9 +25,9 @@ def split_of(labels: list[int], lengths: list[int] | None = None) -> TokenSplit:
     return TokenSplit(ids, offsets, np.array(labels, dtype=np.int64), None)
 
 
-def made(folder: Path, model: LoadedModel, **knobs: Any) -> Run:
+def made(folder: Path, model: LoadedModel, **knobs: Any) -> TrainingRun:
     job, settings = job_for(folder, model.folder, **knobs)
-    return Run(job, settings, Recorder(), model)
+    return TrainingRun(job, settings, Recorder(), model)
 
 
 def row(check: Check, name: str) -> Any:
@@ -85,7 +85,7 @@ def test_one_step_leaves_the_weights_alone_and_finds_what_is_cut_off(
     assert sound.verdict == "ok"
     assert row(sound, "loss") == pytest.approx(math.log(2), abs=0.05)
     assert all((a == b).all() for a, b in zip(before, run.model.parameters(), strict=True))
-    middle = layers_of(run.model.backbone)[1]
+    middle = transformer_layers(run.model.backbone)[1]
     middle.register_forward_hook(lambda _module, _inputs, output: output.detach())
     cut = diagnose.first_step(run)
     assert cut.verdict == "failed"

@@ -14,11 +14,11 @@ from tests.trainers.small import DATA, Recorder, job_for, save_model
 from trytable.trainers.data.dataset import Split, TextData
 from trytable.trainers.entrypoints import export_model
 from trytable.trainers.finetune import trainer
-from trytable.trainers.finetune.checkpoints import Checkpoints
+from trytable.trainers.finetune.checkpoints import CheckpointFolder
 from trytable.trainers.models import text_classifier
-from trytable.trainers.models.adapters import fold_in
+from trytable.trainers.models.adapters import merge_adapters
 from trytable.trainers.models.backbone import LoadedModel, load_model
-from trytable.trainers.models.classifier import build
+from trytable.trainers.models.classifier import build_classifier
 from trytable.trainers.protocol.messages import FinetuneSettings, Finished, Job, Refused
 
 PAIRS = TextData(
@@ -119,9 +119,9 @@ def test_the_config_names_the_classes_and_what_reads_the_texts(
 def kept_with(job: Job, settings: FinetuneSettings, make: Any, model: Path) -> None:
     """Keep the weights of a classifier made so."""
     made = make(load_model(str(model)), settings, 2, 1)
-    values = Checkpoints(kept(job)).best()
+    values = CheckpointFolder(kept(job)).best()
     assert values is not None
-    Checkpoints(kept(job)).save_best(values.values, {"model": made.state_dict()})
+    CheckpointFolder(kept(job)).save_best(values.values, {"model": made.state_dict()})
 
 
 def test_a_head_of_several_layers(tmp_path: Path, bert_folder: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_head_of_several_layers(tmp_path: Path, bert_folder: Path) -> None:
     loaded = text_classifier.TextClassifier.from_pretrained(str(tmp_path / "out"))
     kinds = [type(layer).__name__ for layer in loaded.head.children()]
     assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Dropout", "Linear"]
-    best = Checkpoints(kept(job)).best()
+    best = CheckpointFolder(kept(job)).best()
     assert best is not None
     seen = best.tensors["model"]["head.1.running_mean"]
     assert seen.any()
@@ -147,10 +147,10 @@ def test_adapters_that_were_not_folded_in_are_seen(
                 assert isinstance(module.lora_B, nn.ModuleDict)
                 for matrix in module.lora_B.values():
                     nn.init.zeros_(matrix.get_parameter("weight"))
-        fold_in(backbone)
+        merge_adapters(backbone)
 
     job, settings, _ = trained(tmp_path, bert_folder, lora_rank=2, lr=0.1)
-    monkeypatch.setattr(export_model, "fold_in", forget)
+    monkeypatch.setattr(export_model, "merge_adapters", forget)
     with pytest.raises(Refused, match="logits are not those of the checkpoint"):
         export_model.hand_over(job, settings, kept(job), tmp_path / "out")
 
@@ -182,13 +182,13 @@ def test_a_head_that_the_folder_could_not_hold_is_refused(
     message: str,
 ) -> None:
     def make(loaded: LoadedModel, settings: FinetuneSettings, classes: int, seed: int) -> Any:
-        model = build(loaded, settings, classes, seed)
+        model = build_classifier(loaded, settings, classes, seed)
         model.head = head
         return model
 
     job, settings, _ = trained(tmp_path, bert_folder)
     kept_with(job, settings, make, bert_folder)
-    monkeypatch.setattr(export_model, "build", make)
+    monkeypatch.setattr(export_model, "build_classifier", make)
     with pytest.raises(Refused, match=message):
         export_model.hand_over(job, settings, kept(job), tmp_path / "out")
 
@@ -208,9 +208,9 @@ def test_weights_of_another_trial_are_refused(
     tmp_path: Path, bert_folder: Path, change: dict[str, Any]
 ) -> None:
     job, settings, _ = trained(tmp_path, bert_folder)
-    found = Checkpoints(kept(job)).best()
+    found = CheckpointFolder(kept(job)).best()
     assert found is not None
-    Checkpoints(kept(job)).save_best({**found.values, **change}, found.tensors)
+    CheckpointFolder(kept(job)).save_best({**found.values, **change}, found.tensors)
     with pytest.raises(Refused, match="those of another trial"):
         export_model.hand_over(job, settings, kept(job), tmp_path / "out")
 

@@ -19,7 +19,7 @@ from trytable.trainers.entrypoints.lr_range import (
 )
 from trytable.trainers.finetune import trainer
 from trytable.trainers.models.backbone import LoadedModel
-from trytable.trainers.models.state_dict import moments_of, weights_of
+from trytable.trainers.models.state_dict import copy_moments, copy_weights
 from trytable.trainers.protocol.messages import RangePoint, Refused, Step
 
 EVERY_KNOB = {
@@ -29,9 +29,9 @@ EVERY_KNOB = {
 }  # fmt: skip
 
 
-def made(folder: Path, loaded: LoadedModel, **knobs: Any) -> trainer.Run:
+def made(folder: Path, loaded: LoadedModel, **knobs: Any) -> trainer.TrainingRun:
     job, settings = job_for(folder, loaded.folder, **{"dropout": 0.3, **knobs})
-    return trainer.Run(job, settings, Recorder(), loaded)
+    return trainer.TrainingRun(job, settings, Recorder(), loaded)
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=40))
@@ -66,10 +66,12 @@ def test_it_trains_as_training_does(tmp_path: Path, bert: LoadedModel) -> None:
     knobs: dict[str, Any] = {**EVERY_KNOB, "lr": 1e-3, "schedule": "constant", "warmup": 0.0}
     line = Recorder()
     job, settings = job_for(tmp_path, bert.folder, **knobs)
-    trained = trainer.Run(job, settings, line, bert)
+    trained = trainer.TrainingRun(job, settings, line, bert)
     trained._train_epoch()
     expected = [one.loss for one in line.events if isinstance(one, Step)]
-    tested = range_test(trainer.Run(job, settings, Recorder(), bert), 1e-3, 1e-3, len(expected))
+    tested = range_test(
+        trainer.TrainingRun(job, settings, Recorder(), bert), 1e-3, 1e-3, len(expected)
+    )
     assert [loss for _, loss, _ in tested] == expected
     assert len(set(expected)) > 2
 
@@ -84,25 +86,25 @@ def test_all_is_as_before_and_training_goes_on_as_if_it_had_not_been(
         one._train_epoch()  # so that there are moments to lose
         one.progress = one.progress.next_epoch()
         one.model.begin_epoch(2)
-    weights, moments = weights_of(run.model), moments_of(run.model, run.optimizer)
+    weights, moments = copy_weights(run.model), copy_moments(run.model, run.optimizer)
     rates = [group["lr"] for group in run.optimizer.param_groups]
     freed = [name for name, one in run.model.named_parameters() if one.requires_grad]
     state = torch.get_rng_state()
     test = range_test(run, 1e-5, 10.0, 40)
     if ended_early:
         next(test)
-        assert not same_tensors(weights_of(run.model), weights)
+        assert not same_tensors(copy_weights(run.model), weights)
         test.close()
     else:
         list(test)
-    assert same_tensors(weights_of(run.model), weights)
-    assert same_tensors(moments_of(run.model, run.optimizer), moments)
+    assert same_tensors(copy_weights(run.model), weights)
+    assert same_tensors(copy_moments(run.model, run.optimizer), moments)
     assert [group["lr"] for group in run.optimizer.param_groups] == rates
     assert [name for name, one in run.model.named_parameters() if one.requires_grad] == freed
     assert torch.equal(torch.get_rng_state(), state)
     for one in (run, untouched):
         one._train_epoch()
-    assert same_tensors(weights_of(run.model), weights_of(untouched.model))
+    assert same_tensors(copy_weights(run.model), copy_weights(untouched.model))
 
 
 def test_the_scale_of_fp16_is_as_before(tmp_path: Path, bert: LoadedModel) -> None:

@@ -50,7 +50,7 @@ def test_an_exception_is_said_with_its_kind(
     def fail(_: object) -> None:
         raise error
 
-    monkeypatch.setattr(trainer.Run, "go", fail)
+    monkeypatch.setattr(trainer.TrainingRun, "execute", fail)
     (failed,) = said(tmp_path, bert)
     assert isinstance(failed, Failed)
     assert (failed.kind, str(error) in failed.message) == (kind, True)
@@ -60,13 +60,13 @@ def test_an_exception_is_said_with_its_kind(
 def test_memory_that_runs_out_on_a_shared_gpu_is_said_to_be_shared(
     tmp_path: Path, bert: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go = trainer.Run.go
+    go = trainer.TrainingRun.execute
 
-    def squeezed(run: trainer.Run) -> None:
+    def squeezed(run: trainer.TrainingRun) -> None:
         run.model.register_forward_pre_hook(needs_too_much(2))
         go(run)
 
-    monkeypatch.setattr(trainer.Run, "go", squeezed)
+    monkeypatch.setattr(trainer.TrainingRun, "execute", squeezed)
     failed = said(tmp_path / "shared", bert, shared_device=True)[-1]
     assert isinstance(failed, Failed)
     assert (failed.kind, failed.shared_device) == ("oom", True)
@@ -82,7 +82,7 @@ def test_a_context_that_finds_no_memory_is_out_of_it_only_where_others_are(
     def fail(_: object) -> None:
         raise RuntimeError("CUDA error: out of memory")
 
-    monkeypatch.setattr(trainer.Run, "go", fail)
+    monkeypatch.setattr(trainer.TrainingRun, "execute", fail)
     (failed,) = said(tmp_path, bert, shared_device=shared)
     assert isinstance(failed, Failed)
     assert (failed.kind, failed.shared_device) == ("oom" if shared else "error", shared)

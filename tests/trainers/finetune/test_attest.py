@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.trainers.small import CONFIGS, Recorder, job_for, save_model
 from trytable.trainers.finetune import trainer
-from trytable.trainers.finetune.attest import mismatches
+from trytable.trainers.finetune.attest import find_mismatches
 from trytable.trainers.finetune.optimizer import make_optimizer
 from trytable.trainers.finetune.schedule import Schedule
 from trytable.trainers.models import classifier
@@ -97,7 +97,7 @@ def test_no_family_mismatches_what_was_asked(tmp_path: Path, kind: str) -> None:
 def test_texts_that_nobody_changes_are_a_mismatch(
     tmp_path: Path, bert: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "augmenter_of", lambda *_: None)
+    monkeypatch.setattr(trainer, "make_augmenter", lambda *_: None)
     job, settings = job_for(tmp_path, bert.folder, augment_swap=0.2)
     with pytest.raises(trainer.Mismatch, match=r"augment_swap: 0.2 asked, 0.0 found"):
         trainer.train(job, settings, Recorder(), bert)
@@ -183,10 +183,10 @@ _VALUES = st.none() | st.booleans() | st.integers() | st.text() | st.floats(allo
 
 @given(st.dictionaries(st.text(), _VALUES))
 def test_what_was_found_as_asked_is_no_mismatch(asked: dict[str, Any]) -> None:
-    assert mismatches(asked, asked) == {}
+    assert find_mismatches(asked, asked) == {}
 
 
 @given(st.dictionaries(st.text(), _VALUES, min_size=1))
 def test_what_was_not_found_is_a_mismatch(asked: dict[str, Any]) -> None:
     absent = {name for name, one in asked.items() if one in (None, 0) or name.startswith("lr.")}
-    assert mismatches(asked, {}).keys() == asked.keys() - absent
+    assert find_mismatches(asked, {}).keys() == asked.keys() - absent

@@ -14,7 +14,7 @@ import torch
 
 from tests.trainers.small import Recorder, job_for, same_tensors
 from trytable.trainers.finetune import trainer
-from trytable.trainers.finetune.checkpoints import Checkpoints
+from trytable.trainers.finetune.checkpoints import CheckpointFolder
 from trytable.trainers.models.backbone import LoadedModel
 
 TOP = Path(__file__).resolve().parents[3]
@@ -47,7 +47,7 @@ def test_a_checkpoint_that_holds_code_is_passed_over(
         for path in last.iterdir()
     }
     (last / "manifest.json").write_text(json.dumps(files))
-    assert Checkpoints(last.parent).resume() is None
+    assert CheckpointFolder(last.parent).resume() is None
     line = Recorder()
     trainer.train(job, settings, line, bert)
     assert line.events[0].model_dump()["resumed_from_step"] == 0
@@ -57,8 +57,8 @@ def test_a_checkpoint_that_holds_code_is_passed_over(
 FULL = """
 import sys, torch
 from pathlib import Path
-from trytable.trainers.finetune.checkpoints import Checkpoints
-kept = Checkpoints(Path(sys.argv[1]))
+from trytable.trainers.finetune.checkpoints import CheckpointFolder
+kept = CheckpointFolder(Path(sys.argv[1]))
 small, large = torch.arange(1000.0), torch.ones(300_000)
 kept.save_last({"step": 1}, {"model": {"w": small}})
 try:
@@ -97,18 +97,18 @@ def test_a_worker_goes_on_when_the_disk_has_room_again(
     knobs: dict[str, Any] = {"epochs": 3, "checkpoint_seconds": 0}
     job, settings = job_for(odd / "whole", bert.folder, **knobs)
     trainer.train(job, settings, Recorder(), bert)
-    whole = Checkpoints(Path(job.folder) / "checkpoints").best()
+    whole = CheckpointFolder(Path(job.folder) / "checkpoints").best()
 
     job, settings = job_for(odd / "full", bert.folder, **knobs)
-    real, saved = Checkpoints.save_last, []
+    real, saved = CheckpointFolder.save_last, []
 
-    def fills_up(self: Checkpoints, *arguments: Any) -> None:
+    def fills_up(self: CheckpointFolder, *arguments: Any) -> None:
         saved.append(1)
         if len(saved) == 2:
             raise OSError(28, "No space left on device")
         real(self, *arguments)
 
-    monkeypatch.setattr(Checkpoints, "save_last", fills_up)
+    monkeypatch.setattr(CheckpointFolder, "save_last", fills_up)
     try:
         trainer.train(job, settings, Recorder(), bert)
     except OSError:
@@ -118,7 +118,7 @@ def test_a_worker_goes_on_when_the_disk_has_room_again(
     line = Recorder()
     trainer.train(job, settings, line, bert)
     assert line.events[0].model_dump()["resumed_from_step"] > 0
-    again = Checkpoints(Path(job.folder) / "checkpoints").best()
+    again = CheckpointFolder(Path(job.folder) / "checkpoints").best()
     assert whole is not None
     assert again is not None
     assert same_tensors(whole.tensors["model"], again.tensors["model"])

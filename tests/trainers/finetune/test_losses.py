@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight  # type: ignore[import-untyped]
 
-from trytable.trainers.finetune.losses import Criterion, class_weights, criterion_of
+from trytable.trainers.finetune.losses import Criterion, class_weights, make_criterion
 from trytable.trainers.protocol.messages import FinetuneSettings, Refused
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.5], [-2.0, 3.0, 0.1], [0.0, 0.0, 4.0]])
@@ -25,7 +25,7 @@ def gold() -> torch.Tensor:
 
 def minimised(**knobs: object) -> torch.Tensor:
     settings = FinetuneSettings.model_validate(knobs)
-    return criterion_of(settings, np.array([0, 1, 2, 2]), 3, CPU)(LOGITS, LABELS)[0]
+    return make_criterion(settings, np.array([0, 1, 2, 2]), 3, CPU)(LOGITS, LABELS)[0]
 
 
 def test_plain_cross_entropy_is_what_is_minimised_unless_told_otherwise() -> None:

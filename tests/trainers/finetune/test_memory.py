@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from tests.trainers.small import Recorder, job_for
 from trytable.trainers.finetune import memory, trainer
-from trytable.trainers.finetune.memory import CONTEXT_BYTES, device_memory, peak_bytes, used_by
+from trytable.trainers.finetune.memory import (
+    CONTEXT_BYTES,
+    device_memory,
+    peak_bytes,
+    process_memory,
+)
 from trytable.trainers.models.backbone import LoadedModel
 from trytable.trainers.protocol.knobs import FinetuneSettings
 from trytable.trainers.protocol.memory_knobs import ALIKE, BY_USE, BY_VALUE, memory_shape
@@ -56,7 +61,7 @@ def test_a_figure_below_what_torch_holds_is_another_processs() -> None:
 
 
 def test_without_a_gpu_nothing_is_told(tmp_path: Path, bert: LoadedModel) -> None:
-    assert used_by(os.getpid(), "GPU-no-such") is None
+    assert process_memory(os.getpid(), "GPU-no-such") is None
     assert device_memory(torch.device("cpu"), "cpu") is None
     job, settings = job_for(tmp_path, bert.folder, epochs=1)
     line = Recorder()
@@ -78,5 +83,5 @@ def test_without_a_gpu_nothing_is_told(tmp_path: Path, bert: LoadedModel) -> Non
 def test_memory_that_ran_out_is_known_by_its_words(
     error: Exception, device: bool, anywhere: bool
 ) -> None:
-    assert memory.on_device(error) == device
-    assert memory.anywhere(error) == anywhere
+    assert memory.is_device_oom(error) == device
+    assert memory.is_oom(error) == anywhere

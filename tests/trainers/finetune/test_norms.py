@@ -12,8 +12,8 @@ from trytable.results.analysis.diagnosis.layers import dead_gradients
 from trytable.results.analysis.diagnosis.types import Trial
 from trytable.results.storage.rows import StepRow
 from trytable.trainers.finetune import trainer
-from trytable.trainers.finetune.norms import LayerNorms, prediction_spread
-from trytable.trainers.models.backbone import LoadedModel, layers_of
+from trytable.trainers.finetune.norms import BlockNorms, prediction_spread
+from trytable.trainers.models.backbone import LoadedModel, transformer_layers
 from trytable.trainers.protocol.messages import Epoch, Step
 
 BLOCKS = {"embeddings", "layer.0", "layer.1", "layer.2", "head"}
@@ -55,11 +55,11 @@ def test_frozen_layers_are_not_among_the_trained(odd: Path, bert: LoadedModel) -
 
 def test_a_layer_that_the_loss_does_not_reach_is_found_dead(odd: Path, bert: LoadedModel) -> None:
     job, settings = job_for(odd, bert.folder, epochs=1)
-    run = trainer.Run(job, settings, Recorder(), bert)
-    middle = layers_of(run.model.backbone)[1]
+    run = trainer.TrainingRun(job, settings, Recorder(), bert)
+    middle = transformer_layers(run.model.backbone)[1]
     middle.register_forward_hook(lambda _module, _inputs, output: output.detach())
     run._train_epoch()
-    norms = LayerNorms(run.model).gradients(1.0, 1.0)
+    norms = BlockNorms(run.model).gradients(1.0, 1.0)
     assert [block for block, norm in norms.items() if norm == 0] == [
         "embeddings", "layer.0", "layer.1",
     ]  # fmt: skip

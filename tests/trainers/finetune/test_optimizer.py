@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from tests.trainers.small import CONFIGS, save_model
-from trytable.trainers.finetune.optimizer import make_optimizer, set_rates
+from trytable.trainers.finetune.optimizer import make_optimizer, set_learning_rates
 from trytable.trainers.models.backbone import LoadedModel, load_model
-from trytable.trainers.models.classifier import Classifier, build
+from trytable.trainers.models.classifier import Classifier, build_classifier
 from trytable.trainers.protocol.messages import FinetuneSettings
 
 
@@ -17,9 +17,9 @@ def groups_of(
 ) -> tuple[Classifier, dict[str, dict[str, float]]]:
     """The model, and each parameter's peak rate and decay by its name."""
     settings = FinetuneSettings.model_validate({"lr": 1e-5, **knobs})
-    model = build(loaded, settings, 2, seed=1)
+    model = build_classifier(loaded, settings, 2, seed=1)
     optimizer = make_optimizer(model, settings, fused=False)
-    set_rates(optimizer, 1.0)
+    set_learning_rates(optimizer, 1.0)
     names = {id(p): name for name, p in model.named_parameters()}
     found = {
         names[id(p)]: {"lr": group["lr"], "decay": group["weight_decay"]}
@@ -66,9 +66,9 @@ def test_all_that_is_trained_is_in_one_group(tmp_path: Path, kind: str, decay: f
 
 def test_the_first_group_is_the_backbones_uppermost(bert: LoadedModel) -> None:
     settings = FinetuneSettings(lr=1e-5, head_lr=1e-2, layer_lr_decay=0.5)
-    optimizer = make_optimizer(build(bert, settings, 2, seed=1), settings, fused=False)
+    optimizer = make_optimizer(build_classifier(bert, settings, 2, seed=1), settings, fused=False)
     assert optimizer.param_groups[0]["peak_lr"] == 1e-5
     frozen = settings.model_copy(update={"freeze": 3})
-    optimizer = make_optimizer(build(bert, frozen, 2, seed=1), frozen, fused=False)
+    optimizer = make_optimizer(build_classifier(bert, frozen, 2, seed=1), frozen, fused=False)
     assert optimizer.param_groups[0]["peak_lr"] == 1e-2
     assert isinstance(optimizer, torch.optim.AdamW)

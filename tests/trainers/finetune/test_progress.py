@@ -2,7 +2,7 @@
 
 import pytest
 
-from trytable.trainers.finetune.progress import Progress
+from trytable.trainers.finetune.progress import TrainingProgress
 from trytable.trainers.protocol.messages import FinetuneSettings, Objective
 
 ACCURACY = Objective()
@@ -12,7 +12,7 @@ LOSS = Objective(name="dev_loss", direction="minimize")
 def ended_after(curve: list[tuple[float, float]], **knobs: int) -> tuple[int, int]:
     """The last and the best epoch of a trial with these pairs of accuracy and loss."""
     settings = FinetuneSettings.model_validate({"epochs": len(curve), **knobs})
-    progress = Progress()
+    progress = TrainingProgress()
     for accuracy, loss in curve:
         if progress.improves(ACCURACY, accuracy, loss):
             progress.best_epoch, progress.best_value = progress.epoch, accuracy
@@ -44,13 +44,13 @@ def test_patience_counts_epochs_without_a_better_one(
 
 
 def test_at_a_tie_the_lower_dev_loss_is_better() -> None:
-    progress = Progress(best_epoch=1, best_value=0.4, best_loss=1.3)
+    progress = TrainingProgress(best_epoch=1, best_value=0.4, best_loss=1.3)
     assert progress.improves(ACCURACY, 0.4, 1.2)
     assert not progress.improves(ACCURACY, 0.4, 1.3)
     assert not progress.improves(ACCURACY, 0.39, 0.1)
 
 
 def test_a_loss_is_better_when_lower() -> None:
-    progress = Progress(best_epoch=1, best_value=0.4, best_loss=0.4)
+    progress = TrainingProgress(best_epoch=1, best_value=0.4, best_loss=0.4)
     assert progress.improves(LOSS, 0.3, 0.3)
     assert not progress.improves(LOSS, 0.5, 0.5)

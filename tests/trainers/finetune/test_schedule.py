@@ -7,13 +7,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from trytable.trainers.finetune.schedule import schedule_of
+from trytable.trainers.finetune.schedule import make_schedule
 from trytable.trainers.protocol.messages import FinetuneSettings, Refused
 
 
 def shares(steps_per_epoch: int = 250, **knobs: object) -> list[float]:
     settings = FinetuneSettings.model_validate({"epochs": 4, "warmup": 0, **knobs})
-    schedule = schedule_of(settings, steps_per_epoch)
+    schedule = make_schedule(settings, steps_per_epoch)
     return [schedule.share(step) for step in range(schedule.steps_total)]
 
 
@@ -90,7 +90,7 @@ def test_every_schedule_reaches_its_peak_and_stays_between_floor_and_peak(
     total = steps * knobs["epochs"]
     assume(round(total * knobs["warmup"]) < total)
     settings = FinetuneSettings.model_validate({"schedule": name, **knobs})
-    schedule = schedule_of(settings, steps)
+    schedule = make_schedule(settings, steps)
     found = [schedule.share(step) for step in range(total)]
     assert math.isclose(found[schedule.peak_step], max(found))
     assert math.isclose(max(found), 1)

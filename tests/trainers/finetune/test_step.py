@@ -11,7 +11,7 @@ import torch
 from tests.trainers.small import Recorder, job_for, same_tensors
 from trytable.trainers.finetune import trainer
 from trytable.trainers.models.backbone import LoadedModel
-from trytable.trainers.models.state_dict import weights_of
+from trytable.trainers.models.state_dict import copy_weights
 from trytable.trainers.protocol.messages import Epoch, Finding, Finished, Started, Step
 
 STEPS = math.ceil(70 / 8)
@@ -23,9 +23,9 @@ def trained(folder: Path, loaded: LoadedModel, **knobs: Any) -> tuple[Recorder, 
     """What was said, and the weights after the last step."""
     job, settings = job_for(folder, loaded.folder, **{**STILL, **knobs})
     line = Recorder()
-    run = trainer.Run(job, settings, line, loaded)
-    run.go()
-    return line, weights_of(run.model)
+    run = trainer.TrainingRun(job, settings, line, loaded)
+    run.execute()
+    return line, copy_weights(run.model)
 
 
 @pytest.mark.parametrize("micro", [1, 3, 8])
@@ -67,9 +67,9 @@ def test_out_of_memory_halves_what_is_held_and_keeps_the_batch(
 ) -> None:
     job, settings = job_for(tmp_path / "small", bert.folder, **STILL)
     line = Recorder()
-    run = trainer.Run(job, settings, line, bert)
+    run = trainer.TrainingRun(job, settings, line, bert)
     run.model.register_forward_pre_hook(needs_too_much(2))
-    run.go()
+    run.execute()
     assert line.said(Finished)
     assert [one.kind for one in line.said(Finding)] == ["oom_retry", "oom_retry"]
     assert line.said(Finding)[-1].evidence == {"micro_batch_before": 4, "micro_batch": 2}
@@ -87,10 +87,10 @@ def test_on_a_gpu_that_trials_share_nothing_is_halved(
     """A batch of 8 is too large, or the 40 of an evaluation."""
     job, settings = job_for(tmp_path, bert.folder, **STILL)
     line = Recorder()
-    run = trainer.Run(job.model_copy(update={"shared_device": True}), settings, line, bert)
+    run = trainer.TrainingRun(job.model_copy(update={"shared_device": True}), settings, line, bert)
     run.model.register_forward_pre_hook(needs_too_much(sentences))
     with pytest.raises(torch.OutOfMemoryError, match="can't allocate memory"):
-        run.go()
+        run.execute()
     assert (line.said(Finding), line.said(Epoch)) == ([], [])
     assert run.stepper.micro_batch == 8
 
@@ -99,23 +99,23 @@ def test_a_sentence_that_does_not_fit_alone_ends_the_attempt(
     tmp_path: Path, bert: LoadedModel
 ) -> None:
     job, settings = job_for(tmp_path, bert.folder, epochs=1)
-    run = trainer.Run(job, settings, Recorder(), bert)
+    run = trainer.TrainingRun(job, settings, Recorder(), bert)
     run.model.register_forward_pre_hook(needs_too_much(0))
     with pytest.raises(torch.OutOfMemoryError, match="not even one sentence"):
-        run.go()
+        run.execute()
 
 
 def test_a_resumed_trial_remembers_what_fits(tmp_path: Path, bert: LoadedModel) -> None:
     job, settings = job_for(tmp_path, bert.folder, epochs=1)
     first = Recorder(stop_after=4)
-    run = trainer.Run(job, settings, first, bert)
+    run = trainer.TrainingRun(job, settings, first, bert)
     run.model.register_forward_pre_hook(needs_too_much(4))
-    with pytest.raises(trainer.Stopped):
-        run.go()
+    with pytest.raises(trainer.StopRequested):
+        run.execute()
     run.save()
-    again = trainer.Run(job, settings, Recorder(), bert)
+    again = trainer.TrainingRun(job, settings, Recorder(), bert)
     again.model.register_forward_pre_hook(needs_too_much(4))
-    again.go()
+    again.execute()
     assert [one.kind for one in again.line.said(Finding)] == []  # type: ignore[attr-defined] # a Recorder
     assert again.stepper.micro_batch == 4
 
@@ -131,12 +131,12 @@ def test_an_fp16_overflow_leaves_its_step_out_and_scales_less(
     tmp_path: Path, bert: LoadedModel
 ) -> None:
     job, settings = job_for(tmp_path, bert.folder, precision="fp16", epochs=1)
-    run = trainer.Run(job, settings, Recorder(), bert)
-    before = weights_of(run.model)
+    run = trainer.TrainingRun(job, settings, Recorder(), bert)
+    before = copy_weights(run.model)
     run.stepper.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
     stepped = run.stepper.step(run.splits["train"], np.array([0, 1, 2]), 0)
     assert not math.isfinite(stepped.gradient_norm)
-    assert same_tensors(weights_of(run.model), before)
+    assert same_tensors(copy_weights(run.model), before)
     assert run.stepper.scaler.get_scale() < 2.0**40
 
 
@@ -146,7 +146,7 @@ def test_an_fp16_trial_resumes_with_its_scale(tmp_path: Path, bert: LoadedModel)
     job, settings = job_for(tmp_path / "parts", bert.folder, **knobs)
     trainer.train(job, settings, Recorder(stop_after=STEPS + 5), bert)
     second = Recorder()
-    run = trainer.Run(job, settings, second, bert)
-    run.go()
-    assert same_tensors(weights_of(run.model), weights)
+    run = trainer.TrainingRun(job, settings, second, bert)
+    run.execute()
+    assert same_tensors(copy_weights(run.model), weights)
     assert second.said(Epoch)[-1].dev_loss == whole.said(Epoch)[-1].dev_loss

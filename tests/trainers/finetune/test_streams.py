@@ -12,7 +12,7 @@ import torch
 
 from tests.trainers.small import Recorder, job_for, same_tensors
 from trytable.trainers.finetune import trainer
-from trytable.trainers.finetune.checkpoints import Checkpoints
+from trytable.trainers.finetune.checkpoints import CheckpointFolder
 from trytable.trainers.models.backbone import LoadedModel
 from trytable.trainers.protocol.messages import Epoch, Event, Finished, Step, parse_event
 
@@ -22,7 +22,7 @@ KILLS = 8
 def seen_by(folder: Path, loaded: LoadedModel, **knobs: Any) -> tuple[list[Any], torch.Tensor]:
     """The batches that the model saw while training, and the head that it began with."""
     job, settings = job_for(folder, loaded.folder, epochs=1, **knobs)
-    run = trainer.Run(job, settings, Recorder(), loaded)
+    run = trainer.TrainingRun(job, settings, Recorder(), loaded)
     head = run.model.state_dict()["head.weight"].clone()
     seen: list[Any] = []
 
@@ -31,7 +31,7 @@ def seen_by(folder: Path, loaded: LoadedModel, **knobs: Any) -> tuple[list[Any],
             seen.append(given[0]["input_ids"].tolist())
 
     run.model.register_forward_pre_hook(look)
-    run.go()
+    run.execute()
     return seen, head
 
 
@@ -113,7 +113,9 @@ def test_a_worker_killed_at_any_step_ends_with_the_bits_of_an_undisturbed_one(
     (said,) = whole.said(Finished)
     for finished in (one for one in events if isinstance(one, Finished)):
         assert finished.dev_predictions == said.dev_predictions
-    kept = [Checkpoints(tmp_path / side / "trial" / "checkpoints") for side in ("whole", "killed")]
+    kept = [
+        CheckpointFolder(tmp_path / side / "trial" / "checkpoints") for side in ("whole", "killed")
+    ]
     best = [one.best() for one in kept]
     assert best[0] is not None
     assert best[1] is not None

@@ -14,7 +14,7 @@ from tests.trainers.small import CONFIGS, DATA, Recorder, job_for, same_tensors,
 from trytable.trainers.data import tokens
 from trytable.trainers.data.dataset import TextData
 from trytable.trainers.finetune import trainer
-from trytable.trainers.finetune.checkpoints import Checkpoints
+from trytable.trainers.finetune.checkpoints import CheckpointFolder
 from trytable.trainers.finetune.step import NonFinite
 from trytable.trainers.models.backbone import LoadedModel, load_model
 from trytable.trainers.protocol.messages import (
@@ -33,7 +33,7 @@ STEPS = math.ceil(70 / 8)
 
 
 def best_weights(folder: Path) -> dict[str, torch.Tensor]:
-    found = Checkpoints(folder / "trial" / "checkpoints").best()
+    found = CheckpointFolder(folder / "trial" / "checkpoints").best()
     assert found is not None
     return found.tensors["model"]
 
@@ -144,7 +144,7 @@ def test_a_checkpoint_of_another_job_is_not_resumed(
     trainer.train(job, settings, Recorder(stop_after=5), bert)
     if "data_hash" in update:
         other = TextData(("a", "b"), DATA.splits)
-        tokens.keep_data(odd / "cache", other)
+        tokens.cache_data(odd / "cache", other)
         update = {"data_hash": other.hash}
     line = Recorder()
     trainer.train(job.model_copy(update=update), settings, line, bert)

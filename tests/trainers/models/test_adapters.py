@@ -11,11 +11,11 @@ from torch import nn
 
 from tests.trainers.small import CONFIGS, Recorder, job_for, same_tensors, save_model
 from trytable.trainers.finetune import trainer
-from trytable.trainers.finetune.checkpoints import Checkpoints
+from trytable.trainers.finetune.checkpoints import CheckpointFolder
 from trytable.trainers.finetune.optimizer import make_optimizer
-from trytable.trainers.models.adapters import add_adapters, fold_in
+from trytable.trainers.models.adapters import add_adapters, merge_adapters
 from trytable.trainers.models.backbone import LoadedModel, load_model
-from trytable.trainers.models.classifier import Classifier, build
+from trytable.trainers.models.classifier import Classifier, build_classifier
 from trytable.trainers.protocol.messages import Finding, FinetuneSettings, Refused, Started
 
 BATCH = {"input_ids": torch.tensor([[2, 3, 4]]), "attention_mask": torch.ones(1, 3).long()}
@@ -31,7 +31,7 @@ def settings(**knobs: object) -> FinetuneSettings:
 
 
 def built(loaded: LoadedModel, seed: int = 1, **knobs: object) -> Classifier:
-    return build(loaded, settings(**knobs), 2, seed)
+    return build_classifier(loaded, settings(**knobs), 2, seed)
 
 
 def test_only_adapters_and_head_are_trained(loaded: LoadedModel) -> None:
@@ -44,14 +44,14 @@ def test_only_adapters_and_head_are_trained(loaded: LoadedModel) -> None:
 
 
 def test_every_linear_layer_of_the_backbone_has_an_adapter(loaded: LoadedModel) -> None:
-    plain = build(loaded, FinetuneSettings(), 2, seed=1).backbone
+    plain = build_classifier(loaded, FinetuneSettings(), 2, seed=1).backbone
     linear = [p for p, m in plain.named_modules() if type(m).__name__ in ("Linear", "Conv1D")]
     adapted = built(loaded).backbone
     assert [path for path, m in adapted.named_modules() if hasattr(m, "lora_A")] == linear
 
 
 def test_it_begins_as_pretrained(loaded: LoadedModel) -> None:
-    plain = build(loaded, FinetuneSettings(), 2, seed=1).eval()
+    plain = build_classifier(loaded, FinetuneSettings(), 2, seed=1).eval()
     with torch.inference_mode():
         assert torch.equal(built(loaded).eval()(BATCH), plain(BATCH))
 
@@ -77,9 +77,9 @@ def test_it_trains_in_every_family_and_the_base_stays(tmp_path: Path, loaded: Lo
     knobs: dict[str, Any] = {"lora_rank": 2, "gradient_checkpointing": True, "dropout_scope": "all"}
     job, asked = job_for(tmp_path, loaded.folder, epochs=1, **knobs)
     line = Recorder()
-    run = trainer.Run(job, asked, line, loaded)
+    run = trainer.TrainingRun(job, asked, line, loaded)
     before = {name: one.clone() for name, one in run.model.state_dict().items()}
-    run.go()
+    run.execute()
     moved = {n for n, one in run.model.state_dict().items() if not torch.equal(one, before[n])}
     assert moved
     assert all("lora_" in name or name.startswith("head.") for name in moved)
@@ -95,7 +95,8 @@ def test_a_drained_trial_goes_on_with_its_adapters(tmp_path: Path, bert: LoadedM
             job, asked = job_for(tmp_path / side, bert.folder, lora_rank=2, lora_dropout=0.2)
             trainer.train(job, asked, Recorder(stop_after=stop), bert)
     kept = [
-        Checkpoints(tmp_path / side / "trial/checkpoints").best() for side in ("whole", "halves")
+        CheckpointFolder(tmp_path / side / "trial/checkpoints").best()
+        for side in ("whole", "halves")
     ]
     assert kept[0] is not None
     assert kept[1] is not None
@@ -109,10 +110,10 @@ def test_folded_in_they_do_the_same_without_peft(loaded: LoadedModel) -> None:
             if "lora_B" in name:
                 parameter.normal_(0, 0.1, generator=torch.Generator().manual_seed(3))
         before = model(BATCH)
-        fold_in(model.backbone)
+        merge_adapters(model.backbone)
         assert torch.allclose(model(BATCH), before, atol=1e-5)
     assert {type(m).__module__.split(".")[0] for m in model.modules()}.isdisjoint({"peft"})
-    plain = build(loaded, FinetuneSettings(), 2, seed=1)
+    plain = build_classifier(loaded, FinetuneSettings(), 2, seed=1)
     assert model.state_dict().keys() == plain.state_dict().keys()
     with torch.inference_mode():
         assert not torch.allclose(plain.eval()(BATCH), before, atol=1e-4)

@@ -15,13 +15,13 @@ from transformers import AutoModel, MambaConfig, PreTrainedConfig
 from tests.trainers.small import CONFIGS, same_tensors, save_model
 from trytable.trainers.models.backbone import (
     LoadedModel,
-    embeddings_of,
-    layers_of,
+    embedding_modules,
     load_model,
-    longest_input,
+    max_input_length,
+    transformer_layers,
 )
-from trytable.trainers.models.classifier import build, dropouts_of
-from trytable.trainers.models.freezing import frozen_layers
+from trytable.trainers.models.classifier import build_classifier, dropout_probabilities
+from trytable.trainers.models.freezing import frozen_layer_count
 from trytable.trainers.models.text_classifier import pool
 from trytable.trainers.protocol.messages import FinetuneSettings, Refused
 
@@ -36,17 +36,17 @@ def settings(**knobs: object) -> FinetuneSettings:
 
 
 def test_dropout_on_all_reaches_every_module(loaded: LoadedModel) -> None:
-    model = build(loaded, settings(dropout=0.37, dropout_scope="all"), 3, seed=1)
-    found = dropouts_of(model)
+    model = build_classifier(loaded, settings(dropout=0.37, dropout_scope="all"), 3, seed=1)
+    found = dropout_probabilities(model)
     assert len(found) > 1
     assert set(found) == {0.37}
 
 
 def test_dropout_on_the_head_leaves_the_backbone_as_it_was(loaded: LoadedModel) -> None:
-    before = dropouts_of(loaded.build())
-    model = build(loaded, settings(dropout=0.37, dropout_scope="head"), 3, seed=1)
+    before = dropout_probabilities(loaded.build())
+    model = build_classifier(loaded, settings(dropout=0.37, dropout_scope="head"), 3, seed=1)
     assert model.dropout.p == 0.37
-    assert dropouts_of(model.backbone) == before
+    assert dropout_probabilities(model.backbone) == before
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ def test_dropout_on_the_head_leaves_the_backbone_as_it_was(loaded: LoadedModel) 
 def test_what_is_frozen_has_no_gradient_and_stays_in_evaluation(
     loaded: LoadedModel, freeze: str | int, layers: int | None
 ) -> None:
-    model = build(loaded, settings(freeze=freeze), 3, seed=1).train()
-    blocks = layers_of(model.backbone)
+    model = build_classifier(loaded, settings(freeze=freeze), 3, seed=1).train()
+    blocks = transformer_layers(model.backbone)
     for index, block in enumerate(blocks):
         frozen = layers is not None and index < layers
         assert all(p.requires_grad != frozen for p in block.parameters())
         assert block.training != frozen
-    for module in embeddings_of(model.backbone):
+    for module in embedding_modules(model.backbone):
         assert all(p.requires_grad == (layers is None) for p in module.parameters())
     batch = {"input_ids": torch.tensor([[2, 3, 4]]), "attention_mask": torch.ones(1, 3).long()}
     model(batch).sum().backward()
@@ -72,17 +72,17 @@ def test_what_is_frozen_has_no_gradient_and_stays_in_evaluation(
 
 def test_the_embeddings_are_found(loaded: LoadedModel) -> None:
     backbone = loaded.build()
-    inside = [m for part in embeddings_of(backbone) for m in part.modules()]
+    inside = [m for part in embedding_modules(backbone) for m in part.modules()]
     assert any(m is backbone.get_input_embeddings() for m in inside)
 
 
 def test_frozen_embeddings_are_frozen(loaded: LoadedModel) -> None:
-    model = build(loaded, settings(freeze="embed"), 3, seed=1)
+    model = build_classifier(loaded, settings(freeze="embed"), 3, seed=1)
     assert not any(p.requires_grad for p in model.backbone.get_input_embeddings().parameters())
 
 
 def test_types_go_only_to_a_model_that_has_them(loaded: LoadedModel) -> None:
-    model = build(loaded, settings(), 3, seed=1).eval()
+    model = build_classifier(loaded, settings(), 3, seed=1).eval()
     ones = torch.ones(1, 3).long()
     batch = {"input_ids": torch.tensor([[2, 3, 4]]), "attention_mask": ones}
     with torch.inference_mode():
@@ -93,13 +93,13 @@ def test_types_go_only_to_a_model_that_has_them(loaded: LoadedModel) -> None:
 def test_a_model_stored_in_bf16_is_trained_in_fp32(odd: Path) -> None:
     folder = save_model(odd / "model", "llama")
     AutoModel.from_pretrained(folder, dtype=torch.bfloat16).save_pretrained(folder)
-    model = build(load_model(str(folder)), settings(), 3, seed=1)
+    model = build_classifier(load_model(str(folder)), settings(), 3, seed=1)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
 def test_learned_positions_have_room_for_so_many_tokens(odd: Path) -> None:
     room = {
-        kind: longest_input(load_model(str(save_model(odd / kind, kind, **changes))).build())
+        kind: max_input_length(load_model(str(save_model(odd / kind, kind, **changes))).build())
         for kind, changes in {
             "bert": {"max_position_embeddings": 20},
             "roberta": {"max_position_embeddings": 20},
@@ -128,16 +128,16 @@ def test_code_that_lies_beside_a_model_is_never_run(
 
 def test_more_frozen_layers_than_there_are_is_refused(bert: LoadedModel) -> None:
     with pytest.raises(Refused, match="freeze 4: the model has 3 layers"):
-        build(bert, settings(freeze=4), 3, seed=1)
+        build_classifier(bert, settings(freeze=4), 3, seed=1)
 
 
 def test_shares_of_layers_round_down() -> None:
-    assert [frozen_layers("half", n) for n in (6, 7, 12)] == [3, 3, 6]
-    assert [frozen_layers("full", n) for n in (6, 7, 12)] == [4, 5, 9]
+    assert [frozen_layer_count("half", n) for n in (6, 7, 12)] == [3, 3, 6]
+    assert [frozen_layer_count("full", n) for n in (6, 7, 12)] == [4, 5, 9]
 
 
 def test_two_builds_share_no_weights(bert: LoadedModel) -> None:
-    one, other = (build(bert, settings(), 3, seed=1) for _ in range(2))
+    one, other = (build_classifier(bert, settings(), 3, seed=1) for _ in range(2))
     with torch.no_grad():
         for parameter in one.parameters():
             parameter.zero_()
@@ -146,7 +146,7 @@ def test_two_builds_share_no_weights(bert: LoadedModel) -> None:
 
 def test_the_head_depends_on_the_seed_alone(bert: LoadedModel) -> None:
     heads = [
-        build(bert, settings(dropout=p), 3, seed=s).head.state_dict()
+        build_classifier(bert, settings(dropout=p), 3, seed=s).head.state_dict()
         for p, s in ((0, 1), (0.5, 1), (0, 2))
     ]
     assert same_tensors(heads[0], heads[1])
@@ -169,7 +169,7 @@ def test_padding_changes_no_pooling(real: int, padding: int, on_the_left: bool) 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean", "last"])
 def test_the_logits_are_those_of_the_pooled_states(loaded: LoadedModel, pooling: str) -> None:
-    model = build(loaded, settings(pooling=pooling), 3, seed=1).eval()
+    model = build_classifier(loaded, settings(pooling=pooling), 3, seed=1).eval()
     ids, mask = torch.tensor([[2, 3, 4, 0], [5, 6, 7, 8]]), torch.ones(2, 4).long()
     mask[0, 3] = 0
     with torch.inference_mode():
@@ -181,7 +181,7 @@ def test_the_logits_are_those_of_the_pooled_states(loaded: LoadedModel, pooling:
 
 
 def test_no_decoder_keeps_keys_and_values(loaded: LoadedModel) -> None:
-    model = build(loaded, settings(), 3, seed=1)
+    model = build_classifier(loaded, settings(), 3, seed=1)
     ids = torch.tensor([[2, 3, 4]])
     out = model.backbone(input_ids=ids, attention_mask=torch.ones_like(ids))
     assert getattr(out, "past_key_values", None) is None
@@ -192,9 +192,9 @@ def test_checkpointed_gradients_are_the_same_and_computed_twice(loaded: LoadedMo
     gradients, calls = [], []
     for switched in (False, True):
         knobs = {"gradient_checkpointing": switched, "dropout": 0.3, "dropout_scope": "all"}
-        model = build(loaded, settings(freeze=1, **knobs), 3, seed=1).train()
+        model = build_classifier(loaded, settings(freeze=1, **knobs), 3, seed=1).train()
         calls.append([0, 0, 0])
-        for index, layer in enumerate(layers_of(model.backbone)):
+        for index, layer in enumerate(transformer_layers(model.backbone)):
             first = next(one for one in layer.modules() if not list(one.children()))
             first.register_forward_pre_hook(_counting(calls[-1], index))
         torch.manual_seed(3)
@@ -214,25 +214,27 @@ def _counting(calls: list[int], index: int) -> Callable[..., None]:
 
 
 def test_a_model_that_cannot_checkpoint_gradients_is_refused(bert: LoadedModel) -> None:
-    class Unable(bert.kind):  # type: ignore[misc, name-defined] # its base is known at run time
+    class Unable(bert.model_class):  # type: ignore[misc, name-defined] # its base is known at run time
         supports_gradient_checkpointing = False
 
     with pytest.raises(Refused, match="Unable cannot do gradient_checkpointing"):
-        build(replace(bert, kind=Unable), settings(gradient_checkpointing=True), 3, seed=1)
+        build_classifier(
+            replace(bert, model_class=Unable), settings(gradient_checkpointing=True), 3, seed=1
+        )
 
 
 def test_a_dropout_that_is_only_a_number_is_read_back(odd: Path) -> None:
     """LLaMA and Qwen have no module of it, only `attention_dropout`."""
     loaded = load_model(str(save_model(odd / "model", "llama")))
 
-    class Deaf(loaded.kind):  # type: ignore[misc, name-defined] # its base is known at run time
+    class Deaf(loaded.model_class):  # type: ignore[misc, name-defined] # its base is known at run time
         def __init__(self, config: PreTrainedConfig) -> None:
             super().__init__(config)
             self.layers[1].self_attn.attention_dropout = 0.25
 
     asked = settings(dropout=0.5, dropout_scope="all")
     with pytest.raises(Refused, match=r"dropout 0\.5 was asked for, but a module has 0\.25"):
-        build(replace(loaded, kind=Deaf), asked, 3, seed=1)
+        build_classifier(replace(loaded, model_class=Deaf), asked, 3, seed=1)
 
 
 def test_a_model_that_has_no_dropout_is_refused_one(odd: Path) -> None:
@@ -241,7 +243,7 @@ def test_a_model_that_has_no_dropout_is_refused_one(odd: Path) -> None:
     AutoModel.from_config(config).save_pretrained(odd / "model")  # type: ignore[no-untyped-call] # untyped there
     loaded = load_model(str(odd / "model"))
     with pytest.raises(Refused, match="no dropout to set; use dropout_scope: head"):
-        build(loaded, settings(dropout=0.5, dropout_scope="all"), 3, seed=1)
+        build_classifier(loaded, settings(dropout=0.5, dropout_scope="all"), 3, seed=1)
 
 
 def test_a_model_without_weights_is_refused(bert_folder: Path, odd: Path) -> None:
@@ -263,7 +265,7 @@ def test_a_dropout_that_does_not_arrive_is_refused(
 ) -> None:
     monkeypatch.setattr(nn.Dropout, "__init__", _broken_dropout)
     with pytest.raises(Refused, match=r"dropout 0\.5 was asked for"):
-        build(bert, settings(dropout=0.5), 3, seed=1)
+        build_classifier(bert, settings(dropout=0.5), 3, seed=1)
 
 
 def _broken_dropout(self: nn.Dropout, p: float = 0.5, inplace: bool = False) -> None:

@@ -12,10 +12,15 @@ from pydantic import ValidationError
 
 from tests.trainers.small import CONFIGS, Recorder, job_for, same_tensors, save_model
 from trytable.trainers.finetune import trainer
-from trytable.trainers.models.backbone import LoadedModel, embeddings_of, layers_of, load_model
-from trytable.trainers.models.classifier import Classifier, build
-from trytable.trainers.models.freezing import SHARES, frozen_layers
-from trytable.trainers.models.state_dict import trainable
+from trytable.trainers.models.backbone import (
+    LoadedModel,
+    embedding_modules,
+    load_model,
+    transformer_layers,
+)
+from trytable.trainers.models.classifier import Classifier, build_classifier
+from trytable.trainers.models.freezing import SHARES, frozen_layer_count
+from trytable.trainers.models.state_dict import trainable_parameters
 from trytable.trainers.protocol.messages import (
     Checkpoint,
     Finding,
@@ -27,12 +32,12 @@ from trytable.trainers.protocol.messages import (
 
 
 def built(loaded: LoadedModel, **knobs: Any) -> Classifier:
-    return build(loaded, FinetuneSettings.model_validate(knobs), 2, seed=1)
+    return build_classifier(loaded, FinetuneSettings.model_validate(knobs), 2, seed=1)
 
 
 @given(st.integers(1, 200))
 def test_shares_freeze_ever_more(layers: int) -> None:
-    numbers = [frozen_layers(share, layers) for share in SHARES]
+    numbers = [frozen_layer_count(share, layers) for share in SHARES]
     assert numbers == [None, 0, layers // 2, layers * 3 // 4]
 
 
@@ -59,13 +64,13 @@ def test_patterns_freeze_the_weights_they_match_and_no_other(
     trainer.train(job, settings, line, bert)
     assert line.said(Finding) == []
     assert line.said(Started)[0].trainable_parameters == sum(
-        p.numel() for p in trainable(model).values()
+        p.numel() for p in trainable_parameters(model).values()
     )
 
 
 def test_a_module_that_is_frozen_whole_stays_in_evaluation(bert: LoadedModel) -> None:
     model = built(bert, freeze="encoder.layer.0.* encoder.layer.1.output.dense.weight").train()
-    layers = layers_of(model.backbone)
+    layers = transformer_layers(model.backbone)
     assert not any(module.training for module in layers[0].modules())
     assert all(module.training for module in layers[1].modules())
 
@@ -98,7 +103,10 @@ def frozen_blocks(model: Classifier, epoch: int) -> list[bool]:
     """Of the embeddings and each layer from below, whether an epoch leaves it as pretrained."""
     model.begin_epoch(epoch)
     model.train()
-    blocks = [torch.nn.ModuleList(embeddings_of(model.backbone)), *layers_of(model.backbone)]
+    blocks = [
+        torch.nn.ModuleList(embedding_modules(model.backbone)),
+        *transformer_layers(model.backbone),
+    ]
     frozen = [not any(p.requires_grad for p in block.parameters()) for block in blocks]
     assert frozen == [not next(block.children()).training for block in blocks]
     return frozen
@@ -115,7 +123,7 @@ def test_each_epoch_frees_the_uppermost_frozen_layers(tmp_path: Path, kind: str)
 
 def test_what_no_epoch_frees_is_not_among_the_trained(bert: LoadedModel) -> None:
     model = built(bert, freeze=3, unfreeze_layers_per_epoch=1, epochs=2)
-    layers = {name.split(".")[3] for name in trainable(model) if ".layer." in name}
+    layers = {name.split(".")[3] for name in trainable_parameters(model) if ".layer." in name}
     assert layers == {"2"}
     assert frozen_blocks(model, 1) == [True] * 4
 
@@ -133,7 +141,7 @@ UNFREEZING: dict[str, Any] = {
 def test_a_layer_moves_from_the_epoch_on_that_frees_it(tmp_path: Path, bert: LoadedModel) -> None:
     job, settings = job_for(tmp_path, bert.folder, **UNFREEZING)
     line = Recorder()
-    run = trainer.Run(job, settings, line, bert)
+    run = trainer.TrainingRun(job, settings, line, bert)
     before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
     moved: list[set[str]] = []
     evaluate = run._evaluate_epoch
@@ -145,7 +153,7 @@ def test_a_layer_moves_from_the_epoch_on_that_frees_it(tmp_path: Path, bert: Loa
         evaluate()
 
     run._evaluate_epoch = look  # type: ignore[method-assign] # to look in between
-    run.go()
+    run.execute()
     assert moved == [
         {"head"},
         {"head", "layer.2", "layer.1"},
@@ -178,8 +186,8 @@ def test_a_drained_trial_unfreezes_as_an_undisturbed_one(
 
 def _best(folder: Path, loaded: LoadedModel) -> dict[str, torch.Tensor]:
     job, settings = job_for(folder, loaded.folder, **UNFREEZING)
-    run = trainer.Run(job, settings, Recorder(), loaded)
-    run.go()
+    run = trainer.TrainingRun(job, settings, Recorder(), loaded)
+    run.execute()
     return run.model.state_dict()
 
 
@@ -193,7 +201,7 @@ def test_the_trained_share_counts_what_will_be_set_free(tmp_path: Path, bert: Lo
         asked: dict[str, Any] = {"epochs": 5, "freeze": 3, **knobs}
         job, settings = job_for(tmp_path, bert.folder, **asked)
         line = Recorder()
-        run = trainer.Run(job, settings, line, bert)
+        run = trainer.TrainingRun(job, settings, line, bert)
         run._attest()
         (started,) = line.said(Started)
         return float(started.trainable_parameters / started.parameters)

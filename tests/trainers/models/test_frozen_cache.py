@@ -13,9 +13,9 @@ from tests.trainers.small import CONFIGS, Recorder, job_for, save_model
 from trytable.trainers.data.tokens import TokenSplit
 from trytable.trainers.finetune import trainer
 from trytable.trainers.models import frozen_cache
-from trytable.trainers.models.backbone import LoadedModel, layers_of, load_model
-from trytable.trainers.models.cached_states import Store
-from trytable.trainers.models.state_dict import weights_of
+from trytable.trainers.models.backbone import LoadedModel, load_model, transformer_layers
+from trytable.trainers.models.cached_states import StateCache
+from trytable.trainers.models.state_dict import copy_weights
 from trytable.trainers.protocol.messages import (
     Epoch,
     Finding,
@@ -30,11 +30,11 @@ LOOSE = {"modernbert": 2e-3}
 """ModernBERT's gradients agree less closely."""
 
 
-def run(folder: Path, loaded: LoadedModel, **knobs: Any) -> tuple[trainer.Run, Recorder]:
+def run(folder: Path, loaded: LoadedModel, **knobs: Any) -> tuple[trainer.TrainingRun, Recorder]:
     job, settings = job_for(folder, loaded.folder, **{"freeze": 2, "epochs": 3, **knobs})
     line = Recorder()
-    made = trainer.Run(job, settings, line, loaded)
-    made.go()
+    made = trainer.TrainingRun(job, settings, line, loaded)
+    made.execute()
     return made, line
 
 
@@ -56,7 +56,7 @@ def test_losses_are_those_without_kept_states(tmp_path: Path, kind: str) -> None
     assert (
         without.said(Finished)[0].dev_predictions == with_states.said(Finished)[0].dev_predictions
     )
-    assert weights_of(cached.model).keys() == weights_of(plain.model).keys()
+    assert copy_weights(cached.model).keys() == copy_weights(plain.model).keys()
     assert cached.model.state_dict().keys() == plain.model.state_dict().keys()
     (one,), (other,) = without.said(Started), with_states.said(Started)
     assert one.effective == other.effective
@@ -65,12 +65,12 @@ def test_losses_are_those_without_kept_states(tmp_path: Path, kind: str) -> None
 def test_the_lowest_layers_are_not_computed_again(tmp_path: Path, bert: LoadedModel) -> None:
     run(tmp_path, bert)  # fills the cache
     job, settings = job_for(tmp_path, bert.folder, freeze=2, epochs=1)
-    made = trainer.Run(job, settings, Recorder(), bert)
+    made = trainer.TrainingRun(job, settings, Recorder(), bert)
     calls = dict.fromkeys(range(3), 0)
-    for k, layer in enumerate(layers_of(made.model.backbone)):
+    for k, layer in enumerate(transformer_layers(made.model.backbone)):
         inner = layer.get_submodule("attention")
         inner.register_forward_hook(lambda *_, k=k: calls.__setitem__(k, calls[k] + 1))
-    made.go()
+    made.execute()
     assert calls[0] == calls[1] == 0
     assert calls[2] > 0
 
@@ -125,8 +125,8 @@ def test_a_model_that_does_not_fit_trains_without(
     assert made.model.replay is None
     assert [one.kind for one in line.said(Finding)] == ["frozen_cache"]
     plain, _ = run(tmp_path / "plain", bert, epochs=1, frozen_cache_gb=0)
-    for name, one in weights_of(plain.model).items():
-        assert torch.equal(one, weights_of(made.model)[name])
+    for name, one in copy_weights(plain.model).items():
+        assert torch.equal(one, copy_weights(made.model)[name])
 
 
 def test_a_resumed_trial_ends_with_the_same_bits(tmp_path: Path, bert: LoadedModel) -> None:
@@ -135,8 +135,8 @@ def test_a_resumed_trial_ends_with_the_same_bits(tmp_path: Path, bert: LoadedMod
     trainer.train(job, settings, Recorder(stop_after=20), bert)
     parts, line = run(tmp_path / "parts", bert)
     assert line.said(Started)[0].resumed_from_step > 0
-    for name, one in weights_of(whole.model).items():
-        assert torch.equal(one, weights_of(parts.model)[name])
+    for name, one in copy_weights(whole.model).items():
+        assert torch.equal(one, copy_weights(parts.model)[name])
 
 
 def test_a_stop_while_filling_leaves_nothing_half_written(
@@ -154,8 +154,8 @@ def split_of(tokens: int) -> dict[str, TokenSplit]:
     return {"dev": TokenSplit(ids, np.array([0, tokens]), np.zeros(1, dtype=np.int64), None)}
 
 
-def store(tmp_path: Path, name: str, most_bytes: int = 10**6) -> Store:
-    return Store(tmp_path, tmp_path / "data-1" / f"frozen-{name}", most_bytes)
+def store(tmp_path: Path, name: str, max_bytes: int = 10**6) -> StateCache:
+    return StateCache(tmp_path, tmp_path / "data-1" / f"frozen-{name}", max_bytes)
 
 
 def test_what_was_used_longest_ago_makes_room(tmp_path: Path) -> None:
@@ -194,5 +194,6 @@ def test_the_cut_is_the_number_of_frozen_layers() -> None:
     shares = [("none", 0), ("embed", 0), ("half", 6), ("full", 9), (5, 5)]
     for freeze, layers in shares:
         assert (
-            frozen_cache.cut_of(FinetuneSettings.model_validate({"freeze": freeze}), 12) == layers
+            frozen_cache.cacheable_layers(FinetuneSettings.model_validate({"freeze": freeze}), 12)
+            == layers
         )

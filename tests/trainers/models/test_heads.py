@@ -10,10 +10,10 @@ from torch import nn
 
 from tests.trainers.small import Recorder, job_for, same_tensors
 from trytable.trainers.finetune import trainer
-from trytable.trainers.finetune.checkpoints import Checkpoints
+from trytable.trainers.finetune.checkpoints import CheckpointFolder
 from trytable.trainers.models.backbone import LoadedModel
-from trytable.trainers.models.classifier import build
-from trytable.trainers.models.heads import make_head, widths_of
+from trytable.trainers.models.classifier import build_classifier
+from trytable.trainers.models.heads import hidden_widths, make_head
 from trytable.trainers.protocol.messages import Finding, FinetuneSettings, Finished, Started
 
 
@@ -51,7 +51,7 @@ def test_a_head_has_the_layers_asked_for(
     linear = [one for one in head.modules() if isinstance(one, nn.Linear)]
     assert [one.in_features for one in linear] == [16, *widths]
     assert [one.out_features for one in linear] == [*widths, 3]
-    assert widths_of(FinetuneSettings.model_validate(knobs)) == widths
+    assert hidden_widths(FinetuneSettings.model_validate(knobs)) == widths
     assert head(torch.randn(5, 16)).shape == (5, 3)
 
 
@@ -64,7 +64,7 @@ def test_widths_that_are_none_are_refused(given: Any) -> None:
 @pytest.mark.parametrize("dropout", [0.0, 0.45])
 def test_the_heads_dropout_is_the_one_asked_for(bert: LoadedModel, dropout: float) -> None:
     settings = FinetuneSettings(head="mlp", head_widths="8-4", dropout=dropout)
-    model = build(bert, settings, 3, seed=1)
+    model = build_classifier(bert, settings, 3, seed=1)
     found = [one.p for one in model.head.modules() if isinstance(one, nn.Dropout)]
     assert [model.dropout.p, *found] == [dropout] * 3
     assert {one.p for one in model.backbone.modules() if isinstance(one, nn.Dropout)} == {0.1}
@@ -120,7 +120,7 @@ def test_it_learns_also_where_a_batch_is_one_sentence(tmp_path: Path, bert: Load
 
 
 def _best(folder: Path) -> dict[str, torch.Tensor]:
-    found = Checkpoints(folder / "trial" / "checkpoints").best()
+    found = CheckpointFolder(folder / "trial" / "checkpoints").best()
     assert found is not None
     assert any(name.endswith("running_mean") for name in found.tensors["model"])
     return found.tensors["model"]

@@ -11,7 +11,7 @@ from torch import nn
 from tests.trainers.small import Recorder, job_for
 from trytable.trainers.finetune import trainer
 from trytable.trainers.models.backbone import LoadedModel
-from trytable.trainers.models.classifier import build
+from trytable.trainers.models.classifier import build_classifier
 from trytable.trainers.protocol.knobs import FinetuneSettings
 from trytable.trainers.protocol.knobs_docs import PATH, table
 from trytable.trainers.protocol.messages import Checkpoint, Epoch, Started, Step
@@ -72,9 +72,9 @@ def test_gradients_are_scaled_down_to_their_largest_norm(
 
 def test_the_probe_has_the_size_asked_for(tmp_path: Path, bert: LoadedModel) -> None:
     job, settings = job_for(tmp_path, bert.folder, probe_size=13)
-    assert len(trainer.Run(job, settings, Recorder(), bert).probe) == 13
+    assert len(trainer.TrainingRun(job, settings, Recorder(), bert).probe) == 13
     job, settings = job_for(tmp_path, bert.folder, probe_size=1000)
-    assert len(trainer.Run(job, settings, Recorder(), bert).probe) == 70
+    assert len(trainer.TrainingRun(job, settings, Recorder(), bert).probe) == 70
 
 
 def test_every_so_many_steps_are_told(tmp_path: Path, bert: LoadedModel) -> None:
@@ -91,7 +91,7 @@ def test_checkpoints_wait_for_their_time(tmp_path: Path, bert: LoadedModel) -> N
 
 def test_adapters_have_the_dropout_asked_for(bert: LoadedModel) -> None:
     settings = FinetuneSettings(lora_rank=2, lora_dropout=0.35, dropout=0.1, dropout_scope="all")
-    model = build(bert, settings, 2, seed=1)
+    model = build_classifier(bert, settings, 2, seed=1)
     found = {
         module.p
         for path, module in model.named_modules()
@@ -102,10 +102,10 @@ def test_adapters_have_the_dropout_asked_for(bert: LoadedModel) -> None:
 
 def test_texts_are_cut_to_the_length_asked_for(tmp_path: Path, bert: LoadedModel) -> None:
     job, settings = job_for(tmp_path, bert.folder, max_length=8, epochs=1)
-    run = trainer.Run(job, settings, Recorder(), bert)
+    run = trainer.TrainingRun(job, settings, Recorder(), bert)
     lengths = []
     run.model.register_forward_pre_hook(
         lambda _, given: lengths.append(given[0]["input_ids"].shape[1])
     )
-    run.go()
+    run.execute()
     assert max(lengths) == 8  # the longest text has 9 tokens
