@@ -10,7 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from trytable.results.storage.engine import shown_url
+from trytable.results.storage.engine import redacted_url
 from trytable.trainers.protocol.messages import AnyEvent, parse_event
 
 
@@ -41,7 +41,7 @@ class Folders:
     @property
     def shown_database(self) -> str:
         """The study database in words for people, without a password."""
-        return shown_url(self.storage) if self.storage else str(self.database)
+        return redacted_url(self.storage) if self.storage else str(self.database)
 
     @property
     def database(self) -> Path:

@@ -163,7 +163,7 @@ class Soak:
         for one in check_studies(Folders(self.folder / "runs", "")):
             counts.update(one.counts)
             study = read_study(self.folders.url, one.name)
-            attempts += sum(len(trial.attempts) for trial in study.tries)
+            attempts += sum(len(trial.attempts) for trial in study.trials)
         kills = ", ".join(f"{count} {whom}s" for whom, count in sorted(self.killed.items()))
         trials = ", ".join(f"{counts[one]} {one}" for one in STATUSES if counts[one])
         return (

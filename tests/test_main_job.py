@@ -106,7 +106,7 @@ def _check_ledger(folder: Path, text: Path) -> None:
     ledger = Ledger(url(folder)).read(str(study.uid))
     gold = {row.split: row.labels for row in ledger.gold}
     assert len(gold["dev"]) == 120
-    for one in study.tries:
+    for one in study.trials:
         predicted = next(
             row.labels
             for row in ledger.predictions
@@ -119,7 +119,7 @@ def _check_ledger(folder: Path, text: Path) -> None:
         assert one.effective["batch_size"] == 16
         assert one.trainable_share == 1.0
     assert study.facts["sizes"] == {"train": 240, "dev": 120, "test": 60}
-    attempts = [attempt.outcome for one in study.tries for attempt in one.attempts]
+    attempts = [attempt.outcome for one in study.trials for attempt in one.attempts]
     assert attempts.count("completed") == 3
     assert len(attempts) >= 5  # one was killed, and two died with their orchestrator
     assert study.sweep["data"]["name"] == str(text)

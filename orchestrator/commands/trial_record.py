@@ -13,10 +13,10 @@ from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run import subprocesses
 from trytable.orchestrator.run.jobs import settings_of
 from trytable.results.analysis import reproducibility
-from trytable.results.analysis.reproducibility import Circumstances, Measured
+from trytable.results.analysis.reproducibility import Measurements, TrainingConditions
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import TERMINAL, AttemptRow
-from trytable.results.storage.study import StudyResult, TryResult
+from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.trainers.protocol.messages import (
     DataSource,
     FinetuneSettings,
@@ -27,9 +27,9 @@ from trytable.trainers.protocol.messages import (
 )
 
 
-def find_try(study: StudyResult, text: str) -> TryResult:
+def find_try(study: StudyResult, text: str) -> TrialResult:
     """The try that people call so: `3` is Try 3. Raises UserError that says which there are."""
-    numbered = {str(one.number + 1): one for one in study.tries}
+    numbered = {str(one.number + 1): one for one in study.trials}
     found = numbered.get(text.lstrip("0")) if text.isascii() and text.isdigit() else None
     if found is None:
         told = f"TRY={text!r} is no try of {study.name}" if text else "Say which try, as in TRY=1"
@@ -38,7 +38,7 @@ def find_try(study: StudyResult, text: str) -> TryResult:
 
 
 def _range(study: StudyResult) -> str:
-    count = len(study.tries)
+    count = len(study.trials)
     return f"1 to {count}" if count > 1 else ("1" if count else "none, it has no try yet")
 
 
@@ -50,10 +50,10 @@ class Recorded:
     """A try as the ledger has it, with the settings in the precision that came of them."""
 
     study: StudyResult
-    one: TryResult
+    one: TrialResult
     settings: Settings
-    measured: Measured
-    circumstances: Circumstances
+    measured: Measurements
+    circumstances: TrainingConditions
 
     @property
     def last_attempt(self) -> AttemptRow:
@@ -86,14 +86,14 @@ def read_record(folders: Folders, number: str) -> Recorded:
         study=study,
         one=one,
         settings=_settings(study, one),
-        measured=reproducibility.measured(one.steps, one.curve, one.predictions),
-        circumstances=reproducibility.circumstances(
+        measured=reproducibility.collect_measurements(one.steps, one.curve, one.predictions),
+        circumstances=reproducibility.training_conditions(
             one.attempts, one.findings, study.facts.get("pins") or {}
         ),
     )
 
 
-def _settings(study: StudyResult, one: TryResult) -> Settings:
+def _settings(study: StudyResult, one: TrialResult) -> Settings:
     given: dict[str, Any] = dict(one.requested)
     if one.precision and "precision" in given:
         given["precision"] = one.precision
@@ -135,7 +135,7 @@ def job_of(record: Recorded, folders: Folders, folder: Path, slot: Slot) -> Job:
     )
 
 
-def seed_of(one: TryResult) -> int:
+def seed_of(one: TrialResult) -> int:
     """The root of a try's random draws. Raises UserError where no record says it."""
     if one.seed is None:
         raise UserError(f"No seed was recorded for {one.label}, so it cannot be trained again.")

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from trytable.orchestrator.backends.base import Message, Said
 from trytable.orchestrator.run.recorder import step_row
 from trytable.orchestrator.scheduler.machine import GateAdvised
-from trytable.results.analysis.diagnosis.api import no_go
-from trytable.results.analysis.diagnosis.messages import told
-from trytable.results.analysis.diagnosis.thresholds import Limits
-from trytable.results.analysis.diagnosis.types import Task, Trial
+from trytable.results.analysis.diagnosis.api import stopping_symptom
+from trytable.results.analysis.diagnosis.messages import describe
+from trytable.results.analysis.diagnosis.thresholds import Thresholds
+from trytable.results.analysis.diagnosis.types import DiagnosedTrial, Task
 from trytable.results.storage.rows import EpochRow, StepRow
 from trytable.results.storage.study import EpochResult
 from trytable.trainers.protocol.messages import Epoch, Started, Step
@@ -40,7 +40,7 @@ class Gatekeeper:
     def __init__(
         self,
         task: Task,
-        limit: Limits,
+        limit: Thresholds,
         steps: Iterable[StepRow] = (),
         epochs: Iterable[EpochRow] = (),
     ) -> None:
@@ -55,7 +55,7 @@ class Gatekeeper:
 
     def judge(self, message: Message) -> GateAdvised | None:
         """Take in a message; the advice to stop its trial, or None."""
-        if not self._limit.stops or not isinstance(message, Said):
+        if not self._limit.stopping_kinds or not isinstance(message, Said):
             return None
         course, event = self._course(message.trial_uid), message.event
         match event:
@@ -77,13 +77,13 @@ class Gatekeeper:
         self._courses.pop(uid, None)
 
     def _verdict(self, uid: str, course: _Course) -> GateAdvised | None:
-        trial = Trial(
+        trial = DiagnosedTrial(
             status="running",
             steps=tuple(course.steps[at] for at in sorted(course.steps)),
             curve=tuple(course.epochs.values()),
         )
-        found = no_go(trial, self._task, self._limit)
-        return GateAdvised(uid, f"{found.kind}: {told(found).message}") if found else None
+        found = stopping_symptom(trial, self._task, self._limit)
+        return GateAdvised(uid, f"{found.kind}: {describe(found).message}") if found else None
 
     def _course(self, uid: str) -> _Course:
         return self._courses.setdefault(uid, _Course())

@@ -11,7 +11,7 @@ from optuna.storages import BaseStorage
 from trytable.orchestrator.backends.base import BackendError
 from trytable.orchestrator.errors import StudyDeleted, UserError
 from trytable.orchestrator.paths import Folders, shown
-from trytable.results.storage.engine import why
+from trytable.results.storage.engine import driver_message
 
 
 @contextmanager
@@ -24,8 +24,9 @@ def readable_errors(folders: Folders) -> Iterator[None]:
     except (sa.exc.SQLAlchemyError, StorageInternalError) as error:
         other = "database with STORAGE=" if folders.storage else "folder with RUNS=folder"
         raise UserError(
-            f"The study database {folders.shown_database} cannot be used: {why(error)}. What "
-            "workers said is kept in the trials' folders: mend it and run the same sweep again, or "
+            f"The study database {folders.shown_database} cannot be used: {driver_message(error)}. "
+            "What workers said is kept in the trials' folders: mend it and run the same sweep "
+            "again, or "
             f"choose another {other}."
         ) from error
 

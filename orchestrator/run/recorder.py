@@ -20,7 +20,7 @@ from trytable.results.storage.rows import (
     Row,
     StepRow,
     TrialRow,
-    finite,
+    finite_or_none,
 )
 from trytable.trainers.protocol.messages import (
     AnyEvent,
@@ -142,7 +142,11 @@ class Book:
         first = told_before.setdefault((event.attempt, event.epoch), event)
         if first is event or first.model_dump(exclude={"at"}) == event.model_dump(exclude={"at"}):
             return rows_of(uid, first)
-        told = {"epoch": event.epoch, "first": finite(first.value), "then": finite(event.value)}
+        told = {
+            "epoch": event.epoch,
+            "first": finite_or_none(first.value),
+            "then": finite_or_none(event.value),
+        }
         message = (
             f"epoch {event.epoch} was told twice and differently ({first.value}, then "
             f"{event.value}); the first counts"
@@ -200,11 +204,11 @@ def step_row(uid: str, event: Step) -> StepRow:
         attempt=event.attempt,
         step=event.step,
         epoch=event.epoch,
-        loss=finite(event.loss),
-        lr=finite(event.lr),
-        gradient_norm=finite(event.gradient_norm),
-        weight_norm=finite(event.weight_norm),
-        running_accuracy=finite(event.running_accuracy),
+        loss=finite_or_none(event.loss),
+        lr=finite_or_none(event.lr),
+        gradient_norm=finite_or_none(event.gradient_norm),
+        weight_norm=finite_or_none(event.weight_norm),
+        running_accuracy=finite_or_none(event.running_accuracy),
         layer_gradients=_finite_of(event.layer_gradients),
         layer_weights=_finite_of(event.layer_weights),
     )
@@ -213,7 +217,7 @@ def step_row(uid: str, event: Step) -> StepRow:
 def _finite_of(by_layer: Mapping[str, float] | None) -> dict[str, float] | None:
     if by_layer is None:
         return None
-    return {layer: one for layer, one in by_layer.items() if finite(one) is not None}
+    return {layer: one for layer, one in by_layer.items() if finite_or_none(one) is not None}
 
 
 def _epoch_row(uid: str, event: Epoch) -> EpochRow:
@@ -222,13 +226,15 @@ def _epoch_row(uid: str, event: Epoch) -> EpochRow:
         attempt=event.attempt,
         epoch=event.epoch,
         step=event.step,
-        train_loss=finite(event.train_loss),
-        running_accuracy=finite(event.running_accuracy),
-        probe_accuracy=finite(event.probe_accuracy),
-        dev_loss=finite(event.dev_loss),
-        dev_accuracy=finite(event.dev_accuracy),
-        dev_macro_f1=finite(event.dev_macro_f1),
-        seconds=finite(event.seconds),
-        value=finite(event.value),
-        metrics={name: one for name, one in event.metrics.items() if finite(one) is not None},
+        train_loss=finite_or_none(event.train_loss),
+        running_accuracy=finite_or_none(event.running_accuracy),
+        probe_accuracy=finite_or_none(event.probe_accuracy),
+        dev_loss=finite_or_none(event.dev_loss),
+        dev_accuracy=finite_or_none(event.dev_accuracy),
+        dev_macro_f1=finite_or_none(event.dev_macro_f1),
+        seconds=finite_or_none(event.seconds),
+        value=finite_or_none(event.value),
+        metrics={
+            name: one for name, one in event.metrics.items() if finite_or_none(one) is not None
+        },
     )

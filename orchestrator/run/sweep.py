@@ -34,7 +34,7 @@ from trytable.orchestrator.study.dashboard_note import NoteKeeper
 from trytable.orchestrator.study.database import Patience, open_database
 from trytable.orchestrator.study.locks import study_lock
 from trytable.orchestrator.study.study import OptunaStudy
-from trytable.results.analysis.diagnosis.api import limits_of, make_task
+from trytable.results.analysis.diagnosis.api import make_task, thresholds_of
 from trytable.results.storage.ledger import Ledger
 from trytable.results.storage.rows import SEED, TERMINAL, GoldRow, StudyLedger, StudyRow, TrialRow
 from trytable.sweeps.config.loader import Sweep
@@ -105,7 +105,7 @@ def run_sweep(
             name = study_that_fits(sweep.name, facts, ledger.studies())
             folders = replace(folders, study=name)
         patience = Patience(folders.url, stack.enter_context(study_lock(folders)))
-        ledger.patience = patience
+        ledger.retry = patience
         stack.callback(folders.discard_if_unused)
         known = ledger.studies()
         sources = sources_of(sweep.to_json(), facts, known) if as_new else ()
@@ -315,7 +315,7 @@ def _gatekeeper(sweep: Sweep, earlier: StudyLedger, going_on: Container[str]) ->
     gold = {row.split: tuple(row.labels) for row in earlier.gold}
     return Gatekeeper(
         make_task(earlier.study.facts, gold.get("dev", ())),
-        limits_of(sweep.to_json()),
+        thresholds_of(sweep.to_json()),
         (row for row in earlier.steps if row.trial_uid in going_on),
         (row for row in earlier.epochs if row.trial_uid in going_on),
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import optuna
 
-from trytable.results.storage.engine import Caller, at_once
+from trytable.results.storage.engine import Caller, call_once
 from trytable.results.storage.reader import read_study
 from trytable.results.tables.formats import note
 from trytable.results.tables.trials import try_table
@@ -37,7 +37,7 @@ class NoteKeeper:
         self,
         study: optuna.Study,
         url: str,
-        patience: Caller = at_once,
+        patience: Caller = call_once,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._study = study

@@ -16,7 +16,7 @@ from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.integrity import refuse_damaged
 from trytable.orchestrator.study.locks import Renew, brief_lock, tables_lock
 from trytable.orchestrator.study.study import open_storage
-from trytable.results.storage.engine import DatabaseUnreadable, T, is_sqlite, why
+from trytable.results.storage.engine import DatabaseUnreadable, T, driver_message, is_sqlite
 from trytable.results.storage.ledger import Ledger
 
 RETRY_SECONDS = 300.0
@@ -72,7 +72,9 @@ class Patience:
         self._checked_at = 0.0
         error = state.outcome and state.outcome.exception()
         if state.attempt_number == 1 and isinstance(error, Exception):
-            self.tell(f"The database is away ({why(error)}). Trying again; workers go on.")
+            self.tell(
+                f"The database is away ({driver_message(error)}). Trying again; workers go on."
+            )
 
 
 def is_cut_off(error: BaseException) -> bool:

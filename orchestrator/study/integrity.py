@@ -23,7 +23,7 @@ from trytable.orchestrator.paths import Folders, shown
 from trytable.results.storage.engine import BUSY_SECONDS, StudyNotFound, read_only_url
 from trytable.results.storage.ledger import STUDY_UID, Ledger
 from trytable.results.storage.rows import TERMINAL, AttemptRow, Status, StudyLedger, TrialRow
-from trytable.results.storage.snapshot import read_whole
+from trytable.results.storage.snapshot import read_snapshot
 
 STATUSES: tuple[Status, ...] = (
     "waiting", "running", "drained", "completed", "pruned", "stopped", "failed",
@@ -86,7 +86,7 @@ def _check(folders: Folders, url: str, handed: list[Handed]) -> list[Checked]:
 
 def _check_one(name: str, uid: str, url: str, handed: list[Handed]) -> Checked:
     try:
-        whole = read_whole(url, name)
+        whole = read_snapshot(url, name)
     except StudyNotFound:
         whole = None
     if whole is None or whole.ledger is None or whole.uid != uid:

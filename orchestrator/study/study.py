@@ -31,10 +31,10 @@ from trytable.orchestrator.study.trial_store import StudyTables
 from trytable.results.storage.engine import (
     BUSY_SECONDS,
     Caller,
-    at_once,
+    call_once,
     engine_arguments,
-    escaped,
     is_sqlite,
+    optuna_url,
 )
 from trytable.results.storage.ledger import STUDY_UID
 from trytable.results.storage.rows import Status
@@ -68,7 +68,7 @@ def open_storage(url: str) -> RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # Not engine_arguments: one pooled connection to the file is enough, and faster.
     own = {"connect_args": {"timeout": BUSY_SECONDS}} if is_sqlite(url) else engine_arguments(url)
-    return RDBStorage(escaped(url), engine_kwargs=own)
+    return RDBStorage(optuna_url(url), engine_kwargs=own)
 
 
 def uid_of(study: optuna.Study, objective: str) -> str:
@@ -130,7 +130,7 @@ class OptunaStudy:
         retry_failed: bool = True,
         *,
         bounds: Bounds = Bounds(),  # noqa: B008 - it is frozen
-        patience: Caller = at_once,
+        patience: Caller = call_once,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sweep = sweep

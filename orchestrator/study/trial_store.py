@@ -17,7 +17,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from trytable.results.storage.engine import Caller, at_once
+from trytable.results.storage.engine import Caller, call_once
 from trytable.results.storage.ledger import STUDY_UID
 
 P = ParamSpec("P")
@@ -43,7 +43,7 @@ class StudyTables:
     """
 
     def __init__(
-        self, study: optuna.Study, storage: BaseStorage, patience: Caller = at_once
+        self, study: optuna.Study, storage: BaseStorage, patience: Caller = call_once
     ) -> None:
         self._patience = patience
         self._study = study

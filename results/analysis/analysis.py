@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 from trytable.results.analysis.comparison import StudyComparison, compare
 from trytable.results.analysis.confirmation import Confirmation
-from trytable.results.analysis.cost import Cost, cost
+from trytable.results.analysis.cost import Cost, study_cost
 from trytable.results.analysis.diagnosis.api import diagnose
-from trytable.results.analysis.diagnosis.types import Diagnosed
+from trytable.results.analysis.diagnosis.types import Diagnosis
 from trytable.results.storage.study import StudyResult
 from trytable.results.text.catalog import Language
 
 
 @dataclass(frozen=True)
-class Judged:
+class Analysis:
     """A study's comparison and cost, and the findings of every try by its number (Try 1 is 0).
 
     `confirmation` is what fresh seeds say of its leaders; None where they were not trained again.
@@ -21,12 +21,12 @@ class Judged:
 
     comparison: StudyComparison
     cost: Cost
-    found: Mapping[int, tuple[Diagnosed, ...]]
+    findings: Mapping[int, tuple[Diagnosis, ...]]
     confirmation: Confirmation | None = None
 
 
-def judge(
+def analyze(
     study: StudyResult, language: Language = "en", confirmation: Confirmation | None = None
-) -> Judged:
+) -> Analysis:
     """Compare all tries, count their seconds, diagnose them in a language."""
-    return Judged(compare(study), cost(study), diagnose(study, language), confirmation)
+    return Analysis(compare(study), study_cost(study), diagnose(study, language), confirmation)

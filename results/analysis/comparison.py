@@ -11,26 +11,26 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trytable.results.analysis.diagnosis.api import level_of_try
+from trytable.results.analysis.diagnosis.api import trial_overfit_level
 from trytable.results.analysis.stars import stars
 from trytable.results.analysis.statistics import (
     ALPHA,
     Interval,
-    Paired,
+    PairedCounts,
     holm,
-    paired,
+    paired_counts,
     standard_error,
     wilson,
 )
-from trytable.results.storage.study import StudyResult, TryResult, difference
+from trytable.results.storage.study import StudyResult, TrialResult, difference
 
-UNKNOWN_ERROR = 0.01
+DEFAULT_STANDARD_ERROR = 0.01
 """Standard error that stars go by where there is none of its own: one point."""
 
 _UNLABELLED = -1
 _STOPPED_EARLY = ("pruned", "stopped")
 
-Missing = Literal[
+NoTestReason = Literal[
     "itself", "not_completed", "no_predictions", "no_gold", "other_size", "no_other", "other_untold"
 ]
 """Why there is no test: it is the other one; it did not complete; no predictions were stored; dev
@@ -39,22 +39,22 @@ has no gold labels; they are as many as dev; there is no such other try; that on
 
 
 @dataclass(frozen=True)
-class Versus:
+class PairedTest:
     """A try against another one on the same dev examples; `p_corrected` is Holm's."""
 
     other: int
-    paired: Paired
+    counts: PairedCounts
     p_corrected: float
 
     @property
-    def told_apart(self) -> bool:
+    def is_significant(self) -> bool:
         """Whether the corrected test tells the two apart."""
         return self.p_corrected < ALPHA
 
     @property
     def is_worse(self) -> bool:
         """Whether it is told apart and the less accurate of the two."""
-        return self.told_apart and self.paired.difference < 0
+        return self.is_significant and self.counts.difference < 0
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class EqualEpochs:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TrialComparison:
     """What can be said of one try. Numbers of tries are Optuna's: Try 1 is 0.
 
     `interval` is Wilson's of its best dev accuracy. `group` 1 holds the best and all that cannot
@@ -77,10 +77,10 @@ class Comparison:
 
     number: int
     interval: Interval | None = None
-    best: Versus | None = None
-    best_missing: Missing | None = None
-    baseline: Versus | None = None
-    baseline_missing: Missing | None = None
+    best_test: PairedTest | None = None
+    best_test_missing: NoTestReason | None = None
+    baseline_test: PairedTest | None = None
+    baseline_test_missing: NoTestReason | None = None
     group: int | None = None
     stars: int | None = None
     equal_epochs: EqualEpochs | None = None
@@ -93,11 +93,11 @@ class StudyComparison:
     examples: int | None
     best: int | None
     baseline: int | None
-    tries: Mapping[int, Comparison]
+    trials: Mapping[int, TrialComparison]
 
     def group(self, number: int) -> tuple[int, ...]:
         """The tries of one group, by number."""
-        return tuple(n for n, one in self.tries.items() if one.group == number)
+        return tuple(n for n, one in self.trials.items() if one.group == number)
 
 
 def compare(study: StudyResult) -> StudyComparison:
@@ -107,24 +107,24 @@ def compare(study: StudyResult) -> StudyComparison:
     against_best, against_baseline = answers.against(best), answers.against(baseline)
     groups = answers.groups(best)
     compared = (
-        Comparison(
+        TrialComparison(
             number=one.number,
             interval=_interval(one, answers.examples),
-            best=against_best.get(one.number),
-            best_missing=answers.reason(one, best),
-            baseline=against_baseline.get(one.number),
-            baseline_missing=answers.reason(one, baseline),
+            best_test=against_best.get(one.number),
+            best_test_missing=answers.reason(one, best),
+            baseline_test=against_baseline.get(one.number),
+            baseline_test_missing=answers.reason(one, baseline),
             group=groups.get(one.number),
             stars=_stars(one, best, against_best.get(one.number), study, answers.examples),
             equal_epochs=_equal_epochs(one, best, baseline),
         )
-        for one in study.tries
+        for one in study.trials
     )
     return StudyComparison(
         examples=answers.examples,
         best=best.number if best else None,
         baseline=baseline.number if baseline else None,
-        tries={one.number: one for one in compared},
+        trials={one.number: one for one in compared},
     )
 
 
@@ -137,7 +137,7 @@ class _Answers:
         self._labelled = gold != _UNLABELLED
         self._gold = gold
         self._right = {
-            one.number: self._right_of(one) for one in study.tries if self.missing(one) is None
+            one.number: self._right_of(one) for one in study.trials if self.missing(one) is None
         }
 
     @property
@@ -147,7 +147,7 @@ class _Answers:
         size = (self._study.facts.get("sizes") or {}).get("dev")
         return known or (size if isinstance(size, int) and size > 0 else None)
 
-    def missing(self, one: TryResult) -> Missing | None:
+    def missing(self, one: TrialResult) -> NoTestReason | None:
         """Why a try cannot be tested; None where it can."""
         if one.status != "completed":
             return "not_completed"
@@ -158,7 +158,7 @@ class _Answers:
             return "no_gold"
         return None if len(made) == len(self._gold) else "other_size"
 
-    def reason(self, one: TryResult, other: TryResult | None) -> Missing | None:
+    def reason(self, one: TrialResult, other: TrialResult | None) -> NoTestReason | None:
         """Why there is no test of two tries; None where there is one."""
         if other is None:
             return "no_other"
@@ -167,13 +167,13 @@ class _Answers:
         own = self.missing(one)
         return own or (None if self.missing(other) is None else "other_untold")
 
-    def against(self, other: TryResult | None) -> dict[int, Versus]:
+    def against(self, other: TrialResult | None) -> dict[int, PairedTest]:
         """Every try that can be tested against another one, corrected for their number."""
         if other is None or other.number not in self._right:
             return {}
         return self._tests(other.number, [n for n in self._right if n != other.number])
 
-    def groups(self, best: TryResult | None) -> dict[int, int]:
+    def groups(self, best: TrialResult | None) -> dict[int, int]:
         """The group of every try that can be tested, by number; none where the best cannot."""
         if best is None or best.number not in self._right:
             return {}
@@ -189,20 +189,21 @@ class _Answers:
             left = apart
         return found
 
-    def _tests(self, other: int, numbers: Sequence[int]) -> dict[int, Versus]:
-        pairs = {n: paired(self._right[n], self._right[other]) for n in numbers}
+    def _tests(self, other: int, numbers: Sequence[int]) -> dict[int, PairedTest]:
+        pairs = {n: paired_counts(self._right[n], self._right[other]) for n in numbers}
         corrected = holm([pair.p for pair in pairs.values()])
         return {
-            n: Versus(other, pair, p) for (n, pair), p in zip(pairs.items(), corrected, strict=True)
+            n: PairedTest(other, pair, p)
+            for (n, pair), p in zip(pairs.items(), corrected, strict=True)
         }
 
-    def _right_of(self, one: TryResult) -> NDArray[np.bool_]:
+    def _right_of(self, one: TrialResult) -> NDArray[np.bool_]:
         made = np.array(one.predictions["dev"], dtype=np.int64)
         right: NDArray[np.bool_] = (made == self._gold)[self._labelled]
         return right
 
 
-def _interval(one: TryResult, examples: int | None) -> Interval | None:
+def _interval(one: TrialResult, examples: int | None) -> Interval | None:
     accuracy = one.best_dev_accuracy
     if accuracy is None or not examples or not 0 <= accuracy <= 1:
         return None
@@ -210,7 +211,7 @@ def _interval(one: TryResult, examples: int | None) -> Interval | None:
 
 
 def _equal_epochs(
-    one: TryResult, best: TryResult | None, baseline: TryResult | None
+    one: TrialResult, best: TrialResult | None, baseline: TrialResult | None
 ) -> EqualEpochs | None:
     if one.status not in _STOPPED_EARLY:
         return None
@@ -223,16 +224,16 @@ def _equal_epochs(
     return EqualEpochs(epoch, accuracy, against_best, against_baseline)
 
 
-def _accuracy_at(one: TryResult | None, epoch: int) -> float | None:
+def _accuracy_at(one: TrialResult | None, epoch: int) -> float | None:
     if one is None:
         return None
     return next((e.dev_accuracy for e in one.curve if e.epoch == epoch), None)
 
 
 def _stars(
-    one: TryResult,
-    best: TryResult | None,
-    against_best: Versus | None,
+    one: TrialResult,
+    best: TrialResult | None,
+    against_best: PairedTest | None,
     study: StudyResult,
     examples: int | None,
 ) -> int | None:
@@ -241,11 +242,11 @@ def _stars(
     if one.status != "completed" or best is None or shortfall is None:
         return None
     told_apart = against_best.is_worse if against_best else None
-    return stars(shortfall, _error(best, examples), told_apart, level_of_try(one, study))
+    return stars(shortfall, _error(best, examples), told_apart, trial_overfit_level(one, study))
 
 
-def _error(best: TryResult, examples: int | None) -> float:
+def _error(best: TrialResult, examples: int | None) -> float:
     accuracy = best.best_dev_accuracy
     if not examples or accuracy is None or not 0 < accuracy < 1:
-        return UNKNOWN_ERROR
+        return DEFAULT_STANDARD_ERROR
     return standard_error(accuracy, examples)

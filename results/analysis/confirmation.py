@@ -16,16 +16,16 @@ from trytable.results.analysis.statistics import (
 from trytable.results.storage.engine import StudyNotFound
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import SEED
-from trytable.results.storage.study import StudyResult, TryResult
+from trytable.results.storage.study import StudyResult, TrialResult
 
-SUFFIX = "@confirm"
+CONFIRM_SUFFIX = "@confirm"
 
 Values = Mapping[int, float]
 """The objective's best by seed."""
 
 
 @dataclass(frozen=True)
-class Confirmed:
+class ConfirmedPoint:
     """One point trained again: `number` is that of its try in the search (Try 1 is 0).
 
     `against_*` are differences over the seeds that both were trained with; their p is Holm's over
@@ -53,14 +53,14 @@ class Confirmation:
     """
 
     study: str
-    points: tuple[Confirmed, ...]
+    points: tuple[ConfirmedPoint, ...]
     winner: int
     optimism: float | None
     expected_optimism: float | None
     deviation: float | None
     draws: int
 
-    def of(self, number: int) -> Confirmed | None:
+    def point(self, number: int) -> ConfirmedPoint | None:
         """What was confirmed of a try of the search."""
         return next((one for one in self.points if one.number == number), None)
 
@@ -93,11 +93,11 @@ def confirm(search: StudyResult, again: StudyResult) -> Confirmation | None:
 
 def is_confirmation(study: StudyResult) -> bool:
     """Whether a study trains another one's leaders again."""
-    return study.name.endswith(SUFFIX)
+    return study.name.endswith(CONFIRM_SUFFIX)
 
 
-def _points(search: StudyResult, again: StudyResult) -> list[Confirmed]:
-    tries: dict[int, dict[int, TryResult]] = {}
+def _points(search: StudyResult, again: StudyResult) -> list[ConfirmedPoint]:
+    tries: dict[int, dict[int, TrialResult]] = {}
     for one in again.ranked:
         number = _try_of(search, one)
         if number is not None and SEED in one.params:
@@ -105,7 +105,7 @@ def _points(search: StudyResult, again: StudyResult) -> list[Confirmed]:
     return [_confirmed(number, by_seed) for number, by_seed in tries.items()]
 
 
-def _try_of(search: StudyResult, one: TryResult) -> int | None:
+def _try_of(search: StudyResult, one: TrialResult) -> int | None:
     """The try of the search that has the same point: the baseline itself, else the best."""
     point = _point(one)
     baseline = [search.baseline] if search.baseline else []
@@ -113,15 +113,15 @@ def _try_of(search: StudyResult, one: TryResult) -> int | None:
     return next((found.number for found in same), None)
 
 
-def _point(one: TryResult) -> dict[str, Any]:
+def _point(one: TrialResult) -> dict[str, Any]:
     return {name: value for name, value in one.params.items() if name != SEED}
 
 
-def _confirmed(number: int, by_seed: Mapping[int, TryResult]) -> Confirmed:
+def _confirmed(number: int, by_seed: Mapping[int, TrialResult]) -> ConfirmedPoint:
     tries = [by_seed[seed] for seed in sorted(by_seed)]
     values = {seed: by_seed[seed].best_value for seed in sorted(by_seed)}
     known = {seed: value for seed, value in values.items() if value is not None}
-    return Confirmed(
+    return ConfirmedPoint(
         number=number,
         values=known,
         over_seeds=mean_over_seeds(tuple(known.values())),
@@ -135,7 +135,9 @@ def _mean(values: Sequence[float | None]) -> Mean | None:
     return mean_over_seeds(known) if known else None
 
 
-def _compared(found: Sequence[Confirmed], base: Confirmed | None) -> tuple[Confirmed, ...]:
+def _compared(
+    found: Sequence[ConfirmedPoint], base: ConfirmedPoint | None
+) -> tuple[ConfirmedPoint, ...]:
     best, baseline = _against(found, found[0]), _against(found, base)
     compared = []
     for one in found:
@@ -153,8 +155,8 @@ def _compared(found: Sequence[Confirmed], base: Confirmed | None) -> tuple[Confi
 
 
 def _against(
-    found: Sequence[Confirmed], other: Confirmed | None
-) -> Callable[[Confirmed], tuple[MeanDifference | None, float | None]]:
+    found: Sequence[ConfirmedPoint], other: ConfirmedPoint | None
+) -> Callable[[ConfirmedPoint], tuple[MeanDifference | None, float | None]]:
     """How each point does against another one over the seeds that both have."""
     differences: dict[int, MeanDifference] = {}
     for one in found:
@@ -173,7 +175,7 @@ def read_confirmation(url: str, study: StudyResult) -> Confirmation | None:
     Raises DatabaseUnreadable.
     """
     try:
-        again = read_study(url, study.name + SUFFIX)
+        again = read_study(url, study.name + CONFIRM_SUFFIX)
     except StudyNotFound:
         return None
     return confirm(study, again)

@@ -7,13 +7,20 @@ from itertools import pairwise
 from typing import Literal
 
 from trytable.results.storage.rows import AttemptRow
-from trytable.results.storage.study import StudyResult, TryResult, difference
+from trytable.results.storage.study import StudyResult, TrialResult, difference
 
-Spent = Literal["completed", "pruned", "stopped", "failed", "retried", "unfinished"]
+CostKind = Literal["completed", "pruned", "stopped", "failed", "retried", "unfinished"]
 """On what seconds went. `failed` and `retried` are attempts whose work was lost (a retried one was
 followed by another); an attempt that was only interrupted counts as its try ended."""
 
-SPENT: tuple[Spent, ...] = ("completed", "pruned", "stopped", "failed", "retried", "unfinished")
+COST_KINDS: tuple[CostKind, ...] = (
+    "completed",
+    "pruned",
+    "stopped",
+    "failed",
+    "retried",
+    "unfinished",
+)
 _POINTS = 100
 
 
@@ -39,33 +46,33 @@ class Cost:
     points of dev accuracy its best try is above the baseline; None: it is not, or not known.
     """
 
-    tries: Mapping[int, Seconds]
-    spent: Mapping[Spent, Seconds]
+    trials: Mapping[int, Seconds]
+    by_kind: Mapping[CostKind, Seconds]
     saved: Mapping[int, float]
     device_seconds_per_point: float | None
 
     @property
     def total(self) -> Seconds:
         """All seconds of the study."""
-        return _sum(self.tries.values())
+        return _sum(self.trials.values())
 
 
-def cost(study: StudyResult) -> Cost:
+def study_cost(study: StudyResult) -> Cost:
     """Count the seconds of all attempts that have ended."""
-    device = _device_seconds(row for one in study.tries for row in one.attempts)
+    device = _device_seconds(row for one in study.trials for row in one.attempts)
     tries: dict[int, Seconds] = {}
-    spent: dict[Spent, list[Seconds]] = {}
-    for one in study.tries:
+    spent: dict[CostKind, list[Seconds]] = {}
+    for one in study.trials:
         for row in one.attempts:
             if row.ended_at is not None:
                 wall = max(0.0, row.ended_at - row.started_at)
                 seconds = Seconds(wall, device[_key(row)])
                 spent.setdefault(_spent_on(one, row), []).append(seconds)
                 tries[one.number] = _sum([tries.get(one.number, Seconds(0, 0)), seconds])
-    saved = {one.number: _saved(one) for one in study.tries}
+    saved = {one.number: _saved(one) for one in study.trials}
     return Cost(
-        tries=tries,
-        spent={kind: _sum(spent[kind]) for kind in SPENT if kind in spent},
+        trials=tries,
+        by_kind={kind: _sum(spent[kind]) for kind in COST_KINDS if kind in spent},
         saved={number: seconds for number, seconds in saved.items() if seconds is not None},
         device_seconds_per_point=_per_point(study, _sum(tries.values()).device),
     )
@@ -76,7 +83,7 @@ def _sum(seconds: Iterable[Seconds]) -> Seconds:
     return Seconds(sum(one.wall for one in found), sum(one.device for one in found))
 
 
-def _spent_on(one: TryResult, row: AttemptRow) -> Spent:
+def _spent_on(one: TrialResult, row: AttemptRow) -> CostKind:
     if row.outcome in ("failed", "retried"):
         return "failed" if row.outcome == "failed" else "retried"
     match one.status:
@@ -116,7 +123,7 @@ def _parts(rows: list[AttemptRow]) -> dict[tuple[str, int], float]:
     return parts
 
 
-def _saved(one: TryResult) -> float | None:
+def _saved(one: TrialResult) -> float | None:
     """Seconds that a try's missing epochs would have taken; None where it ran them all."""
     if one.status not in ("pruned", "stopped") or not one.epochs_run:
         return None

@@ -6,7 +6,7 @@ from optuna.trial import create_trial
 
 from trytable.results.storage.study import StudyResult
 
-ENOUGH = 20
+MIN_COMPLETED = 20
 """Completed trials below which an estimate says more about chance than about the parameters."""
 
 
@@ -17,7 +17,7 @@ def importances(study: StudyResult) -> dict[str, float]:
     """
     completed = [one for one in study.ranked if one.distributions]
     names = {name for one in completed for name in one.distributions}
-    if len(completed) < ENOUGH or len(names) <= 1:
+    if len(completed) < MIN_COMPLETED or len(names) <= 1:
         return {}
     if len({one.best_value for one in completed}) == 1:
         return {}

@@ -39,7 +39,7 @@ class RangeCurve:
 
 
 @dataclass(frozen=True)
-class Suggested:
+class RateSuggestion:
     """The learning rates that one curve suggests; None where it never falls."""
 
     steepest: float | None
@@ -47,7 +47,7 @@ class Suggested:
 
 
 @dataclass(frozen=True)
-class Spread:
+class RateRange:
     """What several seeds suggest: lowest, geometric median, highest; and how many fell."""
 
     low: float
@@ -65,9 +65,9 @@ class StrategyResult:
 
     freeze: str
     curves: tuple[RangeCurve, ...]
-    steepest: Spread | None
-    valley: Spread | None
-    turning: Spread | None
+    steepest: RateRange | None
+    valley: RateRange | None
+    turning: RateRange | None
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -83,7 +83,7 @@ class StrategyResult:
         return low, min(high, self.turning.median)
 
 
-def suggested(curve: RangeCurve) -> Suggested:
+def suggest_rates(curve: RangeCurve) -> RateSuggestion:
     """The suggestions of one curve, up to its least smoothed loss.
 
     `steepest` is where the smoothed loss falls fastest by the logarithm of the rate (Smith 2017);
@@ -93,14 +93,14 @@ def suggested(curve: RangeCurve) -> Suggested:
     """
     end = int(np.argmin(curve.smoothed)) + 1 if curve.smoothed else 0
     if end < _LEAST_POINTS or not _falls(np.asarray(curve.loss[:end]), curve.smoothed[end - 1]):
-        return Suggested(None, None)
+        return RateSuggestion(None, None)
     lr, smoothed = curve.lr[:end], curve.smoothed[:end]
     falling = np.gradient(np.asarray(smoothed), np.log(np.asarray(lr)))
     at = int(np.argmin(falling[_WARM_POINTS:])) + _WARM_POINTS
     if falling[at] >= 0:
-        return Suggested(None, None)
+        return RateSuggestion(None, None)
     begin, stop = longest_fall(smoothed)
-    return Suggested(steepest=lr[at], valley=lr[begin + round((stop - begin) * 2 / 3)])
+    return RateSuggestion(steepest=lr[at], valley=lr[begin + round((stop - begin) * 2 / 3)])
 
 
 def _falls(losses: FloatArray, least: float) -> bool:
@@ -134,7 +134,7 @@ def longest_fall(losses: Sequence[float]) -> tuple[int, int]:
     return found
 
 
-def strategies(curves: Iterable[RangeCurve]) -> tuple[StrategyResult, ...]:
+def strategy_results(curves: Iterable[RangeCurve]) -> tuple[StrategyResult, ...]:
     """The curves by freeze strategy, in the order in which they came, with their suggestions."""
     grouped: dict[str, list[RangeCurve]] = {}
     for one in curves:
@@ -143,7 +143,7 @@ def strategies(curves: Iterable[RangeCurve]) -> tuple[StrategyResult, ...]:
 
 
 def _strategy(freeze: str, curves: tuple[RangeCurve, ...]) -> StrategyResult:
-    found = [suggested(one) for one in curves]
+    found = [suggest_rates(one) for one in curves]
     turning = [
         None if what.valley is None else one.lr[int(np.argmin(one.smoothed))]
         for one, what in zip(curves, found, strict=True)
@@ -157,9 +157,9 @@ def _strategy(freeze: str, curves: tuple[RangeCurve, ...]) -> StrategyResult:
     )
 
 
-def _spread(rates: Sequence[float | None]) -> Spread | None:
+def _spread(rates: Sequence[float | None]) -> RateRange | None:
     known = [rate for rate in rates if rate is not None]
     if not known:
         return None
     middle = math.exp(float(np.median(np.log(known))))
-    return Spread(min(known), middle, max(known), len(known))
+    return RateRange(min(known), middle, max(known), len(known))

@@ -26,7 +26,7 @@ class Phase:
     train_to: float | None
 
 
-def phases(curve: Sequence[EpochResult], error: float) -> tuple[Phase, ...]:
+def find_phases(curve: Sequence[EpochResult], error: float) -> tuple[Phase, ...]:
     """Part a curve by what differs by more than a standard error of its accuracies.
 
     The start lasts while dev accuracy is within an error of its first; the rise ends at the peak;

@@ -27,7 +27,7 @@ Numbers = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurements:
     """All that one training measured: by step, by epoch (both from 1), and predictions by split."""
 
     steps: Mapping[int, Numbers]
@@ -40,7 +40,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class TrainingConditions:
     """What decides the bits beside the settings; each the values of all attempts, in order.
 
     `versions` are those of packages, by name.
@@ -55,46 +55,46 @@ class Circumstances:
 
 
 @dataclass(frozen=True)
-class Parting:
+class FirstDifference:
     """Where two trainings first measured different things; `place` as in `epoch 2`."""
 
     place: str
     name: str
     recorded: Any
-    again: Any
+    repeated: Any
 
 
 @dataclass(frozen=True)
-class Repeat:
+class Reproduction:
     """A try and its repetition. `obstacles` say why the same bits were not to be expected."""
 
     study: str
     label: str
     recorded_end: str
-    again_end: str
-    recorded: Measured
-    again: Measured
-    obstacles: tuple[str, ...]
-    parting: Parting | None
+    repeated_end: str
+    recorded: Measurements
+    repeated: Measurements
+    reasons: tuple[str, ...]
+    difference: FirstDifference | None
 
     @property
-    def same(self) -> bool:
+    def is_identical(self) -> bool:
         """Whether all that was recorded came again to the last bit."""
-        return self.parting is None and not self.recorded.is_empty
+        return self.difference is None and not self.recorded.is_empty
 
     @property
-    def expected(self) -> bool:
+    def identity_expected(self) -> bool:
         """Whether the same bits were to be expected."""
-        return not self.obstacles
+        return not self.reasons
 
 
-def measured(
+def collect_measurements(
     steps: Iterable[StepRow],
     epochs: Iterable[EpochRow | EpochResult],
     predictions: Mapping[str, Sequence[int]],
-) -> Measured:
+) -> Measurements:
     """Put rows of one trial together; of what several attempts measured, the last one's counts."""
-    return Measured(
+    return Measurements(
         steps={row.step: {name: getattr(row, name) for name in _STEP_NUMBERS} for row in steps},
         epochs={row.epoch: _epoch_numbers(row) for row in epochs},
         predictions={split: tuple(labels) for split, labels in predictions.items()},
@@ -105,12 +105,12 @@ def _epoch_numbers(row: EpochRow | EpochResult) -> Numbers:
     return {**{name: getattr(row, name) for name in _EPOCH_NUMBERS}, **(row.metrics or {})}
 
 
-def circumstances(
+def training_conditions(
     attempts: Iterable[AttemptRow], findings: Iterable[FindingRow], versions: Mapping[str, str]
-) -> Circumstances:
+) -> TrainingConditions:
     """Under what a trial's attempts were trained."""
     started = [row for row in attempts if row.code_hash or row.precision]
-    return Circumstances(
+    return TrainingConditions(
         threads=_distinct(row.threads for row in started),
         devices=_distinct(row.device for row in started),
         precisions=_distinct(row.precision for row in started),
@@ -129,7 +129,7 @@ def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def obstacles(then: Circumstances, now: Circumstances) -> tuple[str, ...]:
+def reasons_to_differ(then: TrainingConditions, now: TrainingConditions) -> tuple[str, ...]:
     """Why a comparison to the last bit is not to be expected to hold; empty where it is."""
     versions = [
         _other(name, (version,), (now.versions.get(name, "none"),))
@@ -167,7 +167,7 @@ def _memory(then: bool, now: bool) -> str:
     return f"memory ran out {when}, and smaller batches add up in another order" if when else ""
 
 
-def first_parting(recorded: Measured, again: Measured) -> Parting | None:
+def first_difference(recorded: Measurements, again: Measurements) -> FirstDifference | None:
     """The first recorded number that did not come again to the last bit.
 
     Steps come before epochs and these before predictions: a difference shows there first.
@@ -183,11 +183,11 @@ def first_parting(recorded: Measured, again: Measured) -> Parting | None:
     return _first_prediction(recorded.predictions, again.predictions)
 
 
-def _first_number(place: str, then: Numbers, now: Numbers | None) -> Parting | None:
+def _first_number(place: str, then: Numbers, now: Numbers | None) -> FirstDifference | None:
     if now is None:
-        return Parting(place, "all of it", "there", "not there")
+        return FirstDifference(place, "all of it", "there", "not there")
     names = _differing(then, now)
-    return Parting(place, names[0], then[names[0]], now.get(names[0])) if names else None
+    return FirstDifference(place, names[0], then[names[0]], now.get(names[0])) if names else None
 
 
 def _differing(then: Numbers, now: Numbers) -> list[str]:
@@ -197,31 +197,31 @@ def _differing(then: Numbers, now: Numbers) -> list[str]:
 
 def _first_prediction(
     recorded: Mapping[str, tuple[int, ...]], again: Mapping[str, tuple[int, ...]]
-) -> Parting | None:
+) -> FirstDifference | None:
     for split, then in recorded.items():
         now = again.get(split, ())
         if len(then) != len(now):
-            return Parting(f"{split} predictions", "number", len(then), len(now))
+            return FirstDifference(f"{split} predictions", "number", len(then), len(now))
         for number, (left, right) in enumerate(zip(then, now, strict=True), start=1):
             if left != right:
-                return Parting(f"{split} predictions", f"text {number}", left, right)
+                return FirstDifference(f"{split} predictions", f"text {number}", left, right)
     return None
 
 
-def verdict(repeat: Repeat) -> str:
+def verdict(repeat: Reproduction) -> str:
     """One paragraph: whether the same bits came, where it parted first, and why it may have."""
     if repeat.recorded.is_empty:
         return f"{repeat.label} measured nothing before it ended, so there is nothing to compare."
-    because = f": {'; '.join(repeat.obstacles)}." if repeat.obstacles else "."
-    if repeat.same:
+    because = f": {'; '.join(repeat.reasons)}." if repeat.reasons else "."
+    if repeat.is_identical:
         told = f"The same to the last bit: {_counts(repeat.recorded)}."
-        return told if repeat.expected else f"{told} That was not to be expected{because}"
-    assert repeat.parting is not None
+        return told if repeat.identity_expected else f"{told} That was not to be expected{because}"
+    assert repeat.difference is not None
     parting = (
-        f"Not the same. It parted first at {repeat.parting.place}: {repeat.parting.name} "
-        f"{repeat.parting.recorded!r} then, {repeat.parting.again!r} now."
+        f"Not the same. It parted first at {repeat.difference.place}: {repeat.difference.name} "
+        f"{repeat.difference.recorded!r} then, {repeat.difference.repeated!r} now."
     )
-    if not repeat.expected:
+    if not repeat.identity_expected:
         return f"{parting} The same bits were not to be expected{because}"
     return (
         f"{parting} Threads, device, precision, trainer and versions are the same as then, so "
@@ -229,24 +229,24 @@ def verdict(repeat: Repeat) -> str:
     )
 
 
-def _counts(one: Measured) -> str:
+def _counts(one: Measurements) -> str:
     parts = [(len(one.epochs), "epoch"), (len(one.steps), "logged step")]
     parts.append((sum(map(len, one.predictions.values())), "prediction"))
     return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in parts if count)
 
 
-def to_document(repeat: Repeat) -> dict[str, Any]:
+def to_document(repeat: Reproduction) -> dict[str, Any]:
     """The comparison as plain values, for a JSON file."""
-    parting = repeat.parting
+    parting = repeat.difference
     return {
         "study": repeat.study,
         "try": repeat.label,
-        "same_to_the_last_bit": repeat.same,
-        "expected_to_be": repeat.expected,
-        "obstacles": list(repeat.obstacles),
+        "same_to_the_last_bit": repeat.is_identical,
+        "expected_to_be": repeat.identity_expected,
+        "obstacles": list(repeat.reasons),
         "verdict": verdict(repeat),
         "first_difference": None if parting is None else vars(parting),
-        "end": {"recorded": repeat.recorded_end, "again": repeat.again_end},
+        "end": {"recorded": repeat.recorded_end, "again": repeat.repeated_end},
         "epochs": [
             {"epoch": epoch, "same": same, "recorded": dict(then), "again": dict(now)}
             for epoch, then, now, same in epoch_pairs(repeat)
@@ -255,24 +255,24 @@ def to_document(repeat: Repeat) -> dict[str, Any]:
     }
 
 
-def epoch_pairs(repeat: Repeat) -> list[tuple[int, Numbers, Numbers, bool]]:
+def epoch_pairs(repeat: Reproduction) -> list[tuple[int, Numbers, Numbers, bool]]:
     """Each recorded epoch: its number, the record, the repetition, and whether they are the same.
 
     What did not come again is empty.
     """
-    again = repeat.again.epochs
+    again = repeat.repeated.epochs
     return [
         (epoch, then, again.get(epoch, {}), epoch in again and not _differing(then, again[epoch]))
         for epoch, then in sorted(repeat.recorded.epochs.items())
     ]
 
 
-def to_markdown(repeat: Repeat) -> str:
+def to_markdown(repeat: Reproduction) -> str:
     """The comparison for a reader."""
     told = (
         f"{repeat.label} of {repeat.study}, trained again",
         verdict(repeat),
-        f"It ended then: {repeat.recorded_end}. Now: {repeat.again_end}.",
+        f"It ended then: {repeat.recorded_end}. Now: {repeat.repeated_end}.",
     )
     lines = [markdown(clean(text)) for text in told]
     lines[0] = f"# {lines[0]}"

@@ -2,13 +2,15 @@
 
 import math
 
-from trytable.results.analysis.diagnosis.types import Level
+from trytable.results.analysis.diagnosis.types import OverfitLevel
 
-MOST, LEAST = 5, 1
-_LOST_BY_LEVEL: dict[Level, int] = {"none": 0, "slight": 0, "moderate": 1, "severe": 2}
+MAX_STARS, MIN_STARS = 5, 1
+_LOST_BY_LEVEL: dict[OverfitLevel, int] = {"none": 0, "slight": 0, "moderate": 1, "severe": 2}
 
 
-def stars(shortfall: float, error: float, told_apart: bool | None, level: Level | None) -> int:
+def stars(
+    shortfall: float, error: float, told_apart: bool | None, level: OverfitLevel | None
+) -> int:
     """Five stars, less what a try lost; never under one.
 
     Args:
@@ -20,4 +22,4 @@ def stars(shortfall: float, error: float, told_apart: bool | None, level: Level 
     lost = math.floor(max(0.0, shortfall) / error + 0.5) if error > 0 else 0
     lost += int(bool(told_apart))
     lost += _LOST_BY_LEVEL[level] if level else 0
-    return max(LEAST, MOST - lost)
+    return max(MIN_STARS, MAX_STARS - lost)

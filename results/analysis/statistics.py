@@ -29,30 +29,30 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedCounts:
     """Two tries on the same examples: which only the one got right, and which only the other.
 
     Shares are of `examples`; `difference` is the one's accuracy minus the other's.
     """
 
-    only_one: int
-    only_other: int
+    only_first: int
+    only_second: int
     examples: int
 
     @property
     def difference(self) -> float:
         """Accuracy of the one minus that of the other."""
-        return (self.only_one - self.only_other) / self.examples
+        return (self.only_first - self.only_second) / self.examples
 
     @property
     def p(self) -> float:
         """Exact two-sided McNemar test."""
-        return exact_mcnemar(self.only_one, self.only_other)
+        return exact_mcnemar(self.only_first, self.only_second)
 
     @property
     def interval(self) -> Interval:
         """Bootstrap interval of the difference."""
-        return bootstrap_difference(self.only_one, self.only_other, self.examples)
+        return bootstrap_difference(self.only_first, self.only_second, self.examples)
 
 
 @dataclass(frozen=True)
@@ -95,29 +95,29 @@ def standard_error(accuracy: float, examples: int) -> float:
     return math.sqrt(accuracy * (1 - accuracy) / examples)
 
 
-def paired(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> Paired:
+def paired_counts(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> PairedCounts:
     """Counts of two tries' right answers on the same examples; both arrays of shape (examples,).
 
     Raises ValueError where the shapes differ or nothing is there.
     """
     if one.shape != other.shape or one.ndim != 1 or not one.size:
         raise ValueError(f"shapes {one.shape} and {other.shape} cannot be paired")
-    return Paired(int((one & ~other).sum()), int((other & ~one).sum()), int(one.size))
+    return PairedCounts(int((one & ~other).sum()), int((other & ~one).sum()), int(one.size))
 
 
-def exact_mcnemar(only_one: int, only_other: int) -> float:
+def exact_mcnemar(only_first: int, only_second: int) -> float:
     """Two-sided p of McNemar's test (1947) by the exact binomial with one half.
 
-    Twice the smaller tail, at most 1: `scipy.stats.binomtest(only_one, both, 0.5)` for counts.
+    Twice the smaller tail, at most 1: `scipy.stats.binomtest(only_first, both, 0.5)` for counts.
     """
-    both = only_one + only_other
-    tail = float(special.bdtr(min(only_one, only_other), both, 0.5)) if both else 1.0
+    both = only_first + only_second
+    tail = float(special.bdtr(min(only_first, only_second), both, 0.5)) if both else 1.0
     return min(1.0, 2 * tail)
 
 
 @lru_cache(maxsize=2**14)  # every table and page of a study asks for the same ones
 def bootstrap_difference(
-    only_one: int, only_other: int, examples: int, confidence: float = CONFIDENCE
+    only_first: int, only_second: int, examples: int, confidence: float = CONFIDENCE
 ) -> Interval:
     """Percentile interval of an accuracy difference over examples drawn with replacement, paired.
 
@@ -127,7 +127,7 @@ def bootstrap_difference(
     """
     length = fft.next_fast_len(2 * examples + 1, real=True)
     single = np.zeros(length)
-    single[[0, 1, -1]] = examples - only_one - only_other, only_one, only_other
+    single[[0, 1, -1]] = examples - only_first - only_second, only_first, only_second
     sums = fft.irfft(fft.rfft(single / examples) ** examples, length)
     cumulated = np.cumsum(np.concatenate([sums[-examples:], sums[: examples + 1]]))
     tail = (1 - confidence) / 2

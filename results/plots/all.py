@@ -1,6 +1,6 @@
 """All pictures of a study."""
 
-from trytable.results.analysis.analysis import Judged, judge
+from trytable.results.analysis.analysis import Analysis, analyze
 from trytable.results.plots.cost import cost_picture
 from trytable.results.plots.curves import curves_picture, rates_picture
 from trytable.results.plots.highlights import cast
@@ -15,13 +15,13 @@ from trytable.results.text.catalog import ENGLISH, Words
 def pictures(
     study: StudyResult,
     words: Words = ENGLISH,
-    judged: Judged | None = None,
+    judged: Analysis | None = None,
 ) -> tuple[Picture, ...]:
     """The pictures in the report's order; those that would show nothing are left out.
 
     `judged` spares judging the study again.
     """
-    judged = judged or judge(study, words.language)
+    judged = judged or analyze(study, words.language)
     drawn = cast(study)
     found = (
         curves_picture(drawn, words),

@@ -1,10 +1,10 @@
 """What the study's seconds were spent on."""
 
-from trytable.results.analysis.cost import Cost, Spent
+from trytable.results.analysis.cost import Cost, CostKind
 from trytable.results.plots.types import COLOURS, GREY, Axis, Bar, Bars, Hatch, Picture
 from trytable.results.text.catalog import Words
 
-_LOOKS: dict[Spent, tuple[str, Hatch]] = {
+_LOOKS: dict[CostKind, tuple[str, Hatch]] = {
     "completed": (COLOURS[2], ""),
     "pruned": (COLOURS[1], "/"),
     "stopped": (COLOURS[3], "/"),
@@ -16,9 +16,9 @@ _LOOKS: dict[Spent, tuple[str, Hatch]] = {
 
 def cost_picture(spent: Cost, words: Words) -> Picture | None:
     """A bar of wall seconds, what pruning saved beyond it; None where nothing was spent."""
-    if not spent.spent:
+    if not spent.by_kind:
         return None
-    rows = list(spent.spent)[::-1]
+    rows = list(spent.by_kind)[::-1]
     saved = sum(spent.saved.values())
     names = [words.text("picture.saved")] if saved else []
     names += [words.text(f"status.{kind}") for kind in rows]
@@ -27,7 +27,7 @@ def cost_picture(spent: Cost, words: Words) -> Picture | None:
         bar = Bar(f"{names[0]}: {saved:.1f} s", 0, 0, saved)
         layers.append(Bars("", (bar,), GREY, "/"))
     for row, kind in enumerate(rows, start=len(names) - len(rows)):
-        seconds = spent.spent[kind].wall
+        seconds = spent.by_kind[kind].wall
         colour, hatch = _LOOKS[kind]
         layers.append(
             Bars("", (Bar(f"{names[row]}: {seconds:.1f} s", row, 0, seconds),), colour, hatch)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from trytable.results.plots.highlights import MOST_DRAWN, Cast, thinned
 from trytable.results.plots.types import GREY, Axis, Layer, Lines, Mark, Marks, Picture, Strand
-from trytable.results.storage.study import TryResult
+from trytable.results.storage.study import TrialResult
 from trytable.results.text.catalog import Words
 
 _MOST_STEPS = 400
@@ -42,7 +42,7 @@ def curves_picture(cast: Cast, words: Words) -> Picture | None:
 
 def rates_picture(cast: Cast, words: Words) -> Picture | None:
     """The learning rate by step as the optimizer used it; equal courses are drawn once."""
-    found: dict[tuple[tuple[float, ...], tuple[float, ...]], TryResult] = {}
+    found: dict[tuple[tuple[float, ...], tuple[float, ...]], TrialResult] = {}
     for one in sorted(cast.tries, key=lambda one: not cast.stands_out(one)):
         if len(found) < MOST_DRAWN:
             course = _rates(one)
@@ -70,7 +70,7 @@ def rates_picture(cast: Cast, words: Words) -> Picture | None:
     )
 
 
-def _faint(cast: Cast, name: str, tries: list[TryResult], words: Words) -> list[Layer]:
+def _faint(cast: Cast, name: str, tries: list[TrialResult], words: Words) -> list[Layer]:
     if not tries:
         return []
     strands = tuple(_dev(cast, one) for one in tries)
@@ -84,11 +84,11 @@ def _faint(cast: Cast, name: str, tries: list[TryResult], words: Words) -> list[
     return [*layers, Marks("", ends, GREY, "x", 6, group=name)] if ends else layers
 
 
-def _ended(cast: Cast, one: TryResult, words: Words) -> str:
+def _ended(cast: Cast, one: TrialResult, words: Words) -> str:
     return words.text("picture.told", told=cast.told(one), what=words.text(f"status.{one.status}"))
 
 
-def _standing_out(cast: Cast, one: TryResult, words: Words) -> list[Layer]:
+def _standing_out(cast: Cast, one: TrialResult, words: Words) -> list[Layer]:
     name, colour = cast.name(one), cast.colour(one)
     baseline = cast.study.baseline
     if baseline is not None and one.number == baseline.number:
@@ -110,12 +110,12 @@ def _standing_out(cast: Cast, one: TryResult, words: Words) -> list[Layer]:
     return layers
 
 
-def _dev(cast: Cast, one: TryResult) -> Strand:
+def _dev(cast: Cast, one: TrialResult) -> Strand:
     epochs = tuple(float(epoch.epoch) for epoch in one.curve)
     return Strand(cast.told(one), epochs, tuple(epoch.value for epoch in one.curve))
 
 
-def _rates(one: TryResult) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _rates(one: TrialResult) -> tuple[tuple[float, ...], tuple[float, ...]]:
     course = [(float(row.step), row.lr) for row in one.steps if row.lr is not None]
     kept = _extremes(course)
     return tuple(step for step, _ in kept), tuple(rate for _, rate in kept)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from trytable.results.plots.types import COLOURS, GREY
-from trytable.results.storage.study import StudyResult, TryResult
+from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.results.tables.summary import point
 from trytable.results.tables.trials import ordered, varied_parameters
 
@@ -20,23 +20,23 @@ class Cast:
     """The tries of a picture, best first: the best few and the baseline each with a colour."""
 
     study: StudyResult
-    tries: tuple[TryResult, ...]
+    tries: tuple[TrialResult, ...]
     names: tuple[str, ...]
     colours: dict[int, str]
 
-    def told(self, one: TryResult) -> str:
+    def told(self, one: TrialResult) -> str:
         """A try with what was varied, as `Try 3: lr 2e-4`."""
         values = point(one, self.names)
         return f"{one.label}: {values}" if values else one.label
 
-    def name(self, one: TryResult) -> str:
+    def name(self, one: TrialResult) -> str:
         """A name short enough for a legend: with its value only where one parameter varies."""
         return self.told(one) if len(self.names) == 1 else one.label
 
-    def colour(self, one: TryResult) -> str:
+    def colour(self, one: TrialResult) -> str:
         return self.colours.get(one.number, GREY)
 
-    def stands_out(self, one: TryResult) -> bool:
+    def stands_out(self, one: TrialResult) -> bool:
         return one.number in self.colours
 
 
@@ -49,7 +49,7 @@ def cast(study: StudyResult) -> Cast:
     return Cast(
         study=study,
         tries=ordered(study),
-        names=varied_parameters(study.tries),
+        names=varied_parameters(study.trials),
         colours={one.number: colour for one, colour in zip(best, COLOURS, strict=False)},
     )
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from trytable.results.plots.highlights import Cast, thinned
 from trytable.results.plots.parameters import Places, places
 from trytable.results.plots.types import COLOURS, GREY, Axis, Lines, Picture, Strand
-from trytable.results.storage.study import TryResult
+from trytable.results.storage.study import TrialResult
 from trytable.results.text.catalog import Words
 from trytable.results.text.format import as_cell, one_line, shown
 
@@ -55,7 +55,7 @@ def parallel_picture(cast: Cast, words: Words) -> Picture | None:
 class _Scale:
     """A parameter's own axis: heights from 0 to 1, on a log scale where the parameter has one."""
 
-    def __init__(self, placed: Places, name: str, tries: list[TryResult]) -> None:
+    def __init__(self, placed: Places, name: str, tries: list[TrialResult]) -> None:
         self._placed, self._name = placed, name
         found = [self._place(one) for one in tries]
         self._low, self._high = min(found), max(found)
@@ -65,17 +65,17 @@ class _Scale:
         ends = ", ".join(words) if few else f"{words[0]} – {words[-1]}"
         self.tick = f"{one_line(name)}\n{ends}"
 
-    def height(self, one: TryResult) -> float:
+    def height(self, one: TrialResult) -> float:
         if self._high == self._low:
             return 0.5
         return (self._place(one) - self._low) / (self._high - self._low)
 
-    def _place(self, one: TryResult) -> float:
+    def _place(self, one: TrialResult) -> float:
         place = self._placed.of(as_cell(one.settings[self._name]))
         return math.log(place) if self._placed.scale == "log" else place
 
 
-def _everywhere(name: str, tries: list[TryResult]) -> bool:
+def _everywhere(name: str, tries: list[TrialResult]) -> bool:
     return all(one.settings.get(name) is not None for one in tries)
 
 
@@ -84,7 +84,7 @@ def _ends(words: Words) -> tuple[tuple[float, str], ...]:
 
 
 def _layers(
-    cast: Cast, drawn: tuple[TryResult, ...], strands: dict[int, Strand], words: Words
+    cast: Cast, drawn: tuple[TrialResult, ...], strands: dict[int, Strand], words: Words
 ) -> tuple[Lines, ...]:
     ranked = cast.study.ranked
     best = {one.number for one in ranked[: math.ceil(len(ranked) / 10)]}

@@ -19,7 +19,7 @@ from trytable.results.plots.types import (
     Picture,
     Symbol,
 )
-from trytable.results.storage.study import DEFAULT_OBJECTIVE, TryResult
+from trytable.results.storage.study import DEFAULT_OBJECTIVE, TrialResult
 from trytable.results.text.catalog import Words
 from trytable.results.text.format import Cell, as_cell, is_number, one_line, shown
 
@@ -54,7 +54,7 @@ class Places:
         return Axis(title, "log" if self.scale == "log" else "linear", ticks)
 
 
-def places(cast: Cast, name: str, tries: Iterable[TryResult]) -> Places:
+def places(cast: Cast, name: str, tries: Iterable[TrialResult]) -> Places:
     """The places of a parameter's values among these tries."""
     cells = [as_cell(one.settings[name]) for one in tries]
     spaces = [one.distributions.get(name) for one in cast.tries]
@@ -121,8 +121,8 @@ def _picture(
 
 
 def _groups(
-    cast: Cast, tries: list[TryResult]
-) -> tuple[tuple[str, str, Symbol, list[TryResult]], ...]:
+    cast: Cast, tries: list[TrialResult]
+) -> tuple[tuple[str, str, Symbol, list[TrialResult]], ...]:
     """The tries by what became of them, each group with its look."""
     baseline = cast.study.baseline
     completed = [one for one in tries if one.status == "completed"]
@@ -134,11 +134,13 @@ def _groups(
     )
 
 
-def _mark(one: TryResult, placed: Places, name: str, compared: StudyComparison, cast: Cast) -> Mark:
+def _mark(
+    one: TrialResult, placed: Places, name: str, compared: StudyComparison, cast: Cast
+) -> Mark:
     cell = as_cell(one.settings[name])
     assert one.best_value is not None
     told = f"{one.label}: {one_line(name)} {one_line(shown(cell, 'parameter'))}"
-    interval = compared.tries[one.number].interval
+    interval = compared.trials[one.number].interval
     if interval is None or cast.study.objective != DEFAULT_OBJECTIVE:
         return Mark(told, placed.of(cell), one.best_value)
     told += f" [{interval.low:.3f}, {interval.high:.3f}]"

@@ -20,7 +20,7 @@ from trytable.results.plots.types import (
     Symbol,
 )
 from trytable.results.storage.rows import AttemptRow
-from trytable.results.storage.study import TryResult
+from trytable.results.storage.study import TrialResult
 from trytable.results.text.catalog import Words
 from trytable.results.text.format import clean, one_line
 
@@ -145,16 +145,16 @@ class _Clock:
         return max(0.0, moment - self._began - gone)
 
 
-def _end(one: TryResult) -> str:
+def _end(one: TrialResult) -> str:
     return one.status if one.status in _ENDS else "unfinished"
 
 
-def _stem(cast: Cast, one: TryResult) -> Strand:
+def _stem(cast: Cast, one: TrialResult) -> Strand:
     number, epoch = float(one.number + 1), float(one.epochs_run or 0)
     return Strand(cast.told(one), (number, number), (0.0, epoch))
 
 
-def _end_mark(cast: Cast, one: TryResult, words: Words) -> Mark:
+def _end_mark(cast: Cast, one: TrialResult, words: Words) -> Mark:
     what = words.text(f"status.{one.status}")
     if one.reason:
         what = words.text("state.reason", state=what, reason=one_line(clean(one.reason))[:200])
@@ -170,7 +170,7 @@ def _outcome(row: AttemptRow) -> str:
     return row.outcome if row.outcome in _ATTEMPTS else "unfinished"
 
 
-def _attempt_told(cast: Cast, one: TryResult, row: AttemptRow, words: Words) -> str:
+def _attempt_told(cast: Cast, one: TrialResult, row: AttemptRow, words: Words) -> str:
     seconds = (row.ended_at or 0) - row.started_at
     outcome = words.text(f"status.{_outcome(row)}")
     return words.text(

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]  # it ships no types
 
-from trytable.results.analysis.analysis import Judged, judge
+from trytable.results.analysis.analysis import Analysis, analyze
 from trytable.results.plots.all import pictures
 from trytable.results.plots.parameters import MOST_INTERVALS
 from trytable.results.plots.plotly import figures_json
@@ -46,7 +46,7 @@ def write_report(
     folder: Path,
     words: Words = ENGLISH,
     *,
-    judged: Judged | None = None,
+    judged: Analysis | None = None,
     table: TryTable | None = None,
     pairs: TryTable | None = None,
     drawn: tuple[Picture, ...] | None = None,
@@ -56,7 +56,7 @@ def write_report(
     `judged`, `table` (the Try table), `pairs` (the comparison) and `drawn` are made here unless
     the caller has them already. Raises OSError.
     """
-    judged = judged or judge(study, words.language)
+    judged = judged or analyze(study, words.language)
     table = table or try_table(study, words, judged=judged)
     pairs = pairs or pairs_table(study, judged.comparison, words)
     drawn = pictures(study, words, judged) if drawn is None else drawn
@@ -71,7 +71,7 @@ def write_report(
 
 def to_html(study: StudyResult, words: Words = ENGLISH) -> str:
     """The page. It opens offline: plotly stands in it, and its policy forbids any request."""
-    judged = judge(study, words.language)
+    judged = analyze(study, words.language)
     table = try_table(study, words, judged=judged)
     pairs = pairs_table(study, judged.comparison, words)
     drawn = pictures(study, words, judged)
@@ -80,7 +80,7 @@ def to_html(study: StudyResult, words: Words = ENGLISH) -> str:
 
 def to_report_markdown(study: StudyResult, words: Words = ENGLISH) -> str:
     """The report without pictures."""
-    judged = judge(study, words.language)
+    judged = analyze(study, words.language)
     table = try_table(study, words, judged=judged)
     return _markdown(study, table, pairs_table(study, judged.comparison, words), judged, words)
 
@@ -88,7 +88,7 @@ def to_report_markdown(study: StudyResult, words: Words = ENGLISH) -> str:
 def _page(
     study: StudyResult,
     table: TryTable,
-    judged: Judged,
+    judged: Analysis,
     drawn: tuple[Picture, ...],
     words: Words,
     *,
@@ -106,7 +106,7 @@ def _page(
         .get_template("report.html")
         .render(
             **content,
-            has_intervals=any(one.interval for one in judged.comparison.tries.values()),
+            has_intervals=any(one.interval for one in judged.comparison.trials.values()),
             t=words.text,
             style=Markup(_asset("report.css")),  # noqa: S704  a file of ours
             scripts={name: Markup(text) for name, text in scripts.items()},  # noqa: S704  ours
@@ -129,7 +129,7 @@ def tries_html(table: TryTable, found: Found, words: Words = ENGLISH) -> str:
     )
 
 
-def _head(study: StudyResult, judged: Judged, words: Words) -> dict[str, Any]:
+def _head(study: StudyResult, judged: Analysis, words: Words) -> dict[str, Any]:
     return {
         "study": one_line(clean(study.name)),
         "description": one_line(clean(str(study.sweep.get("description") or ""))),
@@ -142,13 +142,13 @@ def _head(study: StudyResult, judged: Judged, words: Words) -> dict[str, Any]:
     }
 
 
-def _pairs(table: TryTable, judged: Judged) -> dict[str, Any]:
+def _pairs(table: TryTable, judged: Analysis) -> dict[str, Any]:
     """The comparison's first lines as texts, and how many more there are."""
     rows = [
         [shown(cell, column.kind) for cell, column in zip(row.cells, table.columns, strict=True)]
         for row in table.rows[:_MOST_PAIRS]
     ]
-    has_tests = any(one.best or one.baseline for one in judged.comparison.tries.values())
+    has_tests = any(one.best_test or one.baseline_test for one in judged.comparison.trials.values())
     return {
         "titles": [(column.title, column.kind != "text") for column in table.columns],
         "rows": rows if has_tests else [],
@@ -157,11 +157,11 @@ def _pairs(table: TryTable, judged: Judged) -> dict[str, Any]:
     }
 
 
-def _body(study: StudyResult, table: TryTable, judged: Judged, words: Words) -> dict[str, Any]:
+def _body(study: StudyResult, table: TryTable, judged: Analysis, words: Words) -> dict[str, Any]:
     headings, lines = settings_of_tries(study, words)
     return {
-        "tries": Markup(tries_html(table, judged.found, words)) if table.rows else "",  # noqa: S704
-        "findings": finding_groups(study, judged.found, words),
+        "tries": Markup(tries_html(table, judged.findings, words)) if table.rows else "",  # noqa: S704
+        "findings": finding_groups(study, judged.findings, words),
         "failures": failures(study),
         "settings": headings,
         "setting_lines": Markup(lines),  # noqa: S704  it holds no <, > and &
@@ -171,7 +171,7 @@ def _body(study: StudyResult, table: TryTable, judged: Judged, words: Words) -> 
 
 
 def _drawn(study: StudyResult, drawn: tuple[Picture, ...]) -> dict[str, Any]:
-    points = sum(one.best_value is not None for one in study.tries)
+    points = sum(one.best_value is not None for one in study.trials)
     return {
         "pictures": {one.name: one for one in drawn},
         "parameters": [one for one in drawn if one.name.startswith("parameter-")],
@@ -181,7 +181,7 @@ def _drawn(study: StudyResult, drawn: tuple[Picture, ...]) -> dict[str, Any]:
 
 
 def _markdown(
-    study: StudyResult, table: TryTable, pairs: TryTable, judged: Judged, words: Words
+    study: StudyResult, table: TryTable, pairs: TryTable, judged: Analysis, words: Words
 ) -> str:
     description = str(study.sweep.get("description") or "")
     name = escape.markdown(clean(study.name))
@@ -195,12 +195,12 @@ def _markdown(
     parts += [*_markdown_story(study, judged, words), *_markdown_pairs(pairs, judged, words)]
     known = (f"- {term}: {escape.markdown(text)}" for term, text in facts(study, words))
     parts.append(f"## {words.text('report.facts')}\n\n" + "\n".join(known))
-    parts += _markdown_list(words.text("report.findings"), findings(study, judged.found, words))
+    parts += _markdown_list(words.text("report.findings"), findings(study, judged.findings, words))
     parts += _markdown_list(words.text("report.failures"), failures(study))
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown_story(study: StudyResult, judged: Judged, words: Words) -> list[str]:
+def _markdown_story(study: StudyResult, judged: Analysis, words: Words) -> list[str]:
     told = story(study, judged, words)
     if told is None:
         return []
@@ -208,7 +208,7 @@ def _markdown_story(study: StudyResult, judged: Judged, words: Words) -> list[st
     return [f"## {told.title}", *parts]
 
 
-def _markdown_pairs(table: TryTable, judged: Judged, words: Words) -> list[str]:
+def _markdown_pairs(table: TryTable, judged: Analysis, words: Words) -> list[str]:
     found = _pairs(table, judged)
     if not found["rows"]:
         return []

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from plotly.io import to_html  # type: ignore[import-untyped]  # it ships no types
 
-from trytable.results.analysis.lr_range import RangeCurve, Spread, StrategyResult
+from trytable.results.analysis.lr_range import RangeCurve, RateRange, StrategyResult
 from trytable.results.plots.matplotlib import safe_label
 from trytable.results.plots.types import COLOURS
 from trytable.results.storage.atomic import write_whole
@@ -52,7 +52,7 @@ def cells(one: StrategyResult) -> tuple[str, ...]:
     )
 
 
-def _spread(spread: Spread | None) -> tuple[str, str]:
+def _spread(spread: RateRange | None) -> tuple[str, str]:
     if spread is None:
         return "none", ""
     ends = _between(spread.low, spread.high) if spread.seeds > 1 else ""
@@ -75,7 +75,7 @@ def advice(one: StrategyResult) -> str:
     return f"freeze {freeze_name(one)}: {take}; {_trust(one.valley, tested)}."
 
 
-def _trust(valley: Spread, tested: int) -> str:
+def _trust(valley: RateRange, tested: int) -> str:
     if tested == 1:
         return "one curve decides nothing, so raise SEEDS"
     if valley.seeds < tested:
@@ -149,7 +149,7 @@ def _figure(found: tuple[StrategyResult, ...]) -> go.Figure:
         for number, curve in enumerate(one.curves):
             figure.add_trace(_line(curve, colour, is_first=number == 0))
         for kind, dash in _DASHES.items():
-            spread: Spread | None = getattr(one, kind)
+            spread: RateRange | None = getattr(one, kind)
             if spread is not None:
                 figure.add_trace(
                     _mark(one.freeze, kind, spread, heights, {"color": colour, "dash": dash})
@@ -184,7 +184,7 @@ def _line(curve: RangeCurve, colour: str, *, is_first: bool) -> go.Scatter:
 
 
 def _mark(
-    freeze: str, kind: str, spread: Spread, heights: tuple[float, float], line: dict[str, Any]
+    freeze: str, kind: str, spread: RateRange, heights: tuple[float, float], line: dict[str, Any]
 ) -> go.Scatter:
     """A line of its own, not a shape: shapes have no place in the legend."""
     return go.Scatter(
@@ -225,7 +225,7 @@ def _draw(axes: Axes, found: tuple[StrategyResult, ...]) -> None:
             shade = 1.0 if number == 0 else 0.5
             axes.plot(curve.lr, curve.smoothed, color=colour, lw=1.6, alpha=shade, label=label)
         for kind, style in styles.items():
-            spread: Spread | None = getattr(one, kind)
+            spread: RateRange | None = getattr(one, kind)
             if spread is not None:
                 name = f"{kind} {rate(spread.median)}"
                 axes.axvline(spread.median, color=colour, ls=style, lw=1, label=name)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trytable.results.storage.study import StudyResult, TryResult
+from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.results.text.escape import markdown, spreadsheet
 from trytable.results.text.format import clean, shown
 
@@ -39,7 +39,7 @@ class HandOver:
     """
 
     study: StudyResult
-    one: TryResult
+    one: TrialResult
     classes: tuple[str, ...]
     predicted: Mapping[str, tuple[int, ...]]
     recorded: Mapping[str, tuple[int, ...]]

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trytable.results.analysis.analysis import Judged
-from trytable.results.analysis.comparison import UNKNOWN_ERROR
-from trytable.results.analysis.diagnosis.api import level_of_try
-from trytable.results.analysis.diagnosis.messages import say_advice
-from trytable.results.analysis.phases import Phase, phases
+from trytable.results.analysis.analysis import Analysis
+from trytable.results.analysis.comparison import DEFAULT_STANDARD_ERROR
+from trytable.results.analysis.diagnosis.api import trial_overfit_level
+from trytable.results.analysis.diagnosis.messages import advice_text
+from trytable.results.analysis.phases import Phase, find_phases
 from trytable.results.analysis.statistics import standard_error
 from trytable.results.report.verdict import LOSS, POINTS, can_go_on
-from trytable.results.storage.study import StudyResult, TryResult, difference
+from trytable.results.storage.study import StudyResult, TrialResult, difference
 from trytable.results.tables.summary import point
 from trytable.results.tables.trials import varied_parameters
 from trytable.results.text.catalog import Words
@@ -37,7 +37,7 @@ class Story:
     parts: tuple[Part, ...]
 
 
-def story(study: StudyResult, judged: Judged, words: Words) -> Story | None:
+def story(study: StudyResult, judged: Analysis, words: Words) -> Story | None:
     """The story of the best try; None while nothing completed."""
     if not study.ranked:
         return None
@@ -57,8 +57,8 @@ def _title(key: str, words: Words) -> str:
     return words.text("story.part", title=words.text(f"story.{key}"))
 
 
-def _changed(study: StudyResult, best: TryResult, words: Words) -> str:
-    names, baseline = varied_parameters(study.tries), study.baseline
+def _changed(study: StudyResult, best: TrialResult, words: Words) -> str:
+    names, baseline = varied_parameters(study.trials), study.baseline
     if baseline is None:
         values = point(best, names)
         return words.text("story.settings", label=best.label, values=values) if values else ""
@@ -81,7 +81,7 @@ def _value(value: object) -> str:
     return one_line(shown(as_cell(value), "parameter")) or "null"
 
 
-def _figures(study: StudyResult, best: TryResult, words: Words) -> Iterator[str]:
+def _figures(study: StudyResult, best: TrialResult, words: Words) -> Iterator[str]:
     """First, peak and last of what was measured."""
     losses = [e.train_loss for e in best.curve if e.train_loss is not None]
     trained = [e.probe_accuracy for e in best.curve if e.probe_accuracy is not None]
@@ -93,12 +93,12 @@ def _figures(study: StudyResult, best: TryResult, words: Words) -> Iterator[str]
     yield from _peak(study, best, words)
     if best.train_accuracy is not None and best.gap is not None:
         yield words.text("story.gap", train=best.train_accuracy, gap=best.gap)
-    level = level_of_try(best, study)
+    level = trial_overfit_level(best, study)
     if level is not None:
         yield words.text("story.overfit", level=words.text(f"level.{level}"))
 
 
-def _peak(study: StudyResult, best: TryResult, words: Words) -> Iterator[str]:
+def _peak(study: StudyResult, best: TrialResult, words: Words) -> Iterator[str]:
     known = [value for _, value in sorted(best.intermediate.items())]
     if len(known) > 1 and best.best_epoch is not None:
         yield words.text(
@@ -111,11 +111,11 @@ def _peak(study: StudyResult, best: TryResult, words: Words) -> Iterator[str]:
         )
 
 
-def _phases(best: TryResult, judged: Judged) -> tuple[Phase, ...]:
+def _phases(best: TrialResult, judged: Analysis) -> tuple[Phase, ...]:
     accuracy, examples = best.best_dev_accuracy, judged.comparison.examples
     known = accuracy is not None and examples is not None and 0 < accuracy < 1
-    error = standard_error(accuracy or 0, examples or 1) if known else UNKNOWN_ERROR
-    return phases(best.curve, error)
+    error = standard_error(accuracy or 0, examples or 1) if known else DEFAULT_STANDARD_ERROR
+    return find_phases(best.curve, error)
 
 
 def _phase(one: Phase, words: Words) -> str:
@@ -132,15 +132,15 @@ def _phase(one: Phase, words: Words) -> str:
     )
 
 
-def _earlier(study: StudyResult, best: TryResult, judged: Judged, words: Words) -> str:
+def _earlier(study: StudyResult, best: TrialResult, judged: Analysis, words: Words) -> str:
     """The best try against the best of those before it."""
     before = next((one for one in study.ranked if one.number < best.number), None)
     gap = difference(best.best_value, before.best_value) if before else None
     if before is None or gap is None:
         return words.text("story.first_try")
-    versus = judged.comparison.tries[before.number].best
-    apart = "story.told_apart" if versus and versus.told_apart else "story.not_told_apart"
-    values = point(before, varied_parameters(study.tries))
+    versus = judged.comparison.trials[before.number].best_test
+    apart = "story.told_apart" if versus and versus.is_significant else "story.not_told_apart"
+    values = point(before, varied_parameters(study.trials))
     fields = {
         "label": before.label,
         "values": words.text("summary.values", values=values) if values else "",
@@ -152,17 +152,17 @@ def _earlier(study: StudyResult, best: TryResult, judged: Judged, words: Words) 
     return words.text("story.before", points=POINTS * gap, **fields)
 
 
-def _next(study: StudyResult, best: TryResult, judged: Judged, words: Words) -> str:
+def _next(study: StudyResult, best: TrialResult, judged: Analysis, words: Words) -> str:
     """What its findings advise, edges to go beyond, and fresh seeds where there were none."""
     advised = (
-        say_advice(advice, words.language)
-        for found in judged.found[best.number]
+        advice_text(advice, words.language)
+        for found in judged.findings[best.number]
         for advice in found.advice
     )
     steps = [*_edges(study, best, words), *advised]
     if judged.confirmation is None and len(study.ranked) > 1 and can_go_on(study):
         steps.append(words.text("story.confirm", study=study.name))
-    if can_go_on(study) and not study.is_of_script:
+    if can_go_on(study) and not study.is_script_study:
         steps.append(words.text("story.suggest", study=study.name))
     distinct = list(dict.fromkeys(steps))
     kept = (
@@ -174,7 +174,7 @@ def _next(study: StudyResult, best: TryResult, judged: Judged, words: Words) -> 
     return words.sentence(words.text("story.steps", named=named))
 
 
-def _edges(study: StudyResult, best: TryResult, words: Words) -> Iterator[str]:
+def _edges(study: StudyResult, best: TrialResult, words: Words) -> Iterator[str]:
     for name in varied_parameters(study.ranked):
         cells = [as_cell(one.settings.get(name)) for one in study.ranked]
         numbers = {float(cell) for cell in cells if is_number(cell)}  # type: ignore[arg-type]  # it is one

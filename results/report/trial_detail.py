@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trytable.results.storage.rows import FindingRow
-from trytable.results.storage.study import DEFAULT_OBJECTIVE, StudyResult, TryResult
+from trytable.results.storage.study import DEFAULT_OBJECTIVE, StudyResult, TrialResult
 from trytable.results.tables.trials import Column
 from trytable.results.text.format import Cell, Kind, as_cell, clean, is_number, one_line, shown
 
@@ -52,7 +52,7 @@ class TryDetail:
     findings: Grid
 
 
-def try_detail(study: StudyResult, one: TryResult) -> TryDetail:
+def try_detail(study: StudyResult, one: TrialResult) -> TryDetail:
     """Put together what the database knows of a try."""
     return TryDetail(
         study=study.name,
@@ -116,7 +116,7 @@ def _is_other_number(requested: Cell, effective: Cell) -> bool:
     return not math.isclose(requested, effective, rel_tol=_ALLOWED_ERROR)
 
 
-def _facts(study: StudyResult, one: TryResult) -> tuple[tuple[str, str], ...]:
+def _facts(study: StudyResult, one: TrialResult) -> tuple[tuple[str, str], ...]:
     last = one.attempts[-1] if one.attempts else None
     told: tuple[tuple[str, object], ...] = (
         ("State", f"{one.status}: {one.reason}" if one.reason else one.status),
@@ -137,7 +137,7 @@ def _facts(study: StudyResult, one: TryResult) -> tuple[tuple[str, str], ...]:
     return tuple((term, text) for term, text in texts if text)
 
 
-def _sweeps_own(study: StudyResult, one: TryResult) -> tuple[tuple[str, object], ...]:
+def _sweeps_own(study: StudyResult, one: TrialResult) -> tuple[tuple[str, object], ...]:
     """What holds for tries that were trained here, not for imported ones."""
     last = one.attempts[-1] if one.attempts else None
     seed = study.sweep.get("seed") if one.seed is None else one.seed
@@ -149,13 +149,13 @@ def _sweeps_own(study: StudyResult, one: TryResult) -> tuple[tuple[str, object],
     )
     return (
         ("Seed", one.effective.get("seed", seed)),
-        *(() if study.is_of_script else known),
+        *(() if study.is_script_study else known),
         ("Trainer's sha256", last.code_hash if last else None),
         ("Versions", _pairs(study.facts.get("pins") or {})),
     )
 
 
-def _origin(one: TryResult) -> tuple[tuple[str, object], ...]:
+def _origin(one: TrialResult) -> tuple[tuple[str, object], ...]:
     """Where an imported try came from, and each of its settings."""
     if not one.is_imported:
         return ()
@@ -169,17 +169,17 @@ def _origin(one: TryResult) -> tuple[tuple[str, object], ...]:
     )
 
 
-def _best(one: TryResult) -> str:
+def _best(one: TrialResult) -> str:
     after = f" after epoch {one.best_epoch}" if one.best_epoch is not None else ""
     return f"{shown(one.best_value, 'accuracy')}{after}" if one.best_value is not None else ""
 
 
-def _accuracy_there(study: StudyResult, one: TryResult) -> str:
+def _accuracy_there(study: StudyResult, one: TrialResult) -> str:
     known = study.objective != DEFAULT_OBJECTIVE
     return shown(one.best_dev_accuracy, "accuracy") if known else ""
 
 
-def _trained(one: TryResult) -> str:
+def _trained(one: TrialResult) -> str:
     row = next((row for row in reversed(one.attempts) if row.parameters), None)
     if row is None or one.trainable_share is None:
         return ""
@@ -208,7 +208,7 @@ _ATTEMPT: tuple[tuple[str, Kind], ...] = (
 )
 
 
-def _attempts(one: TryResult) -> Grid:
+def _attempts(one: TrialResult) -> Grid:
     rows = [
         (
             row.attempt,
@@ -226,7 +226,7 @@ def _attempts(one: TryResult) -> Grid:
     return _grid(_ATTEMPT, rows)
 
 
-def _curve(study: StudyResult, one: TryResult) -> Grid:
+def _curve(study: StudyResult, one: TrialResult) -> Grid:
     own = study.objective not in ("dev_accuracy", "dev_loss", "dev_macro_f1")
     columns: tuple[tuple[str, Kind], ...] = (
         ("epoch", "count"),
@@ -258,7 +258,7 @@ def _curve(study: StudyResult, one: TryResult) -> Grid:
     return _grid(columns, rows)
 
 
-def _findings(one: TryResult) -> Grid:
+def _findings(one: TrialResult) -> Grid:
     columns: tuple[tuple[str, Kind], ...] = (
         ("attempt", "count"),
         ("severity", "state"),

@@ -1,8 +1,8 @@
 """How sure the best try is, in words: against the others, the baseline, and on fresh seeds."""
 
-from trytable.results.analysis.analysis import Judged
-from trytable.results.analysis.comparison import Comparison, StudyComparison, Versus
-from trytable.results.analysis.confirmation import Confirmation, Confirmed, is_confirmation
+from trytable.results.analysis.analysis import Analysis
+from trytable.results.analysis.comparison import PairedTest, StudyComparison, TrialComparison
+from trytable.results.analysis.confirmation import Confirmation, ConfirmedPoint, is_confirmation
 from trytable.results.analysis.cost import Cost
 from trytable.results.storage.study import StudyResult
 from trytable.results.text.catalog import Words
@@ -16,12 +16,12 @@ LOSS = "dev_loss"
 """The objective that is no share, so nothing of it is told in points."""
 
 
-def verdict(study: StudyResult, judged: Judged, words: Words) -> list[str]:
+def verdict(study: StudyResult, judged: Analysis, words: Words) -> list[str]:
     """Whole sentences; only what is known."""
     comparison = judged.comparison
     if comparison.best is None:
         return []
-    best = comparison.tries[comparison.best]
+    best = comparison.trials[comparison.best]
     told = [
         _interval(best, comparison.examples, words),
         _same(study, comparison, words),
@@ -48,7 +48,7 @@ def confirmed(study: StudyResult, found: Confirmation | None, words: Words) -> l
     return told + _optimism(study, found, words)
 
 
-def _interval(best: Comparison, examples: int | None, words: Words) -> str:
+def _interval(best: TrialComparison, examples: int | None, words: Words) -> str:
     found = best.interval
     if found is None:
         return ""
@@ -56,19 +56,19 @@ def _interval(best: Comparison, examples: int | None, words: Words) -> str:
 
 
 def _same(study: StudyResult, comparison: StudyComparison, words: Words) -> str:
-    tested = sum(one.best is not None for one in comparison.tries.values())
+    tested = sum(one.best_test is not None for one in comparison.trials.values())
     others = [n for n in comparison.group(1) if n != comparison.best]
     if not tested:
         return _untested(comparison, words)
     if not others:
         return words.text("verdict.alone", tested=tested)
-    labels = {one.number: one.label for one in study.tries}
+    labels = {one.number: one.label for one in study.trials}
     named = named_list([labels[number] for number in others], words)
     return words.text("verdict.same", named=named, tested=tested)
 
 
 def _untested(comparison: StudyComparison, words: Words) -> str:
-    reasons = (one.best_missing for one in comparison.tries.values())
+    reasons = (one.best_test_missing for one in comparison.trials.values())
     missing = [why for why in reasons if why not in (None, "itself", "not_completed")]
     if not missing:
         return ""
@@ -85,15 +85,15 @@ def named_list(labels: list[str], words: Words) -> str:
     return words.text("list.and", first=words.join(named[:-1]), last=named[-1])
 
 
-def _baseline(study: StudyResult, best: Comparison, words: Words) -> str:
-    versus: Versus | None = best.baseline
+def _baseline(study: StudyResult, best: TrialComparison, words: Words) -> str:
+    versus: PairedTest | None = best.baseline_test
     if versus is None or study.baseline is None:
         return ""
-    interval = versus.paired.interval
+    interval = versus.counts.interval
     return words.text(
-        "verdict.baseline_apart" if versus.told_apart else "verdict.baseline_same",
+        "verdict.baseline_apart" if versus.is_significant else "verdict.baseline_same",
         label=study.baseline.label,
-        points=POINTS * versus.paired.difference,
+        points=POINTS * versus.counts.difference,
         low=POINTS * interval.low,
         high=POINTS * interval.high,
         p=shown(versus.p_corrected, "p"),
@@ -101,13 +101,13 @@ def _baseline(study: StudyResult, best: Comparison, words: Words) -> str:
 
 
 def _early(comparison: StudyComparison, words: Words) -> str:
-    count = sum(one.equal_epochs is not None for one in comparison.tries.values())
+    count = sum(one.equal_epochs is not None for one in comparison.trials.values())
     return words.count("verdict.early", count) if count else ""
 
 
 def _spent(cost: Cost, words: Words) -> list[str]:
     told = []
-    if cost.tries:
+    if cost.trials:
         told.append(words.text("verdict.cost", device=shown(cost.total.device, "seconds")))
     saved = sum(cost.saved.values())
     if saved:
@@ -119,10 +119,10 @@ def _spent(cost: Cost, words: Words) -> list[str]:
 
 
 def _label(study: StudyResult, number: int) -> str:
-    return next(one.label for one in study.tries if one.number == number)
+    return next(one.label for one in study.trials if one.number == number)
 
 
-def _mean(study: StudyResult, one: Confirmed, words: Words) -> str:
+def _mean(study: StudyResult, one: ConfirmedPoint, words: Words) -> str:
     label, found = _label(study, one.number), one.over_seeds
     if found.interval is None:
         return words.text("confirmed.mean_alone", label=label, mean=found.mean)
@@ -136,7 +136,7 @@ def _mean(study: StudyResult, one: Confirmed, words: Words) -> str:
     )
 
 
-def _over_baseline(study: StudyResult, one: Confirmed, words: Words) -> str:
+def _over_baseline(study: StudyResult, one: ConfirmedPoint, words: Words) -> str:
     found = one.against_baseline
     if found is None or found.interval is None:
         return ""
@@ -153,8 +153,8 @@ def _over_baseline(study: StudyResult, one: Confirmed, words: Words) -> str:
 
 
 def _optimism(study: StudyResult, found: Confirmation, words: Words) -> list[str]:
-    won = found.of(found.winner)
-    value = next(one.best_value for one in study.tries if one.number == found.winner)
+    won = found.point(found.winner)
+    value = next(one.best_value for one in study.trials if one.number == found.winner)
     told = []
     in_points = study.objective != LOSS
     unit = POINTS if in_points else 1

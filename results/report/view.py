@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trytable.results.analysis.cost import Cost
-from trytable.results.analysis.diagnosis.messages import say_advice
-from trytable.results.analysis.diagnosis.types import Diagnosed
+from trytable.results.analysis.diagnosis.messages import advice_text
+from trytable.results.analysis.diagnosis.types import Diagnosis
 from trytable.results.report.trial_detail import setting_lines
-from trytable.results.storage.study import StudyResult, TryResult
+from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.results.tables.trials import TableRow, TryTable, mark, marks, ordered
 from trytable.results.text.catalog import Words
 from trytable.results.text.escape import script_json
@@ -77,7 +77,7 @@ class SettingsOfTry:
     differs: bool
 
 
-Found = Mapping[int, tuple[Diagnosed, ...]]
+Found = Mapping[int, tuple[Diagnosis, ...]]
 
 
 def html_rows(table: TryTable, found: Found, words: Words) -> list[HtmlRow]:
@@ -87,7 +87,7 @@ def html_rows(table: TryTable, found: Found, words: Words) -> list[HtmlRow]:
 
 def finding_groups(study: StudyResult, found: Found, words: Words) -> list[FindingGroup]:
     """All findings by severity and kind, gravest first, in the Try table's order of tries."""
-    groups: dict[tuple[str, str], list[tuple[TryResult, int, Diagnosed]]] = {}
+    groups: dict[tuple[str, str], list[tuple[TrialResult, int, Diagnosis]]] = {}
     for severity in ("error", "warning", "info"):
         for one in ordered(study):
             for index, finding in enumerate(found[one.number]):
@@ -129,7 +129,7 @@ def cost_rows(spent: Cost, words: Words) -> list[tuple[str, str, str]]:
     """What was spent on what: worker seconds and device seconds, then their sums and savings."""
     rows = [
         (words.text(f"status.{kind}"), _seconds(spent.wall), _seconds(spent.device))
-        for kind, spent in spent.spent.items()
+        for kind, spent in spent.by_kind.items()
     ]
     if rows:
         total = spent.total
@@ -139,7 +139,7 @@ def cost_rows(spent: Cost, words: Words) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _row(table: TryTable, row: TableRow, found: tuple[Diagnosed, ...], words: Words) -> HtmlRow:
+def _row(table: TryTable, row: TableRow, found: tuple[Diagnosis, ...], words: Words) -> HtmlRow:
     cells = tuple(
         _cell(shown(cell, column.kind), cell, column.kind)
         for cell, column in zip(row.cells, table.columns, strict=True)
@@ -165,8 +165,8 @@ def _cell(text: str, cell: Cell, kind: str) -> HtmlCell:
     )
 
 
-def _badges(row: TableRow, found: tuple[Diagnosed, ...], words: Words) -> tuple[Badge, ...]:
-    places: dict[str, tuple[int, Diagnosed]] = {}
+def _badges(row: TableRow, found: tuple[Diagnosis, ...], words: Words) -> tuple[Badge, ...]:
+    places: dict[str, tuple[int, Diagnosis]] = {}
     for index, finding in enumerate(found):
         places.setdefault(one_line(clean(finding.kind)), (index, finding))
     badges = []
@@ -180,13 +180,13 @@ def _badges(row: TableRow, found: tuple[Diagnosed, ...], words: Words) -> tuple[
 
 
 def _group(
-    severity: str, kind: str, rows: list[tuple[TryResult, int, Diagnosed]], words: Words
+    severity: str, kind: str, rows: list[tuple[TrialResult, int, Diagnosis]], words: Words
 ) -> FindingGroup:
     return FindingGroup(
         kind=one_line(clean(kind)),
         severity=severity,
         severity_text=words.named("severity", severity),
-        why=rows[0][2].why,
+        why=rows[0][2].explanation,
         count=words.count("page.count", len({one.number for one, _, _ in rows})),
         seen=tuple(
             Seen(
@@ -200,9 +200,9 @@ def _group(
     )
 
 
-def _advice(finding: Diagnosed, words: Words) -> str:
+def _advice(finding: Diagnosis, words: Words) -> str:
     return words.text("list.semicolon").join(
-        one_line(clean(say_advice(advice, words.language))) for advice in finding.advice
+        one_line(clean(advice_text(advice, words.language))) for advice in finding.advice
     )
 
 

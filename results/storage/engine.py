@@ -51,7 +51,7 @@ class Caller(Protocol):
         """What the action gives."""
 
 
-def at_once(action: Callable[[], T]) -> T:
+def call_once(action: Callable[[], T]) -> T:
     """Make the call, and leave its errors to whoever asked."""
     return action()
 
@@ -77,7 +77,7 @@ def postgresql_url(text: str) -> str:
     return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
-def shown_url(url: str) -> str:
+def redacted_url(url: str) -> str:
     """A URL as people may see it, without its password."""
     try:
         found = sa.make_url(url)
@@ -105,10 +105,10 @@ def read_only_url(url: str) -> str:
     """
     with _readable(url):
         parsed = sa.make_url(url)
-        made = is_made(url)
+        made = database_exists(url)
     if not is_sqlite(url):
         if not made:
-            raise DatabaseUnreadable(f"{shown_url(url)} holds no studies. Run a sweep first.")
+            raise DatabaseUnreadable(f"{redacted_url(url)} holds no studies. Run a sweep first.")
         return url
     path = _sqlite_path(parsed)
     if not made:
@@ -123,7 +123,7 @@ def read_only_url(url: str) -> str:
     ).render_as_string(hide_password=False)
 
 
-def is_made(url: str) -> bool:
+def database_exists(url: str) -> bool:
     """Whether there is an SQLite file, or Optuna's tables in PostgreSQL.
 
     Raises sqlalchemy.exc.SQLAlchemyError where PostgreSQL cannot be asked.
@@ -165,10 +165,10 @@ def existing_storage(url: str, **options: Any) -> RDBStorage:
     arguments["json_deserializer"] = from_json
     if is_sqlite(url):
         arguments.pop("execution_options", None)
-    return RDBStorage(escaped(url), engine_kwargs=arguments, skip_table_creation=True)
+    return RDBStorage(optuna_url(url), engine_kwargs=arguments, skip_table_creation=True)
 
 
-def escaped(url: str) -> str:
+def optuna_url(url: str) -> str:
     """A URL for Optuna, which reads it as a format string."""
     return url.replace("{", "{{").replace("}", "}}")
 
@@ -179,7 +179,7 @@ def from_json(text: str) -> Any:
 
 
 @contextmanager
-def one_state(connection: sa.Connection) -> Iterator[None]:
+def consistent_read(connection: sa.Connection) -> Iterator[None]:
     """Have all that the block reads be of one moment, whatever is written meanwhile.
 
     The driver for SQLite begins a transaction at the first write only, so two reads could see two
@@ -216,11 +216,12 @@ def _readable(url: str) -> Iterator[None]:
         yield
     except (sa.exc.SQLAlchemyError, StorageInternalError, ImportError, RuntimeError) as error:
         raise DatabaseUnreadable(
-            f"The database {shown_url(url)} cannot be read as a study database: {why(error)}"
+            f"The database {redacted_url(url)} cannot be read as a study database: "
+            f"{driver_message(error)}"
         ) from error
 
 
-def why(error: Exception) -> str:
+def driver_message(error: Exception) -> str:
     """What the database said, in one line, behind SQLAlchemy's and Optuna's own words."""
     if isinstance(error, StorageInternalError) and isinstance(error.__cause__, Exception):
         error = error.__cause__

@@ -20,7 +20,13 @@ from alembic.operations import Operations
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from trytable.results.storage.engine import Caller, at_once, engine_arguments, from_json, one_state
+from trytable.results.storage.engine import (
+    Caller,
+    call_once,
+    consistent_read,
+    engine_arguments,
+    from_json,
+)
 from trytable.results.storage.rows import (
     AttemptRow,
     EffectiveRow,
@@ -161,7 +167,7 @@ class Ledger:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.patience: Caller = at_once
+        self.retry: Caller = call_once
         self._engine = sa.create_engine(url, **engine_arguments(url), json_deserializer=from_json)
         dialect = self._engine.dialect.name
         self._insert: Any = postgresql_insert if dialect == "postgresql" else sqlite_insert
@@ -180,7 +186,7 @@ class Ledger:
     def write(self, *rows: Row) -> None:
         """Write all rows in one transaction; a row with the same key replaces the old one."""
         if rows:
-            self.patience(lambda: self._write(rows))
+            self.retry(lambda: self._write(rows))
 
     def close(self) -> None:
         """Close all connections; the next call opens new ones."""
@@ -188,11 +194,11 @@ class Ledger:
 
     def studies(self) -> tuple[StudyRow, ...]:
         """All studies, oldest first."""
-        return self.patience(self._studies)
+        return self.retry(self._studies)
 
     def read(self, study_uid: str) -> StudyLedger:
         """Read a study in one transaction. Raises KeyError where there is no such UUID."""
-        return self.patience(lambda: self._read(study_uid))
+        return self.retry(lambda: self._read(study_uid))
 
     def delete(self, study_uid: str) -> None:
         """Delete a study and all that belongs to it, in one transaction."""
@@ -222,7 +228,7 @@ class Ledger:
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with self._engine.connect() as connection, one_state(connection):
+        with self._engine.connect() as connection, consistent_read(connection):
             yield connection
 
     def _upsert(

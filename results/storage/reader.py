@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from trytable.results.storage.engine import (
     DatabaseUnreadable,
     StudyNotFound,
-    one_state,
+    consistent_read,
     open_read_only,
 )
 from trytable.results.storage.ledger import STUDY_UID, read_ledger
@@ -31,16 +31,16 @@ from trytable.results.storage.rows import (
     StepRow,
     StudyLedger,
     TrialRow,
-    finite,
+    finite_or_none,
 )
-from trytable.results.storage.study import DEFAULT_OBJECTIVE, EpochResult, StudyResult, TryResult
+from trytable.results.storage.study import DEFAULT_OBJECTIVE, EpochResult, StudyResult, TrialResult
 
 __all__ = [
     "DatabaseUnreadable",
     "EpochResult",
     "StudyNotFound",
     "StudyResult",
-    "TryResult",
+    "TrialResult",
     "list_studies",
     "read_study",
 ]
@@ -61,7 +61,7 @@ def read_study(url: str, name: str) -> StudyResult:
         study_id = _study_id(storage, name)
         uid = storage.get_study_user_attrs(study_id).get(STUDY_UID)
         directions = storage.get_study_directions(study_id)
-        with storage.engine.connect() as connection, one_state(connection):
+        with storage.engine.connect() as connection, consistent_read(connection):
             ledger = _read_ledger(connection, uid)
             trials = read_trials(connection, study_id)
         maximize = directions[0] != StudyDirection.MINIMIZE
@@ -75,7 +75,7 @@ def read_study(url: str, name: str) -> StudyResult:
             sweep=ledger.study.sweep if ledger else {},
             facts=ledger.study.facts if ledger else {},
             created_at=ledger.study.created_at if ledger else None,
-            tries=_tries(trials, ledger, objective, maximize),
+            trials=_tries(trials, ledger, objective, maximize),
             gold={row.split: tuple(row.labels) for row in ledger.gold} if ledger else {},
         )
 
@@ -113,7 +113,7 @@ def _read_ledger(connection: sa.Connection, uid: str | None) -> StudyLedger | No
 
 def _tries(
     trials: Iterable[FrozenTrial], ledger: StudyLedger | None, objective: str, maximize: bool
-) -> tuple[TryResult, ...]:
+) -> tuple[TrialResult, ...]:
     rows: dict[str | None, TrialRow] = {row.uid: row for row in ledger.trials} if ledger else {}
     default_seed = ledger.study.sweep.get("seed") if ledger else None
     attempts = _by_trial(ledger.attempts if ledger else ())
@@ -172,7 +172,7 @@ def _epoch(epoch: int, row: EpochRow | None, reported: float | None, objective: 
     if known is None and row is not None and objective == DEFAULT_OBJECTIVE:
         known = row.dev_accuracy  # a ledger of the first version has no values
     # An epoch stands in the ledger a moment before it stands in Optuna.
-    value = finite(known if reported is None else reported)
+    value = finite_or_none(known if reported is None else reported)
     accuracy = value if objective == DEFAULT_OBJECTIVE else None
     if row is None:
         return EpochResult(epoch, value=value, dev_accuracy=accuracy)
@@ -205,11 +205,11 @@ class _Merged:
         attempts: tuple[AttemptRow, ...],
         findings: tuple[FindingRow, ...],
         effective: Mapping[str, Any],
-    ) -> TryResult:
+    ) -> TrialResult:
         trial, row, status = self.trial, self.row, self._status()
         value = self._value() if status == "completed" else None
         best_epoch, best = self._best(value)
-        return TryResult(
+        return TrialResult(
             number=trial.number,
             uid=trial.user_attrs.get(STUDY_UID),
             status=status,
@@ -224,7 +224,7 @@ class _Merged:
             best_epoch=best_epoch,
             best_value=best,
             best_dev_accuracy=best if self.objective == DEFAULT_OBJECTIVE else self._at(best_epoch),
-            test_accuracy=finite(row.test_accuracy) if row else None,
+            test_accuracy=finite_or_none(row.test_accuracy) if row else None,
             attempts=attempts,
             findings=findings,
             seconds=_seconds(trial, attempts) if not (row and row.origin) else None,
@@ -249,8 +249,8 @@ class _Merged:
     def _value(self) -> float | None:
         values = self.trial.values
         if values is not None:
-            return finite(values[0])
-        return finite(self.row.best_value) if self.row else None
+            return finite_or_none(values[0])
+        return finite_or_none(self.row.best_value) if self.row else None
 
     def _at(self, epoch: int | None) -> float | None:
         return next((e.dev_accuracy for e in self.curve if e.epoch == epoch), None)

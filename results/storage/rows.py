@@ -181,6 +181,6 @@ class StudyLedger:
     gold: tuple[GoldRow, ...]
 
 
-def finite(value: float | None) -> float | None:
+def finite_or_none(value: float | None) -> float | None:
     """None for what is missing, NaN or infinite: a database cannot keep those everywhere."""
     return value if value is not None and math.isfinite(value) else None

@@ -11,7 +11,7 @@ from optuna.distributions import distribution_to_json
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from trytable.results.storage.engine import StudyNotFound, one_state, open_read_only
+from trytable.results.storage.engine import StudyNotFound, consistent_read, open_read_only
 from trytable.results.storage.ledger import STUDY_UID, read_ledger
 from trytable.results.storage.optuna_trials import read_attributes, read_trials
 from trytable.results.storage.rows import Row, StudyLedger, StudyRow
@@ -24,7 +24,7 @@ _MOST_DIFFERENCES = 5
 
 
 @dataclass(frozen=True)
-class Whole:
+class StudySnapshot:
     """All that a database holds of a study; `ledger` is None for one that is not Trytable's."""
 
     name: str
@@ -40,7 +40,7 @@ class Whole:
         return self.user_attrs.get(STUDY_UID)
 
 
-def read_whole(url: str, name: str) -> Whole:
+def read_snapshot(url: str, name: str) -> StudySnapshot:
     """Read a study in one transaction. Raises StudyNotFound and DatabaseUnreadable."""
     with open_read_only(url) as storage:
         try:
@@ -49,11 +49,11 @@ def read_whole(url: str, name: str) -> Whole:
             known = tuple(study.study_name for study in storage.get_all_studies())
             raise StudyNotFound(name, known) from None
         directions = tuple(storage.get_study_directions(study_id))
-        with storage.engine.connect() as connection, one_state(connection):
+        with storage.engine.connect() as connection, consistent_read(connection):
             user, system = read_attributes(connection, study_id)
             trials = read_trials(connection, study_id)
             ledger = _ledger(connection, user.get(STUDY_UID))
-    return Whole(name, directions, user, system, trials, ledger)
+    return StudySnapshot(name, directions, user, system, trials, ledger)
 
 
 def _ledger(connection: sa.Connection, uid: str | None) -> StudyLedger | None:
@@ -63,7 +63,7 @@ def _ledger(connection: sa.Connection, uid: str | None) -> StudyLedger | None:
         return None
 
 
-def rows_of(ledger: StudyLedger) -> Iterator[Row]:
+def ledger_rows(ledger: StudyLedger) -> Iterator[Row]:
     """Every row of a ledger, the study's own last: where it stands, all the others do."""
     parts = (getattr(ledger, item.name) for item in fields(ledger))
     for part in parts:
@@ -72,13 +72,13 @@ def rows_of(ledger: StudyLedger) -> Iterator[Row]:
     yield ledger.study
 
 
-def digest(whole: Whole) -> str:
+def digest(whole: StudySnapshot) -> str:
     """The sha256 of all that a study holds, in hexadecimal; the same in every database."""
     text = "\n".join(f"{name} {value}" for name, value in sorted(_parts(whole).items()))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def differences(one: Whole, other: Whole) -> list[str]:
+def differences(one: StudySnapshot, other: StudySnapshot) -> list[str]:
     """What differs between two copies of a study, in words; the first few, then a count."""
     mine, theirs = _parts(one), _parts(other)
     found = [
@@ -94,7 +94,7 @@ def _state(parts: dict[str, str], name: str) -> str:
     return parts[name][:200] if name in parts else "nothing"
 
 
-def _parts(whole: Whole) -> dict[str, str]:
+def _parts(whole: StudySnapshot) -> dict[str, str]:
     """Everything by a name of its own, as text without any database's own numbers."""
     moved = (MOVED_FROM, MOVED_TO)
     user = {key: value for key, value in whole.user_attrs.items() if key not in moved}
@@ -104,7 +104,7 @@ def _parts(whole: Whole) -> dict[str, str]:
         "system attributes": _text(whole.system_attrs),
     }
     found |= {f"trial {trial.number}": _text(_of_trial(trial)) for trial in whole.trials}
-    for row in rows_of(whole.ledger) if whole.ledger else ():
+    for row in ledger_rows(whole.ledger) if whole.ledger else ():
         values = asdict(row)
         key = [str(values[item.name]) for item in fields(row)][: _KEYS.get(type(row).__name__, 1)]
         found[f"{type(row).__name__} {' '.join(key)}"] = _text(values)

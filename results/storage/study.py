@@ -33,7 +33,7 @@ class EpochResult:
 
 
 @dataclass(frozen=True)
-class TryResult:
+class TrialResult:
     """One trial. What never came is None.
 
     `params` are the study's, `requested` all settings asked for, `effective` what the last worker
@@ -150,11 +150,11 @@ class StudyResult:
     sweep: Mapping[str, Any]
     facts: Mapping[str, Any]
     created_at: float | None
-    tries: tuple[TryResult, ...]
+    trials: tuple[TrialResult, ...]
     gold: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
-    def is_of_script(self) -> bool:
+    def is_script_study(self) -> bool:
         """Whether somebody's own script was swept, whose model and data nobody else knows."""
         return self.sweep.get("trainer") == "script"
 
@@ -164,19 +164,19 @@ class StudyResult:
         return one_line(clean(self.objective.replace("_", " ")))
 
     @cached_property
-    def baseline(self) -> TryResult | None:
+    def baseline(self) -> TrialResult | None:
         """The try that ran the sweep's baseline: the first that completed, else the first."""
-        found = [one for one in self.tries if one.source == "baseline"]
+        found = [one for one in self.trials if one.source == "baseline"]
         completed = [one for one in found if one.status == "completed"]
         return next(iter(completed + found), None)
 
     @cached_property
-    def ranked(self) -> tuple[TryResult, ...]:
+    def ranked(self) -> tuple[TrialResult, ...]:
         """The completed tries, best first; ties by number."""
         sign = -1 if self.maximize else 1
         found = (
             (sign * one.best_value, one.number, one)
-            for one in self.tries
+            for one in self.trials
             if one.status == "completed" and one.best_value is not None
         )
         return tuple(one for *_, one in sorted(found, key=lambda entry: entry[:2]))

@@ -2,7 +2,12 @@
 
 from collections.abc import Iterator
 
-from trytable.results.analysis.comparison import Comparison, Missing, StudyComparison, Versus
+from trytable.results.analysis.comparison import (
+    NoTestReason,
+    PairedTest,
+    StudyComparison,
+    TrialComparison,
+)
 from trytable.results.storage.study import StudyResult
 from trytable.results.tables.trials import Column, TableRow, TryTable, ordered
 from trytable.results.text.catalog import ENGLISH, Words
@@ -29,7 +34,7 @@ def pairs_table(
     rows = []
     for one in ordered(study):
         if one.status == "completed":
-            found = comparison.tries[one.number]
+            found = comparison.trials[one.number]
             rows.append(
                 TableRow(
                     number=one.number + 1,
@@ -53,16 +58,18 @@ def _columns(against: str, words: Words) -> Iterator[Column]:
         yield Column(f"{other}_reason", words.text(f"pairs.{other}_reason"), "text")
 
 
-def _cells(found: Comparison, words: Words) -> Iterator[Cell]:
-    yield from _numbers(found.best, found.best_missing, words)
-    yield from _numbers(found.baseline, found.baseline_missing, words)
+def _cells(found: TrialComparison, words: Words) -> Iterator[Cell]:
+    yield from _numbers(found.best_test, found.best_test_missing, words)
+    yield from _numbers(found.baseline_test, found.baseline_test_missing, words)
 
 
-def _numbers(versus: Versus | None, missing: Missing | None, words: Words) -> Iterator[Cell]:
+def _numbers(
+    versus: PairedTest | None, missing: NoTestReason | None, words: Words
+) -> Iterator[Cell]:
     if versus is None:
         yield from [None] * len(_NUMBERS)
         yield words.text(f"missing.{missing}") if missing else None
         return
-    pair = versus.paired
+    pair = versus.counts
     yield from (pair.difference, pair.interval.low, pair.interval.high, pair.p)
     yield from (versus.p_corrected, None)

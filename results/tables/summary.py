@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from trytable.results.analysis.diagnosis.messages import say_advice
-from trytable.results.analysis.diagnosis.types import Diagnosed
-from trytable.results.storage.study import StudyResult, TryResult
+from trytable.results.analysis.diagnosis.messages import advice_text
+from trytable.results.analysis.diagnosis.types import Diagnosis
+from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.results.tables.trials import varied_parameters
 from trytable.results.text.catalog import ENGLISH, Words
 from trytable.results.text.format import as_cell, clean, one_line, shown
@@ -25,7 +25,7 @@ _HEEDED: dict[str, tuple[str, ...]] = {
 
 def summary(study: StudyResult, words: Words = ENGLISH) -> str:
     """One paragraph: how many tries ended how, the best one, and how sure its accuracy is."""
-    if not study.tries:
+    if not study.trials:
         return words.text("summary.empty")
     sentences = [_counts(study, words)]
     if study.ranked:
@@ -50,7 +50,7 @@ def facts(study: StudyResult, words: Words = ENGLISH) -> list[tuple[str, str]]:
         "machines": _machines(study, words),
         "versions": _settings(found.get("pins")),
     }
-    hidden = ("model", "data") if study.is_of_script else ()
+    hidden = ("model", "data") if study.is_script_study else ()
     told = [(words.text(f"facts.{k}"), v) for k, v in known.items() if v and k not in hidden]
     notes = [(words.text("facts.note"), _words(text)) for text in found.get("notes") or ()]
     return told + notes
@@ -73,14 +73,14 @@ def failures(study: StudyResult) -> list[tuple[str, int, str, str]]:
     """Try, attempt, outcome and message of each attempt that did not end well."""
     return [
         (one.label, row.attempt, clean(row.outcome), one_line(clean(row.message)))
-        for one in study.tries
+        for one in study.trials
         for row in one.attempts
         if row.outcome in ("retried", "failed")
     ]
 
 
 def findings(
-    study: StudyResult, found: Mapping[int, tuple[Diagnosed, ...]], words: Words = ENGLISH
+    study: StudyResult, found: Mapping[int, tuple[Diagnosis, ...]], words: Words = ENGLISH
 ) -> list[tuple[str, str, str, str, str]]:
     """Try, severity, kind, what was seen and why it matters, and what to try next."""
     return [
@@ -88,30 +88,30 @@ def findings(
             one.label,
             clean(row.severity),
             one_line(clean(row.kind)),
-            one_line(clean(f"{row.message} {row.why}")),
-            words.join([say_advice(advice, words.language) for advice in row.advice]),
+            one_line(clean(f"{row.message} {row.explanation}")),
+            words.join([advice_text(advice, words.language) for advice in row.advice]),
         )
-        for one in study.tries
+        for one in study.trials
         for row in found[one.number]
     ]
 
 
-def point(one: TryResult, names: tuple[str, ...]) -> str:
+def point(one: TrialResult, names: tuple[str, ...]) -> str:
     """The try's values of these parameters, as `lr 2e-4, dropout 0.1`."""
     return _settings({name: one.settings[name] for name in names if name in one.settings})
 
 
 def _counts(study: StudyResult, words: Words) -> str:
-    counts = Counter(one.status for one in study.tries).most_common()
+    counts = Counter(one.status for one in study.trials).most_common()
     named = [
         words.text("summary.counted", count=count, status=words.text(f"status.{status}"))
         for status, count in counts
     ]
-    return words.count("summary.counts", len(study.tries), named=words.join(named))
+    return words.count("summary.counts", len(study.trials), named=words.join(named))
 
 
-def _best(study: StudyResult, best: TryResult, words: Words) -> str:
-    values = point(best, varied_parameters(study.tries))
+def _best(study: StudyResult, best: TrialResult, words: Words) -> str:
+    values = point(best, varied_parameters(study.trials))
     epoch = best.best_epoch
     fields = {
         "label": best.label,
@@ -134,7 +134,7 @@ def _best(study: StudyResult, best: TryResult, words: Words) -> str:
 def _swept(study: StudyResult, words: Words) -> list[str]:
     given: Mapping[str, Any] = study.sweep.get("parameters") or {}
     if not given:
-        return [one_line(clean(name)) for name in varied_parameters(study.tries)]
+        return [one_line(clean(name)) for name in varied_parameters(study.trials)]
     return [f"{_words(name)}: {_space(space, words)}" for name, space in given.items()]
 
 
@@ -193,7 +193,7 @@ def _classes(classes: object) -> str:
 
 
 def _machines(study: StudyResult, words: Words) -> str:
-    attempts = (row for one in study.tries for row in one.attempts)
+    attempts = (row for one in study.trials for row in one.attempts)
     kinds = {(row.device, row.precision, row.threads): None for row in attempts}
     return words.text("list.semicolon").join(_machine(*kind, words) for kind in kinds)
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from trytable.results.analysis.analysis import Judged, judge
-from trytable.results.analysis.confirmation import Confirmed, is_confirmation
-from trytable.results.analysis.diagnosis.types import Diagnosed
+from trytable.results.analysis.analysis import Analysis, analyze
+from trytable.results.analysis.confirmation import ConfirmedPoint, is_confirmation
+from trytable.results.analysis.diagnosis.types import Diagnosis
 from trytable.results.storage.rows import Status
-from trytable.results.storage.study import DEFAULT_OBJECTIVE, StudyResult, TryResult, difference
+from trytable.results.storage.study import DEFAULT_OBJECTIVE, StudyResult, TrialResult, difference
 from trytable.results.text.catalog import ENGLISH, Language, Words
 from trytable.results.text.format import Cell, Kind, as_cell, clean, one_line
 
@@ -108,7 +108,7 @@ def try_table(
     words: Words = ENGLISH,
     *,
     all_tests: bool = False,
-    judged: Judged | None = None,
+    judged: Analysis | None = None,
 ) -> TryTable:
     """Make the table. Pruned tries are never ranked against completed ones.
 
@@ -116,8 +116,8 @@ def try_table(
     chooses by it (and for imported tries, whose log has told it already); `all_tests` shows it for
     every try. `judged` spares judging the study again.
     """
-    varied = varied_parameters(study.tries)
-    view = _View(study, words, judged or judge(study, words.language), all_tests)
+    varied = varied_parameters(study.trials)
+    view = _View(study, words, judged or analyze(study, words.language), all_tests)
     found = [(one, view.outcome(one)) for one in ordered(study)]
     keys = [key for key in _OUTCOME if _belongs(key, study, [cells for _, cells in found])]
     return TryTable(
@@ -134,7 +134,7 @@ def _belongs(key: str, study: StudyResult, rows: list[dict[str, Cell]]) -> bool:
     return key not in _ONLY_WITH_CONTENT or any(row[key] is not None for row in rows)
 
 
-def varied_parameters(tries: Iterable[TryResult]) -> tuple[str, ...]:
+def varied_parameters(tries: Iterable[TrialResult]) -> tuple[str, ...]:
     """The parameters with at least two values; those of the study while one try is all there is.
 
     One that is known of some imported tries and not of others may well vary.
@@ -148,23 +148,23 @@ def varied_parameters(tries: Iterable[TryResult]) -> tuple[str, ...]:
     )
 
 
-def _is_partly_known(tries: tuple[TryResult, ...], name: str) -> bool:
+def _is_partly_known(tries: tuple[TrialResult, ...], name: str) -> bool:
     known = [name in one.settings for one in tries if one.is_imported]
     return any(known) and not all(known)
 
 
-def ordered(study: StudyResult) -> tuple[TryResult, ...]:
+def ordered(study: StudyResult) -> tuple[TrialResult, ...]:
     """All tries in the table's order."""
     ranks = {one.number: rank for rank, one in enumerate(study.ranked)}
 
-    def key(one: TryResult) -> tuple[int, int, int]:
+    def key(one: TrialResult) -> tuple[int, int, int]:
         # A completed try without a value cannot be ranked: it closes its group.
         return _ORDER[one.status], ranks.get(one.number, len(ranks)), one.number
 
-    return tuple(sorted(study.tries, key=key))
+    return tuple(sorted(study.trials, key=key))
 
 
-def _values(tries: tuple[TryResult, ...], name: str) -> int:
+def _values(tries: tuple[TrialResult, ...], name: str) -> int:
     # By their text where they differ in type: True is no 1, but 1 and 1.0 are one value.
     cells = (as_cell(one.settings[name]) for one in tries if name in one.settings)
     return len({(isinstance(cell, bool), cell) for cell in cells})
@@ -193,7 +193,7 @@ def _name(column: Column) -> str:
     return column.key.removeprefix("parameter:")
 
 
-def _row(one: TryResult, varied: tuple[str, ...], outcome: list[Cell], view: "_View") -> TableRow:
+def _row(one: TrialResult, varied: tuple[str, ...], outcome: list[Cell], view: "_View") -> TableRow:
     parameters = (as_cell(one.settings.get(name)) for name in varied)
     return TableRow(
         number=one.number + 1,
@@ -212,16 +212,16 @@ class _View:
 
     study: StudyResult
     words: Words
-    judged: Judged
+    judged: Analysis
     all_tests: bool
 
-    def is_baseline(self, one: TryResult) -> bool:
+    def is_baseline(self, one: TrialResult) -> bool:
         return one.number == self.judged.comparison.baseline
 
-    def outcome(self, one: TryResult) -> dict[str, Cell]:
+    def outcome(self, one: TrialResult) -> dict[str, Cell]:
         """A try's cells after its parameters, by their column's key."""
-        found = self.judged.comparison.tries[one.number]
-        seconds = self.judged.cost.tries.get(one.number)
+        found = self.judged.comparison.trials[one.number]
+        seconds = self.judged.cost.trials.get(one.number)
         interval, equal = found.interval, found.equal_epochs
         return {
             "epochs_run": one.epochs_run,
@@ -236,7 +236,7 @@ class _View:
             "test_accuracy": one.test_accuracy if self._shows_test(one) else None,
             "gap": one.gap,
             "delta": _delta(one, self.study.baseline),
-            "p_best": found.best.p_corrected if found.best else None,
+            "p_best": found.best_test.p_corrected if found.best_test else None,
             "group": found.group,
             "stars": found.stars,
             "equal_best": equal.against_best if equal else None,
@@ -248,13 +248,13 @@ class _View:
             "state": _state(one, self.is_baseline(one), self.words),
         }
 
-    def marks(self, one: TryResult) -> tuple[tuple[str, str], ...]:
-        return marks(self.judged.found[one.number])
+    def marks(self, one: TrialResult) -> tuple[tuple[str, str], ...]:
+        return marks(self.judged.findings[one.number])
 
-    def _marked(self, one: TryResult) -> str | None:
+    def _marked(self, one: TrialResult) -> str | None:
         return self.words.join([mark(*pair, self.words) for pair in self.marks(one)]) or None
 
-    def _confirmed(self, one: TryResult) -> dict[str, Cell]:
+    def _confirmed(self, one: TrialResult) -> dict[str, Cell]:
         found = self._confirmation_of(one)
         interval = found.over_seeds.interval if found else None
         return {
@@ -264,17 +264,17 @@ class _View:
             "confirmed_seeds": found.over_seeds.count if found else None,
         }
 
-    def _shows_test(self, one: TryResult) -> bool:
+    def _shows_test(self, one: TrialResult) -> bool:
         whole = self.all_tests or is_confirmation(self.study)
         confirmed = self._confirmation_of(one) is not None
         return whole or confirmed or one.is_imported or self.is_baseline(one)
 
-    def _confirmation_of(self, one: TryResult) -> Confirmed | None:
+    def _confirmation_of(self, one: TrialResult) -> ConfirmedPoint | None:
         confirmation = self.judged.confirmation
-        return confirmation.of(one.number) if confirmation else None
+        return confirmation.point(one.number) if confirmation else None
 
 
-def marks(findings: Iterable[Diagnosed]) -> tuple[tuple[str, str], ...]:
+def marks(findings: Iterable[Diagnosis]) -> tuple[tuple[str, str], ...]:
     """Severity and kind of what went wrong, the gravest first, each kind once.
 
     What only informs is no mark.
@@ -291,14 +291,14 @@ def mark(severity: str, kind: str, words: Words) -> str:
     return words.text("findings.mark", kind=kind, severity=words.named("severity", severity))
 
 
-def _delta(one: TryResult, baseline: TryResult | None) -> float | None:
+def _delta(one: TrialResult, baseline: TrialResult | None) -> float | None:
     """The objective's best minus the baseline's, between completed tries only."""
     if baseline is None or {one.status, baseline.status} != {"completed"}:
         return None
     return difference(one.best_value, baseline.best_value)
 
 
-def _state(one: TryResult, is_baseline: bool, words: Words) -> str:
+def _state(one: TrialResult, is_baseline: bool, words: Words) -> str:
     text = words.text(f"status.{one.status}")
     if is_baseline:
         text = words.text("state.baseline", status=text)

@@ -140,7 +140,7 @@ def _completeness(folders: Folders) -> list[str]:
             if value != simulated.accuracy(settings, epoch):
                 problems.append(f"trial {trial.number} reports {value} after epoch {epoch}")
     shown = {
-        (t.number, a.attempt) for t in read_study(folders.url, "walk").tries for a in t.attempts
+        (t.number, a.attempt) for t in read_study(folders.url, "walk").trials for a in t.attempts
     }
     for trial_folder in sorted(folders.trials.iterdir()):
         number = int(trial_folder.name)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from trytable.results.storage.engine import engine_arguments, escaped
+from trytable.results.storage.engine import engine_arguments, optuna_url
 from trytable.results.storage.ledger import STUDY_UID, Ledger
 from trytable.results.storage.rows import (
     AttemptRow,
@@ -76,7 +76,7 @@ class Maker:
         self.name, self.uid = name, f"study-{name}"
         self.space = space or {}
         self.storage = optuna.storages.RDBStorage(
-            escaped(self.url), engine_kwargs=engine_arguments(self.url)
+            optuna_url(self.url), engine_kwargs=engine_arguments(self.url)
         )
         self.study = optuna.create_study(
             storage=self.storage, study_name=name, direction="maximize", load_if_exists=True

@@ -21,11 +21,11 @@ from trytable.orchestrator.paths import Folders, shown
 from trytable.orchestrator.run.error_messages import readable_errors
 from trytable.orchestrator.study.database import open_database
 from trytable.orchestrator.study.locks import file_lock, server_lock
-from trytable.results.analysis.confirmation import SUFFIX
+from trytable.results.analysis.confirmation import CONFIRM_SUFFIX
 from trytable.results.storage.engine import (
     StudyNotFound,
+    database_exists,
     existing_storage,
-    is_made,
     is_sqlite,
     postgresql_url,
 )
@@ -34,11 +34,11 @@ from trytable.results.storage.reader import list_studies
 from trytable.results.storage.snapshot import (
     MOVED_FROM,
     MOVED_TO,
-    Whole,
+    StudySnapshot,
     differences,
     digest,
-    read_whole,
-    rows_of,
+    ledger_rows,
+    read_snapshot,
 )
 
 _ROWS_AT_ONCE = 5000
@@ -68,7 +68,7 @@ def _wanted(there: Folders, name: str) -> list[str]:
         return list(held)
     if name not in held:
         raise StudyNotFound(name, held)
-    return [one for one in held if one in (name, name + SUFFIX)]
+    return [one for one in held if one in (name, name + CONFIRM_SUFFIX)]
 
 
 def _place(variable: str, text: str, runs: Path) -> Folders:
@@ -94,7 +94,7 @@ def _place(variable: str, text: str, runs: Path) -> Folders:
 
 def _move(there: Folders, here: Folders, console: Console) -> bool:
     with _both_locked(there, here):
-        whole = read_whole(there.url, there.study)
+        whole = read_snapshot(there.url, there.study)
         if whole.uid is None or whole.ledger is None:
             console.print(Text(f"{there.study}: left alone, it was not made by Trytable"))
             return True
@@ -106,14 +106,14 @@ def _move(there: Folders, here: Folders, console: Console) -> bool:
             with open_database(here) as (storage, ledger):
                 _make_way(storage, ledger, whole, here)
                 write_whole(storage, ledger, whole, there.shown_database, console)
-        again = read_whole(here.url, here.study)
+        again = read_snapshot(here.url, here.study)
         found = differences(whole, again)
         if found:
             console.print(Text(f"{there.study}: NOT the same in {here.shown_database}:"))
             console.print(Text("\n".join(f"  {line}" for line in found)))
             return False
         _mark(there, here)
-        rows = sum(1 for _ in rows_of(whole.ledger))
+        rows = sum(1 for _ in ledger_rows(whole.ledger))
         console.print(
             Text(
                 f"{there.study}: {len(whole.trials)} trials and {rows} rows carried to "
@@ -137,15 +137,15 @@ def _both_locked(there: Folders, here: Folders) -> Iterator[None]:
         yield
 
 
-def _is_there(whole: Whole, here: Folders) -> bool:
+def _is_there(whole: StudySnapshot, here: Folders) -> bool:
     """Whether an earlier try was killed only after it had carried everything."""
-    if not is_made(here.url) or here.study not in list_studies(here.url):
+    if not database_exists(here.url) or here.study not in list_studies(here.url):
         return False
-    found = read_whole(here.url, here.study)
+    found = read_snapshot(here.url, here.study)
     return found.uid == whole.uid and not differences(whole, found)
 
 
-def _make_way(storage: RDBStorage, ledger: Ledger, whole: Whole, here: Folders) -> None:
+def _make_way(storage: RDBStorage, ledger: Ledger, whole: StudySnapshot, here: Folders) -> None:
     """Remove what an earlier try left half carried, or what was carried away from here since.
 
     Raises UserError where a study of that name stands there for itself.
@@ -166,7 +166,7 @@ def _make_way(storage: RDBStorage, ledger: Ledger, whole: Whole, here: Folders) 
 
 
 def write_whole(
-    storage: RDBStorage, ledger: Ledger, whole: Whole, origin: str, console: Console
+    storage: RDBStorage, ledger: Ledger, whole: StudySnapshot, origin: str, console: Console
 ) -> None:
     """Write a study that is not there yet: trials, the ledger, and its UUID last."""
     study_id = storage.create_new_study(whole.directions, whole.name)
@@ -174,7 +174,7 @@ def write_whole(
     told = f"{whole.name}: trials"
     for trial in track(whole.trials, told, console=console, transient=True):
         storage.create_new_trial(study_id, trial)
-    rows = list(rows_of(whole.ledger)) if whole.ledger else []
+    rows = list(ledger_rows(whole.ledger)) if whole.ledger else []
     for first in range(0, len(rows), _ROWS_AT_ONCE):
         ledger.write(*rows[first : first + _ROWS_AT_ONCE])
     for key, value in whole.system_attrs.items():

@@ -20,7 +20,7 @@ from trytable.orchestrator.commands.log_import.runs import Block, Epoch, Oddity
 from trytable.orchestrator.study.imported import IMPORTED, SOURCE
 from trytable.orchestrator.study.search_space import known_point
 from trytable.results.storage.ledger import STUDY_UID
-from trytable.results.storage.rows import EpochRow, FindingRow, Row, TrialRow, finite
+from trytable.results.storage.rows import EpochRow, FindingRow, Row, TrialRow, finite_or_none
 from trytable.sweeps.config.loader import Range, Sweep, Values
 from trytable.trainers.protocol.messages import Objective
 from trytable.trainers.script.logs.metric_names import canonical
@@ -74,10 +74,10 @@ def adopt(
     course = [
         (value, one)
         for one in block.epochs
-        if (value := finite(one.metrics.get(metric))) is not None
+        if (value := finite_or_none(one.metrics.get(metric))) is not None
     ]
     choose = max if objective.direction == "maximize" else min
-    closing = finite(block.closing.get(metric))
+    closing = finite_or_none(block.closing.get(metric))
     value, best = choose(course, key=lambda point: point[0], default=(closing, None))
     if value is None:
         return None
@@ -139,7 +139,7 @@ def frozen_trial(
         intermediate_values={
             epoch.epoch: value
             for epoch in one.block.epochs
-            if (value := finite(epoch.metrics.get(canonical(objective)))) is not None
+            if (value := finite_or_none(epoch.metrics.get(canonical(objective)))) is not None
         },
         user_attrs={STUDY_UID: one.uid, SOURCE: IMPORTED, "trytable:origin": asdict(one.origin)},
     )
@@ -159,8 +159,8 @@ def rows_of(one: Adopted, study_uid: str, number: int, objective: str) -> list[R
         reason=_reason(one.origin),
         best_epoch=best.epoch if best else None,
         best_value=one.value,
-        best_dev_accuracy=finite(accuracy),
-        test_accuracy=finite(block.closing.get("test_accuracy")),
+        best_dev_accuracy=finite_or_none(accuracy),
+        test_accuracy=finite_or_none(block.closing.get("test_accuracy")),
         origin=asdict(one.origin),
     )
     epochs = [_epoch_row(one.uid, epoch, objective) for epoch in block.epochs]
@@ -174,7 +174,9 @@ def _reason(origin: Origin) -> str:
 
 def _epoch_row(uid: str, epoch: Epoch, objective: str) -> EpochRow:
     metrics = {
-        name: value for name, one in epoch.metrics.items() if (value := finite(one)) is not None
+        name: value
+        for name, one in epoch.metrics.items()
+        if (value := finite_or_none(one)) is not None
     }
     train = metrics.get("train_accuracy")
     return EpochRow(

@@ -13,7 +13,7 @@ from trytable.orchestrator.commands.sweep_files import sweeps_folder
 from trytable.orchestrator.commands.terminal import print_table
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, shown
-from trytable.results.analysis.analysis import Judged, judge
+from trytable.results.analysis.analysis import Analysis, analyze
 from trytable.results.analysis.confirmation import read_confirmation
 from trytable.results.plots.all import pictures
 from trytable.results.plots.matplotlib import write_pictures
@@ -84,10 +84,10 @@ def export(folders: Folders, formats: str, console: Console, reading: Reading) -
     _print_paths(paths, console)
 
 
-def _judged(folders: Folders, words: Words) -> tuple[StudyResult, Judged]:
+def _judged(folders: Folders, words: Words) -> tuple[StudyResult, Analysis]:
     study = read_study(folders.url, folders.study)
     gc.freeze()  # half a million records, of which none is ever garbage before the verb ends
-    return study, judge(study, words.language, read_confirmation(folders.url, study))
+    return study, analyze(study, words.language, read_confirmation(folders.url, study))
 
 
 def dashboard(folders: Folders, port: int, writable: bool, console: Console) -> None:

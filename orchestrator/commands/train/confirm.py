@@ -13,7 +13,7 @@ from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.sweep import BackendStarter, Outcome, defaults_of, run_sweep
 from trytable.orchestrator.study.compatibility import fact_differences, refuse
 from trytable.orchestrator.study.search_space import same_point
-from trytable.results.analysis.confirmation import SUFFIX, is_confirmation
+from trytable.results.analysis.confirmation import CONFIRM_SUFFIX, is_confirmation
 from trytable.results.analysis.diagnosis.thresholds import TOLERANCE, WINDOW_STEPS
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import SEED
@@ -70,7 +70,7 @@ def confirm(
 
     return run_sweep(
         sweep,
-        replace(folders, study=search.name + SUFFIX),
+        replace(folders, study=search.name + CONFIRM_SUFFIX),
         find_slots(sweep.max_per_gpu),
         console,
         retry_failed=retry_failed,
@@ -182,7 +182,7 @@ def _problems(search: StudyResult, top: int, seeds: int) -> Iterator[str]:
     if is_confirmation(search):
         yield (
             f"{search.name} is a confirmation itself. Allowed is a search, such as "
-            f"NAME={search.name.removesuffix(SUFFIX)}."
+            f"NAME={search.name.removesuffix(CONFIRM_SUFFIX)}."
         )
     elif search.sweep.get("trainer") not in TRAINERS or search.sweep.get("seed") is None:
         yield f"{search.name} was not made by a sweep of Trytable, so it cannot be trained again."

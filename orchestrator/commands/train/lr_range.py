@@ -21,7 +21,7 @@ from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, shown
 from trytable.orchestrator.run.jobs import baseline_job
 from trytable.orchestrator.run.subprocesses import answers
-from trytable.results.analysis.lr_range import RangeCurve, StrategyResult, strategies
+from trytable.results.analysis.lr_range import RangeCurve, StrategyResult, strategy_results
 from trytable.results.report.lr_range import HEADINGS, advice, cells, rate, write_lr_range
 from trytable.results.text.format import short
 from trytable.sweeps.config import loader
@@ -77,7 +77,7 @@ def lr_range(asked: Asked, console: Console) -> None:
     curves = _curves(job, slot, asked.rise, freezes, console)
     if not any(one.lr for one in curves):
         raise UserError(f"The loss was not finite at {asked.rise.low:g} already. Lower LR_FROM.")
-    found = strategies(curves)
+    found = strategy_results(curves)
     facts = {"sweep": sweep.to_json(), "rise": asdict(asked.rise)}
     paths = write_lr_range(sweep.name, found, facts, folders.home / "lr_range")
     _print(found, sweep, console)

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from trytable.results.analysis.diagnosis.types import Advice, Diagnosed
-from trytable.results.storage.study import StudyResult, TryResult
+from trytable.results.analysis.diagnosis.types import Advice, Diagnosis
+from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.results.text.format import short
 
 _FREEZES = ("none", "embed", "half", "full")
@@ -97,7 +97,7 @@ def _rounded(value: Any) -> Any:
     return value
 
 
-Findings = Mapping[int, tuple[Diagnosed, ...]]
+Findings = Mapping[int, tuple[Diagnosis, ...]]
 
 BROKEN = frozenset({"no_learning", "divergence", "non_finite", "exploding_weights"})
 """Findings after which a value is not tried again."""
@@ -121,7 +121,7 @@ class Chooser:
     schema: type[BaseModel]
 
     def around(
-        self, name: str, best: TryResult | None, wanted: tuple[Advice, str] | None
+        self, name: str, best: TrialResult | None, wanted: tuple[Advice, str] | None
     ) -> Choice:
         """The values to try of a knob that was swept already."""
         if wanted is not None and wanted[0].direction in ("raise", "lower"):
@@ -133,7 +133,7 @@ class Chooser:
             return self._best_words(name, tried)
         return self._near(name, best, sorted({*tried, value}))
 
-    def _near(self, name: str, best: TryResult, tried: Sequence[float]) -> Choice:
+    def _near(self, name: str, best: TrialResult, tried: Sequence[float]) -> Choice:
         """Between the neighbours of the best value; beyond it where it was the outermost."""
         value = self.settings[name]
         at = tried.index(value)
@@ -183,14 +183,14 @@ class Chooser:
 
     def tried(self, name: str) -> list[Any]:
         """The values of all tries, each once, in their order."""
-        found = (one.settings[name] for one in self.study.tries if name in one.settings)
+        found = (one.settings[name] for one in self.study.trials if name in one.settings)
         return list(dict.fromkeys(found))
 
     def broken(self, name: str) -> set[Any]:
         """The values with which every try broke."""
         whole: set[Any] = set()
         broken: set[Any] = set()
-        for one in self.study.tries:
+        for one in self.study.trials:
             kinds = {diagnosed.kind for diagnosed in self.found.get(one.number, ())}
             (broken if kinds & BROKEN else whole).add(one.settings.get(name))
         return broken - whole

@@ -26,7 +26,7 @@ from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.recorder import rows_of
 from trytable.orchestrator.run.signals import Interrupts
 from trytable.results.analysis import reproducibility
-from trytable.results.analysis.reproducibility import Circumstances, Measured, Repeat
+from trytable.results.analysis.reproducibility import Measurements, Reproduction, TrainingConditions
 from trytable.results.storage.atomic import write_whole
 from trytable.results.storage.rows import EpochRow, FindingRow, PredictionRow, StepRow
 from trytable.results.text.format import shown
@@ -161,8 +161,8 @@ class _Listener:
         line = f"epoch {event.epoch}: {title} {_told(event.value)}"
         if recorded is None:
             return line
-        only = Measured({}, {event.epoch: recorded}, {})
-        if reproducibility.first_parting(only, _measured([event])) is None:
+        only = Measurements({}, {event.epoch: recorded}, {})
+        if reproducibility.first_difference(only, _measured([event])) is None:
             return f"{line}, the same to the last bit"
         return f"{line}, {_told(recorded['value'])} then"
 
@@ -186,38 +186,38 @@ def _train(
     return _Trained(tuple(listener.events), "stopped", listener.has_enough)
 
 
-def _measured(events: Iterable[AnyEvent]) -> Measured:
+def _measured(events: Iterable[AnyEvent]) -> Measurements:
     rows = [row for event in events for row in rows_of("", event)]
-    return reproducibility.measured(
+    return reproducibility.collect_measurements(
         [row for row in rows if isinstance(row, StepRow)],
         [row for row in rows if isinstance(row, EpochRow)],
         {row.split: row.labels for row in rows if isinstance(row, PredictionRow)},
     )
 
 
-def _compare(record: Recorded, trained: _Trained) -> Repeat:
+def _compare(record: Recorded, trained: _Trained) -> Reproduction:
     again = _measured(trained.events)
     one = record.one
-    return Repeat(
+    return Reproduction(
         study=record.study.name,
         label=one.label,
         recorded_end=f"{one.status}: {one.reason}" if one.reason else one.status,
-        again_end=trained.end,
+        repeated_end=trained.end,
         recorded=record.measured,
-        again=again,
-        obstacles=_obstacles(record.circumstances, trained.events),
-        parting=reproducibility.first_parting(record.measured, again),
+        repeated=again,
+        reasons=_obstacles(record.circumstances, trained.events),
+        difference=reproducibility.first_difference(record.measured, again),
     )
 
 
-def _obstacles(then: Circumstances, events: Iterable[AnyEvent]) -> tuple[str, ...]:
+def _obstacles(then: TrainingConditions, events: Iterable[AnyEvent]) -> tuple[str, ...]:
     started = next((event for event in events if isinstance(event, Started)), None)
     if started is None:
         return ()
     kinds = [
         FindingRow("", 1, e.kind, e.severity, "", {}) for e in events if isinstance(e, Finding)
     ]
-    now = Circumstances(
+    now = TrainingConditions(
         threads=(started.threads,),
         devices=(started.device,),
         precisions=(started.precision,),
@@ -225,7 +225,7 @@ def _obstacles(then: Circumstances, events: Iterable[AnyEvent]) -> tuple[str, ..
         versions=_versions(then.versions),
         ran_out_of_memory=reproducibility.ran_out_of_memory(kinds),
     )
-    return reproducibility.obstacles(then, now)
+    return reproducibility.reasons_to_differ(then, now)
 
 
 def _versions(names: Iterable[str]) -> dict[str, str]:
@@ -236,7 +236,7 @@ def _versions(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _write(found: Repeat, folder: Path) -> list[Path]:
+def _write(found: Reproduction, folder: Path) -> list[Path]:
     document = json.dumps(reproducibility.to_document(found), indent=1, ensure_ascii=False)
     contents = {"rerun.json": f"{document}\n", "rerun.md": reproducibility.to_markdown(found)}
     for name, content in contents.items():
@@ -244,8 +244,8 @@ def _write(found: Repeat, folder: Path) -> list[Path]:
     return [folder / name for name in contents]
 
 
-def _is_as_expected(record: Recorded, trained: _Trained, found: Repeat) -> bool:
+def _is_as_expected(record: Recorded, trained: _Trained, found: Reproduction) -> bool:
     has_failed = trained.end.startswith(("failed", "died"))
     if has_failed and record.one.status != "failed":
         return False
-    return found.same or not found.expected or found.recorded.is_empty
+    return found.is_identical or not found.identity_expected or found.recorded.is_empty

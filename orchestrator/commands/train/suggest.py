@@ -15,10 +15,10 @@ from trytable.orchestrator.commands.train.next_values import BROKEN, Choice, Cho
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, shown
 from trytable.results.analysis.diagnosis.api import diagnose as findings_of
-from trytable.results.analysis.diagnosis.messages import say_advice
-from trytable.results.analysis.diagnosis.types import Advice, Diagnosed
+from trytable.results.analysis.diagnosis.messages import advice_text
+from trytable.results.analysis.diagnosis.types import Advice, Diagnosis
 from trytable.results.storage.reader import read_study
-from trytable.results.storage.study import StudyResult, TryResult
+from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.results.tables.summary import point
 from trytable.results.text.format import clean, one_line, short
 from trytable.trainers.protocol.messages import TRAINERS
@@ -64,8 +64,8 @@ def next_sweep(study: StudyResult, found: Findings, schema: type[BaseModel]) -> 
 
 
 def _start(
-    study: StudyResult, best: TryResult | None, found: Findings
-) -> tuple[dict[str, Any], list[Diagnosed], str]:
+    study: StudyResult, best: TrialResult | None, found: Findings
+) -> tuple[dict[str, Any], list[Diagnosis], str]:
     """The settings to go on from, the findings that count, and why these."""
     if best is None:
         said = [one for diagnosed in found.values() for one in diagnosed]
@@ -74,19 +74,19 @@ def _start(
     return best.settings, list(found.get(best.number, ())), why
 
 
-def _first_of_each(said: Iterable[Diagnosed]) -> dict[str, tuple[Advice, str]]:
+def _first_of_each(said: Iterable[Diagnosis]) -> dict[str, tuple[Advice, str]]:
     """The first advice on each knob, the gravest finding's, and why."""
     found: dict[str, tuple[Advice, str]] = {}
     for one in said:
         for advice in one.advice:
-            text = f"{one.kind}: {say_advice(advice)} ({one.message})"
+            text = f"{one.kind}: {advice_text(advice)} ({one.message})"
             found.setdefault(advice.parameter, (advice, text))
     return found
 
 
 def _broken_tries(study: StudyResult, found: Findings) -> Iterator[str]:
     names = tuple(study.sweep.get("parameters") or {})
-    for one in study.tries:
+    for one in study.trials:
         for diagnosed in found.get(one.number, ()):
             if diagnosed.kind in BROKEN:
                 yield f"{one.label} ({point(one, names)}): {diagnosed.kind}: {diagnosed.message}"

@@ -13,8 +13,8 @@ from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.engine import EngineOptions, engine
 from trytable.orchestrator.run.sweep import Outcome, run_sweep
 from trytable.orchestrator.study.compatibility import first_free
-from trytable.results.analysis.confirmation import SUFFIX
-from trytable.results.storage.engine import is_made
+from trytable.results.analysis.confirmation import CONFIRM_SUFFIX
+from trytable.results.storage.engine import database_exists
 from trytable.results.storage.reader import list_studies
 from trytable.sweeps.config import loader
 from trytable.trainers.protocol.messages import TRAINERS
@@ -36,10 +36,10 @@ def sweep(
     `dropout@2` is the second study of the sweep `dropout`; `as_new` starts the next one. `place`
     is the folder and database of all studies.
     """
-    if name.endswith(SUFFIX):
+    if name.endswith(CONFIRM_SUFFIX):
         raise UserError(
-            f"{name} confirms another study: make confirm NAME={name.removesuffix(SUFFIX)} goes on "
-            "with it."
+            f"{name} confirms another study: make confirm NAME={name.removesuffix(CONFIRM_SUFFIX)} "
+            "goes on with it."
         )
     file_name, at, _ = name.partition("@")
     found = loader.read_sweep(loader.find_sweep(sweeps_folder(), file_name), TRAINERS, overrides)
@@ -87,4 +87,4 @@ def confirm(
 
 def _new_name(name: str, place: Folders) -> str:
     """A name that no study there has."""
-    return first_free(name, list_studies(place.url) if is_made(place.url) else ())
+    return first_free(name, list_studies(place.url) if database_exists(place.url) else ())

@@ -13,40 +13,47 @@ from trytable.results.analysis.diagnosis.fit import (
 )
 from trytable.results.analysis.diagnosis.layers import dead_gradients, frozen_too_much
 from trytable.results.analysis.diagnosis.learning import majority_class, no_learning
-from trytable.results.analysis.diagnosis.learning_rate import in_our_words, is_observed, schedule
-from trytable.results.analysis.diagnosis.messages import told, told_by_worker
+from trytable.results.analysis.diagnosis.learning_rate import is_observed, schedule, with_knob_names
+from trytable.results.analysis.diagnosis.messages import describe, describe_worker_finding
 from trytable.results.analysis.diagnosis.sanity import label_range, loss_scale, same_seed
 from trytable.results.analysis.diagnosis.stagnation import frozen_validation, stagnation
-from trytable.results.analysis.diagnosis.thresholds import Limits
-from trytable.results.analysis.diagnosis.types import Diagnosed, Found, Language, Level, Task, Trial
-from trytable.results.storage.study import StudyResult, TryResult
+from trytable.results.analysis.diagnosis.thresholds import Thresholds
+from trytable.results.analysis.diagnosis.types import (
+    DiagnosedTrial,
+    Diagnosis,
+    Language,
+    OverfitLevel,
+    Symptom,
+    Task,
+)
+from trytable.results.storage.study import StudyResult, TrialResult
 
 _FIRST = ("error", "warning", "info")
 _UNLABELLED = -1
 """What the data room gives a sentence without a gold label."""
 
 
-def diagnose(study: StudyResult, language: Language = "en") -> dict[int, tuple[Diagnosed, ...]]:
+def diagnose(study: StudyResult, language: Language = "en") -> dict[int, tuple[Diagnosis, ...]]:
     """The findings of every try, by its number (Try 1 is 0), the gravest first.
 
     A worker's finding stands in the place of a diagnosis of the same kind.
     """
-    task, limit = task_of(study), limits_of(study.sweep)
-    trials = [trial_of(one, study) for one in study.tries]
+    task, limit = task_of(study), thresholds_of(study.sweep)
+    trials = [trial_of(one, study) for one in study.trials]
     seeds = dict(same_seed(trials))
-    found: dict[int, tuple[Diagnosed, ...]] = {}
-    for one, trial in zip(study.tries, trials, strict=True):
-        said = [told_by_worker(row, language) for row in one.findings]
+    found: dict[int, tuple[Diagnosis, ...]] = {}
+    for one, trial in zip(study.trials, trials, strict=True):
+        said = [describe_worker_finding(row, language) for row in one.findings]
         kinds = {finding.kind for finding in said}
-        ours = [*findings(trial, task, limit)]
+        ours = [*symptoms_of(trial, task, limit)]
         if one.number in seeds:
             ours.append(seeds[one.number])
-        said += [told(finding, language) for finding in ours if finding.kind not in kinds]
+        said += [describe(finding, language) for finding in ours if finding.kind not in kinds]
         found[one.number] = tuple(sorted(said, key=lambda f: _FIRST.index(f.severity)))
     return found
 
 
-def findings(trial: Trial, task: Task, limit: Limits) -> Iterator[Found]:
+def symptoms_of(trial: DiagnosedTrial, task: Task, limit: Thresholds) -> Iterator[Symptom]:
     """All that one trial's own numbers tell."""
     stuck = no_learning(trial, task, limit)
     candidates = (
@@ -69,16 +76,18 @@ def findings(trial: Trial, task: Task, limit: Limits) -> Iterator[Found]:
     yield from (found for found in candidates if found is not None)
 
 
-def level_of_try(one: TryResult, study: StudyResult) -> Level | None:
+def trial_overfit_level(one: TrialResult, study: StudyResult) -> OverfitLevel | None:
     """How far a try overfits; None where train accuracy was never measured."""
     return overfit_level(trial_of(one, study))
 
 
-def limits_of(sweep: Mapping[str, Any]) -> Limits:
+def thresholds_of(sweep: Mapping[str, Any]) -> Thresholds:
     """What the sweep of a study says of its diagnoses; the defaults where it says nothing."""
     gate = sweep.get("gate") or {}
-    given = {name: gate[name] for name in ("window_steps", "tolerance") if name in gate}
-    return Limits(**given, stops=tuple(gate["kinds"])) if "kinds" in gate else Limits(**given)
+    options = {name: gate[name] for name in ("window_steps", "tolerance") if name in gate}
+    if "kinds" in gate:
+        options["stopping_kinds"] = tuple(gate["kinds"])
+    return Thresholds(**options)
 
 
 def task_of(study: StudyResult) -> Task:
@@ -103,14 +112,14 @@ def make_task(facts: Mapping[str, Any], gold: tuple[int, ...]) -> Task:
     )
 
 
-def trial_of(one: TryResult, study: StudyResult) -> Trial:
+def trial_of(one: TrialResult, study: StudyResult) -> DiagnosedTrial:
     """What a diagnosis reads of a try."""
     measured = [row for row in one.attempts if row.parameters]
     last = measured[-1] if measured else None
-    return Trial(
+    return DiagnosedTrial(
         number=one.number,
         status=one.status,
-        settings=in_our_words(one.settings, one.effective),
+        settings=with_knob_names(one.settings, one.effective),
         curve=one.curve,
         steps=one.steps,
         best_epoch=one.best_epoch,
@@ -124,12 +133,13 @@ def trial_of(one: TryResult, study: StudyResult) -> Trial:
     )
 
 
-def no_go(trial: Trial, task: Task, limit: Limits) -> Found | None:
+def stopping_symptom(trial: DiagnosedTrial, task: Task, limit: Thresholds) -> Symptom | None:
     """The first finding that stops this trial, or None. Nothing but NaN stops it in the window."""
     last = trial.steps[-1].step if trial.steps else 0
     past = last >= limit.window_steps
-    if "non_finite" in limit.stops and (found := non_finite(trial)):
-        return found
-    if past and "no_learning" in limit.stops and (found := no_learning(trial, task, limit)):
-        return found
-    return divergence(trial, task) if past and "divergence" in limit.stops else None
+    kinds = limit.stopping_kinds
+    if "non_finite" in kinds and (symptom := non_finite(trial)):
+        return symptom
+    if past and "no_learning" in kinds and (symptom := no_learning(trial, task, limit)):
+        return symptom
+    return divergence(trial, task) if past and "divergence" in kinds else None

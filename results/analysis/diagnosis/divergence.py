@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from trytable.results.analysis.diagnosis import thresholds
-from trytable.results.analysis.diagnosis.types import Advice, Found, Scalar, Task, Trial
+from trytable.results.analysis.diagnosis.types import Advice, DiagnosedTrial, Scalar, Symptom, Task
 
 _GENTLER = (Advice("lr", "lower"), Advice("warmup", "raise"), Advice("max_gradient_norm", "lower"))
 _SHARE = 10
 """Start and end of a course are a tenth of its losses each."""
 
 
-def divergence(trial: Trial, task: Task) -> Found | None:
+def divergence(trial: DiagnosedTrial, task: Task) -> Symptom | None:
     """The train loss ends far above where it began, or back at guessing after it had learnt."""
     by_step = len(trial.losses) >= thresholds.LEAST_POINTS
     course = trial.losses if by_step else _epoch_losses(trial)
@@ -37,10 +37,10 @@ def divergence(trial: Trial, task: Task) -> Found | None:
         "unit": "step" if by_step else "epoch",
     }
     variant = "rose" if last >= thresholds.DIVERGED * first else "fell_back"
-    return Found("divergence", "error", evidence, _GENTLER, variant)
+    return Symptom("divergence", "error", evidence, _GENTLER, variant)
 
 
-def _epoch_losses(trial: Trial) -> tuple[tuple[int, float], ...]:
+def _epoch_losses(trial: DiagnosedTrial) -> tuple[tuple[int, float], ...]:
     return tuple((e.epoch, e.train_loss) for e in trial.curve if e.train_loss is not None)
 
 
@@ -52,7 +52,7 @@ def _smoothed(course: Sequence[tuple[int, float]]) -> Iterator[tuple[int, float]
         yield course[end - 1][0], (sums[end] - sums[end - width]) / width
 
 
-def non_finite(trial: Trial) -> Found | None:
+def non_finite(trial: DiagnosedTrial) -> Symptom | None:
     """A step whose loss or gradient was NaN or infinite, which the ledger keeps as missing.
 
     What the first step lacks is not measured at every step: of a script's steps often the rate
@@ -73,11 +73,11 @@ def non_finite(trial: Trial) -> Found | None:
                     "lr": row.lr,
                 }
                 advice = (*_GENTLER, Advice("precision", "set", "fp32"))
-                return Found("non_finite", "error", evidence, advice)
+                return Symptom("non_finite", "error", evidence, advice)
     return None
 
 
-def exploding_weights(trial: Trial) -> Found | None:
+def exploding_weights(trial: DiagnosedTrial) -> Symptom | None:
     """A weight norm, of all that is trained or of one block, reaches ten times its start."""
     worst: tuple[float, str, int, float, float] | None = None
     for block, norms in _norms(trial).items():
@@ -96,10 +96,10 @@ def exploding_weights(trial: Trial) -> Found | None:
         "ratio": ratio,
     }
     advice = (Advice("lr", "lower"), Advice("weight_decay", "raise"))
-    return Found("exploding_weights", "error", evidence, advice)
+    return Symptom("exploding_weights", "error", evidence, advice)
 
 
-def _norms(trial: Trial) -> dict[str, list[tuple[int, float]]]:
+def _norms(trial: DiagnosedTrial) -> dict[str, list[tuple[int, float]]]:
     found: dict[str, list[tuple[int, float]]] = {}
     for row in trial.steps:
         named = {"all": row.weight_norm, **(row.layer_weights or {})}

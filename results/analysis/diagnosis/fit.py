@@ -3,22 +3,26 @@
 from trytable.results.analysis.diagnosis import thresholds
 from trytable.results.analysis.diagnosis.types import (
     Advice,
-    Found,
-    Level,
+    DiagnosedTrial,
+    OverfitLevel,
     Scalar,
     Severity,
+    Symptom,
     Task,
-    Trial,
     train_accuracy,
 )
 from trytable.results.storage.study import EpochResult
 
-_SEVERITY: dict[Level, Severity] = {"slight": "info", "moderate": "warning", "severe": "warning"}
+_SEVERITY: dict[OverfitLevel, Severity] = {
+    "slight": "info",
+    "moderate": "warning",
+    "severe": "warning",
+}
 _MARGIN_EPOCHS = 2
 """Epochs after the peak that a shorter trial still gets: another seed peaks elsewhere."""
 
 
-def level_of(gap: float) -> Level:
+def level_of(gap: float) -> OverfitLevel:
     """What people call a gap of train and dev accuracy."""
     if gap >= thresholds.SEVERE:
         return "severe"
@@ -35,22 +39,22 @@ def gap_of(epoch: EpochResult | None) -> float | None:
     return train - epoch.dev_accuracy
 
 
-def overfit_level(trial: Trial) -> Level | None:
+def overfit_level(trial: DiagnosedTrial) -> OverfitLevel | None:
     """The level of the worse gap of the best epoch's and the last one's; None: not measured."""
     gaps = [gap for gap in _gaps(trial) if gap is not None]
     return level_of(max(gaps)) if gaps else None
 
 
-def _gaps(trial: Trial) -> tuple[float | None, float | None]:
+def _gaps(trial: DiagnosedTrial) -> tuple[float | None, float | None]:
     return gap_of(trial.epoch(trial.best_epoch)), gap_of(_last_measured(trial))
 
 
-def _last_measured(trial: Trial) -> EpochResult | None:
+def _last_measured(trial: DiagnosedTrial) -> EpochResult | None:
     """The last epoch of which both accuracies are known."""
     return next((e for e in reversed(trial.curve) if gap_of(e) is not None), None)
 
 
-def overfit(trial: Trial) -> Found | None:
+def overfit(trial: DiagnosedTrial) -> Symptom | None:
     """Train accuracy runs away from dev accuracy; nothing is found at level none."""
     level = overfit_level(trial)
     if level is None or level == "none":
@@ -69,10 +73,10 @@ def overfit(trial: Trial) -> Found | None:
         "peak_accuracy": peak,
         "epochs_after_peak": last.epoch + minus_epoch,
     }
-    return Found("overfit", _SEVERITY[level], evidence, _calmer(level, -minus_epoch, last), level)
+    return Symptom("overfit", _SEVERITY[level], evidence, _calmer(level, -minus_epoch, last), level)
 
 
-def _calmer(level: Level, peak_epoch: int, last: EpochResult) -> tuple[Advice, ...]:
+def _calmer(level: OverfitLevel, peak_epoch: int, last: EpochResult) -> tuple[Advice, ...]:
     shorter = peak_epoch + _MARGIN_EPOCHS
     ending = (Advice("epochs", "lower", shorter),) if shorter < last.epoch else ()
     if level == "slight":
@@ -80,7 +84,7 @@ def _calmer(level: Level, peak_epoch: int, last: EpochResult) -> tuple[Advice, .
     return (*ending, Advice("dropout", "raise"), Advice("weight_decay", "raise"))
 
 
-def underfit(trial: Trial, task: Task) -> Found | None:
+def underfit(trial: DiagnosedTrial, task: Task) -> Symptom | None:
     """Train accuracy got less than half of the way from chance to 1."""
     chance = task.chance
     if chance is None or not trial.curve or trial.status != "completed":
@@ -103,13 +107,13 @@ def underfit(trial: Trial, task: Task) -> Found | None:
     advice = (Advice("lr", "raise"), Advice("dropout", "lower"), Advice("epochs", "raise"))
     more = Advice("epochs", "raise")
     ordered = advice if badly else (more, *(one for one in advice if one != more))
-    return Found("underfit", "warning" if badly else "info", evidence, ordered)
+    return Symptom("underfit", "warning" if badly else "info", evidence, ordered)
 
 
-def still_improving(trial: Trial, task: Task) -> Found | None:
+def still_improving(trial: DiagnosedTrial, task: Task) -> Symptom | None:
     """The last epoch was the best, and the last two brought more than chance would."""
     known = [(e.epoch, e.value) for e in trial.curve if e.value is not None]
-    if not trial.ended or trial.status == "failed" or len(known) <= thresholds.GAIN_EPOCHS:
+    if not trial.has_ended or trial.status == "failed" or len(known) <= thresholds.GAIN_EPOCHS:
         return None
     choose = max if trial.maximize else min
     epoch, value = known[-1]
@@ -130,7 +134,7 @@ def still_improving(trial: Trial, task: Task) -> Found | None:
     }
     variant = "" if trial.status == "completed" else "stopped"
     longer = Advice("epochs", "raise", 2 * epoch)
-    return Found("still_improving", "info", evidence, (longer,), variant)
+    return Symptom("still_improving", "info", evidence, (longer,), variant)
 
 
 def _least_gain(value: float, task: Task) -> float:

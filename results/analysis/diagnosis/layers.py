@@ -1,10 +1,16 @@
 """What is trained of the model: dead_gradients by layer, and frozen_too_much."""
 
 from trytable.results.analysis.diagnosis import thresholds
-from trytable.results.analysis.diagnosis.types import Advice, Found, Scalar, Severity, Trial
+from trytable.results.analysis.diagnosis.types import (
+    Advice,
+    DiagnosedTrial,
+    Scalar,
+    Severity,
+    Symptom,
+)
 
 
-def dead_gradients(trial: Trial) -> Found | None:
+def dead_gradients(trial: DiagnosedTrial) -> Symptom | None:
     """Blocks that are trained and get no gradient in any step that measured it."""
     measured = [s.layer_gradients for s in trial.steps if s.layer_gradients]
     if not measured:
@@ -26,10 +32,10 @@ def dead_gradients(trial: Trial) -> Found | None:
         "steps_measured": len(measured),
     }
     advice = (Advice("pooling", "check"), Advice("precision", "set", "fp32"))
-    return Found("dead_gradients", "error", evidence, advice)
+    return Symptom("dead_gradients", "error", evidence, advice)
 
 
-def frozen_too_much(trial: Trial, learns: bool) -> Found | None:
+def frozen_too_much(trial: DiagnosedTrial, learns: bool) -> Symptom | None:
     """Less than 1 % of the parameters is trained; an error where nothing is learnt either.
 
     Adapters that do learn are meant to be few.
@@ -48,4 +54,4 @@ def frozen_too_much(trial: Trial, learns: bool) -> Found | None:
         "freeze": trial.settings.get("freeze"),
     }
     severity: Severity = "warning" if learns else "error"
-    return Found("frozen_too_much", severity, evidence, (Advice("freeze", "lower"),))
+    return Symptom("frozen_too_much", severity, evidence, (Advice("freeze", "lower"),))

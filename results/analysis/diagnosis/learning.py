@@ -5,15 +5,22 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from trytable.results.analysis.diagnosis import thresholds
-from trytable.results.analysis.diagnosis.thresholds import Limits
-from trytable.results.analysis.diagnosis.types import Advice, Found, Scalar, Severity, Task, Trial
+from trytable.results.analysis.diagnosis.thresholds import Thresholds
+from trytable.results.analysis.diagnosis.types import (
+    Advice,
+    DiagnosedTrial,
+    Scalar,
+    Severity,
+    Symptom,
+    Task,
+)
 from trytable.results.storage.rows import StepRow
 from trytable.results.storage.study import EpochResult
 
 _FASTER = (Advice("lr", "raise"), Advice("freeze", "lower"), Advice("head_lr_multiplier", "raise"))
 
 
-def no_learning(trial: Trial, task: Task, limit: Limits) -> Found | None:
+def no_learning(trial: DiagnosedTrial, task: Task, limit: Thresholds) -> Symptom | None:
     """The loss is that of guessing past the window, does not fall, and accuracy is at chance.
 
     Guessing is ln C, or the entropy of the classes' shares where that is lower. Nothing is said
@@ -24,10 +31,10 @@ def no_learning(trial: Trial, task: Task, limit: Limits) -> Found | None:
         return None
     if trial.steps and trial.steps[-1].step >= limit.window_steps:
         return _by_steps(trial, task, limit)
-    return _by_epochs(trial, task, limit) if trial.ended else None
+    return _by_epochs(trial, task, limit) if trial.has_ended else None
 
 
-def _by_steps(trial: Trial, task: Task, limit: Limits) -> Found | None:
+def _by_steps(trial: DiagnosedTrial, task: Task, limit: Thresholds) -> Symptom | None:
     last = trial.steps[-1].step
     window = [s for s in trial.steps if s.step > last - limit.window_steps]
     middle = last - limit.window_steps / 2
@@ -44,7 +51,7 @@ def _by_steps(trial: Trial, task: Task, limit: Limits) -> Found | None:
     return _found("steps" if accuracies else "steps_alone", evidence)
 
 
-def _by_epochs(trial: Trial, task: Task, limit: Limits) -> Found | None:
+def _by_epochs(trial: DiagnosedTrial, task: Task, limit: Thresholds) -> Symptom | None:
     losses = [(e.epoch, e.train_loss) for e in trial.curve if e.train_loss is not None]
     accuracies = _last(trial.curve)
     if len(losses) <= 1 or not accuracies:
@@ -63,7 +70,7 @@ def _is_warming_up(window: Sequence[StepRow]) -> bool:
 
 
 def _is_guessing(
-    loss: float, fall: float, accuracies: Sequence[float], task: Task, limit: Limits
+    loss: float, fall: float, accuracies: Sequence[float], task: Task, limit: Thresholds
 ) -> bool:
     guessing, prior, chance = task.guessing_loss, task.prior_loss, task.chance
     assert guessing is not None, "asked only where the number of classes is known"
@@ -92,7 +99,7 @@ def _running(window: Sequence[StepRow]) -> list[float]:
 
 
 def _evidence(
-    loss: float, fall: float, accuracies: Sequence[float], task: Task, limit: Limits
+    loss: float, fall: float, accuracies: Sequence[float], task: Task, limit: Thresholds
 ) -> dict[str, Scalar]:
     return {
         "loss": loss,
@@ -106,11 +113,11 @@ def _evidence(
     }
 
 
-def _found(variant: str, evidence: dict[str, Scalar]) -> Found:
-    return Found("no_learning", "error", evidence, _FASTER, variant)
+def _found(variant: str, evidence: dict[str, Scalar]) -> Symptom:
+    return Symptom("no_learning", "error", evidence, _FASTER, variant)
 
 
-def majority_class(trial: Trial, task: Task) -> Found | None:
+def majority_class(trial: DiagnosedTrial, task: Task) -> Symptom | None:
     """Predictions collapsed to one class, at the kept epoch, at the last, or at earlier ones.
 
     By the predictions where they are known; else an epoch's dev accuracy equals a class's share.
@@ -123,7 +130,7 @@ def majority_class(trial: Trial, task: Task) -> Found | None:
     shown = {"kept": trial.best_epoch, "last": last}.get(variant) or max(collapsed)
     label, share = collapsed[shown]
     epoch = trial.epoch(shown)
-    return Found(
+    return Symptom(
         "majority_class",
         severity,
         {
@@ -147,7 +154,7 @@ def _moment(
     return ("last", "warning") if last in collapsed else ("early", "info")
 
 
-def _collapsed(epoch: EpochResult, trial: Trial, task: Task) -> tuple[int, float] | None:
+def _collapsed(epoch: EpochResult, trial: DiagnosedTrial, task: Task) -> tuple[int, float] | None:
     """The class that all predictions are of and their share, or None."""
     share = epoch.metrics.get("predicted_largest_share")
     if share is not None:

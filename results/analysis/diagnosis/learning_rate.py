@@ -6,9 +6,9 @@ from statistics import median
 from typing import Any
 
 from trytable.results.analysis.diagnosis import thresholds
-from trytable.results.analysis.diagnosis.types import Advice, Found, Scalar, Trial
+from trytable.results.analysis.diagnosis.types import Advice, DiagnosedTrial, Scalar, Symptom
 
-TAKEN = "taken as "
+TAKEN_AS_PREFIX = "taken as "
 """The worker tells so which of a script's parameters it took for which knob."""
 
 _SCHEDULES = {
@@ -27,7 +27,7 @@ def is_observed(effective: Mapping[str, Any]) -> bool:
     return "parameter groups" in effective
 
 
-def in_our_words(settings: Mapping[str, Any], effective: Mapping[str, Any]) -> dict[str, Any]:
+def with_knob_names(settings: Mapping[str, Any], effective: Mapping[str, Any]) -> dict[str, Any]:
     """The settings, with a script's rate, epochs and schedule under our names as well.
 
     A schedule that nobody asked for by name is that of the scheduler that was found.
@@ -36,8 +36,8 @@ def in_our_words(settings: Mapping[str, Any], effective: Mapping[str, Any]) -> d
         return dict(settings)
     found = dict(settings)
     for key, name in effective.items():
-        if key.startswith(TAKEN) and name in settings:
-            found[key.removeprefix(TAKEN)] = settings[name]
+        if key.startswith(TAKEN_AS_PREFIX) and name in settings:
+            found[key.removeprefix(TAKEN_AS_PREFIX)] = settings[name]
     scheduler = str(effective.get("scheduler"))
     asked = found.get("schedule")
     if isinstance(asked, str):
@@ -54,7 +54,7 @@ Rates = Sequence[tuple[int, float]]
 _FALLING = ("linear", "cosine", "cosine_restarts")
 
 
-def schedule(trial: Trial) -> Found | None:
+def schedule(trial: DiagnosedTrial) -> Symptom | None:
     """The first of: a peak not asked for, swinging, constant, never at its floor.
 
     Rates are known at the logged steps alone: a swing of less than two such intervals is not seen.
@@ -65,7 +65,7 @@ def schedule(trial: Trial) -> Found | None:
     return _peak(trial, rates) or _swinging(trial, rates) or _course(trial, rates)
 
 
-def _asked(trial: Trial) -> list[float]:
+def _asked(trial: DiagnosedTrial) -> list[float]:
     """The peak rates that the settings allow: the backbone's, and the head's where it is alone."""
     settings = trial.settings
     lr = settings.get("lr")
@@ -75,7 +75,7 @@ def _asked(trial: Trial) -> list[float]:
     return [float(lr), float(head)]
 
 
-def _peak(trial: Trial, rates: Rates) -> Found | None:
+def _peak(trial: DiagnosedTrial, rates: Rates) -> Symptom | None:
     asked, highest = _asked(trial), max(rate for _, rate in rates)
     if not asked:
         return None
@@ -89,10 +89,10 @@ def _peak(trial: Trial, rates: Rates) -> Found | None:
         "ratio": highest / asked[0],
         "steps": rates[-1][0],
     }
-    return Found("schedule", "error", evidence, (Advice("lr", "check"),), "peak")
+    return Symptom("schedule", "error", evidence, (Advice("lr", "check"),), "peak")
 
 
-def _share_seen(trial: Trial, rates: Rates) -> float:
+def _share_seen(trial: DiagnosedTrial, rates: Rates) -> float:
     """The share of its peak that a rate must have had at some logged step."""
     if _is_constant(rates):
         return 1 - thresholds.RATE_OFF
@@ -104,7 +104,7 @@ def _is_constant(rates: Rates) -> bool:
     return highest - lowest <= thresholds.CONSTANT * highest
 
 
-def _swinging(trial: Trial, rates: Rates) -> Found | None:
+def _swinging(trial: DiagnosedTrial, rates: Rates) -> Symptom | None:
     """It rises again and again after falls, which only restarts were asked to do."""
     if trial.settings.get("schedule") == "cosine_restarts":
         return None
@@ -129,9 +129,9 @@ def _swinging(trial: Trial, rates: Rates) -> Found | None:
     advice = (Advice("schedule", "check"),)
     # Down in as many steps as there are epochs, and up again in as many.
     if not (isinstance(epochs, int) and steps_per_epoch and period == 2 * epochs):
-        return Found("schedule", "warning", evidence, advice, "swinging")
+        return Symptom("schedule", "warning", evidence, advice, "swinging")
     evidence |= {"epochs": epochs, "steps_meant": epochs * steps_per_epoch}
-    return Found("schedule", "warning", evidence, advice, "swinging_by_epochs")
+    return Symptom("schedule", "warning", evidence, advice, "swinging_by_epochs")
 
 
 def _evenly_logged(rates: Rates) -> Rates:
@@ -144,12 +144,12 @@ def _evenly_logged(rates: Rates) -> Rates:
     return rates[:end] if end >= thresholds.EVEN_POINTS else rates
 
 
-def _steps_per_epoch(trial: Trial) -> int | None:
+def _steps_per_epoch(trial: DiagnosedTrial) -> int | None:
     first = [s.step for s in trial.steps if s.epoch == trial.steps[0].epoch]
     return first[-1] if len({s.epoch for s in trial.steps}) > 1 else None
 
 
-def _course(trial: Trial, rates: Rates) -> Found | None:
+def _course(trial: DiagnosedTrial, rates: Rates) -> Symptom | None:
     """Constant, or never at its floor, though the schedule asked for falls."""
     asked = trial.settings.get("schedule")
     if asked not in (*_FALLING, "step") or trial.status != "completed":
@@ -164,7 +164,7 @@ def _course(trial: Trial, rates: Rates) -> Found | None:
         "steps_total": trial.steps_total,
     }
     if _is_constant(rates):
-        return Found("schedule", "warning", evidence, (Advice("schedule", "check"),), "constant")
+        return Symptom("schedule", "warning", evidence, (Advice("schedule", "check"),), "constant")
     floor = highest * float(trial.settings.get("schedule_floor") or 0.0)
     # The last steps are not all logged, and a linear rate falls with what is left.
     total = trial.steps_total or last_step
@@ -175,7 +175,7 @@ def _course(trial: Trial, rates: Rates) -> Found | None:
         return None
     evidence |= {"floor": floor, "share": (last - floor) / (highest - floor)}
     advice = (Advice("epochs", "lower", trial.curve[-1].epoch if trial.curve else None),)
-    return Found("schedule", "info", evidence, advice, "above_floor")
+    return Symptom("schedule", "info", evidence, advice, "above_floor")
 
 
 def _interval(rates: Rates) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 from trytable.results.analysis.diagnosis import texts, thresholds
 from trytable.results.analysis.diagnosis.texts import Wording
-from trytable.results.analysis.diagnosis.types import Advice, Diagnosed, Found, Language, Severity
+from trytable.results.analysis.diagnosis.types import Advice, Diagnosis, Language, Severity, Symptom
 from trytable.results.storage.rows import FindingRow
 from trytable.results.text.format import as_cell, shown
 
@@ -18,33 +18,33 @@ _ADVICE: dict[str, tuple[Advice, ...]] = {
 """What to try next after a worker's finding, which brings no advice of its own."""
 
 
-def told(found: Found, language: Language = "en") -> Diagnosed:
+def describe(found: Symptom, language: Language = "en") -> Diagnosis:
     """A finding in words."""
     wording = _wording(found, language)
-    return Diagnosed(
+    return Diagnosis(
         kind=found.kind,
         severity=found.severity,
-        message=_filled(wording.seen, found.evidence, language),
-        why=wording.why,
+        message=_filled(wording.message, found.evidence, language),
+        explanation=wording.explanation,
         advice=found.advice,
         evidence=found.evidence,
     )
 
 
-def told_by_worker(row: FindingRow, language: Language = "en") -> Diagnosed:
+def describe_worker_finding(row: FindingRow, language: Language = "en") -> Diagnosis:
     """A worker's finding in the same form; what was seen is in the worker's own words."""
     known = texts.WORDINGS[language].get(row.kind)
-    return Diagnosed(
+    return Diagnosis(
         kind=row.kind,
         severity=_SEVERITIES.get(row.severity, "warning"),
         message=row.message,
-        why=known.why if known else "",
+        explanation=known.explanation if known else "",
         advice=_ADVICE.get(row.kind, ()),
         evidence=row.evidence or {},
     )
 
 
-def say_advice(advice: Advice, language: Language = "en") -> str:
+def advice_text(advice: Advice, language: Language = "en") -> str:
     """An advice in words, such as `lower epochs to 18`."""
     text = texts.ADVICE[language][advice.direction].format(parameter=advice.parameter)
     if advice.value is None:
@@ -53,7 +53,7 @@ def say_advice(advice: Advice, language: Language = "en") -> str:
     return text + texts.ADVICE_VALUE[language].format(value=value)
 
 
-def _wording(found: Found, language: Language) -> Wording:
+def _wording(found: Symptom, language: Language) -> Wording:
     known = texts.WORDINGS[language]
     return known.get(f"{found.kind}.{found.variant}") or known[found.kind]
 

@@ -11,10 +11,10 @@ from statistics import fmean
 from trytable.results.analysis.diagnosis import thresholds
 from trytable.results.analysis.diagnosis.types import (
     Advice,
-    Found,
+    DiagnosedTrial,
     Scalar,
+    Symptom,
     Task,
-    Trial,
     train_accuracy,
 )
 
@@ -22,7 +22,7 @@ _OUT_OF_BOUNDS = re.compile(r"Target (-?\d+) is out of bounds")
 """torch's cross_entropy, of a label that is no class index."""
 
 
-def loss_scale(trial: Trial) -> Found | None:
+def loss_scale(trial: DiagnosedTrial) -> Symptom | None:
     """Train and dev loss differ by a steady factor though the accuracies are alike."""
     pairs = [
         (e.train_loss, e.dev_loss)
@@ -52,10 +52,10 @@ def loss_scale(trial: Trial) -> Found | None:
         "largest_gap": max(gaps),
         "epochs": len(pairs),
     }
-    return Found("loss_scale", "warning", evidence, (Advice("loss", "check"),))
+    return Symptom("loss_scale", "warning", evidence, (Advice("loss", "check"),))
 
 
-def _is_off(ratio: float, trial: Trial) -> bool:
+def _is_off(ratio: float, trial: DiagnosedTrial) -> bool:
     if ratio >= thresholds.LOSS_RATIO:
         return True
     # Dropout lifts the train loss alone, so the other way tells of nothing where it is high.
@@ -64,7 +64,7 @@ def _is_off(ratio: float, trial: Trial) -> bool:
     return ratio <= 1 / thresholds.LOSS_RATIO and not high
 
 
-def label_range(trial: Trial, task: Task) -> Found | None:
+def label_range(trial: DiagnosedTrial, task: Task) -> Symptom | None:
     """A label is no class index: in dev, or by the word of the loss that refused it."""
     classes = task.classes
     low, high = task.lowest_label, task.highest_label
@@ -78,7 +78,7 @@ def label_range(trial: Trial, task: Task) -> Found | None:
     return None
 
 
-def _out_of_range(split: str, low: int, high: int, classes: int) -> Found:
+def _out_of_range(split: str, low: int, high: int, classes: int) -> Symptom:
     evidence: dict[str, Scalar] = {
         "split": split,
         "lowest": low,
@@ -86,10 +86,10 @@ def _out_of_range(split: str, low: int, high: int, classes: int) -> Found:
         "classes": classes,
         "last_class": classes - 1,
     }
-    return Found("label_range", "error", evidence, (Advice("data", "check"),))
+    return Symptom("label_range", "error", evidence, (Advice("data", "check"),))
 
 
-def same_seed(trials: Sequence[Trial]) -> Iterator[tuple[int, Found]]:
+def same_seed(trials: Sequence[DiagnosedTrial]) -> Iterator[tuple[int, Symptom]]:
     """For each trial that begins with the losses of an earlier one: its number and what is found.
 
     Each group is held against its first trial.
@@ -110,14 +110,14 @@ class _References:
 
     def __init__(self) -> None:
         self._count = 0
-        self._by_step: dict[int, list[tuple[float, int, Trial]]] = {}
+        self._by_step: dict[int, list[tuple[float, int, DiagnosedTrial]]] = {}
 
-    def add(self, trial: Trial) -> None:
+    def add(self, trial: DiagnosedTrial) -> None:
         step, loss = trial.losses[0]
         insort(self._by_step.setdefault(step, []), (loss, self._count, trial), key=itemgetter(0, 1))
         self._count += 1
 
-    def alike(self, trial: Trial) -> Trial | None:
+    def alike(self, trial: DiagnosedTrial) -> DiagnosedTrial | None:
         """The first one added whose first loss is the trial's."""
         step, loss = trial.losses[0]
         known = self._by_step.get(step, [])
@@ -131,7 +131,7 @@ def _same(one: float, other: float) -> bool:
     return math.isclose(one, other, rel_tol=thresholds.SAME_LOSS)
 
 
-def _parting(reference: Trial, trial: Trial) -> Found:
+def _parting(reference: DiagnosedTrial, trial: DiagnosedTrial) -> Symptom:
     theirs = dict(reference.losses)
     common = [(step, loss, theirs[step]) for step, loss in trial.losses if step in theirs]
     parts_at = next((step for step, loss, other in common if not _same(loss, other)), None)
@@ -145,4 +145,4 @@ def _parting(reference: Trial, trial: Trial) -> Found:
     compared = {step: pair for step, *pair in common if step in thresholds.COMPARED_STEPS}
     for step, (loss, other) in compared.items():
         evidence |= {f"loss_at_{step}": loss, f"reference_loss_at_{step}": other}
-    return Found("same_seed", "info", evidence, (), "parted" if parts_at else "never")
+    return Symptom("same_seed", "info", evidence, (), "parted" if parts_at else "never")

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from trytable.results.analysis.diagnosis import thresholds
-from trytable.results.analysis.diagnosis.types import Advice, Found, Scalar, Trial
+from trytable.results.analysis.diagnosis.types import Advice, DiagnosedTrial, Scalar, Symptom
 from trytable.results.storage.study import EpochResult
 
 
-def stagnation(trial: Trial) -> Found | None:
+def stagnation(trial: DiagnosedTrial) -> Symptom | None:
     """The train loss moves less than 0.1 % over three epochs or more, while the rate is there."""
     known = [(e.epoch, e.train_loss) for e in trial.curve if e.train_loss is not None]
     first, last = _longest_still(known, thresholds.STILL)
@@ -28,10 +28,10 @@ def stagnation(trial: Trial) -> Found | None:
         "lr": rate[0] if rate else None,
     }
     advice = (Advice("lr", "check"), Advice("freeze", "lower"), Advice("epochs", "lower"))
-    return Found("stagnation", "warning", evidence, advice, "" if rate else "unknown_rate")
+    return Symptom("stagnation", "warning", evidence, advice, "" if rate else "unknown_rate")
 
 
-def frozen_validation(trial: Trial) -> Found | None:
+def frozen_validation(trial: DiagnosedTrial) -> Symptom | None:
     """Dev metrics stay identical over three epochs or more, though the weights change."""
     by_loss = [(e.epoch, e.dev_loss) for e in trial.curve if e.dev_loss is not None]
     if by_loss:
@@ -62,7 +62,7 @@ def frozen_validation(trial: Trial) -> Found | None:
         "moved": moved[0],
         "moved_by": moved[1],
     }
-    return Found("frozen_validation", "error", evidence, (Advice("data", "check"),))
+    return Symptom("frozen_validation", "error", evidence, (Advice("data", "check"),))
 
 
 def _movement(values: Sequence[float]) -> float:
@@ -82,14 +82,14 @@ def _longest_still(known: Sequence[tuple[int, float]], limit: float) -> tuple[in
     return best
 
 
-def _rate(trial: Trial, first: int, last: int) -> tuple[float, float] | None:
+def _rate(trial: DiagnosedTrial, first: int, last: int) -> tuple[float, float] | None:
     """The largest learning rate in these epochs and in all of them."""
     rates = [(s.epoch, s.lr) for s in trial.steps if s.lr is not None]
     inside = [rate for epoch, rate in rates if first <= epoch <= last]
     return (max(inside), max(rate for _, rate in rates)) if inside else None
 
 
-def _weights_moved(trial: Trial, first: int, last: int) -> tuple[str, float] | None:
+def _weights_moved(trial: DiagnosedTrial, first: int, last: int) -> tuple[str, float] | None:
     """By how much the weights' norm changed in these epochs; where it is unknown, the train loss.
 
     None where that is not more than rounding makes.

@@ -12,8 +12,8 @@ from trytable.results.analysis.diagnosis.types import Direction, Language
 class Wording:
     """`seen` holds fields of the evidence."""
 
-    seen: str
-    why: str
+    message: str
+    explanation: str
 
 
 _GUESSING = (

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from trytable.results.analysis.diagnosis.types import GateKind
+from trytable.results.analysis.diagnosis.types import StoppingKind
 
 WINDOW_STEPS = 300
 """Go or no-go: people who fine-tune by hand look at 200 to 500 steps, and stop at 300."""
@@ -125,9 +125,9 @@ COMPARED_STEPS = (100, 500, 1000)
 
 
 @dataclass(frozen=True)
-class Limits:
+class Thresholds:
     """What a sweep may set of the diagnoses, and which of them stop a trial."""
 
     window_steps: int = WINDOW_STEPS
     tolerance: float = TOLERANCE
-    stops: tuple[GateKind, ...] = ("no_learning",)
+    stopping_kinds: tuple[StoppingKind, ...] = ("no_learning",)

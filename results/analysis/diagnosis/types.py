@@ -13,9 +13,9 @@ Scalar = bool | int | float | str | None
 Severity = Literal["info", "warning", "error"]
 Direction = Literal["raise", "lower", "set", "check"]
 Language = Literal["en", "zh"]
-Level = Literal["none", "slight", "moderate", "severe"]
+OverfitLevel = Literal["none", "slight", "moderate", "severe"]
 
-GateKind = Literal["no_learning", "divergence", "non_finite"]
+StoppingKind = Literal["no_learning", "divergence", "non_finite"]
 """The findings that may stop a trial."""
 
 
@@ -29,7 +29,7 @@ class Advice:
 
 
 @dataclass(frozen=True)
-class Found:
+class Symptom:
     """A finding without words. `variant` tells the texts of one kind apart."""
 
     kind: str
@@ -40,7 +40,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Diagnosed:
+class Diagnosis:
     """A finding in words, a worker's or a diagnosis's: what was seen, and why it matters.
 
     The texts come from the numbers in `evidence`; all else is the same in every language.
@@ -49,7 +49,7 @@ class Diagnosed:
     kind: str
     severity: Severity
     message: str
-    why: str
+    explanation: str
     advice: tuple[Advice, ...]
     evidence: Mapping[str, Scalar]
 
@@ -95,7 +95,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Trial:
+class DiagnosedTrial:
     """All that a diagnosis knows of one trial.
 
     `settings` are under our names, a script's too; `is_observed`: it is one whose optimizer was
@@ -123,7 +123,7 @@ class Trial:
         return tuple((one.step, one.loss) for one in self.steps if one.loss is not None)
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether nothing more is to come."""
         return self.status in ("completed", "pruned", "stopped", "failed")
 

@@ -27,13 +27,13 @@ def test_an_example_runs_as_it_is(
     code, printed = run(tmp_path, NAME=name, SLOTS="2")
     assert code == 0, printed
     study = read_study(Folders(tmp_path / "runs", name).url, name)
-    assert len(study.tries) == tries
-    assert {one.status for one in study.tries} <= {"completed", "pruned"}
+    assert len(study.trials) == tries
+    assert {one.status for one in study.trials} <= {"completed", "pruned"}
     best = study.ranked[0]
     assert best.best_value is not None
     assert best.best_value > good
     assert len(best.curve) >= least_epochs
-    assert not [row for one in study.tries for row in one.findings if row.kind == "mismatch"]
+    assert not [row for one in study.trials for row in one.findings if row.kind == "mismatch"]
 
 
 def test_a_scripts_leaders_are_trained_again_on_fresh_seeds(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def check_complete(folder: Path, processes: Iterable[psutil.Process] = ()) -> No
         assert trial.intermediate_values == expected
         assert trial.value == expected[4]
     study = read_study(url(folder), "quality")
-    assert all(one.attempts for one in study.tries if one.status == "completed")
+    assert all(one.attempts for one in study.trials if one.status == "completed")
 
 
 def _works_in(process: psutil.Process, folder: Path) -> bool:

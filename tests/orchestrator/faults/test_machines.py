@@ -152,9 +152,9 @@ def test_a_clock_that_is_set(folder: Path, hours: int) -> None:
     assert sweep.returncode == 0, printed
     check_complete(folder)
     study = read_study(url(folder), "quality")
-    began = [attempt.started_at for one in study.tries for attempt in one.attempts]
+    began = [attempt.started_at for one in study.trials for attempt in one.attempts]
     assert max(began) - min(began) > 3000, "the clock was set between two tries"
-    for one in study.tries:
+    for one in study.trials:
         assert one.seconds is not None
         assert 1.9 < one.seconds < 60
 
@@ -172,7 +172,7 @@ def test_a_killed_orchestrators_attempt_ends_when_it_was_heard_of_last(folder: P
     study = read_study(url(folder), "quality")
     lasted = [
         attempt.ended_at - attempt.started_at
-        for one in study.tries
+        for one in study.trials
         for attempt in one.attempts
         if attempt.outcome == "retried" and attempt.ended_at is not None
     ]

@@ -125,4 +125,4 @@ def test_a_dashboard_that_reloads_during_a_sweep(folder: Path) -> None:
     check_complete(folder, processes)
     with sqlite3.connect(folder / "runs" / "studies.db") as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
-    assert len(read_study(url(folder), "quality").tries) == 6
+    assert len(read_study(url(folder), "quality").trials) == 6

@@ -17,7 +17,7 @@ from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.early_stopping import Gatekeeper
 from trytable.orchestrator.run.sweep import run_sweep
 from trytable.results.analysis.diagnosis.api import diagnose
-from trytable.results.analysis.diagnosis.thresholds import Limits
+from trytable.results.analysis.diagnosis.thresholds import Thresholds
 from trytable.results.analysis.diagnosis.types import Task
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import EpochRow, StepRow
@@ -68,20 +68,20 @@ def first_advice(keeper: Gatekeeper, messages: Sequence[Said]) -> tuple[int, str
 
 def test_a_flat_loss_is_stopped_at_the_end_of_the_window_and_not_before() -> None:
     messages = [started(), *(step(10 * i, STUCK) for i in range(1, 60))]
-    found = first_advice(Gatekeeper(FOUR, Limits()), messages)
+    found = first_advice(Gatekeeper(FOUR, Thresholds()), messages)
     assert found == (
         300,
         "no_learning: over steps 1 to 300 the loss stood at 1.386, within 5% of ln 4 = 1.386",
     )
-    longer = Limits(window_steps=500)
+    longer = Thresholds(window_steps=500)
     assert first_advice(Gatekeeper(FOUR, longer), messages) is not None
     assert first_advice(Gatekeeper(FOUR, longer), messages[:50]) is None
-    assert first_advice(Gatekeeper(FOUR, Limits(stops=())), messages) is None
-    assert first_advice(Gatekeeper(Task(), Limits()), messages) is None
+    assert first_advice(Gatekeeper(FOUR, Thresholds(stopping_kinds=())), messages) is None
+    assert first_advice(Gatekeeper(Task(), Thresholds()), messages) is None
 
 
 def test_accuracy_above_chance_keeps_a_trial_going() -> None:
-    keeper = Gatekeeper(FOUR, Limits())
+    keeper = Gatekeeper(FOUR, Thresholds())
     learnt = Epoch(attempt=1, epoch=1, step=100, dev_accuracy=0.4)
     steps = [step(10 * i, STUCK) for i in range(1, 60)]
     messages = [started(), *steps[:10], Said("a", 1, learnt), *steps[10:]]
@@ -90,13 +90,13 @@ def test_accuracy_above_chance_keeps_a_trial_going() -> None:
 
 def test_infinity_stops_at_once_and_divergence_past_the_window_where_asked() -> None:
     rising = [started(), *(step(10 * i, 1.4 + 0.1 * i) for i in range(1, 60))]
-    assert first_advice(Gatekeeper(FOUR, Limits()), rising) is None
-    found = first_advice(Gatekeeper(FOUR, Limits(stops=("divergence",))), rising)
+    assert first_advice(Gatekeeper(FOUR, Thresholds()), rising) is None
+    found = first_advice(Gatekeeper(FOUR, Thresholds(stopping_kinds=("divergence",))), rising)
     assert found is not None
     assert found[0] == 300
     assert found[1].startswith("divergence: the loss rose from 1.6")
     broken = [started(), step(10, 1.4), step(20, math.inf)]
-    found = first_advice(Gatekeeper(FOUR, Limits(stops=("non_finite",))), broken)
+    found = first_advice(Gatekeeper(FOUR, Thresholds(stopping_kinds=("non_finite",))), broken)
     assert found == (20, "non_finite: the loss is not finite at step 20")
 
 
@@ -105,17 +105,17 @@ def test_a_trial_that_goes_on_is_judged_by_all_that_it_has_said() -> None:
     steps = [StepRow("a", 1, 10 * i, 1, STUCK, 1e-4, 1.0, None) for i in range(1, 28)]
     epochs = [EpochRow("a", 1, 1, 100, 1.4, None, None, None, 0.25, None, 1.0)]
     messages = [started(2, resumed_from_step=250), *(step(10 * i, STUCK, 2) for i in range(26, 40))]
-    found = first_advice(Gatekeeper(FOUR, Limits(), steps, epochs), messages)
+    found = first_advice(Gatekeeper(FOUR, Thresholds(), steps, epochs), messages)
     assert found is not None
     assert found[0] == 300
     assert "accuracy 0.250 at chance" in found[1]
     # From the start again, the steps of the attempt that is over count for nothing.
     again = [started(2), *(step(10 * i, STUCK, 2) for i in range(1, 30))]
-    assert first_advice(Gatekeeper(FOUR, Limits(), steps, epochs), again) is None
+    assert first_advice(Gatekeeper(FOUR, Thresholds(), steps, epochs), again) is None
 
 
 def test_an_attempt_that_is_over_is_not_heard() -> None:
-    keeper = Gatekeeper(FOUR, Limits())
+    keeper = Gatekeeper(FOUR, Thresholds())
     keeper.judge(started(2))
     assert first_advice(keeper, [step(10 * i, STUCK) for i in range(1, 60)]) is None
     assert keeper.judge(Exited("a", 1, "exit code 0")) is None
@@ -151,14 +151,14 @@ def test_a_whole_sweep_goes_on_without_the_trial_that_diverged(tmp_path: Path) -
     console = Console(file=io.StringIO())
     run_sweep(sweep, folders, [Slot("1")], console, start_backend=start_fake)
     study = read_study(folders.url, "rising")
-    assert [one.status for one in study.tries] == ["stopped", "completed"]
-    stopped = study.tries[0]
+    assert [one.status for one in study.trials] == ["stopped", "completed"]
+    stopped = study.trials[0]
     assert stopped.reason.startswith("divergence: the loss rose from 2.000 to 1024.000")
     assert stopped.epochs_run == 9
     assert "divergence" in [one.kind for one in diagnose(study)[0]]
     # The same sweep again adds nothing: a stopped point is not asked for a second time.
     run_sweep(sweep, folders, [Slot("1")], console, start_backend=start_fake)
-    assert len(read_study(folders.url, "rising").tries) == 2
+    assert len(read_study(folders.url, "rising").trials) == 2
 
 
 CANNOT_LEARN = """
@@ -182,7 +182,7 @@ def test_a_rate_at_which_nothing_moves_is_stopped_after_300_steps(
     code, printed = run(tmp_path, seconds=300, SLOTS="2", **small)
     assert code == 0, printed
     study = read_study(url(tmp_path), "quality")
-    learnt, stuck = study.tries
+    learnt, stuck = study.trials
     assert (learnt.status, stuck.status) == ("completed", "stopped"), printed
     assert stuck.reason.startswith("no_learning: over steps 1 to 300 the loss stood at 0.69")
     assert "ln 2 = 0.693" in stuck.reason

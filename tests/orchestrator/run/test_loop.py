@@ -83,7 +83,7 @@ def _check_attempts(folders: Folders) -> None:
     read = read_study(folders.url, "chaos")
     ledger = Ledger(folders.url).read(str(read.uid))
     assert {row.status for row in ledger.trials} == {"completed", "pruned", "failed"}
-    for one in read.tries:
+    for one in read.trials:
         outcomes = [attempt.outcome for attempt in one.attempts]
         assert outcomes[:-1] == ["retried"] * (len(outcomes) - 1)
         assert outcomes[-1] == one.status

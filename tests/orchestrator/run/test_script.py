@@ -86,7 +86,7 @@ parameters:
     write(tmp_path, CHAOS, sweep)
     code, printed = run(tmp_path, SLOTS="2")
     assert code == 0, printed
-    found = {(one.settings["how"], one.settings["lr"]): one for one in study(tmp_path).tries}
+    found = {(one.settings["how"], one.settings["lr"]): one for one in study(tmp_path).trials}
     assert len(found) == 24
     ends = {how: ("failed", f"{kind}: ") for how, kind in {
         "crash": "exit_code", "die": "killed", "hang": "no_progress", "silent": "no_metric",
@@ -136,7 +136,7 @@ pruner: {name: median, startup_trials: 2, warmup_epochs: 0}
     write(tmp_path, program, sweep)
     code, printed = run(tmp_path, SLOTS="1")
     assert code == 0, printed
-    assert [one.status for one in study(tmp_path).tries] == ["completed", "completed", "pruned"]
+    assert [one.status for one in study(tmp_path).trials] == ["completed", "completed", "pruned"]
 
 
 FAULTY = """
@@ -178,7 +178,7 @@ parameters: {fault: [none, rate, decay, cosine]}
     found = study(tmp_path)
     told = {
         one.settings["fault"]: {finding.kind: finding.message for finding in diagnosed}
-        for one, diagnosed in zip(found.tries, diagnose(found).values(), strict=True)
+        for one, diagnosed in zip(found.trials, diagnose(found).values(), strict=True)
     }
     assert {fault: list(kinds) for fault, kinds in told.items()} == {
         "none": [],
@@ -210,7 +210,7 @@ def test_event_files_and_a_metric_that_is_to_be_small(tmp_path: Path) -> None:
     code, printed = run(tmp_path, SLOTS="1", SET="observe=false")
     assert code == 0, printed
     assert [one.best_value for one in study(tmp_path).ranked] == pytest.approx([0.1, 0.2])
-    assert [one.epochs_run for one in study(tmp_path).tries] == [3, 3]
+    assert [one.epochs_run for one in study(tmp_path).trials] == [3, 3]
 
 
 def test_what_cannot_run_is_refused_before_a_trial(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_config_file_gets_the_values_and_stays_as_it_was(tmp_path: Path) -> No
     (tmp_path / "base.json").write_text(base)
     code, printed = run(tmp_path, SLOTS="1")
     assert code == 0, printed
-    assert [one.best_value for one in study(tmp_path).tries] == [0.1, 0.2]
+    assert [one.best_value for one in study(tmp_path).trials] == [0.1, 0.2]
     assert (tmp_path / "base.json").read_text() == base
     code, printed = run(tmp_path, "rerun", TRY="2")
     assert code == 0, printed
@@ -254,4 +254,4 @@ def test_a_folder_with_braces_in_its_name(tmp_path: Path, name: str) -> None:
     write(folder, program, "parameters: {lr: [0.1]}\n", head)
     code, printed = run(folder)
     assert code == 0, printed
-    assert study(folder).tries[0].best_value == pytest.approx(0.1)
+    assert study(folder).trials[0].best_value == pytest.approx(0.1)

@@ -90,7 +90,7 @@ def test_a_killed_worker_is_tried_again(folder: Path) -> None:
     check_nothing_lost_or_doubled(folder)
     assert len(trials(folder)) == len(POINTS)
     study = read_study(url(folder), "quality")
-    attempts = [attempt for one in study.tries for attempt in one.attempts]
+    attempts = [attempt for one in study.trials for attempt in one.attempts]
     retried = [attempt for attempt in attempts if attempt.outcome == "retried"]
     assert [attempt.message for attempt in retried] == ["died without a word: killed by SIGKILL"]
     assert len(attempts) == len(POINTS) + 1

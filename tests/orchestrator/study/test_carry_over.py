@@ -76,8 +76,8 @@ def test_a_narrower_range_keeps_what_lies_within(folder: Path) -> None:
     study = read_study(Folders(folder / "runs", "quality@2").url, "quality@2")
     assert study.baseline is not None
     assert study.baseline.number == 0
-    assert all(one.attempts and len(one.curve) == 3 for one in study.tries)
-    assert "carried over from quality, Try 1" in study.tries[0].reason
+    assert all(one.attempts and len(one.curve) == 3 for one in study.trials)
+    assert "carried over from quality, Try 1" in study.trials[0].reason
 
 
 def test_a_new_parameter_keeps_the_tries_that_had_its_value(tmp_path: Path) -> None:

@@ -130,5 +130,5 @@ def test_commits_whose_answers_are_lost_are_made_once(
     (checked,) = check_studies(served)
     assert checked.problems == ()
     assert sum(checked.counts.get(one, 0) for one in ("completed", "pruned")) == 6
-    tries = read_study(served.url, "quality").tries
+    tries = read_study(served.url, "quality").trials
     assert len({one.uid for one in tries}) == len(tries)

@@ -23,7 +23,7 @@ from tests.postgres import postgres
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.integrity import check_studies
 from trytable.results.storage.reader import read_study
-from trytable.results.storage.snapshot import read_whole
+from trytable.results.storage.snapshot import read_snapshot
 
 VALUES = [0.1, 0.2, 0.3, 0.5, 0.7, 0.9]
 
@@ -56,7 +56,7 @@ def sweep(folders: Folders) -> tuple[int, str]:
 
 
 def trials(folders: Folders) -> tuple[FrozenTrial, ...]:
-    return read_whole(folders.url, folders.study).trials
+    return read_snapshot(folders.url, folders.study).trials
 
 
 def assert_whole(folders: Folders) -> None:
@@ -161,7 +161,7 @@ def test_connections_that_are_cut_and_a_server_that_restarts_lose_nothing(
     assert process.returncode == 0, printed
     assert fault is cut or "The database is away" in printed
     assert_whole(served)
-    assert all(len(one.attempts) == 1 for one in read_study(served.url, "quality").tries)
+    assert all(len(one.attempts) == 1 for one in read_study(served.url, "quality").trials)
 
 
 def test_a_lock_that_another_took_ends_the_sweep_in_words(served: Folders, tmp_path: Path) -> None:

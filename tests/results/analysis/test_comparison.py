@@ -14,7 +14,7 @@ from tests.results.studies import Maker, Planned
 from trytable.results.analysis.comparison import StudyComparison, compare
 from trytable.results.analysis.statistics import wilson
 from trytable.results.storage.reader import read_study
-from trytable.results.storage.study import StudyResult, TryResult
+from trytable.results.storage.study import StudyResult, TrialResult
 
 SIZE = 400
 GOLD = tuple(n % 3 for n in range(SIZE))
@@ -55,41 +55,41 @@ def test_the_tests_are_scipys_and_statsmodels(study: StudyResult) -> None:
     p_values = [binomtest(one, one + other).pvalue for one, other in pairs.values()]
     corrected = multipletests(p_values, method="holm")[1]
     for (number, pair), p, holm in zip(pairs.items(), p_values, corrected, strict=True):
-        versus = found.tries[number].best
+        versus = found.trials[number].best_test
         assert versus is not None
-        assert (versus.paired.only_one, versus.paired.only_other) == pair
-        assert (versus.paired.p, versus.p_corrected) == pytest.approx((p, holm))
-        assert versus.paired.difference == pytest.approx((pair[0] - pair[1]) / SIZE)
-        assert versus.paired.interval.low <= versus.paired.difference <= versus.paired.interval.high
+        assert (versus.counts.only_first, versus.counts.only_second) == pair
+        assert (versus.counts.p, versus.p_corrected) == pytest.approx((p, holm))
+        assert versus.counts.difference == pytest.approx((pair[0] - pair[1]) / SIZE)
+        assert versus.counts.interval.low <= versus.counts.difference <= versus.counts.interval.high
 
 
 def test_what_cannot_be_told_from_the_best_shares_its_group(study: StudyResult) -> None:
     found = compare(study)
-    assert [found.tries[n].group for n in range(8)] == [2, 1, 1, 2, 3, None, None, None]
+    assert [found.trials[n].group for n in range(8)] == [2, 1, 1, 2, 3, None, None, None]
     assert found.group(1) == (1, 2)
     assert found.group(2) == (0, 3)
 
 
 def test_what_cannot_be_tested_stays_missing_with_its_reason(study: StudyResult) -> None:
-    tries = compare(study).tries
-    reasons = [tries[n].best_missing for n in range(8)]
+    tries = compare(study).trials
+    reasons = [tries[n].best_test_missing for n in range(8)]
     assert reasons == [
         None, "itself", None, None, None, "no_predictions", "not_completed", "not_completed",
     ]  # fmt: skip
-    assert [tries[n].best is None for n in range(8)] == [reason is not None for reason in reasons]
-    assert tries[0].baseline_missing == "itself"
+    assert all((tries[n].best_test is None) == (reasons[n] is not None) for n in range(8))
+    assert tries[0].baseline_test_missing == "itself"
     assert tries[5].interval == wilson(180, SIZE), "an interval needs no predictions"
     assert tries[5].stars is not None
 
 
 def test_a_best_try_without_predictions_leaves_no_groups(study: StudyResult) -> None:
-    tries = tuple(replace(one, predictions={}) if one.number == 1 else one for one in study.tries)
-    found = compare(replace(study, tries=tries))
+    tries = tuple(replace(one, predictions={}) if one.number == 1 else one for one in study.trials)
+    found = compare(replace(study, trials=tries))
     assert found.best == 1
-    assert {one.group for one in found.tries.values()} == {None}
-    assert found.tries[2].best_missing == "other_untold"
-    assert found.tries[1].baseline_missing == "no_predictions"
-    assert found.tries[2].baseline is not None
+    assert {one.group for one in found.trials.values()} == {None}
+    assert found.trials[2].best_test_missing == "other_untold"
+    assert found.trials[1].baseline_test_missing == "no_predictions"
+    assert found.trials[2].baseline_test is not None
 
 
 def test_without_gold_labels_there_is_no_test(study: StudyResult) -> None:
@@ -99,48 +99,48 @@ def test_without_gold_labels_there_is_no_test(study: StudyResult) -> None:
         ({"dev": (1,)}, "other_size"),
     ):
         found = compare(replace(study, gold=gold))
-        assert found.tries[2].best_missing == why
-        assert found.tries[2].interval is None or gold == {"dev": (1,)}
+        assert found.trials[2].best_test_missing == why
+        assert found.trials[2].interval is None or gold == {"dev": (1,)}
     sized = compare(replace(study, gold={}, facts={"sizes": {"dev": SIZE}}))
-    assert sized.tries[1].interval == wilson(200, SIZE)
+    assert sized.trials[1].interval == wilson(200, SIZE)
 
 
 def test_sentences_without_a_label_do_not_count(study: StudyResult) -> None:
     gold = tuple(-1 if n >= 300 else label for n, label in enumerate(GOLD))
     found = compare(replace(study, gold={"dev": gold}))
     assert found.examples == 300
-    versus = found.tries[3].best
+    versus = found.trials[3].best_test
     assert versus is not None
-    assert (versus.paired.only_one, versus.paired.examples) == (20, 300)
+    assert (versus.counts.only_first, versus.counts.examples) == (20, 300)
 
 
 def test_a_pruned_try_is_compared_at_its_own_last_epoch(study: StudyResult) -> None:
-    pruned = compare(study).tries[6]
+    pruned = compare(study).trials[6]
     assert pruned.stars is None
     assert pruned.equal_epochs is not None
     assert (pruned.equal_epochs.epoch, pruned.equal_epochs.dev_accuracy) == (2, 0.3)
     assert pruned.equal_epochs.against_best == pytest.approx(0.3 - 0.5)
     assert pruned.equal_epochs.against_baseline == pytest.approx(0.3 - 0.4)
     longer = tuple(
-        replace(one, curve=one.curve[:1]) if one.number == 1 else one for one in study.tries
+        replace(one, curve=one.curve[:1]) if one.number == 1 else one for one in study.trials
     )
-    shorter = compare(replace(study, tries=longer)).tries[6].equal_epochs
+    shorter = compare(replace(study, trials=longer)).trials[6].equal_epochs
     assert shorter is not None
     assert shorter.against_best is None, "the best has no second epoch"
 
 
 def test_by_another_objective_the_accuracies_are_tested_all_the_same(study: StudyResult) -> None:
-    tries = tuple(replace(one, best_value=float(one.number)) for one in study.tries)
-    found = compare(replace(study, tries=tries, maximize=True, objective="dev_macro_f1"))
+    tries = tuple(replace(one, best_value=float(one.number)) for one in study.trials)
+    found = compare(replace(study, trials=tries, maximize=True, objective="dev_macro_f1"))
     assert found.best == 5
     tries = tuple(one for one in tries if one.number != 5)
-    found = compare(replace(study, tries=tries, maximize=True, objective="dev_macro_f1"))
+    found = compare(replace(study, trials=tries, maximize=True, objective="dev_macro_f1"))
     assert found.best == 4
-    versus = found.tries[1].best
+    versus = found.trials[1].best_test
     assert versus is not None
-    assert versus.told_apart
+    assert versus.is_significant
     assert not versus.is_worse
-    assert found.tries[1].group == 1, "more accurate than the best is no worse group"
+    assert found.trials[1].group == 1, "more accurate than the best is no worse group"
 
 
 def test_an_empty_study() -> None:
@@ -156,19 +156,19 @@ def test_groups_cover_all_and_keep_the_order_of_their_leaders(right: list[list[b
         "s", None, True, "dev_accuracy", {}, {}, None, tries, gold={"dev": (1,) * 12}
     )
     found = compare(study)
-    groups = [found.tries[one.number].group or 0 for one in study.ranked]
+    groups = [found.trials[one.number].group or 0 for one in study.ranked]
     assert groups[0] == 1
     assert set(groups) == set(range(1, max(groups) + 1))
-    for one in study.tries:
-        versus = found.tries[one.number].best
+    for one in study.trials:
+        versus = found.trials[one.number].best_test
         if versus is not None:
-            assert (found.tries[one.number].group == 1) == (not versus.is_worse)
-            assert 0 <= versus.paired.p <= versus.p_corrected <= 1
+            assert (found.trials[one.number].group == 1) == (not versus.is_worse)
+            assert 0 <= versus.counts.p <= versus.p_corrected <= 1
 
 
-def _try(number: int, right: list[bool]) -> TryResult:
+def _try(number: int, right: list[bool]) -> TrialResult:
     share = sum(right) / len(right)
-    return TryResult(
+    return TrialResult(
         number=number,
         uid=None,
         status="completed",

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats as reference  # type: ignore[import-untyped]  # it ships no types
 
 from trytable.results.analysis.confirmation import confirm, is_confirmation
-from trytable.results.storage.study import StudyResult, TryResult
+from trytable.results.storage.study import StudyResult, TrialResult
 
 SEARCH = {0: (0.1, 0.40), 1: (0.3, 0.45), 2: (0.5, 0.44), 3: (0.7, 0.30)}
 """Number, dropout and value of each try of the search; the first is the baseline."""
@@ -19,8 +19,8 @@ SEEDS = {
 """Dropout: the value by seed; the seed 14 was trained with one point alone."""
 
 
-def _try(number: int, params: dict[str, float], value: float, source: str = "grid") -> TryResult:
-    return TryResult(
+def _try(number: int, params: dict[str, float], value: float, source: str = "grid") -> TrialResult:
+    return TrialResult(
         number=number,
         uid=None,
         status="completed",
@@ -41,7 +41,7 @@ def _try(number: int, params: dict[str, float], value: float, source: str = "gri
     )
 
 
-def _study(name: str, tries: list[TryResult], maximize: bool = True) -> StudyResult:
+def _study(name: str, tries: list[TrialResult], maximize: bool = True) -> StudyResult:
     return StudyResult(name, None, maximize, "dev_accuracy", {}, {}, None, tuple(tries))
 
 
@@ -70,7 +70,7 @@ def test_means_stand_beside_the_tries_that_they_are_of(
     found = confirm(search, again)
     assert found is not None
     assert [one.number for one in found.points] == [2, 1, 0], "the best mean first"
-    point = found.of(2)
+    point = found.point(2)
     assert point is not None
     assert point.values == SEEDS[0.5]
     assert point.over_seeds.mean == pytest.approx(0.44)
@@ -82,7 +82,7 @@ def test_means_stand_beside_the_tries_that_they_are_of(
     )
     assert point.test_accuracy is not None
     assert point.test_accuracy.mean == pytest.approx(0.43)
-    assert found.of(3) is None
+    assert found.point(3) is None
 
 
 def test_points_are_paired_over_the_seeds_that_both_have(
@@ -120,7 +120,7 @@ def test_of_a_loss_the_smaller_is_the_better_and_optimism_is_positive_all_the_sa
     assert found is not None
     assert [one.number for one in found.points] == [0, 1, 2]
     assert (found.winner, found.optimism) == (3, None), "the winner was not trained again"
-    tries = [one for one in search.tries if one.number != 3]
+    tries = [one for one in search.trials if one.number != 3]
     found = confirm(_study("s", tries, maximize=False), replace(again, maximize=False))
     assert found is not None
     assert found.winner == 0
@@ -147,8 +147,8 @@ def test_nothing_confirmed(search: StudyResult) -> None:
 def test_tries_of_a_search_that_swept_its_seed_are_found_by_the_rest_of_their_point(
     search: StudyResult, again: StudyResult
 ) -> None:
-    tries = [replace(one, params={**one.params, "seed": 100 + one.number}) for one in search.tries]
-    swept = confirm(replace(search, tries=tuple(tries)), again)
+    tries = [replace(one, params={**one.params, "seed": 100 + one.number}) for one in search.trials]
+    swept = confirm(replace(search, trials=tuple(tries)), again)
     plain = confirm(search, again)
     assert swept is not None
     assert swept == plain

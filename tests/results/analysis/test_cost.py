@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trytable.results.analysis.cost import Cost, Seconds, cost
+from trytable.results.analysis.cost import Cost, Seconds, study_cost
 from trytable.results.storage.rows import AttemptRow, Status
-from trytable.results.storage.study import EpochResult, StudyResult, TryResult
+from trytable.results.storage.study import EpochResult, StudyResult, TrialResult
 
 
 def _try(
@@ -15,12 +15,12 @@ def _try(
     *attempts: tuple[str, float, float | None, str],
     value: float | None = None,
     epochs: tuple[float | None, ...] = (),
-) -> TryResult:
+) -> TrialResult:
     rows = tuple(
         AttemptRow(f"u{number}", n, "1", device, 1, start, end, outcome)
         for n, (device, start, end, outcome) in enumerate(attempts, start=1)
     )
-    return TryResult(
+    return TrialResult(
         number=number,
         uid=f"u{number}",
         status=status,
@@ -41,8 +41,8 @@ def _try(
     )
 
 
-def _cost(*tries: TryResult) -> Cost:
-    return cost(StudyResult("s", None, True, "dev_accuracy", {}, {}, None, tries))
+def _cost(*tries: TrialResult) -> Cost:
+    return study_cost(StudyResult("s", None, True, "dev_accuracy", {}, {}, None, tries))
 
 
 def test_what_the_seconds_went_on() -> None:
@@ -56,12 +56,12 @@ def test_what_the_seconds_went_on() -> None:
         _try(6, "running", ("cpu", 60, 61, "drained"), ("cpu", 70, None, "")),
         _try(7, "waiting"),
     )
-    assert {kind: seconds.wall for kind, seconds in found.spent.items()} == {
+    assert {kind: seconds.wall for kind, seconds in found.by_kind.items()} == {
         "completed": 34, "pruned": 3, "stopped": 2, "failed": 1, "retried": 9, "unfinished": 1,
     }  # fmt: skip
     assert found.total == Seconds(50, 50)
-    assert found.tries[1] == Seconds(24, 24)
-    assert 7 not in found.tries
+    assert found.trials[1] == Seconds(24, 24)
+    assert 7 not in found.trials
     assert found.saved == {2: 8 * 1.5, 4: 9 * 2.0}
     assert found.device_seconds_per_point == pytest.approx(50 / 2)
 
@@ -72,7 +72,7 @@ def test_a_shared_device_is_shared() -> None:
         _try(1, "completed", ("gpu", 5, 15, "completed"), value=0.4),
         _try(2, "completed", ("cpu", 5, 15, "completed"), value=0.4),
     )
-    assert found.tries == {0: Seconds(10, 7.5), 1: Seconds(10, 7.5), 2: Seconds(10, 10)}
+    assert found.trials == {0: Seconds(10, 7.5), 1: Seconds(10, 7.5), 2: Seconds(10, 10)}
     assert found.device_seconds_per_point is None, "nothing is above the baseline"
 
 
@@ -100,4 +100,4 @@ def test_device_seconds_add_up_to_the_time_in_which_devices_were_used(
     used = {(device, at) for device, start, length in spans for at in range(start, start + length)}
     assert found.total.device == pytest.approx(len(used))
     assert found.total.wall == sum(length for *_, length in spans)
-    assert all(0 <= one.device <= one.wall + 1e-9 for one in found.tries.values())
+    assert all(0 <= one.device <= one.wall + 1e-9 for one in found.trials.values())

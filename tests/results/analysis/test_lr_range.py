@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 from trytable.results.analysis.lr_range import (
     MARGIN,
     RangeCurve,
-    Spread,
+    RateRange,
     StrategyResult,
     longest_fall,
-    strategies,
-    suggested,
+    strategy_results,
+    suggest_rates,
 )
 from trytable.results.report.lr_range import HEADINGS, advice, cells, write_lr_range
 
 LR = tuple(float(one) for one in np.geomspace(1e-7, 1, 141))
 
 
-ANYWHERE = Spread(1.0, 1.0, 1.0, 3)
+ANYWHERE = RateRange(1.0, 1.0, 1.0, 3)
 
 
 def losses(falls_at: float, rises_at: float = 0.1) -> tuple[float, ...]:
@@ -67,18 +67,18 @@ def nothing(freeze: str, seed: int) -> RangeCurve:
 
 
 def only(*curves: RangeCurve) -> StrategyResult:
-    (found,) = strategies(curves)
+    (found,) = strategy_results(curves)
     return found
 
 
 def test_steepest_is_where_the_loss_falls_fastest() -> None:
-    assert suggested(plain(losses(1e-3))).steepest == pytest.approx(1e-3, rel=0.15)
+    assert suggest_rates(plain(losses(1e-3))).steepest == pytest.approx(1e-3, rel=0.15)
 
 
 def test_the_valley_lies_two_thirds_into_the_longest_fall() -> None:
     falling = losses(1e-3)
     least = int(np.argmin(falling))
-    assert suggested(plain(falling)).valley == LR[round(least * 2 / 3)]
+    assert suggest_rates(plain(falling)).valley == LR[round(least * 2 / 3)]
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=12))
@@ -111,19 +111,19 @@ def test_many_thousand_points_take_no_time_to_speak_of() -> None:
 
 @pytest.mark.parametrize("smoothed", [(), (1.0,) * 5, tuple(np.linspace(1, 2, 141)), (1.5,) * 141])
 def test_a_loss_that_never_falls_suggests_nothing(smoothed: tuple[float, ...]) -> None:
-    found = suggested(plain(smoothed))
+    found = suggest_rates(plain(smoothed))
     assert (found.steepest, found.valley) == (None, None)
 
 
 @given(scale=st.floats(0.1, 50), shift=st.floats(-3, 3), stretch=st.floats(1e-3, 1e3))
 def test_units_of_loss_and_rate_change_no_place(scale: float, shift: float, stretch: float) -> None:
     known = noisy(1, noise=0.1, fall=1.0)
-    was = suggested(known)
+    was = suggest_rates(known)
     loss, smoothed = (
         tuple(scale * one + shift for one in losses) for losses in (known.loss, known.smoothed)
     )
-    assert suggested(RangeCurve("none", 1, LR, loss, smoothed)) == was
-    moved = suggested(
+    assert suggest_rates(RangeCurve("none", 1, LR, loss, smoothed)) == was
+    moved = suggest_rates(
         RangeCurve("none", 1, tuple(lr * stretch for lr in LR), known.loss, known.smoothed)
     )
     assert moved.steepest == pytest.approx((was.steepest or 0) * stretch)
@@ -132,9 +132,9 @@ def test_units_of_loss_and_rate_change_no_place(scale: float, shift: float, stre
 
 def test_noise_alone_suggests_nothing_and_hides_no_fall() -> None:
     seeds = range(200)
-    by_chance = [suggested(noisy(seed, noise=0.3, fall=0.0)).valley for seed in seeds]
+    by_chance = [suggest_rates(noisy(seed, noise=0.3, fall=0.0)).valley for seed in seeds]
     assert sum(one is not None for one in by_chance) <= 4
-    real = [suggested(noisy(seed, noise=0.3, fall=1.0)).valley for seed in seeds]
+    real = [suggest_rates(noisy(seed, noise=0.3, fall=1.0)).valley for seed in seeds]
     assert all(one is not None and 1e-6 < one < 0.1 for one in real)
 
 
@@ -160,7 +160,7 @@ def test_whatever_the_losses_suggestions_were_tried_and_lie_within_the_bounds(
 
 def test_seeds_are_put_together_by_strategy() -> None:
     rates = {1: 1e-4, 2: 1e-3, 3: 3e-3}
-    found = strategies(
+    found = strategy_results(
         [*(curve("none", seed, rate) for seed, rate in rates.items()), curve("half", 1, 1e-2)]
     )
     assert [one.freeze for one in found] == ["none", "half"]
@@ -217,7 +217,7 @@ def test_trust_is_said_in_words(falls_at: tuple[float, ...], said: str) -> None:
 
 
 def test_seeds_far_apart_are_called_so() -> None:
-    spread = Spread(1e-4, 3e-4, 5e-4, 3)
+    spread = RateRange(1e-4, 3e-4, 5e-4, 3)
     curves = tuple(curve("none", seed, 1e-3) for seed in range(3))
     found = StrategyResult("none", curves, spread, spread, turning=ANYWHERE)
     assert "the valleys of 3 seeds lie a factor of 5.0 apart, so search" in advice(found)
@@ -225,7 +225,7 @@ def test_seeds_far_apart_are_called_so() -> None:
 
 def test_cells_have_two_digits() -> None:
     curves = tuple(curve("none", seed, 1e-3) for seed in range(3))
-    steepest, valley = Spread(1.234e-4, 2.345e-4, 4.567e-4, 3), Spread(1e-3, 1e-3, 1e-3, 1)
+    steepest, valley = RateRange(1.234e-4, 2.345e-4, 4.567e-4, 3), RateRange(1e-3, 1e-3, 1e-3, 1)
     found = StrategyResult("none", curves, steepest, valley, turning=ANYWHERE)
     assert cells(found) == (
         "none", "2.3e-4", "1.2e-4 to 4.6e-4", "0.001", "", "1 of 3", "4.1e-5 to 0.003",
@@ -235,7 +235,7 @@ def test_cells_have_two_digits() -> None:
 
 def test_the_page_and_the_picture_need_no_network_and_read_no_tags(tmp_path: Path) -> None:
     odd = "<b>$x$.*"
-    found = strategies([*(curve(odd, seed, 1e-3) for seed in (1, 2)), nothing("half", 1)])
+    found = strategy_results([*(curve(odd, seed, 1e-3) for seed in (1, 2)), nothing("half", 1)])
     page, picture, numbers, points = write_lr_range("mine", found, {"rise": {}}, tmp_path)
     text = page.read_text()
     assert "&lt;b&gt;" in text

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trytable.results.analysis.phases import phases
+from trytable.results.analysis.phases import find_phases
 from trytable.results.storage.study import EpochResult
 
 
@@ -18,14 +18,14 @@ def _curve(dev: list[float | None], train: list[float | None] | None = None) -> 
 
 
 def _told(curve: list[EpochResult], error: float) -> list[tuple[str, int, int]]:
-    return [(one.kind, one.first, one.last) for one in phases(curve, error)]
+    return [(one.kind, one.first, one.last) for one in find_phases(curve, error)]
 
 
 def test_a_start_a_rise_and_overfitting() -> None:
     dev = [0.20, 0.21, 0.20, 0.30, 0.40, 0.38, 0.35]
     curve = _curve(list(dev), [0.2, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9])
     assert _told(curve, 0.015) == [("start", 1, 3), ("rise", 4, 5), ("overfit", 6, 7)]
-    start, rise, overfit = phases(curve, 0.015)
+    start, rise, overfit = find_phases(curve, 0.015)
     assert (start.dev_from, start.dev_to) == (0.20, 0.20)
     assert (rise.dev_from, rise.dev_to) == (0.20, 0.40)
     assert (overfit.dev_from, overfit.dev_to) == (0.40, 0.35)
@@ -50,9 +50,9 @@ def test_epochs_that_were_not_measured_are_no_part_of_it() -> None:
 
 
 def test_one_epoch_has_no_phases() -> None:
-    assert phases(_curve([0.4]), 0.01) == ()
-    assert phases(_curve([None, 0.4]), 0.01) == ()
-    assert phases([], 0.01) == ()
+    assert find_phases(_curve([0.4]), 0.01) == ()
+    assert find_phases(_curve([None, 0.4]), 0.01) == ()
+    assert find_phases([], 0.01) == ()
 
 
 @given(
@@ -63,7 +63,7 @@ def test_phases_follow_each_other_from_the_first_epoch_to_the_last(
     dev: list[float | None], error: float
 ) -> None:
     known = [number for number, value in enumerate(dev, start=1) if value is not None]
-    found = phases(_curve(dev), error)
+    found = find_phases(_curve(dev), error)
     assert bool(found) == (len(known) > 1)
     for one, following in pairwise(found):
         assert one.last < following.first

@@ -10,10 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trytable.results.analysis import reproducibility
-from trytable.results.analysis.reproducibility import Circumstances, Measured, Parting, Repeat
+from trytable.results.analysis.reproducibility import (
+    FirstDifference,
+    Measurements,
+    Reproduction,
+    TrainingConditions,
+)
 from trytable.results.storage.rows import AttemptRow, EpochRow, FindingRow, StepRow
 
-NOW = Circumstances((1,), ("cpu",), ("fp32",), ("c" * 64,), {"torch": "2.13.0"})
+NOW = TrainingConditions((1,), ("cpu",), ("fp32",), ("c" * 64,), {"torch": "2.13.0"})
 
 
 def step(number: int, loss: float, attempt: int = 1) -> StepRow:
@@ -24,30 +29,32 @@ def epoch(number: int, dev_loss: float, attempt: int = 1) -> EpochRow:
     return EpochRow("u", attempt, number, 9, 0.7, 0.5, 0.5, dev_loss, 0.5, 0.5, seconds=number / 7)
 
 
-def trained(shift: float = 0.0, labels: tuple[int, ...] = (0, 1, 1)) -> Measured:
-    return reproducibility.measured(
+def trained(shift: float = 0.0, labels: tuple[int, ...] = (0, 1, 1)) -> Measurements:
+    return reproducibility.collect_measurements(
         [step(n, 1 / n) for n in (1, 2, 3)],
         [epoch(1, 0.6), epoch(2, 0.5 + shift)],
         {"dev": labels},
     )
 
 
-def compared(recorded: Measured, again: Measured, obstacles: tuple[str, ...] = ()) -> Repeat:
-    return Repeat(
+def compared(
+    recorded: Measurements, again: Measurements, obstacles: tuple[str, ...] = ()
+) -> Reproduction:
+    return Reproduction(
         study="lr",
         label="Try 3",
         recorded_end="completed",
-        again_end="completed",
+        repeated_end="completed",
         recorded=recorded,
-        again=again,
-        obstacles=obstacles,
-        parting=reproducibility.first_parting(recorded, again),
+        repeated=again,
+        reasons=obstacles,
+        difference=reproducibility.first_difference(recorded, again),
     )
 
 
 def test_the_same() -> None:
     found = compared(trained(), trained())
-    assert found.same
+    assert found.is_identical
     told = "The same to the last bit: 2 epochs, 3 logged steps, 3 predictions."
     assert reproducibility.verdict(found) == told
     assert all(one["same"] for one in reproducibility.to_document(found)["epochs"])
@@ -55,7 +62,7 @@ def test_the_same() -> None:
 
 def test_one_bit_is_seen() -> None:
     found = compared(trained(), trained(shift=math.ulp(0.5)))
-    assert found.parting == Parting("epoch 2", "dev_loss", 0.5, 0.5 + math.ulp(0.5))
+    assert found.difference == FirstDifference("epoch 2", "dev_loss", 0.5, 0.5 + math.ulp(0.5))
     assert "It parted first at epoch 2: dev_loss 0.5 then, 0.5000000000000001 now." in (
         reproducibility.verdict(found)
     )
@@ -64,44 +71,44 @@ def test_one_bit_is_seen() -> None:
 
 
 def test_a_step_is_told_before_its_epoch_and_a_prediction_last() -> None:
-    other = reproducibility.measured([step(1, 1.0), step(2, 0.4)], [epoch(1, 0.9)], {})
-    parting = reproducibility.first_parting(trained(), other)
-    assert parting == Parting("step 2", "loss", 0.5, 0.4)
-    parting = reproducibility.first_parting(trained(), trained(labels=(0, 1, 0)))
-    assert parting == Parting("dev predictions", "text 3", 1, 0)
-    assert reproducibility.first_parting(trained(), trained(labels=(0,))) == Parting(
+    other = reproducibility.collect_measurements([step(1, 1.0), step(2, 0.4)], [epoch(1, 0.9)], {})
+    parting = reproducibility.first_difference(trained(), other)
+    assert parting == FirstDifference("step 2", "loss", 0.5, 0.4)
+    parting = reproducibility.first_difference(trained(), trained(labels=(0, 1, 0)))
+    assert parting == FirstDifference("dev predictions", "text 3", 1, 0)
+    assert reproducibility.first_difference(trained(), trained(labels=(0,))) == FirstDifference(
         "dev predictions", "number", 3, 1
     )
 
 
 def test_what_did_not_come_again_is_a_difference() -> None:
     found = compared(
-        trained(), reproducibility.measured([step(n, 1 / n) for n in (1, 2, 3)], [], {})
+        trained(), reproducibility.collect_measurements([step(n, 1 / n) for n in (1, 2, 3)], [], {})
     )
-    assert found.parting == Parting("epoch 1", "all of it", "there", "not there")
+    assert found.difference == FirstDifference("epoch 1", "all of it", "there", "not there")
     assert [one["again"] for one in reproducibility.to_document(found)["epochs"]] == [{}, {}]
 
 
 def test_the_repetition_may_go_on_where_the_try_was_stopped() -> None:
-    recorded = reproducibility.measured([step(1, 1.0)], [epoch(1, 0.6)], {})
-    assert compared(recorded, trained()).same
+    recorded = reproducibility.collect_measurements([step(1, 1.0)], [epoch(1, 0.6)], {})
+    assert compared(recorded, trained()).is_identical
 
 
 def test_nothing_to_compare_is_not_the_same() -> None:
-    found = compared(reproducibility.measured([], [], {}), trained())
-    assert not found.same
+    found = compared(reproducibility.collect_measurements([], [], {}), trained())
+    assert not found.is_identical
     assert "nothing to compare" in reproducibility.verdict(found)
 
 
 def test_the_last_attempts_numbers_count() -> None:
     rows = [epoch(1, 0.9, attempt=1), epoch(1, 0.6, attempt=2), epoch(2, 0.5, attempt=2)]
-    assert reproducibility.measured([], rows, {}).epochs == trained().epochs
+    assert reproducibility.collect_measurements([], rows, {}).epochs == trained().epochs
 
 
 def test_what_was_never_recorded_cannot_differ() -> None:
-    old = reproducibility.measured([replace(step(1, 1.0), gradient_norm=None)], [], {})
-    assert reproducibility.first_parting(old, trained()) is None
-    assert reproducibility.first_parting(trained(), old) == Parting(
+    old = reproducibility.collect_measurements([replace(step(1, 1.0), gradient_norm=None)], [], {})
+    assert reproducibility.first_difference(old, trained()) is None
+    assert reproducibility.first_difference(trained(), old) == FirstDifference(
         "step 1", "gradient_norm", 1.0, None
     )
 
@@ -119,8 +126,8 @@ def test_what_was_never_recorded_cannot_differ() -> None:
     ],
 )
 def test_each_obstacle_is_named(changes: dict[str, Any], told: str) -> None:
-    assert reproducibility.obstacles(NOW, NOW) == ()
-    assert reproducibility.obstacles(replace(NOW, **changes), NOW) == (told,)
+    assert reproducibility.reasons_to_differ(NOW, NOW) == ()
+    assert reproducibility.reasons_to_differ(replace(NOW, **changes), NOW) == (told,)
     found = compared(trained(), trained(shift=0.1), (told,))
     assert f"were not to be expected: {told}." in reproducibility.verdict(found)
     found = compared(trained(), trained(), (told,))
@@ -128,12 +135,12 @@ def test_each_obstacle_is_named(changes: dict[str, Any], told: str) -> None:
 
 
 def test_a_gpu_and_memory_that_ran_out_are_obstacles() -> None:
-    (told,) = reproducibility.obstacles(
+    (told,) = reproducibility.reasons_to_differ(
         replace(NOW, devices=("GPU-1",)), replace(NOW, devices=("GPU-1",))
     )
     assert "no fixed order" in told
     out = replace(NOW, ran_out_of_memory=True)
-    (told,) = reproducibility.obstacles(out, NOW)
+    (told,) = reproducibility.reasons_to_differ(out, NOW)
     assert told.startswith("memory ran out then, and")
 
 
@@ -144,8 +151,8 @@ def test_circumstances_are_those_of_all_attempts_that_began() -> None:
         AttemptRow("u", 3, "1", "cpu", 1, 0.0, precision="fp32", code_hash="a"),
     ]
     findings = [FindingRow("u", 1, "oom_retry", "warning", "", {})]
-    found = reproducibility.circumstances(attempts, findings, {"torch": "2"})
-    assert found == Circumstances((2, 1), ("cpu",), ("fp32",), ("a",), {"torch": "2"}, True)
+    found = reproducibility.training_conditions(attempts, findings, {"torch": "2"})
+    assert found == TrainingConditions((2, 1), ("cpu",), ("fp32",), ("a",), {"torch": "2"}, True)
 
 
 @given(
@@ -153,13 +160,15 @@ def test_circumstances_are_those_of_all_attempts_that_began() -> None:
     st.dictionaries(st.integers(1, 5), st.floats(allow_nan=False)),
 )
 def test_the_first_parting_is_the_first(then: dict[int, float], now: dict[int, float]) -> None:
-    found = reproducibility.first_parting(*(_steps(values) for values in (then, now)))
+    found = reproducibility.first_difference(*(_steps(values) for values in (then, now)))
     parted = [number for number in sorted(then) if then[number] != now.get(number)]
     assert (found.place if found else None) == (f"step {parted[0]}" if parted else None)
 
 
-def _steps(values: dict[int, float]) -> Measured:
-    return reproducibility.measured([step(number, loss) for number, loss in values.items()], [], {})
+def _steps(values: dict[int, float]) -> Measurements:
+    return reproducibility.collect_measurements(
+        [step(number, loss) for number, loss in values.items()], [], {}
+    )
 
 
 def test_the_documents_say_the_same() -> None:

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trytable.results.analysis.diagnosis.types import Level
+from trytable.results.analysis.diagnosis.types import OverfitLevel
 from trytable.results.analysis.stars import stars
 from trytable.results.analysis.statistics import standard_error
 
-LEVELS: tuple[Level | None, ...] = (None, "none", "slight", "moderate", "severe")
+LEVELS: tuple[OverfitLevel | None, ...] = (None, "none", "slight", "moderate", "severe")
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ LEVELS: tuple[Level | None, ...] = (None, "none", "slight", "moderate", "severe"
         (0.418, "severe", 2),
     ],
 )
-def test_as_people_gave_them(accuracy: float, level: Level, given_by_hand: int) -> None:
+def test_as_people_gave_them(accuracy: float, level: OverfitLevel, given_by_hand: int) -> None:
     error = standard_error(0.435, 1101)
     assert stars(0.435 - accuracy, error, None, level) == given_by_hand
 
@@ -40,7 +40,7 @@ def test_each_loss_costs_what_the_rule_says() -> None:
     st.floats(0, 1), st.floats(0.001, 0.1), st.booleans(), st.sampled_from(LEVELS), st.floats(0, 1)
 )
 def test_more_to_blame_is_never_more_stars(
-    shortfall: float, error: float, apart: bool, level: Level | None, more: float
+    shortfall: float, error: float, apart: bool, level: OverfitLevel | None, more: float
 ) -> None:
     found = stars(shortfall, error, apart, level)
     assert 1 <= found <= 5

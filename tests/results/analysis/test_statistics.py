@@ -20,14 +20,14 @@ from statsmodels.stats.proportion import (  # type: ignore[import-untyped]  # it
 
 from trytable.results.analysis.statistics import (
     Interval,
-    Paired,
+    PairedCounts,
     bootstrap_difference,
     exact_mcnemar,
     expected_maximum,
     holm,
     mean_difference,
     mean_over_seeds,
-    paired,
+    paired_counts,
     pooled_deviation,
     standard_error,
     wilson,
@@ -89,16 +89,17 @@ def test_pairs_are_counted_and_swapping_them_turns_the_sign(
     answers: list[tuple[bool, bool]],
 ) -> None:
     one, other = (np.array(column) for column in zip(*answers, strict=True))
-    found = paired(one, other)
+    found = paired_counts(one, other)
     assert found.difference == pytest.approx(one.mean() - other.mean())
-    assert paired(other, one) == Paired(found.only_other, found.only_one, len(answers))
-    assert paired(one, one).p == 1.0
+    swapped = PairedCounts(found.only_second, found.only_first, len(answers))
+    assert paired_counts(other, one) == swapped
+    assert paired_counts(one, one).p == 1.0
 
 
 def test_arrays_that_do_not_match_are_refused() -> None:
     for other in (np.ones(3, bool), np.ones((2, 2), bool)):
         with pytest.raises(ValueError, match="cannot be paired"):
-            paired(np.ones(4, bool), other)
+            paired_counts(np.ones(4, bool), other)
 
 
 def test_the_bootstrap_is_scipys_over_examples() -> None:

@@ -75,9 +75,9 @@ def test_the_best_and_the_baseline_stand_out_and_the_best_epoch_is_ringed(maker:
 def test_many_curves_are_thinned_and_the_caption_says_so(maker: Maker) -> None:
     maker.add(Planned({"dropout": 0.1}, (0.5, 0.6)))
     study = _read(maker)
-    (one,) = study.tries
+    (one,) = study.trials
     tries = tuple(replace(one, number=n, best_value=n / 1000) for n in range(400))
-    picture = _named(replace(study, tries=tries), "curves")
+    picture = _named(replace(study, trials=tries), "curves")
     faint = [
         strand
         for layer in _layers(picture, Lines)
@@ -98,9 +98,9 @@ def test_intervals_stand_at_the_points_until_there_are_too_many(full: Maker) -> 
     assert best.low == pytest.approx(0.597, abs=1e-3)
     assert best.high == pytest.approx(0.681, abs=1e-3)
     assert "[0.597, 0.681]" in best.told
-    crowd = tuple(replace(study.tries[1], number=n) for n in range(MOST_INTERVALS + 1))
-    other = replace(study.tries[0], number=len(crowd))
-    many = _named(replace(study, tries=(*crowd, other)), "parameter-1")
+    crowd = tuple(replace(study.trials[1], number=n) for n in range(MOST_INTERVALS + 1))
+    other = replace(study.trials[0], number=len(crowd))
+    many = _named(replace(study, trials=(*crowd, other)), "parameter-1")
     marks = [mark for one in _layers(many, Marks) for mark in one.marks]
     assert {mark.low for mark in marks} == {None}
     assert all("[0." in mark.told for mark in marks)
@@ -124,7 +124,7 @@ def test_parallel_axes_run_from_least_to_greatest(folder: Path) -> None:
     assert strands["Try 1"] == pytest.approx((0, 0, 0.5))
     assert strands["Try 2"] == pytest.approx((0.5, 1, 1))
     assert strands["Try 3"] == pytest.approx((1, 0.5, 0))
-    assert "parallel" not in [one.name for one in pictures(replace(_read(maker), tries=()))]
+    assert "parallel" not in [one.name for one in pictures(replace(_read(maker), trials=()))]
 
 
 def test_where_each_try_ended_and_why(full: Maker) -> None:
@@ -145,7 +145,7 @@ def test_attempts_stand_on_their_slots_and_long_pauses_are_cut(full: Maker) -> N
     study = _read(full)
     times = ((1, 0.0, 600.0, "a"), (2, 60.0, 1200.0, "b"), (3, 1e6, 1e6 + 300, "a"))
     rows = tuple(_attempt(n, began, ended, slot) for n, began, ended, slot in times)
-    study = replace(study, tries=(replace(study.tries[0], attempts=rows),))
+    study = replace(study, trials=(replace(study.trials[0], attempts=rows),))
     picture = _named(study, "slots")
     slots = dict(picture.y.ticks)
     bars = [bar for one in _layers(picture, Bars) for bar in one.bars]

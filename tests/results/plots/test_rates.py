@@ -16,7 +16,7 @@ def step(number: int, lr: float | None) -> StepRow:
 
 def test_every_course_of_the_rate_is_drawn_once_and_as_it_was(full: Maker) -> None:
     study = read_study(full.url, full.name)
-    first, second, third, *rest = study.tries
+    first, second, third, *rest = study.trials
     courses: list[Any] = [
         [(1, 1e-5), (2, 2e-5), (3, 1e-5)],
         [(1, 1e-5), (2, 2e-5), (3, 1e-5)],
@@ -26,7 +26,7 @@ def test_every_course_of_the_rate_is_drawn_once_and_as_it_was(full: Maker) -> No
         replace(one, steps=tuple(step(*row) for row in course))
         for one, course in zip((first, second, third), courses, strict=True)
     )
-    study = replace(study, tries=(*tries, *rest))
+    study = replace(study, trials=(*tries, *rest))
     assert _courses(study) == [
         ("Try 2: dropout 0.3", (1, 2, 3), (1e-5, 2e-5, 1e-5)),
         ("Try 3: dropout 0.7", (1, 3), (3e-4, 1e-4)),
@@ -35,9 +35,9 @@ def test_every_course_of_the_rate_is_drawn_once_and_as_it_was(full: Maker) -> No
 
 def test_a_long_course_keeps_its_swings(full: Maker) -> None:
     study = read_study(full.url, full.name)
-    first, *rest = study.tries
+    first, *rest = study.trials
     course = tuple(step(n, 1e-3 if n == 7777 else 1e-4 * n / 10_000) for n in range(1, 10_001))
-    study = replace(study, tries=(replace(first, steps=course), *rest))
+    study = replace(study, trials=(replace(first, steps=course), *rest))
     ((_, steps, rates),) = _courses(study)
     assert len(steps) <= 402
     assert list(steps) == sorted(set(steps))

@@ -10,7 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tests.results.browser import Browser
 from tests.results.studies import Maker, Planned
-from trytable.results.analysis.importance import ENOUGH, importances
+from trytable.results.analysis.importance import MIN_COMPLETED, importances
 from trytable.results.plots.all import pictures
 from trytable.results.plots.matplotlib import write_pictures
 from trytable.results.report.html import to_html, to_report_markdown, write_report
@@ -135,8 +135,8 @@ def test_requested_and_effective_settings_open(
 ) -> None:
     maker.add(Planned({"lr": 0.1}, (0.5,), requested={"optimizer": EVIL}))
     study = _read(maker)
-    one = replace(study.tries[0], effective={"lr": 0.2, "optimizer": EVIL})
-    _open(browser, replace(study, tries=(one,)), folder)
+    one = replace(study.trials[0], effective={"lr": 0.2, "optimizer": EVIL})
+    _open(browser, replace(study, trials=(one,)), folder)
     assert "≠ 1 differs" in browser.run("document.querySelector('.settings summary').innerText")
     browser.run("document.querySelector('.settings details').open = true")
     browser.wait_for("document.querySelector('.settings table') !== null")
@@ -237,18 +237,18 @@ def test_the_summary_of_a_study(full: Maker) -> None:
 def test_importances_need_enough_completed_tries(folder: Path) -> None:
     space = {"lr": FloatDistribution(0, 1), "other": FloatDistribution(0, 1)}
     maker = Maker(folder / "studies.db", space=space)
-    for number in range(ENOUGH):
-        lr, other = number / ENOUGH, (number * 7 % ENOUGH) / ENOUGH
+    for number in range(MIN_COMPLETED):
+        lr, other = number / MIN_COMPLETED, (number * 7 % MIN_COMPLETED) / MIN_COMPLETED
         maker.add(Planned({"lr": lr, "other": other}, (0.5 + lr / 3,)))
     maker.add(Planned({"lr": 0.0, "other": 0.0}, (0.99,), status="pruned"))
     study = _read(maker)
     shares = importances(study)
     assert list(shares) == ["lr", "other"]
     assert sum(shares.values()) == pytest.approx(1)
-    without_pruned = replace(study, tries=study.tries[:-1])
+    without_pruned = replace(study, trials=study.trials[:-1])
     assert importances(without_pruned) == shares
-    assert importances(replace(study, tries=study.tries[1:])) == {}
-    assert f"over {ENOUGH} completed tries" in to_html(study)
+    assert importances(replace(study, trials=study.trials[1:])) == {}
+    assert f"over {MIN_COMPLETED} completed tries" in to_html(study)
 
 
 def _missing_plots(browser: Browser) -> list[str]:

@@ -19,7 +19,7 @@ def handed(folder: Path, dev: tuple[int, ...] = (0, 1, 1)) -> HandOver:
     study = read_study(maker.url, maker.name)
     return HandOver(
         study=study,
-        one=study.tries[0],
+        one=study.trials[0],
         classes=("=no", "a|b"),
         predicted={"dev": (0, 1, 1), "test": (1,)},
         recorded={"dev": dev, "test": (1,)},

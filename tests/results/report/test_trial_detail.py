@@ -96,7 +96,7 @@ def test_only_another_number_differs_by_itself(
 
 def test_a_try_of_each_kind(full: Maker) -> None:
     study = read_study(full.url, full.name)
-    details = [try_detail(study, one) for one in study.tries]
+    details = [try_detail(study, one) for one in study.trials]
     assert [detail.label for detail in details] == [f"Try {n}" for n in range(1, 9)]
     retried, failed, waiting = (details[i] for i in (1, 4, 7))
     assert _column(retried, "attempts", "outcome") == ["retried", "completed"]
@@ -118,7 +118,7 @@ def test_what_was_found_stands_with_its_evidence(maker: Maker) -> None:
         FindingRow(uid, 1, "mismatch", "error", "two\nlines", {"lr.peak.requested": 0.1}),
     )
     study = read_study(maker.url, maker.name)
-    detail = try_detail(study, study.tries[0])
+    detail = try_detail(study, study.trials[0])
     assert detail.findings.rows == ((1, "error", "mismatch", "two lines", "lr.peak.requested 0.1"),)
     assert SettingLine("lr.peak", 0.1, 0.01, True, is_reading=True) in detail.settings
 
@@ -126,7 +126,7 @@ def test_what_was_found_stands_with_its_evidence(maker: Maker) -> None:
 def test_a_persons_own_trial_has_what_optuna_knows(full: Maker) -> None:
     full.add_foreign({"dropout": 0.5}, (0.7,))
     study = read_study(full.url, full.name)
-    detail = try_detail(study, study.tries[-1])
+    detail = try_detail(study, study.trials[-1])
     assert [line.name for line in detail.settings] == ["dropout"]
     assert detail.attempts.rows == ()
     assert _column(detail, "curve", "dev acc") == [0.7]
@@ -146,7 +146,7 @@ def test_a_script_shows_no_model_and_data_that_it_was_never_given(
     maker = Maker(tmp_path / "studies.db", sweep=sweep)
     maker.add(Planned({"lr": 0.1}, (0.5,)))
     study = read_study(maker.url, maker.name)
-    shown = [term for term, _ in try_detail(study, study.tries[0]).facts]
+    shown = [term for term, _ in try_detail(study, study.trials[0]).facts]
     assert shown.count("Seed") == 1
     assert ("Model" in shown, "Data" in shown) == ((trainer != "script"),) * 2
     assert "minilm" in dict(facts(study)).get("Model", "") or trainer == "script"

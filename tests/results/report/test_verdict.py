@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.results.studies import Maker, Planned
-from trytable.results.analysis.analysis import Judged, judge
-from trytable.results.analysis.comparison import Versus
+from trytable.results.analysis.analysis import Analysis, analyze
+from trytable.results.analysis.comparison import PairedTest
 from trytable.results.analysis.confirmation import confirm
 from trytable.results.analysis.statistics import wilson
 from trytable.results.report.story import story
@@ -60,8 +60,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> StudyResult:
 
 
 @pytest.fixture(scope="module")
-def judged(study: StudyResult) -> Judged:
-    return judge(study)
+def judged(study: StudyResult) -> Analysis:
+    return analyze(study)
 
 
 def _only(text: str, found: list[str]) -> str:
@@ -69,32 +69,32 @@ def _only(text: str, found: list[str]) -> str:
     return sentence
 
 
-def test_the_interval_is_wilsons(study: StudyResult, judged: Judged) -> None:
+def test_the_interval_is_wilsons(study: StudyResult, judged: Analysis) -> None:
     found = wilson(200, SIZE)
     sentence = _only("Wilson", verdict(study, judged, Words()))
     assert f"{found.low:.3f} to {found.high:.3f}" in sentence
     assert "400 dev examples" in sentence
 
 
-def test_who_shares_the_bests_group_is_named(study: StudyResult, judged: Judged) -> None:
+def test_who_shares_the_bests_group_is_named(study: StudyResult, judged: Analysis) -> None:
     sentence = _only("McNemar", verdict(study, judged, Words()))
     assert sentence.startswith("Try 2 cannot be told apart from it")
     assert "corrected for 2 tries (Holm)" in sentence
 
 
-def test_the_best_against_the_baseline_in_points(study: StudyResult, judged: Judged) -> None:
+def test_the_best_against_the_baseline_in_points(study: StudyResult, judged: Analysis) -> None:
     sentence = _only("Against the baseline", verdict(study, judged, Words()))
     assert sentence.startswith("Against the baseline, Try 1, it is +10.0 points")
     assert sentence.endswith("told apart.")
-    versus = judged.comparison.tries[2].baseline
+    versus = judged.comparison.trials[2].baseline_test
     assert versus is not None
     assert f"p = {shown(versus.p_corrected, 'p')}" in sentence
-    interval = versus.paired.interval
+    interval = versus.counts.interval
     assert f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}" in sentence
 
 
 def test_the_luck_of_the_best_of_several_is_said_until_fresh_seeds_were_trained(
-    study: StudyResult, judged: Judged
+    study: StudyResult, judged: Analysis
 ) -> None:
     assert "best of 3 tries" in _only("make confirm", verdict(study, judged, Words()))
     assert confirmed(study, None, Words()) == []
@@ -107,14 +107,14 @@ def _again(study: StudyResult) -> StudyResult:
     values = {(0, 11): 0.40, (0, 12): 0.42, (2, 11): 0.45, (2, 12): 0.49}
     tries = tuple(
         replace(
-            study.tries[number],
+            study.trials[number],
             number=place,
-            params={**study.tries[number].params, "seed": seed},
+            params={**study.trials[number].params, "seed": seed},
             best_value=value,
         )
         for place, ((number, seed), value) in enumerate(values.items())
     )
-    return replace(study, name=f"{study.name}@confirm", tries=tries)
+    return replace(study, name=f"{study.name}@confirm", trials=tries)
 
 
 def test_means_over_fresh_seeds_and_the_optimism_of_the_search_in_points(
@@ -134,16 +134,16 @@ def test_without_predictions_the_reason_stands_in_the_tests_place(tmp_path: Path
     maker.add(Planned({"dropout": 0.1}, (0.5,)), Planned({"dropout": 0.3}, (0.6,)))
     found = read_study(maker.url, maker.name)
     assert "No test compares it with others: no predictions are stored." in verdict(
-        found, judge(found), Words()
+        found, analyze(found), Words()
     )
 
 
 def test_what_cannot_be_trained_again_is_not_said_to_be(study: StudyResult) -> None:
     imported = replace(study, sweep={"objective": {"name": "dev_accuracy"}})
     for one in (imported, replace(study, name="dropout@confirm")):
-        told = story(one, judge(one), Words())
+        told = story(one, analyze(one), Words())
         assert told is not None
-        said = [*verdict(one, judge(one), Words()), *(part.text for part in told.parts)]
+        said = [*verdict(one, analyze(one), Words()), *(part.text for part in told.parts)]
         assert "NAME=" not in " ".join(said)
 
 
@@ -151,11 +151,11 @@ def test_nothing_completed_says_nothing(tmp_path: Path) -> None:
     maker = Maker(tmp_path / "studies.db")
     maker.add(Planned({"dropout": 0.1}, status="failed"))
     found = read_study(maker.url, maker.name)
-    assert verdict(found, judge(found), Words()) == []
-    assert story(found, judge(found), Words()) is None
+    assert verdict(found, analyze(found), Words()) == []
+    assert story(found, analyze(found), Words()) is None
 
 
-def test_the_story_has_the_parts_that_people_write(study: StudyResult, judged: Judged) -> None:
+def test_the_story_has_the_parts_that_people_write(study: StudyResult, judged: Analysis) -> None:
     told = story(study, judged, Words())
     assert told is not None
     assert told.title == "How Try 3 went"
@@ -189,7 +189,7 @@ def test_a_best_that_is_the_baseline_says_so(tmp_path: Path) -> None:
     maker = Maker(tmp_path / "studies.db", sweep=SWEEP, gold=GOLD)
     maker.add(planned(0.1, 200, source="baseline"), planned(0.3, 100))
     found = read_study(maker.url, maker.name)
-    told = story(found, judge(found), Words())
+    told = story(found, analyze(found), Words())
     assert told is not None
     assert told.parts[0].text == "Try 1 is the baseline itself: no change was better."
     assert "No try before it completed." in [part.text for part in told.parts]
@@ -197,7 +197,7 @@ def test_a_best_that_is_the_baseline_says_so(tmp_path: Path) -> None:
 
 def test_of_a_loss_nothing_is_said_in_points(study: StudyResult) -> None:
     losses = replace(study, objective="dev_loss", maximize=False)
-    told = story(losses, judge(losses), Words())
+    told = story(losses, analyze(losses), Words())
     assert told is not None
     assert "points" not in " ".join(part.text for part in told.parts)
     found = confirmed(losses, confirm(losses, _again(losses)), Words())
@@ -208,7 +208,7 @@ def test_of_a_loss_nothing_is_said_in_points(study: StudyResult) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_language_gives_the_same_numbers(study: StudyResult, language: Language) -> None:
     words, english = Words(language), Words()
-    judged_here = judge(study, language)
+    judged_here = analyze(study, language)
     again = confirm(study, _again(study))
     both = []
     for spoken in (words, english):
@@ -221,16 +221,16 @@ def test_every_language_gives_the_same_numbers(study: StudyResult, language: Lan
 
 
 def test_the_pairs_hold_every_number_and_why_one_is_missing(
-    study: StudyResult, judged: Judged
+    study: StudyResult, judged: Analysis
 ) -> None:
     table = pairs_table(study, judged.comparison)
     titles = [column.key for column in table.columns]
     rows = {row.number: dict(zip(titles, row.cells, strict=True)) for row in table.rows}
     assert list(rows) == [3, 2, 1], "completed tries, the best first"
-    versus: Versus | None = judged.comparison.tries[1].best
+    versus: PairedTest | None = judged.comparison.trials[1].best_test
     assert versus is not None
     assert rows[2]["best_difference"] == pytest.approx(-0.01)
-    assert rows[2]["best_p"] == versus.paired.p
+    assert rows[2]["best_p"] == versus.counts.p
     assert rows[2]["best_corrected"] == versus.p_corrected
     assert rows[3]["best_p"] is None
     assert rows[3]["best_reason"] == "it is the other one itself"

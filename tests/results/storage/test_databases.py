@@ -20,12 +20,12 @@ from trytable.results.report.dashboard import make_app
 from trytable.results.storage.engine import (
     DatabaseUnreadable,
     StudyNotFound,
+    consistent_read,
     engine_arguments,
-    one_state,
     open_read_only,
     postgresql_url,
     read_only_storage,
-    shown_url,
+    redacted_url,
 )
 from trytable.results.storage.ledger import Ledger
 from trytable.results.storage.optuna_trials import read_trials
@@ -42,7 +42,7 @@ from trytable.results.storage.rows import (
     StudyRow,
     TrialRow,
 )
-from trytable.results.storage.snapshot import differences, digest, read_whole
+from trytable.results.storage.snapshot import differences, digest, read_snapshot
 
 ODD = 'it\'s "odd"\n\t{x} %s \u00e9\u4e2d\U0001f600 $(id); DROP TABLE trials'
 LONG = "a_parameter_whose_name_is_longer_than_any_that_a_person_would_type_by_hand_" * 3
@@ -181,7 +181,7 @@ def test_a_reader_sees_one_state(ledger: Ledger, url: str) -> None:
     count = sa.text("SELECT count(*) FROM trytable_trials")
     later = replace(TRIAL, uid="trial-2")
     writer = threading.Thread(target=lambda: ledger.write(later))
-    with engine.connect() as connection, one_state(connection):
+    with engine.connect() as connection, consistent_read(connection):
         before = connection.execute(count).scalar()
         writer.start()
         if not url.startswith("sqlite"):  # there a writer waits for its readers
@@ -200,7 +200,7 @@ def test_trials_are_read_as_optuna_reads_them(full: Maker) -> None:
         with storage.engine.connect() as connection:
             ours = list(read_trials(connection, study_id))
     assert ours == theirs
-    whole = read_whole(full.url, "dropout")
+    whole = read_snapshot(full.url, "dropout")
     assert whole.user_attrs == full.study.user_attrs
 
 
@@ -208,21 +208,21 @@ def test_a_study_is_read_the_same_from_every_database(full: Maker, tmp_path: Pat
     other = Maker(tmp_path / "other.db", facts={"sizes": {"dev": 500}}, gold=(0, 1, 1))
     assert list_studies(full.url) == list_studies(other.url) == ("dropout",)
     found = read_study(full.url, "dropout")
-    assert [one.status for one in found.tries] == [
+    assert [one.status for one in found.trials] == [
         "completed", "completed", "pruned", "failed", "running", "completed",
     ]  # fmt: skip
-    assert found.tries[3].reason == ODD
+    assert found.trials[3].reason == ODD
     assert found.gold == {"dev": (0, 1, 1)}
     with pytest.raises(StudyNotFound, match="Studies there: 'dropout'"):
         read_study(full.url, "dropuot")
 
 
 def test_two_copies_are_the_same_until_one_value_differs(full: Maker) -> None:
-    before = read_whole(full.url, "dropout")
-    assert differences(before, read_whole(full.url, "dropout")) == []
+    before = read_snapshot(full.url, "dropout")
+    assert differences(before, read_snapshot(full.url, "dropout")) == []
     row = replace(full.ledger.read(full.uid).trials[1], best_dev_accuracy=0.65)
     full.ledger.write(row)
-    after = read_whole(full.url, "dropout")
+    after = read_snapshot(full.url, "dropout")
     assert digest(after) != digest(before)
     (told,) = differences(before, after)
     assert told.startswith("TrialRow study-dropout-1:")
@@ -261,7 +261,7 @@ def test_an_empty_database_is_refused_in_words(url: str) -> None:
 
 def test_a_password_is_never_shown() -> None:
     url = postgresql_url("postgresql://me:secret@nowhere.invalid:1/db?password=secret")
-    assert "secret" not in shown_url(url)
+    assert "secret" not in redacted_url(url)
     with pytest.raises(DatabaseUnreadable) as raised:
         read_study(url, "dropout")
     assert "secret" not in str(raised.value)

@@ -19,7 +19,7 @@ def test_a_database_without_the_newer_columns_and_tables_is_read_then_completed(
         database.execute("ALTER TABLE trytable_trials DROP COLUMN best_value")
         database.execute("DROP TABLE trytable_findings")
     old = read_study(full.url, full.name)
-    assert [one.best_value for one in old.tries] == [one.best_value for one in before.tries]
+    assert [one.best_value for one in old.trials] == [one.best_value for one in before.trials]
     Ledger(full.url).create_tables()
     with sqlite3.connect(path) as database:
         database.execute("SELECT value, metrics FROM trytable_epochs").fetchall()

@@ -22,7 +22,7 @@ from trytable.results.storage.reader import (
 
 
 def test_a_completed_try(full: Maker) -> None:
-    one = _read(full).tries[1]
+    one = _read(full).trials[1]
     assert (one.label, one.status, one.source) == ("Try 2", "completed", "sampler")
     assert one.params == {"dropout": 0.3}
     assert one.requested == {"schedule": "linear", "dropout": 0.3}
@@ -40,37 +40,37 @@ def test_a_completed_try(full: Maker) -> None:
 
 
 def test_a_pruned_try_has_its_best_so_far_not_optunas_last_report(full: Maker) -> None:
-    one = _read(full).tries[2]
+    one = _read(full).trials[2]
     assert full.study.trials[2].value == 0.2
     assert (one.status, one.reason) == ("pruned", "median")
     assert (one.best_epoch, one.best_dev_accuracy, one.last_dev_accuracy) == (1, 0.9, 0.2)
 
 
 def test_states(full: Maker) -> None:
-    statuses = [one.status for one in _read(full).tries]
+    statuses = [one.status for one in _read(full).trials]
     kinds = ["completed", "completed", "pruned", "stopped", "failed", "completed"]
     assert statuses == [*kinds, "running", "waiting"]
 
 
 def test_what_never_came_is_none(full: Maker) -> None:
-    failed, waiting = _read(full).tries[4], _read(full).tries[7]
+    failed, waiting = _read(full).trials[4], _read(full).trials[7]
     for one in (failed, waiting):
         assert one.curve == ()
         values = (one.best_epoch, one.best_dev_accuracy, one.last_dev_accuracy, one.gap)
         assert {*values, one.train_accuracy, one.test_accuracy, one.epochs_run} == {None}
     assert (waiting.seconds, waiting.threads, waiting.trainable_share) == (None, None, None)
-    assert _read(full).tries[6].seconds is None
+    assert _read(full).trials[6].seconds is None
 
 
 def test_the_last_attempts_epoch_stands(maker: Maker) -> None:
     maker.add(Planned({"dropout": 0.1}, (0.5, 0.6), (0.5, 0.6), attempts=2))
-    uid = _read(maker).tries[0].uid
+    uid = _read(maker).trials[0].uid
     assert uid is not None
     newest = maker.ledger.read(maker.uid).epochs[-1]
     maker.ledger.write(
         replace(newest, attempt=1, probe_accuracy=0.1), replace(newest, attempt=3, epoch=3)
     )
-    curve = _read(maker).tries[0].curve
+    curve = _read(maker).trials[0].curve
     assert [epoch.probe_accuracy for epoch in curve] == [0.5, 0.6, 0.6]
 
 
@@ -78,21 +78,21 @@ def test_an_epoch_that_optuna_has_not_heard_yet(maker: Maker) -> None:
     maker.add(Planned({"dropout": 0.1}, (0.5,), status="running"))
     row = maker.ledger.read(maker.uid).epochs[0]
     maker.ledger.write(replace(row, epoch=2, dev_accuracy=0.7))
-    assert _read(maker).tries[0].intermediate == {1: 0.5, 2: 0.7}
-    assert _read(maker).tries[0].best_epoch == 2
+    assert _read(maker).trials[0].intermediate == {1: 0.5, 2: 0.7}
+    assert _read(maker).trials[0].best_epoch == 2
 
 
 def test_optunas_end_wins_over_an_older_ledger(maker: Maker) -> None:
     maker.add(Planned({"dropout": 0.1}, (0.5,), status="running"))
     maker.study.tell(0, 0.5, state=TrialState.COMPLETE)
-    one = _read(maker).tries[0]
+    one = _read(maker).trials[0]
     assert (one.status, one.best_dev_accuracy, one.best_epoch) == ("completed", 0.5, 1)
 
 
 def test_a_persons_own_trial(full: Maker) -> None:
     full.add_foreign({"dropout": 0.5}, (0.5, 0.7, 0.6))
     study = _read(full)
-    one = study.tries[8]
+    one = study.trials[8]
     assert (one.uid, one.status, one.source) == (None, "completed", "")
     assert (one.best_epoch, one.best_dev_accuracy, one.last_dev_accuracy) == (2, 0.7, 0.6)
     assert (one.train_accuracy, one.test_accuracy, one.attempts) == (None, None, ())
@@ -108,7 +108,7 @@ def test_a_study_that_only_optuna_knows(folder: Path) -> None:
     found = read_study(url_of(folder / "own.db"), "own")
     assert (found.uid, found.maximize, found.sweep, found.created_at) == (None, False, {}, None)
     assert found.ranked[0].best_dev_accuracy == study.best_value
-    assert (found.tries[2].status, found.tries[2].params) == ("waiting", {"x": 3.0})
+    assert (found.trials[2].status, found.trials[2].params) == ("waiting", {"x": 3.0})
 
 
 @pytest.mark.parametrize("lost", ["rows", "tables"])
@@ -117,9 +117,9 @@ def test_a_lost_ledger(full: Maker, lost: str) -> None:
         full.ledger.delete(full.uid)
     else:
         _drop_ledger(full.url)
-    one = _read(full).tries[1]
+    one = _read(full).trials[1]
     assert (one.best_epoch, one.best_dev_accuracy, one.status) == (2, 0.64, "completed")
-    assert _read(full).tries[3].status == "pruned"
+    assert _read(full).trials[3].status == "pruned"
 
 
 def test_a_nan_is_missing(maker: Maker) -> None:
@@ -127,7 +127,7 @@ def test_a_nan_is_missing(maker: Maker) -> None:
     trial.report(float("nan"), 1)
     trial.report(0.5, 2)
     maker.study.tell(trial, 0.5)
-    one = _read(maker).tries[0]
+    one = _read(maker).trials[0]
     assert (one.intermediate, one.best_epoch) == ({2: 0.5}, 2)
 
 
@@ -201,16 +201,16 @@ def test_reading_while_another_process_writes(folder: Path) -> None:
         seen = []
         while writer.poll() is None:
             study = read_study(url_of(path), "busy")
-            seen.append(len(study.tries))
+            seen.append(len(study.trials))
             _check_whole(study)
     assert writer.returncode == 0
-    assert len(read_study(url_of(path), "busy").tries) == 25
+    assert len(read_study(url_of(path), "busy").trials) == 25
     assert seen == sorted(seen)
     assert len(set(seen)) > 2, "the reader never saw the study grow"
 
 
 def _check_whole(study: StudyResult) -> None:
-    for one in study.tries:
+    for one in study.trials:
         if one.status == "completed" and one.curve:
             assert one.best_dev_accuracy in (None, *one.intermediate.values())
 

@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 
 from tests.results.programs import needs
 from tests.results.studies import Maker, Planned
-from trytable.results.analysis.analysis import judge
-from trytable.results.analysis.confirmation import Confirmation, Confirmed
+from trytable.results.analysis.analysis import analyze
+from trytable.results.analysis.confirmation import Confirmation, ConfirmedPoint
 from trytable.results.analysis.statistics import mean_over_seeds
 from trytable.results.report.html import tries_html
 from trytable.results.report.view import Found
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import AttemptRow, FindingRow
-from trytable.results.storage.study import EpochResult, StudyResult, TryResult
+from trytable.results.storage.study import EpochResult, StudyResult, TrialResult
 from trytable.results.tables.formats import (
     FORMATS,
     note,
@@ -82,7 +82,7 @@ def _try(
     )
     known = [(e.dev_accuracy, -e.epoch) for e in curve if e.dev_accuracy is not None]
     best = max(known, default=None)
-    return TryResult(
+    return TrialResult(
         number=number,
         uid=None,
         status="failed" if not known else "pruned" if pruned else "completed",
@@ -143,11 +143,11 @@ def tables(draw: st.DrawFn) -> tuple[TryTable, Found]:
     confirmed = Confirmation("s@confirm", (), 0, None, None, None, 0)
     if seeds:
         mean = mean_over_seeds(tuple(seeds.values()))
-        confirmed = replace(confirmed, points=(Confirmed(0, seeds, mean, None, None),))
+        confirmed = replace(confirmed, points=(ConfirmedPoint(0, seeds, mean, None, None),))
     words = Words(draw(st.sampled_from(LANGUAGES)))
-    judged = judge(study, words.language, confirmed)
+    judged = analyze(study, words.language, confirmed)
     table = try_table(study, words, judged=judged, all_tests=draw(st.booleans()))
-    return table, judged.found
+    return table, judged.findings
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])

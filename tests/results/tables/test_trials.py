@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.results.studies import Maker, Planned
-from trytable.results.analysis.analysis import judge
-from trytable.results.analysis.confirmation import Confirmation, Confirmed
+from trytable.results.analysis.analysis import analyze
+from trytable.results.analysis.confirmation import Confirmation, ConfirmedPoint
 from trytable.results.analysis.statistics import mean_over_seeds
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import FindingRow
@@ -131,8 +131,8 @@ def test_a_finding_of_two_attempts_is_marked_once_with_its_worst_severity(maker:
         FindingRow("u", attempt, "oom_retry", severity, "", {})
         for attempt, severity in ((1, "warning"), (2, "error"))
     )
-    first, second = study.tries
-    study = replace(study, tries=(replace(first, findings=rows), second))
+    first, second = study.trials
+    study = replace(study, trials=(replace(first, findings=rows), second))
     assert _cells(try_table(study), 1)["findings"] == "oom_retry (error)"
 
 
@@ -157,9 +157,9 @@ def test_test_accuracy_is_shown_for_the_baseline_and_what_is_confirmed_alone(ful
     assert shown_tests() == [1]
     assert shown_tests(all_tests=True) == [1, 2]
     values = {7: 0.62, 8: 0.6}
-    point = Confirmed(1, values, mean_over_seeds(tuple(values.values())), None, None)
+    point = ConfirmedPoint(1, values, mean_over_seeds(tuple(values.values())), None, None)
     confirmation = Confirmation("dropout@confirm", (point,), 1, 0.03, None, None, 3)
-    judged = judge(study, confirmation=confirmation)
+    judged = analyze(study, confirmation=confirmation)
     assert shown_tests(judged=judged) == [1, 2]
     cells = _cells(try_table(study, judged=judged), 2)
     assert (cells["confirmed_mean"], cells["confirmed_seeds"]) == (pytest.approx(0.61), 2)

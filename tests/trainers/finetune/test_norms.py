@@ -9,7 +9,7 @@ import torch
 
 from tests.trainers.small import Recorder, job_for
 from trytable.results.analysis.diagnosis.layers import dead_gradients
-from trytable.results.analysis.diagnosis.types import Trial
+from trytable.results.analysis.diagnosis.types import DiagnosedTrial
 from trytable.results.storage.rows import StepRow
 from trytable.trainers.finetune import trainer
 from trytable.trainers.finetune.norms import BlockNorms, prediction_spread
@@ -64,7 +64,7 @@ def test_a_layer_that_the_loss_does_not_reach_is_found_dead(odd: Path, bert: Loa
         "embeddings", "layer.0", "layer.1",
     ]  # fmt: skip
     row = StepRow("t", 1, 1, 1, 0.7, 1e-3, 1.0, None, layer_gradients=norms)
-    found = dead_gradients(Trial(steps=(row,)))
+    found = dead_gradients(DiagnosedTrial(steps=(row,)))
     assert found is not None
     assert found.evidence["blocks"] == "embeddings, layer.0, layer.1"
 

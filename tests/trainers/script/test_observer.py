@@ -16,8 +16,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from tests.trainers.script.test_trainer import Heard, Run, job_of, run  # noqa: F401 - a fixture
-from trytable.results.analysis.diagnosis.learning_rate import in_our_words, is_observed, schedule
-from trytable.results.analysis.diagnosis.types import Found, Trial
+from trytable.results.analysis.diagnosis.learning_rate import is_observed, schedule, with_knob_names
+from trytable.results.analysis.diagnosis.types import DiagnosedTrial, Symptom
 from trytable.results.storage.rows import StepRow
 from trytable.trainers.protocol.messages import Epoch, Finding, Launch, Scalar, Started, Step
 from trytable.trainers.script import trainer
@@ -97,15 +97,15 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Seen]:
         watch.forget()
 
 
-def diagnosed(heard: Heard, asked: dict[str, Scalar] = ASKED) -> Found | None:
+def diagnosed(heard: Heard, asked: dict[str, Scalar] = ASKED) -> Symptom | None:
     """What is found of the rates as the ledger keeps them."""
     steps = tuple(
         StepRow("t", 1, s.step, s.epoch, s.loss, s.lr, s.gradient_norm, None)
         for s in heard.of(Step)
     )
     effective = heard.of(Started)[-1].effective
-    settings = in_our_words(asked, effective)
-    known = Trial(settings=settings, steps=steps, is_observed=is_observed(effective))
+    settings = with_knob_names(asked, effective)
+    known = DiagnosedTrial(settings=settings, steps=steps, is_observed=is_observed(effective))
     return schedule(known)
 
 

@@ -106,7 +106,7 @@ def test_trials_of_a_lost_node_are_tried_again_on_another(folder: Path, nodes: R
     assert sweep.returncode == 0, printed
     check_nothing_lost_or_doubled(folder)
     study = read_study(url(folder), "quality")
-    retried = [one for one in study.tries if len(one.attempts) > 1]
+    retried = [one for one in study.trials if len(one.attempts) > 1]
     assert [one.number for one in retried] == [0]
     assert retried[0].attempts[0].message.startswith("died without a word: its node (")
     assert "(raylet)" not in printed
@@ -232,6 +232,6 @@ def test_every_word_comes_once_over_a_line_that_loses_calls_and_answers(
     assert code == 0, printed
     check_nothing_lost_or_doubled(folder)
     study = read_study(url(folder), "quality")
-    assert [len(one.attempts) for one in study.tries] == [1] * len(POINTS)
+    assert [len(one.attempts) for one in study.trials] == [1] * len(POINTS)
     assert said(folder, "epoch") == 4 * len(POINTS)
-    assert [len(one.curve) for one in study.tries] == [4] * len(POINTS)
+    assert [len(one.curve) for one in study.trials] == [4] * len(POINTS)

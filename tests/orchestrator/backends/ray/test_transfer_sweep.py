@@ -32,7 +32,7 @@ def write_all(folder: Path) -> dict[str, str]:
 
 
 def curve(study: StudyResult) -> list[float | None]:
-    (one,) = study.tries
+    (one,) = study.trials
     return [epoch.dev_loss for epoch in one.curve]
 
 

@@ -119,7 +119,7 @@ def other_predictions(folders: Folders, number: int) -> Iterator[None]:
     study, ledger = read_study(folders.url, folders.study), Ledger(folders.url)
     made = ledger.read(str(study.uid)).predictions
     dev = next(
-        row for row in made if (row.trial_uid, row.split) == (study.tries[number].uid, "dev")
+        row for row in made if (row.trial_uid, row.split) == (study.trials[number].uid, "dev")
     )
     ledger.write(replace(dev, labels=[1 - dev.labels[0], *dev.labels[1:]]))
     yield

@@ -16,7 +16,7 @@ from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.database import open_database
 from trytable.orchestrator.study.integrity import check_studies
-from trytable.results.storage.snapshot import MOVED_TO, read_whole
+from trytable.results.storage.snapshot import MOVED_TO, read_snapshot
 
 GRID = """
 trainer: scripted
@@ -75,10 +75,10 @@ def assert_whole(folders: Folders, trials: int) -> None:
 
 
 def test_it_goes_on_there_and_comes_back(file: Folders, served: Folders) -> None:
-    before = read_whole(file.url, "quality")
+    before = read_snapshot(file.url, "quality")
     printed = move(file, served)
     assert "3 trials and" in printed
-    after = read_whole(served.url, "quality")
+    after = read_snapshot(served.url, "quality")
     assert [t.params for t in after.trials] == [t.params for t in before.trials]
     assert after.ledger == before.ledger
     with pytest.raises(UserError, match="was carried to postgresql://"):
@@ -87,7 +87,7 @@ def test_it_goes_on_there_and_comes_back(file: Folders, served: Folders) -> None
     assert_whole(served, 5)
     move(served, file)
     assert_whole(file, 5)
-    assert MOVED_TO not in read_whole(file.url, "quality").user_attrs
+    assert MOVED_TO not in read_snapshot(file.url, "quality").user_attrs
     ran(file, 6)
     assert_whole(file, 6)
 
@@ -109,7 +109,7 @@ def test_one_that_was_killed_before_it_was_marked_is_only_marked(
         with pytest.raises(KeyboardInterrupt):
             move(file, served)
     move(file, served)
-    assert MOVED_TO in read_whole(file.url, "quality").user_attrs
+    assert MOVED_TO in read_snapshot(file.url, "quality").user_attrs
     assert_whole(served, 3)
 
 
@@ -162,7 +162,7 @@ def test_one_that_was_cut_off_has_no_identity_yet(
         patch.setattr("trytable.results.storage.ledger.Ledger.write", cut_off)
         with pytest.raises(KeyboardInterrupt):
             move(file, served)
-    half = read_whole(served.url, "quality")
+    half = read_snapshot(served.url, "quality")
     assert half.uid is None
     assert len(half.trials) == 3
     with pytest.raises(UserError, match="was not made by Trytable"):
@@ -196,7 +196,7 @@ def test_a_difference_is_told(file: Folders, served: Folders) -> None:
     assert not move_storage(str(file.runs), served.storage, "quality", file.runs, console)
     assert "NOT the same" in printed.getvalue()
     assert "EpochRow" in printed.getvalue()
-    assert MOVED_TO not in read_whole(file.url, "quality").user_attrs
+    assert MOVED_TO not in read_snapshot(file.url, "quality").user_attrs
     ran(file, 4)
     assert_whole(file, 4)
 

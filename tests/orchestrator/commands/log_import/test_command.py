@@ -98,10 +98,10 @@ def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_imported_are_rows_like_any_other(by_hand: Path) -> None:
     study = study_of(by_hand, "mine")
-    assert len(study.tries) == 14
-    assert {one.status for one in study.tries} == {"completed"}
-    assert sum(len(one.curve) for one in study.tries) == 293 - 1 - 30
-    sixth = study.tries[10]
+    assert len(study.trials) == 14
+    assert {one.status for one in study.trials} == {"completed"}
+    assert sum(len(one.curve) for one in study.trials) == 293 - 1 - 30
+    sixth = study.trials[10]
     assert (sixth.settings["dropout"], sixth.best_dev_accuracy, sixth.test_accuracy) == (
         0.9, 0.411, 0.408,
     )  # fmt: skip
@@ -109,10 +109,10 @@ def test_the_imported_are_rows_like_any_other(by_hand: Path) -> None:
     assert sixth.origin["lines"] == "225-251"
     assert sixth.origin["file"].endswith("a.log")
     assert len(sixth.origin["sha256"]) == 64
-    eighth = study.tries[12]
+    eighth = study.trials[12]
     assert eighth.settings == {"dropout": 0.6}
     assert eighth.origin["places"] == {"dropout": "the mapping file"}
-    assert [one.kind for one in study.tries[11].findings] == ["doubled_epoch", "missing_epochs"]
+    assert [one.kind for one in study.trials[11].findings] == ["doubled_epoch", "missing_epochs"]
 
 
 def test_the_table_shows_their_test_accuracies_and_where_they_came_from(by_hand: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_sweep_starts_from_what_lies_in_its_space(tmp_path: Path) -> None:
     assert [trial.params.get("value") for trial in found[:5]] == [0.2, 0.9, None, None, 0.5]
     assert len(found) == 6  # two of its own: the imported do not count
     study = study_of(tmp_path)
-    assert [one.is_imported for one in study.tries] == [True] * 4 + [False] * 2
+    assert [one.is_imported for one in study.trials] == [True] * 4 + [False] * 2
     assert study.baseline is not None
     assert study.baseline.number == 4
     code, printed = run(tmp_path, "sweep", SLOTS="1")  # and it is the same study again
@@ -258,7 +258,7 @@ def test_an_own_pattern(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text("E1 quality=0.25 done\nE2 quality=0.75 done\n")
     pattern = r"E(?P<epoch>\d+) quality=(?P<dev_accuracy>[0-9.]+)"
     imported(tmp_path, pattern)
-    (one,) = study_of(tmp_path).tries
+    (one,) = study_of(tmp_path).trials
     assert [epoch.dev_accuracy for epoch in one.curve] == [0.25, 0.75]
 
 
@@ -272,7 +272,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     )
     imported(tmp_path)
     assert not (tmp_path / "x").exists()
-    first, second = study_of(tmp_path).tries
+    first, second = study_of(tmp_path).trials
     assert first.origin["heading"].startswith("$(touch x) `touch x` [bold]{{7*7}}")
     assert first.settings == {}
     assert second.settings == {"a: b #": 3, "&x *y !!z": 2}

@@ -54,7 +54,7 @@ def test_where_its_files_lie(folders: Folders) -> None:
 
 
 def test_a_difference_is_marked(folders: Folders) -> None:
-    uid = read_study(folders.url, "quality").tries[1].uid
+    uid = read_study(folders.url, "quality").trials[1].uid
     assert uid is not None
     evidence = {"value.requested": 0.7, "value.effective": 0.1}
     Ledger(folders.url).write(FindingRow(uid, 1, "mismatch", "error", "[red]it is 0.1", evidence))

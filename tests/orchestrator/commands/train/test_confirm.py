@@ -25,7 +25,7 @@ from trytable.orchestrator.cli import main
 from trytable.orchestrator.commands.train.confirm import confirming_sweep, fresh_seeds, leaders
 from trytable.results.analysis.confirmation import read_confirmation
 from trytable.results.storage.reader import read_study
-from trytable.results.storage.study import StudyResult, TryResult
+from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.sweeps.config.loader import grid_points, read_sweep
 from trytable.trainers.protocol.messages import TRAINERS
 
@@ -66,14 +66,14 @@ def _again(folder: Path) -> StudyResult:
 
 
 def test_each_leader_and_the_baseline_are_trained_with_each_seed(searched: Path) -> None:
-    trained = {(one.params["value"], one.params["seed"]) for one in _again(searched).tries}
+    trained = {(one.params["value"], one.params["seed"]) for one in _again(searched).trials}
     seeds = fresh_seeds(7, 2)
     assert trained == {(value, seed) for value in (0.5, 0.9, 0.8) for seed in seeds}
     jobs = (searched / "runs" / "quality@confirm" / "trials").glob("*/job.json")
     given = [json.loads(path.read_text()) for path in jobs]
     assert {(one["settings"]["value"], one["seed"]) for one in given} == trained
     assert all("seed" not in one["settings"] for one in given)
-    assert {one.seed for one in _again(searched).tries} == set(seeds)
+    assert {one.seed for one in _again(searched).trials} == set(seeds)
 
 
 def test_means_stand_in_the_table_of_the_search(searched: Path) -> None:
@@ -92,7 +92,7 @@ def test_means_stand_in_the_table_of_the_search(searched: Path) -> None:
 def test_more_leaders_and_seeds_are_added_to_what_is_there(searched: Path) -> None:
     code, printed = run(searched, "confirm", TOP="3", SEEDS="3")
     assert code == 0, printed
-    tries = _again(searched).tries
+    tries = _again(searched).trials
     assert len(tries) == 4 * 3, "nothing was trained twice"
     assert {one.status for one in tries} == {"completed"}
 
@@ -197,9 +197,9 @@ def test_tries_that_differ_in_their_seed_alone_are_one_leader(tmp_path: Path) ->
     assert leaders(search, 3) == [{"value": 0.9}, {"value": 0.7}]
 
 
-def made_try(number: int, params: dict[str, Any], value: float) -> TryResult:
+def made_try(number: int, params: dict[str, Any], value: float) -> TrialResult:
     """A completed try of a search."""
-    return TryResult(
+    return TrialResult(
         number=number,
         uid=None,
         status="completed",

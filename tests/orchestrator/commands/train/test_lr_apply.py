@@ -8,7 +8,7 @@ import pytest
 from tests.orchestrator.running import write_sweep
 from trytable.orchestrator.commands.train.lr_apply import why_not, with_lr, write_bounds
 from trytable.orchestrator.errors import UserError
-from trytable.results.analysis.lr_range import Spread, StrategyResult
+from trytable.results.analysis.lr_range import RateRange, StrategyResult
 from trytable.sweeps.config.loader import Range, Sweep, read_sweep
 from trytable.trainers.protocol.messages import TRAINERS
 
@@ -37,8 +37,8 @@ def sweep_of(folder: Path, text: str, **overrides: Any) -> Sweep:
 
 def found(freeze: str, low: float, high: float) -> StrategyResult:
     """A strategy whose bounds are these, but for the margin of 3."""
-    spread = Spread(low * 3, low * 3, high / 3, 3)
-    return StrategyResult(freeze, (), spread, spread, turning=Spread(1.0, 1.0, 1.0, 3))
+    spread = RateRange(low * 3, low * 3, high / 3, 3)
+    return StrategyResult(freeze, (), spread, spread, turning=RateRange(1.0, 1.0, 1.0, 3))
 
 
 def test_all_but_the_rates_stays_as_it_was(tmp_path: Path) -> None:

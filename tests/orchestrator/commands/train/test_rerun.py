@@ -126,7 +126,7 @@ def test_a_pruned_try_runs_as_far_as_it_did(scripted: Folders) -> None:
 
 
 def test_steps_that_were_logged_before_the_stop_came_are_waited_for(scripted: Folders) -> None:
-    one = read_study(scripted.url, "quality").tries[1]
+    one = read_study(scripted.url, "quality").trials[1]
     late = replace(one.steps[-1], step=20, epoch=2, loss=0.5)
     Ledger(scripted.url).write(late)
     outcome, printed, _ = again(scripted, "2")
@@ -145,7 +145,7 @@ def test_a_try_that_failed_fails_again(scripted: Folders) -> None:
 def test_where_it_parted_and_why(scripted: Folders) -> None:
     """The record is changed here: that is how it would look had the training been another."""
     study = read_study(scripted.url, "quality")
-    one = study.tries[0]
+    one = study.trials[0]
     ledger = Ledger(scripted.url)
     row = _first_epoch(ledger, str(study.uid), str(one.uid))
     ledger.write(replace(row, dev_loss=0.25))
@@ -166,7 +166,7 @@ def _first_epoch(ledger: Ledger, study_uid: str, uid: str) -> EpochRow:
 
 
 def test_the_recorded_threads_and_each_rerun_a_folder(scripted: Folders) -> None:
-    one = read_study(scripted.url, "quality").tries[0]
+    one = read_study(scripted.url, "quality").trials[0]
     before = scripted.reruns(0)
     row: AttemptRow = replace(one.attempts[0], threads=3)
     Ledger(scripted.url).write(row)

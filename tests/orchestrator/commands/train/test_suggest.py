@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from tests.orchestrator.running import run, write_sweep
 from trytable.orchestrator.commands.train.next_values import Findings
 from trytable.orchestrator.commands.train.suggest import as_yaml, next_sweep
-from trytable.results.analysis.diagnosis.types import Advice, Diagnosed
+from trytable.results.analysis.diagnosis.types import Advice, Diagnosis
 from trytable.results.storage.rows import Status
-from trytable.results.storage.study import EpochResult, StudyResult, TryResult
+from trytable.results.storage.study import EpochResult, StudyResult, TrialResult
 from trytable.sweeps.config.loader import Sweep, read_sweep
 from trytable.trainers.protocol.messages import TRAINERS, FinetuneSettings
 
 DEFAULTS = FinetuneSettings().model_dump()
 
 
-def tried(number: int, value: float, status: Status = "completed", **knobs: Any) -> TryResult:
-    return TryResult(
+def tried(number: int, value: float, status: Status = "completed", **knobs: Any) -> TrialResult:
+    return TrialResult(
         number=number, uid=None, status=status, reason="", source="", params=knobs,
         distributions={}, requested=DEFAULTS, effective={}, curve=(EpochResult(1, value),),
         best_epoch=1, best_value=value, best_dev_accuracy=value, test_accuracy=None, attempts=(),
@@ -29,7 +29,7 @@ def tried(number: int, value: float, status: Status = "completed", **knobs: Any)
     )  # fmt: skip
 
 
-def study(swept: Sequence[str], *tries: TryResult) -> StudyResult:
+def study(swept: Sequence[str], *tries: TrialResult) -> StudyResult:
     sweep = {
         "trainer": "finetune",
         "model": "minilm",
@@ -43,8 +43,8 @@ def study(swept: Sequence[str], *tries: TryResult) -> StudyResult:
     return StudyResult("mine", "u", True, "dev_accuracy", sweep, {}, None, tries)
 
 
-def found(kind: str, *advice: Advice, message: str = "seen") -> Diagnosed:
-    return Diagnosed(kind, "error", message, "why", advice, {})
+def found(kind: str, *advice: Advice, message: str = "seen") -> Diagnosis:
+    return Diagnosis(kind, "error", message, "why", advice, {})
 
 
 def read(text: str, folder: Path) -> Sweep:

@@ -6,7 +6,7 @@ classes, 1,101 dev sentences, 107 steps an epoch at 80 sentences a step.
 
 from collections.abc import Sequence
 
-from trytable.results.analysis.diagnosis.types import Task, Trial
+from trytable.results.analysis.diagnosis.types import DiagnosedTrial, Task
 from trytable.results.storage.rows import StepRow
 from trytable.results.storage.study import EpochResult
 
@@ -96,11 +96,11 @@ def curve_of(rows: Rows) -> tuple[EpochResult, ...]:
     )
 
 
-def trial_of(rows: Rows, **known: object) -> Trial:
+def trial_of(rows: Rows, **known: object) -> DiagnosedTrial:
     """A completed trial with this course."""
     curve = curve_of(rows)
     best = max(curve, key=lambda e: (e.value or 0, -e.epoch))
-    return Trial(curve=curve, best_epoch=best.epoch, **known)  # type: ignore[arg-type] # a field's
+    return DiagnosedTrial(curve=curve, best_epoch=best.epoch, **known)  # type: ignore[arg-type] # a field's
 
 
 def step(number: int, loss: float | None = None, epoch: int = 1, **known: object) -> StepRow:

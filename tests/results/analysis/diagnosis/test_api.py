@@ -7,7 +7,7 @@ import pytest
 
 from tests.results.analysis.diagnosis.curves import DEV_COUNTS, DROPOUT_03, RATE_1E_5, Rows
 from tests.results.studies import Maker, Planned
-from trytable.results.analysis.diagnosis.api import diagnose, level_of_try
+from trytable.results.analysis.diagnosis.api import diagnose, trial_overfit_level
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import EpochRow, FindingRow, GoldRow, PredictionRow, Row, StepRow
 
@@ -56,13 +56,13 @@ def test_each_try_has_its_findings_the_gravest_first(made: Maker) -> None:
         "majority_class", "oom_retry", "underfit", "still_improving",
     ]  # fmt: skip
     assert found[1][0].evidence["class"] == 2
-    assert [level_of_try(one, study) for one in study.tries] == ["severe", "none"]
+    assert [trial_overfit_level(one, study) for one in study.trials] == ["severe", "none"]
 
 
 def test_the_steps_of_the_last_attempt_stand(made: Maker) -> None:
     uid = f"{made.uid}-0"
     made.ledger.write(*steps(uid, [1.6, 1.5, 1.4]), *steps(uid, [1.6, 1.3], attempt=2))
-    (one, _) = read_study(made.url, made.name).tries
+    (one, _) = read_study(made.url, made.name).trials
     assert [(row.step, row.loss) for row in one.steps] == [(10, 1.6), (20, 1.3), (30, 1.4)]
     assert one.steps[0].layer_weights == {"head": 0.9}
 
@@ -80,7 +80,7 @@ def test_the_window_is_the_sweeps(made: Maker) -> None:
     made.ledger.write(*steps(uid, [1.61] * 30))
     study = read_study(made.url, made.name)
     # Accuracy 0.410 is far above chance, so only a trial that has none yet can be stuck.
-    bare = replace(study, tries=tuple(replace(one, curve=()) for one in study.tries))
+    bare = replace(study, trials=tuple(replace(one, curve=()) for one in study.trials))
 
     def stuck(gate: dict[str, object]) -> bool:
         found = diagnose(replace(bare, sweep={"gate": gate}))

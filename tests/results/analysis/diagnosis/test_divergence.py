@@ -15,12 +15,12 @@ from tests.results.analysis.diagnosis.curves import (
 from trytable.results.analysis.diagnosis.divergence import divergence, exploding_weights, non_finite
 from trytable.results.analysis.diagnosis.layers import dead_gradients, frozen_too_much
 from trytable.results.analysis.diagnosis.sanity import label_range
-from trytable.results.analysis.diagnosis.types import Task, Trial
+from trytable.results.analysis.diagnosis.types import DiagnosedTrial, Task
 
 FOUR = Task(classes=4)
-SWINGING = Trial(steps=(step(100, 1.6831), step(500, 2.8455), step(1000, 3.1209)))
+SWINGING = DiagnosedTrial(steps=(step(100, 1.6831), step(500, 2.8455), step(1000, 3.1209)))
 """A rate of 1e-4 with batches of 16."""
-STEADY = Trial(steps=(step(100, 1.6831), step(500, 1.4320), step(1000, 1.2155)))
+STEADY = DiagnosedTrial(steps=(step(100, 1.6831), step(500, 1.4320), step(1000, 1.2155)))
 """The same with 2e-5."""
 
 
@@ -35,11 +35,11 @@ def test_a_loss_that_doubles_over_a_thousand_steps() -> None:
 
 def test_a_loss_that_falls_back_to_guessing() -> None:
     falling = [1.6 - 0.02 * i for i in range(50)]
-    found = divergence(Trial(steps=tuple(steps_of([*falling, *[1.62] * 20]))), FIVE)
+    found = divergence(DiagnosedTrial(steps=tuple(steps_of([*falling, *[1.62] * 20]))), FIVE)
     assert found is not None
     assert found.variant == "fell_back"
     assert found.evidence["lowest_loss"] == pytest.approx(0.68)
-    assert divergence(Trial(steps=tuple(steps_of([*falling, 1.62]))), FIVE) is None
+    assert divergence(DiagnosedTrial(steps=tuple(steps_of([*falling, 1.62]))), FIVE) is None
 
 
 @pytest.mark.parametrize("rows", ALL_OF_FIVE)
@@ -48,7 +48,7 @@ def test_real_courses_do_not_diverge_even_where_a_tiny_loss_grows_tenfold(rows: 
 
 
 def test_a_loss_that_never_came_is_not_finite() -> None:
-    trial = Trial(steps=(step(10, 1.4, lr=1e-3), step(20, None, lr=2e-3)))
+    trial = DiagnosedTrial(steps=(step(10, 1.4, lr=1e-3), step(20, None, lr=2e-3)))
     found = non_finite(trial)
     assert found is not None
     assert (found.evidence["step"], found.evidence["what"]) == (20, "loss")
@@ -57,9 +57,9 @@ def test_a_loss_that_never_came_is_not_finite() -> None:
 
 
 def test_weights_ten_times_their_start() -> None:
-    def trial(last: float) -> Trial:
+    def trial(last: float) -> DiagnosedTrial:
         norms = [0.0312, 0.0324, last]
-        return Trial(
+        return DiagnosedTrial(
             steps=tuple(
                 step(100 * i, 5.9, weight_norm=80.0, layer_weights={"head": one, "layer.0": 8.0})
                 for i, one in enumerate(norms, start=1)
@@ -76,17 +76,19 @@ def test_weights_ten_times_their_start() -> None:
 def test_blocks_without_any_gradient() -> None:
     cut = {"head": 0.0847, "layer.1": 0.02, "layer.0": 0.0}
     steps = (step(1, layer_gradients=cut), step(2), step(51, layer_gradients=cut))
-    found = dead_gradients(Trial(steps=steps))
+    found = dead_gradients(DiagnosedTrial(steps=steps))
     assert found is not None
     assert (found.evidence["blocks"], found.evidence["trained"]) == ("layer.0", 3)
     assert found.evidence["steps_measured"] == 2
     awake = (*steps, step(101, layer_gradients={**cut, "layer.0": 1e-3}))
-    assert dead_gradients(Trial(steps=awake)) is None
-    assert dead_gradients(Trial(steps=(step(1),))) is None
+    assert dead_gradients(DiagnosedTrial(steps=awake)) is None
+    assert dead_gradients(DiagnosedTrial(steps=(step(1),))) is None
 
 
 def test_260_thousand_of_168_million_parameters() -> None:
-    trial = Trial(parameters=168_000_000, trainable_parameters=260_000, settings={"freeze": 9})
+    trial = DiagnosedTrial(
+        parameters=168_000_000, trainable_parameters=260_000, settings={"freeze": 9}
+    )
     found = frozen_too_much(trial, learns=False)
     assert found is not None
     assert found.severity == "error"
@@ -105,14 +107,14 @@ def test_260_thousand_of_168_million_parameters() -> None:
 
 def test_labels_beyond_the_classes() -> None:
     task = Task(classes=400, lowest_label=0, highest_label=425)
-    found = label_range(Trial(), task)
+    found = label_range(DiagnosedTrial(), task)
     assert found is not None
     assert (found.evidence["highest"], found.evidence["last_class"]) == (425, 399)
-    assert label_range(Trial(), replace(task, highest_label=399)) is None
+    assert label_range(DiagnosedTrial(), replace(task, highest_label=399)) is None
 
 
 def test_labels_that_the_loss_refused() -> None:
-    trial = Trial(status="failed", messages=("error: Target 425 is out of bounds.",))
+    trial = DiagnosedTrial(status="failed", messages=("error: Target 425 is out of bounds.",))
     found = label_range(trial, Task(classes=400))
     assert found is not None
     assert (found.evidence["split"], found.evidence["highest"]) == ("train", 425)

@@ -23,7 +23,7 @@ from trytable.results.analysis.diagnosis.fit import (
     still_improving,
     underfit,
 )
-from trytable.results.analysis.diagnosis.types import Advice, Level, Trial
+from trytable.results.analysis.diagnosis.types import Advice, DiagnosedTrial, OverfitLevel
 from trytable.results.storage.study import EpochResult
 
 
@@ -41,7 +41,7 @@ from trytable.results.storage.study import EpochResult
         (RATE_2E_5_LONG, "severe"),
     ],
 )
-def test_levels_are_those_that_people_gave(rows: Rows, level: Level) -> None:
+def test_levels_are_those_that_people_gave(rows: Rows, level: OverfitLevel) -> None:
     assert overfit_level(trial_of(rows)) == level
 
 
@@ -62,7 +62,7 @@ def test_a_slight_one_is_told_for_information_and_none_not_at_all() -> None:
     assert found is not None
     assert (found.severity, found.evidence["peak_epoch"]) == ("info", 17)
     assert overfit(trial_of(RATE_1E_5)) is None
-    assert overfit_level(Trial(curve=(EpochResult(1, dev_accuracy=0.3),))) is None
+    assert overfit_level(DiagnosedTrial(curve=(EpochResult(1, dev_accuracy=0.3),))) is None
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def test_still_improving_when_it_was_stopped_and_by_a_loss() -> None:
     assert found.variant == "stopped"
     assert found.advice == (Advice("epochs", "raise", 10),)
     losses = tuple(EpochResult(e, value=2.0 - 0.1 * e) for e in (1, 2, 3, 4))
-    falling = still_improving(Trial(curve=losses, maximize=False), FIVE)
+    falling = still_improving(DiagnosedTrial(curve=losses, maximize=False), FIVE)
     assert falling is not None
     assert falling.evidence["gain"] == pytest.approx(0.2)
-    assert still_improving(Trial(curve=losses, maximize=True), FIVE) is None
+    assert still_improving(DiagnosedTrial(curve=losses, maximize=True), FIVE) is None
     assert still_improving(trial_of(RATE_1E_5, status="running"), FIVE) is None

@@ -21,11 +21,11 @@ from tests.results.analysis.diagnosis.curves import (
     trial_of,
 )
 from trytable.results.analysis.diagnosis.learning import majority_class, no_learning
-from trytable.results.analysis.diagnosis.thresholds import Limits
-from trytable.results.analysis.diagnosis.types import Task, Trial
+from trytable.results.analysis.diagnosis.thresholds import Thresholds
+from trytable.results.analysis.diagnosis.types import DiagnosedTrial, Task
 from trytable.results.storage.study import EpochResult
 
-LIMIT = Limits()
+LIMIT = Thresholds()
 FOUR = Task(classes=4)
 FOUR_HUNDRED = Task(classes=400)
 
@@ -48,7 +48,7 @@ def test_four_classes_stuck_at_their_logarithm() -> None:
         EpochResult(n, dev_accuracy=accuracy, train_loss=loss)
         for n, (loss, accuracy) in zip((1, 5), epochs, strict=True)
     )
-    found = no_learning(Trial(curve=curve), FOUR, LIMIT)
+    found = no_learning(DiagnosedTrial(curve=curve), FOUR, LIMIT)
     assert found is not None
     assert (found.severity, found.variant) == ("error", "epochs")
     assert found.evidence["guessing_loss"] == pytest.approx(1.386294)
@@ -58,21 +58,21 @@ def test_four_classes_stuck_at_their_logarithm() -> None:
 
 def test_four_hundred_classes_at_step_300() -> None:
     steps = tuple(steps_of([5.99] * 30))
-    found = no_learning(Trial(steps=steps, status="running"), FOUR_HUNDRED, LIMIT)
+    found = no_learning(DiagnosedTrial(steps=steps, status="running"), FOUR_HUNDRED, LIMIT)
     assert found is not None
     assert (found.evidence["first_step"], found.evidence["last_step"]) == (1, 300)
     assert found.evidence["guessing_loss"] == pytest.approx(math.log(400))
     # One logged step before the window's end nothing is said, nor where it is twice as long.
-    early = Trial(steps=steps[:-1], status="running")
+    early = DiagnosedTrial(steps=steps[:-1], status="running")
     assert no_learning(early, FOUR_HUNDRED, LIMIT) is None
-    longer = Limits(window_steps=600)
-    assert no_learning(Trial(steps=steps, status="running"), FOUR_HUNDRED, longer) is None
+    longer = Thresholds(window_steps=600)
+    assert no_learning(DiagnosedTrial(steps=steps, status="running"), FOUR_HUNDRED, longer) is None
 
 
 def test_the_fall_that_people_call_success_is_one() -> None:
     """5.99 to 5.6 within 300 steps was the written sign of a go."""
     losses = [5.99 - 0.39 * i / 29 for i in range(30)]
-    assert no_learning(Trial(steps=tuple(steps_of(losses))), FOUR_HUNDRED, LIMIT) is None
+    assert no_learning(DiagnosedTrial(steps=tuple(steps_of(losses))), FOUR_HUNDRED, LIMIT) is None
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.1])
@@ -84,34 +84,34 @@ def test_no_real_course_that_learnt_is_stopped_at_any_step(rows: Rows, noise: fl
     steps = steps_of(losses, per_epoch=107)
     for end in range(1, len(steps) + 1):
         curve = curve_of(rows)[: steps[end - 1].step // 107]
-        trial = Trial(status="running", steps=tuple(steps[:end]), curve=curve)
+        trial = DiagnosedTrial(status="running", steps=tuple(steps[:end]), curve=curve)
         assert no_learning(trial, FIVE, LIMIT) is None, steps[end - 1]
 
 
 def test_nothing_is_said_while_the_rate_still_rises() -> None:
     flat = [step(10 * i, 1.386, lr=1e-6 * i) for i in range(1, 31)]
-    assert no_learning(Trial(steps=tuple(flat)), FOUR, LIMIT) is None
+    assert no_learning(DiagnosedTrial(steps=tuple(flat)), FOUR, LIMIT) is None
     steady = [step(10 * i, 1.386) for i in range(31, 61)]
-    assert no_learning(Trial(steps=(*flat, *steady)), FOUR, LIMIT) is not None
+    assert no_learning(DiagnosedTrial(steps=(*flat, *steady)), FOUR, LIMIT) is not None
 
 
 def test_accuracy_above_chance_is_learning_whatever_the_loss() -> None:
     steps = tuple(steps_of([1.6] * 40))
     learnt = (EpochResult(1, dev_accuracy=0.33),)
-    assert no_learning(Trial(steps=steps, curve=learnt), FIVE, LIMIT) is None
+    assert no_learning(DiagnosedTrial(steps=steps, curve=learnt), FIVE, LIMIT) is None
     at_chance = (EpochResult(1, dev_accuracy=0.262),)
-    assert no_learning(Trial(steps=steps, curve=at_chance), FIVE, LIMIT) is not None
+    assert no_learning(DiagnosedTrial(steps=steps, curve=at_chance), FIVE, LIMIT) is not None
     running = (*steps[:-1], step(400, 1.6, running_accuracy=0.4))
-    assert no_learning(Trial(steps=running, curve=at_chance), FIVE, LIMIT) is None
+    assert no_learning(DiagnosedTrial(steps=running, curve=at_chance), FIVE, LIMIT) is None
 
 
 def test_a_loss_that_only_learnt_the_shares_of_unequal_classes_is_guessing() -> None:
     skewed = Task(classes=2, shares=(0.9, 0.1), dev_size=1000)
     steps = tuple(steps_of([0.33] * 30))  # the entropy of 0.9 and 0.1 is 0.325
-    found = no_learning(Trial(steps=steps), skewed, LIMIT)
+    found = no_learning(DiagnosedTrial(steps=steps), skewed, LIMIT)
     assert found is not None
     assert found.evidence["prior_loss"] == pytest.approx(0.325083, abs=1e-6)
-    assert no_learning(Trial(steps=tuple(steps_of([0.2] * 30))), skewed, LIMIT) is None
+    assert no_learning(DiagnosedTrial(steps=tuple(steps_of([0.2] * 30))), skewed, LIMIT) is None
 
 
 @given(st.integers(2, 1000), st.integers(0, 10_000))
@@ -121,7 +121,7 @@ def test_guessing_with_noise_is_found_by_the_end_of_some_window(classes: int, se
     losses = [math.log(classes) * (1 + draw.gauss(0, 0.01)) for _ in range(60)]
     steps = steps_of(losses)
     ends = range(30, 61)
-    assert any(no_learning(Trial(steps=tuple(steps[:e])), task, LIMIT) for e in ends)
+    assert any(no_learning(DiagnosedTrial(steps=tuple(steps[:e])), task, LIMIT) for e in ends)
 
 
 def test_first_epochs_of_a_real_run_said_one_class_only() -> None:
@@ -151,7 +151,7 @@ def test_predictions_decide_where_they_are_known() -> None:
 def test_what_the_worker_counted_decides_before_an_accuracy_that_fits_by_accident() -> None:
     counted = {"predicted_largest_share": 0.6, "predicted_largest_class": 1.0}
     curve = (EpochResult(1, dev_accuracy=289 / 1101, metrics=counted),)
-    assert majority_class(Trial(curve=curve, best_epoch=1), FIVE) is None
+    assert majority_class(DiagnosedTrial(curve=curve, best_epoch=1), FIVE) is None
     small = Task(classes=2, shares=(0.5, 0.5), dev_size=40)
     curve = (EpochResult(1, dev_accuracy=0.5),)
-    assert majority_class(Trial(curve=curve, best_epoch=1), small) is None
+    assert majority_class(DiagnosedTrial(curve=curve, best_epoch=1), small) is None

@@ -7,7 +7,7 @@ import pytest
 from tests.results.analysis.diagnosis.curves import curve_of, step
 from trytable.results.analysis.diagnosis.learning_rate import schedule
 from trytable.results.analysis.diagnosis.sanity import same_seed
-from trytable.results.analysis.diagnosis.types import Trial
+from trytable.results.analysis.diagnosis.types import DiagnosedTrial
 
 PEAK = 1e-5
 COSINE = {"lr": PEAK, "schedule": "cosine"}
@@ -18,10 +18,10 @@ def cosine(at: float, length: float) -> float:
     return PEAK * 0.5 * (1 + math.cos(math.pi * at / length))
 
 
-def trial(rates: dict[int, float], settings: dict[str, object], **known: object) -> Trial:
+def trial(rates: dict[int, float], settings: dict[str, object], **known: object) -> DiagnosedTrial:
     steps = tuple(step(at, 1.0, (at - 1) // 107 + 1, lr=rate) for at, rate in rates.items())
     given = {"steps_total": max(rates), "curve": curve_of([(1.0, 0.5, 0.5)] * 20), **known}
-    return Trial(steps=steps, settings=settings, **given)  # type: ignore[arg-type] # a field's
+    return DiagnosedTrial(steps=steps, settings=settings, **given)  # type: ignore[arg-type] # a field's
 
 
 def test_a_cosine_over_20_epochs_that_was_stepped_after_every_batch() -> None:
@@ -83,10 +83,12 @@ def test_two_rates_from_one_seed_part_after_their_first_steps() -> None:
     """The losses that two people compared: 1e-4 against 2e-5, both with seed 42."""
     losses = ((1.6831, 1.6831), (2.8455, 1.4320), (3.1209, 1.2155))
     fast, slow, other = (
-        Trial(number=n, steps=tuple(step(at, one) for at, one in zip((100, 500, 1000), course,
-                                                                      strict=True)))
-        for n, course in enumerate((*zip(*losses, strict=True), (1.7, 1.5, 1.3)))
-    )  # fmt: skip
+        DiagnosedTrial(
+            number=number,
+            steps=tuple(step(at, loss) for at, loss in zip((100, 500, 1000), course, strict=True)),
+        )
+        for number, course in enumerate((*zip(*losses, strict=True), (1.7, 1.5, 1.3)))
+    )
     ((number, found),) = same_seed([fast, slow, other])
     assert number == 1
     assert (found.severity, found.variant) == ("info", "parted")
@@ -99,6 +101,6 @@ def test_two_rates_from_one_seed_part_after_their_first_steps() -> None:
 
 
 def test_courses_that_never_part_say_that_nothing_was_changed() -> None:
-    same = [Trial(number=n, steps=(step(1, 1.5), step(10, 1.2))) for n in (0, 1)]
+    same = [DiagnosedTrial(number=n, steps=(step(1, 1.5), step(10, 1.2))) for n in (0, 1)]
     ((_, found),) = same_seed(same)
     assert (found.variant, found.evidence["alike_until"]) == ("never", 10)

@@ -8,15 +8,19 @@ import pytest
 from tests.results.analysis.diagnosis.curves import DROPOUT_03, FIVE, RATE_1E_7, steps_of, trial_of
 from tests.results.analysis.diagnosis.test_stagnation import STUCK
 from trytable.results.analysis.diagnosis import texts
-from trytable.results.analysis.diagnosis.api import findings
-from trytable.results.analysis.diagnosis.messages import say_advice, told, told_by_worker
-from trytable.results.analysis.diagnosis.thresholds import Limits
-from trytable.results.analysis.diagnosis.types import Advice, Language, Trial
+from trytable.results.analysis.diagnosis.api import symptoms_of
+from trytable.results.analysis.diagnosis.messages import (
+    advice_text,
+    describe,
+    describe_worker_finding,
+)
+from trytable.results.analysis.diagnosis.thresholds import Thresholds
+from trytable.results.analysis.diagnosis.types import Advice, DiagnosedTrial, Language
 from trytable.results.storage.rows import FindingRow
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 SEVERE = trial_of(DROPOUT_03, settings={"lr": 1e-5})
-STOPPED = Trial(status="stopped", steps=tuple(steps_of([1.6094] * 30)))
+STOPPED = DiagnosedTrial(status="stopped", steps=tuple(steps_of([1.6094] * 30)))
 
 
 def fields(template: str) -> set[str]:
@@ -27,14 +31,14 @@ def fields(template: str) -> set[str]:
 def test_both_languages_say_the_same_of_every_kind(key: str) -> None:
     english, chinese = texts.ENGLISH[key], texts.CHINESE[key]
     assert texts.ENGLISH.keys() == texts.CHINESE.keys()
-    assert fields(english.seen) == fields(chinese.seen)
-    assert re.search(r"[\u4e00-\u9fff]", chinese.why)
-    assert not re.search(r"[\u4e00-\u9fff]", english.seen + english.why)
+    assert fields(english.message) == fields(chinese.message)
+    assert re.search(r"[\u4e00-\u9fff]", chinese.explanation)
+    assert not re.search(r"[\u4e00-\u9fff]", english.message + english.explanation)
 
 
 def test_a_severe_overfit_in_words() -> None:
-    (found,) = [one for one in findings(SEVERE, FIVE, Limits()) if one.kind == "overfit"]
-    english, chinese = told(found), told(found, "zh")
+    (found,) = [one for one in symptoms_of(SEVERE, FIVE, Thresholds()) if one.kind == "overfit"]
+    english, chinese = describe(found), describe(found, "zh")
     assert english.message == (
         "severe overfitting: train minus dev accuracy is 0.597 at the last epoch and 0.502 at the "
         "best; dev accuracy peaked at epoch 14 with 0.419, 14 epochs before the end"
@@ -48,17 +52,21 @@ def test_a_severe_overfit_in_words() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("trial", [SEVERE, STUCK, STOPPED, trial_of(RATE_1E_7)])
-def test_every_field_of_a_text_is_in_the_evidence(trial: Trial, language: Language) -> None:
-    said = [told(found, language) for found in findings(trial, FIVE, Limits())]
+def test_every_field_of_a_text_is_in_the_evidence(
+    trial: DiagnosedTrial, language: Language
+) -> None:
+    said = [describe(found, language) for found in symptoms_of(trial, FIVE, Thresholds())]
     assert said
     for one in said:
         assert "{" not in one.message
-        assert one.why
+        assert one.explanation
 
 
 def test_the_reason_of_a_stop_names_the_numbers() -> None:
-    (found,) = [one for one in findings(STOPPED, FIVE, Limits()) if one.kind == "no_learning"]
-    assert told(found).message == (
+    (found,) = [
+        one for one in symptoms_of(STOPPED, FIVE, Thresholds()) if one.kind == "no_learning"
+    ]
+    assert describe(found).message == (
         "over steps 1 to 300 the loss stood at 1.609, within 5% of ln 5 = 1.609"
     )
 
@@ -72,15 +80,15 @@ def test_the_reason_of_a_stop_names_the_numbers() -> None:
     ],
 )
 def test_advice_in_words(advice: Advice, english: str, chinese: str) -> None:
-    assert (say_advice(advice), say_advice(advice, "zh")) == (english, chinese)
+    assert (advice_text(advice), advice_text(advice, "zh")) == (english, chinese)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_workers_finding_has_the_same_form(language: Language) -> None:
     row = FindingRow("t", 1, "oom_retry", "warning", "micro-batch 32 to 16", {"micro_batch": 16})
-    said = told_by_worker(row, language)
+    said = describe_worker_finding(row, language)
     assert (said.message, said.severity) == ("micro-batch 32 to 16", "warning")
     assert said.advice == (Advice("micro_batch_size", "lower"),)
-    assert said.why == texts.WORDINGS[language]["oom_retry"].why
-    unknown = told_by_worker(FindingRow("t", 1, "odd", "fatal", "what?", {}), language)
-    assert (unknown.kind, unknown.why, unknown.severity) == ("odd", "", "warning")
+    assert said.explanation == texts.WORDINGS[language]["oom_retry"].explanation
+    unknown = describe_worker_finding(FindingRow("t", 1, "odd", "fatal", "what?", {}), language)
+    assert (unknown.kind, unknown.explanation, unknown.severity) == ("odd", "", "warning")

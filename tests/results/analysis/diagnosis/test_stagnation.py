@@ -7,14 +7,14 @@ import pytest
 from tests.results.analysis.diagnosis.curves import ALL_OF_FIVE, Rows, step, trial_of
 from trytable.results.analysis.diagnosis.sanity import loss_scale
 from trytable.results.analysis.diagnosis.stagnation import frozen_validation, stagnation
-from trytable.results.analysis.diagnosis.types import Trial
+from trytable.results.analysis.diagnosis.types import DiagnosedTrial
 from trytable.results.storage.study import EpochResult
 
 TRAIN = (113.08, 105.40, 105.43, 105.49, 105.50)
 TRAIN_F1 = (0.9684, 0.9775, 0.9775, 0.9775, 0.9775)
 DEV = (209.88552416403462, 209.88415675275908, 209.88427272306026, 209.88465478101114,
        209.8854776467551)  # fmt: skip
-STUCK = Trial(
+STUCK = DiagnosedTrial(
     curve=tuple(
         EpochResult(n, train_loss=train, dev_loss=dev, dev_accuracy=0.9781, probe_accuracy=f1)
         for n, (train, dev, f1) in enumerate(zip(TRAIN, DEV, TRAIN_F1, strict=True), start=1)
@@ -59,7 +59,7 @@ def test_dev_that_stays_the_same_because_no_weight_changes_is_another_matter() -
 
 
 def test_accuracies_alone_must_agree_for_four_epochs() -> None:
-    def trial(*dev: float) -> Trial:
+    def trial(*dev: float) -> DiagnosedTrial:
         return trial_of([(2.0 - 0.1 * i, 0.5, one) for i, one in enumerate(dev)])
 
     assert frozen_validation(trial(0.374, 0.374, 0.374, 0.373)) is None
@@ -77,14 +77,14 @@ def test_dev_loss_twice_the_train_loss_at_equal_accuracy() -> None:
 def test_what_dropout_does_to_the_train_loss_is_no_fault_of_scale() -> None:
     rows = [EpochResult(e, train_loss=3.0, dev_loss=1.6, probe_accuracy=0.27, dev_accuracy=0.26)
             for e in (1, 2)]  # fmt: skip
-    assert loss_scale(Trial(curve=tuple(rows), settings={"dropout": 0.8})) is None
-    assert loss_scale(Trial(curve=tuple(rows), settings={"dropout": 0.1})) is not None
+    assert loss_scale(DiagnosedTrial(curve=tuple(rows), settings={"dropout": 0.8})) is None
+    assert loss_scale(DiagnosedTrial(curve=tuple(rows), settings={"dropout": 0.1})) is not None
 
 
 def test_overfitting_is_no_fault_of_scale() -> None:
     rows = [EpochResult(e, train_loss=0.4, dev_loss=0.8, probe_accuracy=0.9, dev_accuracy=0.8)
             for e in (1, 2)]  # fmt: skip
-    assert loss_scale(Trial(curve=tuple(rows))) is None
+    assert loss_scale(DiagnosedTrial(curve=tuple(rows))) is None
 
 
 @pytest.mark.parametrize("rows", ALL_OF_FIVE)
