@@ -21,7 +21,6 @@ from trytable.trainers.protocol.messages import (
     DataSource,
     FinetuneSettings,
     Job,
-    Objective,
     Prepared,
     Settings,
 )
@@ -131,7 +130,7 @@ def job_of(record: Recorded, folders: Folders, folder: Path, slot: Slot) -> Job:
         seed=seed_of(record.one),
         device=slot.device,
         threads=slot.threads,
-        objective=Objective.model_validate(record.study.sweep.get("objective") or {}),
+        objective=record.study.objective,
     )
 
 

@@ -29,8 +29,9 @@ from trytable.orchestrator.scheduler.machine import (
     TrialState,
 )
 from trytable.orchestrator.study.study import OptunaStudy
+from trytable.records import DEFAULT_OBJECTIVE, Objective
 from trytable.results.storage.rows import TERMINAL, TrialRow
-from trytable.trainers.protocol.messages import Job, Objective
+from trytable.trainers.protocol.messages import Job
 
 POLL_SECONDS = 0.2
 KEPT_CHECKPOINTS = 3
@@ -41,8 +42,7 @@ def best_first(
     completed: Iterable[tuple[float, int]], objective: Objective
 ) -> list[tuple[float, int]]:
     """Pairs of value and trial number, best first; ties by number."""
-    sign = -1 if objective.direction == "maximize" else 1
-    return sorted(completed, key=lambda pair: (sign * pair[0], pair[1]))
+    return sorted(completed, key=lambda pair: (objective.rank(pair[0]), pair[1]))
 
 
 JobMaker = Callable[[TrialRow, Start], Job]
@@ -89,7 +89,7 @@ class SweepLoop:
         make_job: JobMaker,
         interrupts: Callable[[], int] = lambda: 0,
         now: Callable[[], float] = time.monotonic,
-        objective: Objective = Objective(),  # noqa: B008 - it is frozen
+        objective: Objective = DEFAULT_OBJECTIVE,
         best: Iterable[tuple[float, int]] = (),
         after_end: Callable[[TrialRow], None] = lambda _: None,
         judge: Callable[[Message], Input | None] = lambda _: None,

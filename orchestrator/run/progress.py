@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from trytable.orchestrator.backends.base import Message, Said
 from trytable.orchestrator.scheduler.machine import Instruction, Settle, Start, Stop
+from trytable.records import DEFAULT_OBJECTIVE, Objective
 from trytable.results.storage.rows import SEED, TrialRow
-from trytable.trainers.protocol.messages import Epoch, Event, Objective, Started, Step
+from trytable.trainers.protocol.messages import Epoch, Event, Started, Step
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Progress:
 
     total: int
     varied: Sequence[str]
-    objective: Objective = Objective()  # noqa: RUF009 - it is frozen
+    objective: Objective = DEFAULT_OBJECTIVE
     counts: dict[str, int] = field(default_factory=dict)
     best: tuple[float, int, str] | None = None
     epochs_saved: int = 0

@@ -8,6 +8,7 @@ from typing import Any
 from trytable.orchestrator.backends.base import Message, Said
 from trytable.orchestrator.scheduler.machine import Settle, Start
 from trytable.orchestrator.study.study import AskedTrial
+from trytable.records import finite_or_none
 from trytable.results.storage.ledger import Ledger
 from trytable.results.storage.rows import (
     SEED,
@@ -20,7 +21,6 @@ from trytable.results.storage.rows import (
     Row,
     StepRow,
     TrialRow,
-    finite_or_none,
 )
 from trytable.trainers.protocol.messages import (
     AnyEvent,

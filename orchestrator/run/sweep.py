@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -34,18 +34,12 @@ from trytable.orchestrator.study.dashboard_note import NoteKeeper
 from trytable.orchestrator.study.database import Patience, open_database
 from trytable.orchestrator.study.locks import study_lock
 from trytable.orchestrator.study.study import OptunaStudy
+from trytable.records import Objective
 from trytable.results.analysis.diagnosis.api import make_task, thresholds_of
 from trytable.results.storage.ledger import Ledger
 from trytable.results.storage.rows import SEED, TERMINAL, GoldRow, StudyLedger, StudyRow, TrialRow
 from trytable.sweeps.config.loader import Sweep
-from trytable.trainers.protocol.messages import (
-    TRAINERS,
-    DataSource,
-    Job,
-    Objective,
-    Prepared,
-    memory_shape,
-)
+from trytable.trainers.protocol.messages import TRAINERS, DataSource, Job, Prepared, memory_shape
 
 PINS = ("torch", "transformers", "optuna")
 """The packages whose versions are kept with a study."""
@@ -228,11 +222,6 @@ class _Open:
     ledger: Ledger
     patience: Patience
 
-    @property
-    def objective(self) -> Objective:
-        """What the sweep is after."""
-        return Objective(**asdict(self.sweep.objective))
-
     def requested(self, params: dict[str, Any]) -> dict[str, Any]:
         """The full settings of a trial."""
         settings = {**self.sweep.baseline, **params}
@@ -268,8 +257,8 @@ def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
             requested=work.requested,
             make_job=partial(_job, work, earlier.study.facts.get("data_hash", "")),
             interrupts=lambda: interrupts.count,
-            objective=work.objective,
-            best=_best(earlier, work.objective),
+            objective=work.sweep.objective,
+            best=_best(earlier, work.sweep.objective),
             after_end=partial(_after_end, gate, notes),
             judge=gate.judge,
             shape=work.shape,
@@ -340,18 +329,18 @@ def _job(work: _Open, data_hash: str, trial: TrialRow, start: Start) -> Job:
         device=start.slot.device,
         shared_device=start.shared,
         threads=start.slot.threads,
-        objective=work.objective,
+        objective=work.sweep.objective,
     )
 
 
 def _progress(work: _Open, machine: Machine, earlier: StudyLedger) -> Progress:
     varied = tuple(work.sweep.parameters)
-    progress = Progress(0, varied, work.objective)
+    progress = Progress(0, varied, work.sweep.objective)
     for trial in earlier.trials:
         if trial.status in TERMINAL:
             progress.counts[trial.status] = progress.counts.get(trial.status, 0) + 1
     progress.total = progress.ended + len(machine.trials) + machine.to_ask
-    for value, number in _best(earlier, work.objective)[:1]:
+    for value, number in _best(earlier, work.sweep.objective)[:1]:
         row = next(trial for trial in earlier.trials if trial.number == number)
         progress.best = (value, number, describe(row, varied))
     return progress

@@ -21,7 +21,8 @@ from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study import search_space
 from trytable.orchestrator.study.compatibility import differences, fact_differences
 from trytable.orchestrator.study.imported import SOURCE
-from trytable.orchestrator.study.search_space import Point, key_of, known_point, same_point
+from trytable.orchestrator.study.search_space import key_of, known_point, same_point
+from trytable.records import Point
 from trytable.results.storage.ledger import STUDY_UID, Ledger
 from trytable.results.storage.rows import SEED, Row, StudyLedger, StudyRow, TrialRow
 from trytable.sweeps.config.loader import Sweep

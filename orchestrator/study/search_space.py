@@ -18,10 +18,8 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from trytable.orchestrator.study.in_memory import Mirror
+from trytable.records import Point, Scalar
 from trytable.sweeps.config.loader import Range, Sweep, Values, grid_points
-from trytable.trainers.protocol.messages import Scalar
-
-Point = dict[str, Any]
 
 
 def distributions(sweep: Sweep) -> dict[str, BaseDistribution]:

@@ -26,8 +26,9 @@ from trytable.orchestrator.study import search_space
 from trytable.orchestrator.study.history import Bounds
 from trytable.orchestrator.study.imported import SOURCE, Start, is_imported, start_from
 from trytable.orchestrator.study.in_memory import Mirror
-from trytable.orchestrator.study.search_space import Point, points_left
+from trytable.orchestrator.study.search_space import points_left
 from trytable.orchestrator.study.trial_store import StudyTables
+from trytable.records import Point
 from trytable.results.storage.engine import (
     BUSY_SECONDS,
     Caller,

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trytable.records import Language
 from trytable.results.analysis.comparison import StudyComparison, compare
 from trytable.results.analysis.confirmation import Confirmation
 from trytable.results.analysis.cost import Cost, study_cost
 from trytable.results.analysis.diagnosis.api import diagnose
 from trytable.results.analysis.diagnosis.types import Diagnosis
 from trytable.results.storage.study import StudyResult
-from trytable.results.text.catalog import Language
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from trytable.records import UNLABELLED
 from trytable.results.analysis.diagnosis.api import trial_overfit_level
 from trytable.results.analysis.stars import stars
 from trytable.results.analysis.statistics import (
@@ -27,7 +28,6 @@ from trytable.results.storage.study import StudyResult, TrialResult, difference
 DEFAULT_STANDARD_ERROR = 0.01
 """Standard error that stars go by where there is none of its own: one point."""
 
-_UNLABELLED = -1
 _STOPPED_EARLY = ("pruned", "stopped")
 
 NoTestReason = Literal[
@@ -134,7 +134,7 @@ class _Answers:
     def __init__(self, study: StudyResult) -> None:
         self._study = study
         gold = np.array(study.gold.get("dev", ()), dtype=np.int64)
-        self._labelled = gold != _UNLABELLED
+        self._labelled = gold != UNLABELLED
         self._gold = gold
         self._right = {
             one.number: self._right_of(one) for one in study.trials if self.missing(one) is None

@@ -67,8 +67,8 @@ class Confirmation:
 
 def confirm(search: StudyResult, again: StudyResult) -> Confirmation | None:
     """Compare a search with the study that trained its leaders again; None: nothing completed."""
-    sign = 1 if search.maximize else -1
-    found = sorted(_points(search, again), key=lambda one: -sign * one.over_seeds.mean)
+    objective = search.objective
+    found = sorted(_points(search, again), key=lambda one: objective.rank(one.over_seeds.mean))
     if not found or not search.ranked:
         return None
     baseline = search.baseline
@@ -79,7 +79,7 @@ def confirm(search: StudyResult, again: StudyResult) -> Confirmation | None:
     draws = len(search.ranked)
     optimism = None
     if won is not None and winner.best_value is not None:
-        optimism = sign * (winner.best_value - won.over_seeds.mean)
+        optimism = objective.gain(winner.best_value, won.over_seeds.mean)
     return Confirmation(
         study=again.name,
         points=_compared(found, base),

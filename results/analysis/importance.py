@@ -1,7 +1,6 @@
 """How much each parameter mattered, as Optuna estimates it."""
 
 import optuna
-from optuna.study import StudyDirection
 from optuna.trial import create_trial
 
 from trytable.results.storage.study import StudyResult
@@ -28,11 +27,10 @@ def importances(study: StudyResult) -> dict[str, float]:
 def _copy(study: StudyResult) -> optuna.Study:
     # In memory, because Optuna's estimate asks for a study and the database is closed by now.
     storage = optuna.storages.InMemoryStorage()
-    direction = StudyDirection.MAXIMIZE if study.maximize else StudyDirection.MINIMIZE
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        copy = optuna.create_study(storage=storage, direction=direction)
+        copy = optuna.create_study(storage=storage, direction=study.objective.direction)
     finally:
         optuna.logging.set_verbosity(level)
     for one in study.ranked:

@@ -34,7 +34,7 @@ def curves_picture(cast: Cast, words: Words) -> Picture | None:
         title=words.text("picture.curves"),
         caption=caption,
         x=Axis(words.text("picture.epoch"), whole=True),
-        y=Axis(words.named("objective", cast.study.objective)),
+        y=Axis(words.named("objective", cast.study.objective.name)),
         layers=tuple(layers),
         tall=True,
     )

@@ -33,7 +33,7 @@ def parallel_picture(cast: Cast, words: Words) -> Picture | None:
         told = f"{cast.told(one)}: {shown(one.best_value, 'accuracy')}"
         heights = (*(scale.height(one) for scale in scales), last)
         strands[one.number] = Strand(told, tuple(map(float, range(len(heights)))), heights)
-    objective = words.named("objective", cast.study.objective)
+    objective = words.named("objective", cast.study.objective.name)
     title = words.text("picture.best_of", objective=objective)
     ticks = [*(scale.tick for scale in scales), f"{title}\n{low:.3f} – {high:.3f}"]
     drawn = thinned(found)

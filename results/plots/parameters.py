@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from statistics import median
 
+from trytable.records import DEFAULT_OBJECTIVE, is_number
 from trytable.results.analysis.comparison import StudyComparison
 from trytable.results.analysis.importance import importances
 from trytable.results.plots.highlights import Cast
@@ -19,9 +20,9 @@ from trytable.results.plots.types import (
     Picture,
     Symbol,
 )
-from trytable.results.storage.study import DEFAULT_OBJECTIVE, TrialResult
+from trytable.results.storage.study import TrialResult
 from trytable.results.text.catalog import Words
-from trytable.results.text.format import Cell, as_cell, is_number, one_line, shown
+from trytable.results.text.format import Cell, as_cell, one_line, shown
 
 MOST_PARAMETERS = 12
 MOST_INTERVALS = 60
@@ -102,7 +103,7 @@ def _picture(
         if one.best_value is not None and one.settings.get(name) is not None
     ]
     placed = places(cast, name, tries)
-    objective = words.named("objective", cast.study.objective)
+    objective = words.named("objective", cast.study.objective.name)
     layers: list[Layer] = []
     for key, colour, symbol, chosen in _groups(cast, tries):
         marks = [_mark(one, placed, name, compared, cast) for one in chosen]
@@ -141,7 +142,7 @@ def _mark(
     assert one.best_value is not None
     told = f"{one.label}: {one_line(name)} {one_line(shown(cell, 'parameter'))}"
     interval = compared.trials[one.number].interval
-    if interval is None or cast.study.objective != DEFAULT_OBJECTIVE:
+    if interval is None or cast.study.objective.name != DEFAULT_OBJECTIVE.name:
         return Mark(told, placed.of(cell), one.best_value)
     told += f" [{interval.low:.3f}, {interval.high:.3f}]"
     return Mark(told, placed.of(cell), one.best_value, interval.low, interval.high)

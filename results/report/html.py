@@ -137,7 +137,7 @@ def _head(study: StudyResult, judged: Analysis, words: Words) -> dict[str, Any]:
         "summary": words.paragraph([summary(study, words), *verdict(study, judged, words)]),
         "confirmed": words.paragraph(confirmed(study, judged.confirmation, words)),
         "story": story(study, judged, words),
-        "objective": words.named("objective", study.objective),
+        "objective": words.named("objective", study.objective.name),
         "facts": facts(study, words),
     }
 

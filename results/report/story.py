@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from trytable.records import is_number
 from trytable.results.analysis.analysis import Analysis
 from trytable.results.analysis.comparison import DEFAULT_STANDARD_ERROR
 from trytable.results.analysis.diagnosis.api import trial_overfit_level
@@ -14,7 +15,7 @@ from trytable.results.storage.study import StudyResult, TrialResult, difference
 from trytable.results.tables.summary import point
 from trytable.results.tables.trials import varied_parameters
 from trytable.results.text.catalog import Words
-from trytable.results.text.format import as_cell, clean, is_number, one_line, shown
+from trytable.results.text.format import as_cell, clean, one_line, shown
 
 _MOST_STEPS = 4
 _EDGE_VALUES = 3
@@ -103,7 +104,7 @@ def _peak(study: StudyResult, best: TrialResult, words: Words) -> Iterator[str]:
     if len(known) > 1 and best.best_epoch is not None:
         yield words.text(
             "story.first_peak_last",
-            what=words.sentence(words.named("objective", study.objective)),
+            what=words.sentence(words.named("objective", study.objective.name)),
             first=shown(known[0], "accuracy"),
             peak=shown(best.best_value, "accuracy"),
             epoch=best.best_epoch,
@@ -147,7 +148,7 @@ def _earlier(study: StudyResult, best: TrialResult, judged: Analysis, words: Wor
         "value": before.best_value,
         "told": words.text(apart) if versus else "",
     }
-    if study.objective == LOSS:
+    if study.objective.name == LOSS:
         return words.text("story.before_units", difference=gap, **fields)
     return words.text("story.before", points=POINTS * gap, **fields)
 
@@ -177,10 +178,10 @@ def _next(study: StudyResult, best: TrialResult, judged: Analysis, words: Words)
 def _edges(study: StudyResult, best: TrialResult, words: Words) -> Iterator[str]:
     for name in varied_parameters(study.ranked):
         cells = [as_cell(one.settings.get(name)) for one in study.ranked]
-        numbers = {float(cell) for cell in cells if is_number(cell)}  # type: ignore[arg-type]  # it is one
+        numbers = {float(cell) for cell in cells if is_number(cell)}
         own = as_cell(best.settings.get(name))
         if len(numbers) < _EDGE_VALUES or not is_number(own):
             continue
-        key = {min(numbers): "story.edge_low", max(numbers): "story.edge_high"}.get(float(own))  # type: ignore[arg-type]  # it is one
+        key = {min(numbers): "story.edge_low", max(numbers): "story.edge_high"}.get(float(own))
         if key:
             yield words.text(key, name=_name(name), value=_value(own))

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trytable.records import DEFAULT_OBJECTIVE, is_number
 from trytable.results.storage.rows import FindingRow
-from trytable.results.storage.study import DEFAULT_OBJECTIVE, StudyResult, TrialResult
+from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.results.tables.trials import Column
-from trytable.results.text.format import Cell, Kind, as_cell, clean, is_number, one_line, shown
+from trytable.results.text.format import Cell, Kind, as_cell, clean, one_line, shown
 
 MISMATCH = "mismatch"
 """The kind of a finding that names parameters which did not arrive."""
@@ -175,7 +176,7 @@ def _best(one: TrialResult) -> str:
 
 
 def _accuracy_there(study: StudyResult, one: TrialResult) -> str:
-    known = study.objective != DEFAULT_OBJECTIVE
+    known = study.objective.name != DEFAULT_OBJECTIVE.name
     return shown(one.best_dev_accuracy, "accuracy") if known else ""
 
 
@@ -227,7 +228,7 @@ def _attempts(one: TrialResult) -> Grid:
 
 
 def _curve(study: StudyResult, one: TrialResult) -> Grid:
-    own = study.objective not in ("dev_accuracy", "dev_loss", "dev_macro_f1")
+    own = study.objective.name not in ("dev_accuracy", "dev_loss", "dev_macro_f1")
     columns: tuple[tuple[str, Kind], ...] = (
         ("epoch", "count"),
         (study.objective_title, "accuracy"),

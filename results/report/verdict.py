@@ -156,7 +156,7 @@ def _optimism(study: StudyResult, found: Confirmation, words: Words) -> list[str
     won = found.point(found.winner)
     value = next(one.best_value for one in study.trials if one.number == found.winner)
     told = []
-    in_points = study.objective != LOSS
+    in_points = study.objective.name != LOSS
     unit = POINTS if in_points else 1
     field = "points" if in_points else "difference"
     ending = "" if in_points else "_units"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trytable.records import is_number
 from trytable.results.analysis.cost import Cost
 from trytable.results.analysis.diagnosis.messages import advice_text
 from trytable.results.analysis.diagnosis.types import Diagnosis
@@ -11,7 +12,7 @@ from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.results.tables.trials import TableRow, TryTable, mark, marks, ordered
 from trytable.results.text.catalog import Words
 from trytable.results.text.escape import script_json
-from trytable.results.text.format import Cell, clean, is_number, one_line, shown
+from trytable.results.text.format import Cell, clean, one_line, shown
 
 
 @dataclass(frozen=True)

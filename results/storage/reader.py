@@ -15,6 +15,7 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from trytable.records import DEFAULT_OBJECTIVE, Objective, finite_or_none
 from trytable.results.storage.engine import (
     DatabaseUnreadable,
     StudyNotFound,
@@ -31,9 +32,8 @@ from trytable.results.storage.rows import (
     StepRow,
     StudyLedger,
     TrialRow,
-    finite_or_none,
 )
-from trytable.results.storage.study import DEFAULT_OBJECTIVE, EpochResult, StudyResult, TrialResult
+from trytable.results.storage.study import EpochResult, StudyResult, TrialResult
 
 __all__ = [
     "DatabaseUnreadable",
@@ -64,18 +64,19 @@ def read_study(url: str, name: str) -> StudyResult:
         with storage.engine.connect() as connection, consistent_read(connection):
             ledger = _read_ledger(connection, uid)
             trials = read_trials(connection, study_id)
-        maximize = directions[0] != StudyDirection.MINIMIZE
-        asked = ledger.study.sweep.get("objective") if ledger else None
-        objective = str((asked or {}).get("name", DEFAULT_OBJECTIVE))
+        stored = ledger.study.sweep.get("objective") if ledger else None
+        objective = Objective(
+            name=str((stored or {}).get("name", DEFAULT_OBJECTIVE.name)),
+            direction="minimize" if directions[0] == StudyDirection.MINIMIZE else "maximize",
+        )
         return StudyResult(
             name=name,
             uid=uid,
-            maximize=maximize,
             objective=objective,
             sweep=ledger.study.sweep if ledger else {},
             facts=ledger.study.facts if ledger else {},
             created_at=ledger.study.created_at if ledger else None,
-            trials=_tries(trials, ledger, objective, maximize),
+            trials=_tries(trials, ledger, objective),
             gold={row.split: tuple(row.labels) for row in ledger.gold} if ledger else {},
         )
 
@@ -112,7 +113,7 @@ def _read_ledger(connection: sa.Connection, uid: str | None) -> StudyLedger | No
 
 
 def _tries(
-    trials: Iterable[FrozenTrial], ledger: StudyLedger | None, objective: str, maximize: bool
+    trials: Iterable[FrozenTrial], ledger: StudyLedger | None, objective: Objective
 ) -> tuple[TrialResult, ...]:
     rows: dict[str | None, TrialRow] = {row.uid: row for row in ledger.trials} if ledger else {}
     default_seed = ledger.study.sweep.get("seed") if ledger else None
@@ -127,8 +128,8 @@ def _tries(
         uid = trial.user_attrs.get(STUDY_UID)
         tried = attempts.get(uid, ())
         read_back = {row.name: row.value for row in effective.get(uid, ())}
-        curve = _curve(trial, epochs.get(uid, ()), objective)
-        made = _Merged(trial, rows.get(uid), curve, objective, maximize)
+        curve = _curve(trial, epochs.get(uid, ()), objective.name)
+        made = _Merged(trial, rows.get(uid), curve, objective)
         one = made.result(tried, findings.get(uid, ()), read_back)
         said = {row.split: tuple(row.labels) for row in predictions.get(uid, ())}
         row = rows.get(uid)
@@ -169,11 +170,11 @@ def _curve(trial: FrozenTrial, rows: Iterable[EpochRow], objective: str) -> tupl
 
 def _epoch(epoch: int, row: EpochRow | None, reported: float | None, objective: str) -> EpochResult:
     known = row.value if row else None
-    if known is None and row is not None and objective == DEFAULT_OBJECTIVE:
+    if known is None and row is not None and objective == DEFAULT_OBJECTIVE.name:
         known = row.dev_accuracy  # a ledger of the first version has no values
     # An epoch stands in the ledger a moment before it stands in Optuna.
     value = finite_or_none(known if reported is None else reported)
-    accuracy = value if objective == DEFAULT_OBJECTIVE else None
+    accuracy = value if objective == DEFAULT_OBJECTIVE.name else None
     if row is None:
         return EpochResult(epoch, value=value, dev_accuracy=accuracy)
     return EpochResult(
@@ -197,8 +198,7 @@ class _Merged:
     trial: FrozenTrial
     row: TrialRow | None
     curve: tuple[EpochResult, ...]
-    objective: str
-    maximize: bool
+    objective: Objective
 
     def result(
         self,
@@ -223,7 +223,9 @@ class _Merged:
             curve=self.curve,
             best_epoch=best_epoch,
             best_value=best,
-            best_dev_accuracy=best if self.objective == DEFAULT_OBJECTIVE else self._at(best_epoch),
+            best_dev_accuracy=best
+            if self.objective.name == DEFAULT_OBJECTIVE.name
+            else self._at(best_epoch),
             test_accuracy=finite_or_none(row.test_accuracy) if row else None,
             attempts=attempts,
             findings=findings,
@@ -258,8 +260,8 @@ class _Merged:
     def _best(self, value: float | None) -> tuple[int | None, float | None]:
         """Best epoch and its value: a completed trial's, else the best so far."""
         known = [(e.epoch, e.value) for e in self.curve if e.value is not None]
-        choose = max if self.maximize else min
-        epoch, best = choose(known, key=lambda point: point[1], default=(None, None))
+        best_point = self.objective.best(known, lambda point: point[1]) if known else (None, None)
+        epoch, best = best_point
         if value is None:
             return epoch, best
         if self.row is not None and self.row.best_epoch is not None:

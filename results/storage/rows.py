@@ -1,6 +1,5 @@
 """The ledger's rows: frozen records, keyed by UUIDs of ours."""
 
-import math
 import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -179,8 +178,3 @@ class StudyLedger:
     findings: tuple[FindingRow, ...]
     predictions: tuple[PredictionRow, ...]
     gold: tuple[GoldRow, ...]
-
-
-def finite_or_none(value: float | None) -> float | None:
-    """None for what is missing, NaN or infinite: a database cannot keep those everywhere."""
-    return value if value is not None and math.isfinite(value) else None

@@ -7,10 +7,9 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 
+from trytable.records import Objective
 from trytable.results.storage.rows import AttemptRow, FindingRow, Status, StepRow
 from trytable.results.text.format import clean, one_line
-
-DEFAULT_OBJECTIVE = "dev_accuracy"
 
 
 @dataclass(frozen=True)
@@ -139,14 +138,12 @@ class TrialResult:
 class StudyResult:
     """A study. `sweep` and `facts` are empty where the ledger holds nothing of it.
 
-    `objective` is the name of the metric that it is after, and `maximize` its direction. `gold`
-    holds the gold class indices by split.
+    `gold` holds the gold class indices by split.
     """
 
     name: str
     uid: str | None
-    maximize: bool
-    objective: str
+    objective: Objective
     sweep: Mapping[str, Any]
     facts: Mapping[str, Any]
     created_at: float | None
@@ -161,7 +158,7 @@ class StudyResult:
     @property
     def objective_title(self) -> str:
         """The objective's name as people read it."""
-        return one_line(clean(self.objective.replace("_", " ")))
+        return one_line(clean(self.objective.name.replace("_", " ")))
 
     @cached_property
     def baseline(self) -> TrialResult | None:
@@ -173,9 +170,8 @@ class StudyResult:
     @cached_property
     def ranked(self) -> tuple[TrialResult, ...]:
         """The completed tries, best first; ties by number."""
-        sign = -1 if self.maximize else 1
         found = (
-            (sign * one.best_value, one.number, one)
+            (self.objective.rank(one.best_value), one.number, one)
             for one in self.trials
             if one.status == "completed" and one.best_value is not None
         )

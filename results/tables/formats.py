@@ -8,11 +8,12 @@ from pathlib import Path
 
 import xlsxwriter
 
+from trytable.records import is_number
 from trytable.results.storage.atomic import write_whole
 from trytable.results.tables.trials import Column, TableRow, TryTable
 from trytable.results.text import escape
 from trytable.results.text.catalog import ENGLISH, Words
-from trytable.results.text.format import Cell, is_number, shown
+from trytable.results.text.format import Cell, shown
 
 _LATEX_HEAD = r"""% Put it into a document with \usepackage[T1]{fontenc}, \usepackage{textcomp} and
 % \usepackage{booktabs}. To see it alone:

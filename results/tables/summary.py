@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from trytable.records import PRUNER_OPTIONS, SAMPLER_OPTIONS
 from trytable.results.analysis.diagnosis.messages import advice_text
 from trytable.results.analysis.diagnosis.types import Diagnosis
 from trytable.results.storage.study import StudyResult, TrialResult
@@ -12,15 +13,7 @@ from trytable.results.text.catalog import ENGLISH, Words
 from trytable.results.text.format import as_cell, clean, one_line, shown
 
 _HASH_SHOWN = 12
-_HEEDED: dict[str, tuple[str, ...]] = {
-    "grid": (),
-    "random": (),
-    "qmc": (),
-    "none": (),
-    "median": ("startup_trials", "warmup_epochs", "patience"),
-    "asha": ("min_epochs", "reduction_factor"),
-    "hyperband": ("min_epochs", "reduction_factor"),
-}
+_OPTIONS = {**SAMPLER_OPTIONS, **PRUNER_OPTIONS}
 
 
 def summary(study: StudyResult, words: Words = ENGLISH) -> str:
@@ -116,7 +109,7 @@ def _best(study: StudyResult, best: TrialResult, words: Words) -> str:
     fields = {
         "label": best.label,
         "values": words.text("summary.values", values=values) if values else "",
-        "objective": words.named("objective", study.objective),
+        "objective": words.named("objective", study.objective.name),
         "value": shown(best.best_value, "accuracy"),
         "after": words.text("summary.after", epoch=epoch) if epoch is not None else "",
     }
@@ -161,9 +154,9 @@ def _settings(settings: object) -> str:
 
 def _heeded(chosen: object) -> object:
     """The sampler's or pruner's settings without those that only other ones look at."""
-    if not isinstance(chosen, Mapping) or chosen.get("name") not in _HEEDED:
+    if not isinstance(chosen, Mapping) or chosen.get("name") not in _OPTIONS:
         return chosen
-    names = {"name", *_HEEDED[chosen["name"]]}
+    names = {"name", *_OPTIONS[chosen["name"]]}
     return {name: value for name, value in chosen.items() if name in names}
 
 

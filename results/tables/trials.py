@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from trytable.records import DEFAULT_OBJECTIVE, Language
 from trytable.results.analysis.analysis import Analysis, analyze
 from trytable.results.analysis.confirmation import ConfirmedPoint, is_confirmation
 from trytable.results.analysis.diagnosis.types import Diagnosis
 from trytable.results.storage.rows import Status
-from trytable.results.storage.study import DEFAULT_OBJECTIVE, StudyResult, TrialResult, difference
-from trytable.results.text.catalog import ENGLISH, Language, Words
+from trytable.results.storage.study import StudyResult, TrialResult, difference
+from trytable.results.text.catalog import ENGLISH, Words
 from trytable.results.text.format import Cell, Kind, as_cell, clean, one_line
 
 _LONGEST_REASON = 200
@@ -130,7 +131,7 @@ def try_table(
 
 def _belongs(key: str, study: StudyResult, rows: list[dict[str, Cell]]) -> bool:
     if key == "best_value":
-        return study.objective != DEFAULT_OBJECTIVE  # else dev accuracy says the same
+        return study.objective.name != DEFAULT_OBJECTIVE.name  # else dev accuracy says the same
     return key not in _ONLY_WITH_CONTENT or any(row[key] is not None for row in rows)
 
 
@@ -175,7 +176,7 @@ def _columns(
 ) -> tuple[Column, ...]:
     baseline = study.baseline
     against = baseline.label if baseline else words.text("try.baseline")
-    fields = {"objective": words.named("objective", study.objective), "against": against}
+    fields = {"objective": words.named("objective", study.objective.name), "against": against}
     outcome = [Column(key, words.text(f"table.{key}", **fields), _OUTCOME[key]) for key in keys]
     taken = {words.text("table.try"), *(column.title for column in outcome)}
     parameters = (

@@ -4,12 +4,12 @@ The texts lie in `results/words/`, one catalogue a language, with the same keys 
 fields. A number comes formatted by its field (`{value:.3f}`), so every language shows it alike.
 """
 
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
+from trytable.records import Language
 from trytable.results.text import en, zh
 from trytable.results.text.format import clean, one_line
 
-Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 CATALOGUES: dict[Language, dict[str, str]] = {

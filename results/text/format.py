@@ -1,9 +1,10 @@
 """How a cell reads where it must be text: numbers rounded alike everywhere, strings harmless."""
 
-import math
 import re
 from collections.abc import Callable
 from typing import Literal
+
+from trytable.records import is_finite
 
 Cell = bool | int | float | str | None
 """A typed cell; None is what never came."""
@@ -43,16 +44,11 @@ def one_line(text: str) -> str:
 
 def as_cell(value: object) -> Cell:
     """A parameter's value as a cell: what is no number, word or truth value becomes its text."""
-    if isinstance(value, float) and not math.isfinite(value):
+    if not is_finite(value):
         return str(value)
     if value is None or isinstance(value, bool | int | float):
         return value
     return clean(value if isinstance(value, str) else repr(value))
-
-
-def is_number(cell: Cell) -> bool:
-    """True for a number; a truth value is none."""
-    return isinstance(cell, int | float) and not isinstance(cell, bool)
 
 
 def shown(cell: Cell, kind: Kind) -> str:

@@ -1,14 +1,14 @@
 """Parameters of a trainer that has none of its own: their names and kinds are the file's."""
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from trytable.records import Direction, is_finite, is_number
 from trytable.sweeps.config.messages import describe, not_allowed, show, unknown
-from trytable.sweeps.config.records import Direction, Kind
+from trytable.sweeps.config.records import Kind
 from trytable.sweeps.config.yaml_source import Document, Key
 
 
@@ -55,7 +55,7 @@ class Knobs:
         except ValidationError:
             document.complain(key, not_allowed(given, self._adapters[name].json_schema()))
             return None
-        if isinstance(value, float) and not math.isfinite(value):
+        if not is_finite(value):
             document.complain(key, f"{show(given)} is not finite. Allowed: {self.allowed(name)}.")
             return None
         return value
@@ -134,7 +134,7 @@ class FreeKnobs(Knobs):
         if not isinstance(given, bool | int | float | str):
             document.complain(key, f"{show(given)} is not allowed. Allowed: {_ALLOWED}.")
             return None
-        if isinstance(given, float) and not math.isfinite(given):
+        if not is_finite(given):
             document.complain(key, f"{show(given)} is not finite. Allowed: {_ALLOWED}.")
             return None
         if isinstance(given, str) and "\0" in given:
@@ -180,6 +180,6 @@ def _listed_values(parameter: Any) -> list[Any]:
 
 
 def _kind(values: list[Any]) -> Kind:
-    if any(isinstance(one, bool) or not isinstance(one, int | float) for one in values):
+    if not all(map(is_number, values)):
         return "choice"
-    return "int" if all(isinstance(one, int) for one in values) else "float"
+    return "int" if all(isinstance(value, int) for value in values) else "float"

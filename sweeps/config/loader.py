@@ -7,14 +7,13 @@ from types import MappingProxyType
 
 from pydantic import BaseModel
 
+from trytable.records import Objective, Point
 from trytable.sweeps.config import validation
 from trytable.sweeps.config.knobs import FreeKnobs, Knobs
 from trytable.sweeps.config.messages import SweepError, listed, show, suggestion, unknown
 from trytable.sweeps.config.overrides import apply, parse_overrides
 from trytable.sweeps.config.records import (
     Gate,
-    Objective,
-    Point,
     Pruner,
     Range,
     Sampler,

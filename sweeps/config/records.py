@@ -1,35 +1,22 @@
 """What a checked sweep is: frozen records that the other rooms read."""
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
+from trytable.records import (
+    PRUNER_OPTIONS,
+    SAMPLER_OPTIONS,
+    Objective,
+    ParameterStyle,
+    Point,
+    PrunerName,
+    SamplerName,
+    StoppingKind,
+)
+
 Kind = Literal["float", "int", "choice"]
-Point = dict[str, Any]
-"""A value for each swept parameter."""
-
-SamplerName = Literal["grid", "random", "tpe", "gp", "qmc"]
-PrunerName = Literal["none", "median", "asha", "hyperband"]
-Direction = Literal["maximize", "minimize"]
-GateKind = Literal["no_learning", "divergence", "non_finite"]
-Style = Literal["--k v", "--k=v", "k=v", "json", "yaml", "toml"]
-
-SAMPLER_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "grid": (),
-    "random": (),
-    "tpe": ("startup_trials",),
-    "gp": ("startup_trials",),
-    "qmc": (),
-}
-PRUNER_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "none": (),
-    "median": ("startup_trials", "warmup_epochs", "patience"),
-    "asha": ("min_epochs", "reduction_factor"),
-    "hyperband": ("min_epochs", "reduction_factor"),
-}
-"""The options that each sampler and pruner has."""
 
 
 @dataclass(frozen=True)
@@ -142,14 +129,6 @@ def _with_options(record: Sampler | Pruner, options: tuple[str, ...]) -> dict[st
 
 
 @dataclass(frozen=True)
-class Objective:
-    """What the sweep is after: a metric of every epoch, and which way is better."""
-
-    name: str
-    direction: Direction
-
-
-@dataclass(frozen=True)
 class Gate:
     """Which diagnoses end a trial early.
 
@@ -159,7 +138,7 @@ class Gate:
         tolerance: share of ln C within which a loss is that of guessing among C classes.
     """
 
-    kinds: tuple[GateKind, ...]
+    kinds: tuple[StoppingKind, ...]
     window_steps: int
     tolerance: float
 
@@ -187,7 +166,7 @@ class Script:
     """
 
     command: tuple[str, ...]
-    style: Style
+    style: ParameterStyle
     switches: tuple[str, ...]
     cwd: str
     env: dict[str, str]

@@ -7,16 +7,16 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trytable.sweeps.config.messages import listed, not_allowed, unknown
-from trytable.sweeps.config.records import (
+from trytable.records import (
     PRUNER_OPTIONS,
     SAMPLER_OPTIONS,
     Direction,
-    GateKind,
+    ParameterStyle,
     PrunerName,
     SamplerName,
-    Style,
+    StoppingKind,
 )
+from trytable.sweeps.config.messages import listed, not_allowed, unknown
 from trytable.sweeps.config.yaml_source import Document, Key
 
 NAMED = ("data", "objective", "sampler", "pruner")
@@ -66,7 +66,7 @@ class ObjectiveForm(Strict):
 class GateForm(Strict):
     """Which diagnoses end a trial early; explained at trytable.sweeps.config.records.Gate."""
 
-    kinds: list[GateKind] = ["no_learning"]
+    kinds: list[StoppingKind] = ["no_learning"]
     window_steps: int = Field(300, ge=20, le=1_000_000)
     tolerance: float = Field(0.05, gt=0, lt=1)
 
@@ -91,7 +91,7 @@ class ScriptForm(Strict):
     """The keys of trainer script alone; explained at trytable.sweeps.config.records.Script."""
 
     command: str | list[Any] | None = None
-    style: Style = "--k v"
+    style: ParameterStyle = "--k v"
     switches: list[str] = []
     cwd: str = Field(".", min_length=1)
     env: dict[str, str] = {}

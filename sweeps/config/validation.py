@@ -5,9 +5,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from trytable.records import Objective, Point
 from trytable.sweeps.config.knobs import Knobs
 from trytable.sweeps.config.messages import listed, not_allowed, show, unknown
-from trytable.sweeps.config.records import Objective, Point, Range, Values
+from trytable.sweeps.config.records import Range, Values
 from trytable.sweeps.config.schema import ObjectiveForm, RangeForm, SweepFile, check_part
 from trytable.sweeps.config.yaml_source import Document, Key
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trytable.records import UNLABELLED
 from trytable.trainers.data import docstrings
 from trytable.trainers.data.readers import (
     Rows,
@@ -18,7 +19,6 @@ from trytable.trainers.data.readers import (
 from trytable.trainers.protocol.messages import DataSource, Refused
 
 SPLITS = ("train", "dev", "test")
-UNLABELLED = -1
 """The label of a sentence whose class is not known."""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trytable.trainers.data.dataset import UNLABELLED
+from trytable.records import UNLABELLED, Scalar
 from trytable.trainers.data.tokens import Indices, TokenSplit, batches_by_length
 from trytable.trainers.entrypoints.jsonl import answer_stdin
 from trytable.trainers.entrypoints.prepare import prepare
@@ -20,7 +20,6 @@ from trytable.trainers.protocol.messages import (
     Event,
     FinetuneSettings,
     Job,
-    Scalar,
     StopReason,
     Verdict,
 )

@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from trytable.records import UNLABELLED
 from trytable.trainers.data import docstrings, tokens
-from trytable.trainers.data.dataset import SPLITS, UNLABELLED, TextData, read_data
+from trytable.trainers.data.dataset import SPLITS, TextData, read_data
 from trytable.trainers.models.locate import model_hash, resolve
 from trytable.trainers.protocol.messages import DataSource, Prepared, Refused
 

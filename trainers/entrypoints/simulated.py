@@ -103,8 +103,7 @@ def _measured(job: Job, settings: ScriptedSettings, epoch: int) -> float:
 
 def _finished(job: Job, settings: ScriptedSettings) -> Finished:
     epochs = range(1, settings.epochs + 1)
-    choose = max if job.objective.direction == "maximize" else min
-    best = choose(epochs, key=lambda epoch: _measured(job, settings, epoch))
+    best = job.objective.best(epochs, lambda epoch: _measured(job, settings, epoch))
     return Finished(
         attempt=job.attempt,
         best_epoch=best,

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from trytable.records import Scalar
 from trytable.trainers.data.augment import Augmenter
 from trytable.trainers.data.tokens import Indices, batches_by_length
 from trytable.trainers.finetune.losses import Criterion
@@ -24,7 +25,7 @@ from trytable.trainers.models.classifier import Classifier, dropout_probabilitie
 from trytable.trainers.models.freezing import frozen_layer_count, matches, uses_patterns
 from trytable.trainers.models.heads import hidden_widths
 from trytable.trainers.models.state_dict import trainable_parameters
-from trytable.trainers.protocol.messages import FinetuneSettings, Scalar
+from trytable.trainers.protocol.messages import FinetuneSettings
 
 Readings = dict[str, Scalar]
 """Parameters by name; the part before the first dot is the knob's."""

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import NoReturn
 
+from trytable.records import Scalar, Severity
 from trytable.trainers.finetune.step import NonFinite
-from trytable.trainers.protocol.messages import Finding, Line, Scalar, Severity
+from trytable.trainers.protocol.messages import Finding, Line
 
 
 class FindingReporter:

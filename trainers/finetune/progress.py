@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
-from trytable.trainers.protocol.messages import FinetuneSettings, Objective
+from trytable.records import Objective
+from trytable.trainers.protocol.messages import FinetuneSettings
 
 
 @dataclass

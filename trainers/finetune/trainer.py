@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from trytable.records import UNLABELLED, Scalar
 from trytable.trainers.data.augment import Augmenter, make_augmenter
 from trytable.trainers.data.batches import Collator
-from trytable.trainers.data.dataset import UNLABELLED
 from trytable.trainers.data.tokens import (
     Indices,
     TokenSplit,
@@ -60,7 +60,6 @@ from trytable.trainers.protocol.messages import (
     Job,
     Line,
     Refused,
-    Scalar,
     Started,
     Step,
 )

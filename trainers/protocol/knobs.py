@@ -4,27 +4,11 @@
 module that needs it is imported here: the orchestrator reads these knobs, through `messages`.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from trytable.trainers.protocol.base import Record
+from trytable.records import Direction
 from trytable.trainers.protocol.model_knobs import ModelKnobs
 from trytable.trainers.protocol.training_knobs import TrainingKnobs
-
-Direction = Literal["maximize", "minimize"]
-
-
-class Objective(Record):
-    """What a sweep is after: a metric of every epoch, and which way is better."""
-
-    name: str = "dev_accuracy"
-    direction: Direction = "maximize"
-
-    def is_better(self, value: float, than: float | None) -> bool:
-        """Whether a value beats another one, or none at all."""
-        if than is None:
-            return True
-        return value > than if self.direction == "maximize" else value < than
-
 
 OBJECTIVES: dict[str, Direction] = {
     "dev_accuracy": "maximize",

@@ -9,8 +9,16 @@ from typing import Annotated, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from trytable.records import (
+    DEFAULT_OBJECTIVE,
+    Direction,
+    Objective,
+    ParameterStyle,
+    Scalar,
+    Severity,
+)
 from trytable.trainers.protocol.base import Record
-from trytable.trainers.protocol.knobs import OBJECTIVES, Direction, FinetuneSettings, Objective
+from trytable.trainers.protocol.knobs import OBJECTIVES, FinetuneSettings
 from trytable.trainers.protocol.memory_knobs import memory_shape
 
 __all__ = [
@@ -21,9 +29,6 @@ __all__ = [
     "Record",
     "memory_shape",
 ]
-
-Scalar = bool | int | float | str | None
-"""A value that a parameter, an attribute or a table cell may hold."""
 
 FailureKind = Literal[
     "user",
@@ -41,8 +46,6 @@ killed by a signal that was not ours, ended well without the objective, or fell 
 
 RETRIED: frozenset[FailureKind] = frozenset({"error", "killed"})
 """What is worth another attempt: the others would come again."""
-
-Severity = Literal["info", "warning", "error"]
 
 StopReason = Literal["prune", "drain", "gate"]
 """Who asks a worker to stop: the pruner, the person (with a checkpoint), or a diagnosis."""
@@ -90,7 +93,7 @@ class Launch(Record):
     """
 
     command: tuple[str, ...]
-    style: Literal["--k v", "--k=v", "k=v", "json", "yaml", "toml"] = "--k v"
+    style: ParameterStyle = "--k v"
     switches: tuple[str, ...] = ()
     cwd: str = "."
     env: dict[str, str] = Field({})
@@ -147,7 +150,7 @@ class Job(Record):
     device: str = "cpu"
     shared_device: bool = False
     threads: int = 1
-    objective: Objective = Objective()
+    objective: Objective = DEFAULT_OBJECTIVE
 
 
 class Event(Record):

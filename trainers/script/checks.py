@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trytable.trainers.protocol.messages import Finding, Job, Launch, Line, Scalar, Started
+from trytable.records import Scalar
+from trytable.trainers.protocol.messages import Finding, Job, Launch, Line, Started
 
 _NEAR = 1e-6
 """Relative: a number that was echoed may have been rounded to a float32."""

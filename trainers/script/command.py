@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trytable.trainers.protocol.messages import Launch, Refused, Scalar
+from trytable.records import Scalar
+from trytable.trainers.protocol.messages import Launch, Refused
 from trytable.trainers.script.configs import FORMATS, merged, written
 
 # As in sweeps/config/script.py, which has refused whatever could not be filled in here.

@@ -12,7 +12,8 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from tomlkit.exceptions import TOMLKitError
 
-from trytable.trainers.protocol.messages import Refused, Scalar
+from trytable.records import Scalar
+from trytable.trainers.protocol.messages import Refused
 
 FORMATS = ("json", "yaml", "toml")
 T = TypeVar("T")

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trytable.trainers.protocol.messages import Job, Line, Scalar, Step
+from trytable.records import Scalar
+from trytable.trainers.protocol.messages import Job, Line, Step
 from trytable.trainers.script.checks import ReadBack, number, same
 
 LAUNCHER = Path(__file__).with_name("observer.py")

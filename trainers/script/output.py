@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trytable.trainers.protocol.messages import Epoch, Finding, Job, Launch, Line, Severity, Step
+from trytable.records import Severity
+from trytable.trainers.protocol.messages import Epoch, Finding, Job, Launch, Line, Step
 from trytable.trainers.script.checks import ReadBack
 from trytable.trainers.script.logs.metric_files import Tails
 from trytable.trainers.script.logs.metric_names import canonical

@@ -19,7 +19,6 @@ from trytable.orchestrator.commands.log_import.mapping_file import (
     read_mapping,
     told,
 )
-from trytable.orchestrator.commands.log_import.parameters import Scalar
 from trytable.orchestrator.commands.log_import.runs import Block, Blocks
 from trytable.orchestrator.commands.log_import.trials import (
     Adopted,
@@ -39,11 +38,12 @@ from trytable.orchestrator.study import search_space
 from trytable.orchestrator.study.database import open_database
 from trytable.orchestrator.study.locks import study_lock
 from trytable.orchestrator.study.study import uid_of
+from trytable.records import DEFAULT_OBJECTIVE, Objective, Scalar
 from trytable.results.storage.ledger import STUDY_UID, Ledger
 from trytable.results.storage.rows import StudyRow, TrialRow
 from trytable.results.text.format import clean, one_line
 from trytable.sweeps.config import loader
-from trytable.trainers.protocol.messages import TRAINERS, Objective
+from trytable.trainers.protocol.messages import TRAINERS
 from trytable.trainers.script.logs.patterns import OwnPattern
 
 BY_HAND = "the mapping file"
@@ -181,7 +181,7 @@ def _import(
     with ExitStack() as stack:
         storage, ledger = stack.enter_context(open_database(folders))
         stack.enter_context(study_lock(folders))
-        objective = Objective(**asdict(sweep.objective)) if sweep else Objective()
+        objective = sweep.objective if sweep else DEFAULT_OBJECTIVE
         study = optuna.create_study(
             storage=storage,
             study_name=folders.study,
@@ -202,7 +202,7 @@ def _study_row(target: _Target) -> StudyRow:
     described = {
         "name": target.study.study_name,
         "description": "tries that were run by hand, imported from logs",
-        "objective": target.objective.model_dump(),
+        "objective": asdict(target.objective),
     }
     return StudyRow(target.uid, target.study.study_name, described, {"imported": True})
 
@@ -211,9 +211,9 @@ def _check_objective(target: _Target) -> None:
     """Raise UserError where the study is after another metric than what is imported for it."""
     rows = {row.uid: row for row in target.ledger.studies()}
     kept = rows[target.uid].sweep.get("objective") if target.uid in rows else None
-    then = Objective.model_validate(kept or {}) if kept or target.uid in rows else target.objective
+    then = Objective(**(kept or {})) if kept or target.uid in rows else target.objective
     maximize = target.study.direction == StudyDirection.MAXIMIZE
-    if then != target.objective or maximize != (target.objective.direction == "maximize"):
+    if then != target.objective or maximize != target.objective.maximize:
         raise UserError(
             f"The study {target.study.study_name!r} is after {then.name}, and the sweep of that "
             f"name now after {target.objective.name}. Import under another NAME."

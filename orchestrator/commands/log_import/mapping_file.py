@@ -1,14 +1,13 @@
 """The small file between a log and its tries: written for the person to complete, read back."""
 
 import json
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trytable.orchestrator.commands.log_import.parameters import Scalar
 from trytable.orchestrator.commands.log_import.runs import Block, Oddity
 from trytable.orchestrator.errors import UserError
+from trytable.records import Scalar, is_finite
 from trytable.results.text.format import clean, one_line
 from trytable.sweeps.config.messages import listed, show, unknown
 from trytable.sweeps.config.yaml_source import Document, Key, parse
@@ -151,7 +150,7 @@ def _parameters(document: Document, at: Key, given: object) -> dict[str, Scalar]
         if not (value is None or isinstance(value, bool | int | float | str)):
             text = f"{show(value)} is not allowed. Allowed: a number, a word, true, false, nothing."
             document.complain((*at, name), text)
-        elif isinstance(value, float) and not math.isfinite(value):
+        elif not is_finite(value):
             document.complain((*at, name), f"{value} is not a finite number.")
     return {name: one for name, one in given.items() if one is not None}
 

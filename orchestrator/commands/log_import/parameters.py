@@ -3,7 +3,6 @@
 Nothing here is ever run: a command line is split into words and looked at.
 """
 
-import math
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -11,9 +10,9 @@ from dataclasses import dataclass
 from itertools import dropwhile, zip_longest
 from typing import Literal
 
+from trytable.records import Scalar, is_finite
 from trytable.trainers.script.logs.patterns import value_of
 
-Scalar = bool | int | float | str
 Where = Literal["command line", "arguments", "heading", "file"]
 
 _SAME = {
@@ -101,7 +100,7 @@ def from_arguments(arguments: Mapping[str, object], number: int) -> dict[str, Gi
     return {
         our_name(name): Given(our_name(name), value, "arguments", number)
         for name, value in arguments.items()
-        if isinstance(value, bool | int | float) and _is_finite(value)
+        if isinstance(value, bool | int | float) and is_finite(value)
     }
 
 
@@ -150,13 +149,9 @@ def _options(words: list[str]) -> Iterator[tuple[str, str]]:
             yield assigned[1], assigned[2]
 
 
-def _scalar(text: str) -> Scalar | None:
+def _scalar(text: str) -> Scalar:
     """A number or a truth value, else nothing."""
     if not _NUMBER.fullmatch(text) and text.lower() not in ("true", "false"):
         return None
     value = value_of(text.lower())
-    return value if isinstance(value, bool | int | float) and _is_finite(value) else None
-
-
-def _is_finite(value: float) -> bool:
-    return isinstance(value, int) or math.isfinite(value)
+    return value if isinstance(value, bool | int | float) and is_finite(value) else None

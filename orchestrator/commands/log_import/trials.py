@@ -15,14 +15,13 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from trytable.orchestrator.commands.log_import.mapping_file import told
-from trytable.orchestrator.commands.log_import.parameters import Scalar
 from trytable.orchestrator.commands.log_import.runs import Block, Epoch, Oddity
 from trytable.orchestrator.study.imported import IMPORTED, SOURCE
 from trytable.orchestrator.study.search_space import known_point
+from trytable.records import Objective, Scalar, finite_or_none, is_number
 from trytable.results.storage.ledger import STUDY_UID
-from trytable.results.storage.rows import EpochRow, FindingRow, Row, TrialRow, finite_or_none
+from trytable.results.storage.rows import EpochRow, FindingRow, Row, TrialRow
 from trytable.sweeps.config.loader import Range, Sweep, Values
-from trytable.trainers.protocol.messages import Objective
 from trytable.trainers.script.logs.metric_names import canonical
 
 _ATTEMPT = 1
@@ -76,9 +75,8 @@ def adopt(
         for one in block.epochs
         if (value := finite_or_none(one.metrics.get(metric))) is not None
     ]
-    choose = max if objective.direction == "maximize" else min
     closing = finite_or_none(block.closing.get(metric))
-    value, best = choose(course, key=lambda point: point[0], default=(closing, None))
+    value, best = objective.best(course, lambda point: point[0]) if course else (closing, None)
     if value is None:
         return None
     told_as = f"{study_uid} {block.fingerprint} {copies}"
@@ -103,9 +101,7 @@ def _contains(parameter: Values | Range, value: Scalar) -> bool:
             one for one in parameter.values if isinstance(one, bool) == isinstance(value, bool)
         ]
         return value in alike
-    if isinstance(value, bool | str):
-        return False
-    return parameter.contains(value)
+    return is_number(value) and parameter.contains(value)
 
 
 def spanning(tries: Iterable[Mapping[str, Scalar]]) -> dict[str, BaseDistribution]:
@@ -118,7 +114,7 @@ def spanning(tries: Iterable[Mapping[str, Scalar]]) -> dict[str, BaseDistributio
 
 
 def _span(values: Sequence[Scalar]) -> BaseDistribution:
-    numbers = [one for one in values if isinstance(one, int | float) and not isinstance(one, bool)]
+    numbers = [one for one in values if is_number(one)]
     if len(numbers) < len(values):
         return CategoricalDistribution(tuple(dict.fromkeys(values)))
     if all(isinstance(one, int) for one in numbers):

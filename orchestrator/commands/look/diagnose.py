@@ -15,10 +15,11 @@ from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.jobs import baseline_job
 from trytable.orchestrator.run.subprocesses import answers
+from trytable.records import Scalar, is_number
 from trytable.results.text.format import short
 from trytable.sweeps.config import loader
 from trytable.sweeps.config.loader import Sweep
-from trytable.trainers.protocol.messages import TRAINERS, Check, Job, Scalar
+from trytable.trainers.protocol.messages import TRAINERS, Check, Job
 
 _MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "failed": ("failed", "bold red")}
 _MOST_ROWS = 24
@@ -74,7 +75,7 @@ def _print(check: Check, console: Console) -> None:
 
 
 def _shown(value: Scalar) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and is_number(value):
         return f"{value:,}"
     return short(value) if isinstance(value, float) else str(value)
 

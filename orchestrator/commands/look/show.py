@@ -10,9 +10,10 @@ from rich.text import Text
 from trytable.orchestrator.commands.terminal import wide_enough
 from trytable.orchestrator.commands.trial_record import find_try
 from trytable.orchestrator.paths import Folders
+from trytable.records import is_number
 from trytable.results.report.trial_detail import Grid, SettingLine, TryDetail, try_detail
 from trytable.results.storage.reader import read_study
-from trytable.results.text.format import is_number, shown
+from trytable.results.text.format import shown
 
 
 def show(folders: Folders, number: str, console: Console) -> None:

@@ -13,22 +13,13 @@ from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.sweep import BackendStarter, Outcome, defaults_of, run_sweep
 from trytable.orchestrator.study.compatibility import fact_differences, refuse
 from trytable.orchestrator.study.search_space import same_point
+from trytable.records import DEFAULT_OBJECTIVE, Objective, Point
 from trytable.results.analysis.confirmation import CONFIRM_SUFFIX, is_confirmation
 from trytable.results.analysis.diagnosis.thresholds import TOLERANCE, WINDOW_STEPS
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import SEED
 from trytable.results.storage.study import StudyResult
-from trytable.sweeps.config.records import (
-    Gate,
-    Objective,
-    Point,
-    Pruner,
-    Range,
-    Sampler,
-    Script,
-    Sweep,
-    Values,
-)
+from trytable.sweeps.config.records import Gate, Pruner, Range, Sampler, Script, Sweep, Values
 from trytable.trainers.protocol.messages import TRAINERS
 
 TOP, SEEDS = 3, 5
@@ -95,7 +86,7 @@ def confirming_sweep(search: StudyResult, top: int, seeds: int) -> Sweep:
         model=given["model"],
         data=dict(given["data"]),
         seed=int(given["seed"]),
-        objective=Objective(**given["objective"]) if "objective" in given else _DEFAULT_OBJECTIVE,
+        objective=Objective(**given["objective"]) if "objective" in given else DEFAULT_OBJECTIVE,
         baseline=baseline,
         parameters={**parameters, SEED: Range(0, 2**_SEED_BITS - 1, integer=True)},
         sampler=Sampler("grid", 0),
@@ -111,9 +102,6 @@ def confirming_sweep(search: StudyResult, top: int, seeds: int) -> Sweep:
         max_per_gpu=int(given.get("max_per_gpu", Sweep.max_per_gpu)),
         silence_minutes=float(given.get("silence_minutes", Sweep.silence_minutes)),
     )
-
-
-_DEFAULT_OBJECTIVE = Objective("dev_accuracy", "maximize")
 
 
 def fresh_seeds(seed: int, count: int) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from trytable.records import is_number
 from trytable.results.analysis.diagnosis.types import Advice, Diagnosis
 from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.results.text.format import short
@@ -30,11 +31,6 @@ def moved(name: str, value: Any, advice: Advice, times: int) -> list[Any]:
     for _ in range(times):
         values.append(_moved(name, values[-1], up=advice.direction == "raise"))
     return values
-
-
-def is_number(value: object) -> bool:
-    """True for a number; a truth value is none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def middle(one: float, other: float) -> float:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from trytable.records import UNLABELLED, Language
 from trytable.results.analysis.diagnosis.divergence import divergence, exploding_weights, non_finite
 from trytable.results.analysis.diagnosis.fit import (
     overfit,
@@ -21,7 +22,6 @@ from trytable.results.analysis.diagnosis.thresholds import Thresholds
 from trytable.results.analysis.diagnosis.types import (
     DiagnosedTrial,
     Diagnosis,
-    Language,
     OverfitLevel,
     Symptom,
     Task,
@@ -29,7 +29,6 @@ from trytable.results.analysis.diagnosis.types import (
 from trytable.results.storage.study import StudyResult, TrialResult
 
 _FIRST = ("error", "warning", "info")
-_UNLABELLED = -1
 """What the data room gives a sentence without a gold label."""
 
 
@@ -98,7 +97,7 @@ def task_of(study: StudyResult) -> Task:
 def make_task(facts: Mapping[str, Any], gold: tuple[int, ...]) -> Task:
     """What `prepare` found of the classes, and their shares in dev."""
     names = facts.get("classes")
-    labels = [label for label in gold if label != _UNLABELLED]
+    labels = [label for label in gold if label != UNLABELLED]
     counts = Counter(labels)
     classes = len(names) if names else None
     width = max(classes or 0, *(label + 1 for label in labels)) if labels else 0
@@ -123,7 +122,7 @@ def trial_of(one: TrialResult, study: StudyResult) -> DiagnosedTrial:
         curve=one.curve,
         steps=one.steps,
         best_epoch=one.best_epoch,
-        maximize=study.maximize,
+        objective=study.objective,
         predictions=one.predictions.get("dev", ()),
         trainable_parameters=last.trainable_parameters if last else None,
         parameters=last.parameters if last else None,

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
+from trytable.records import Scalar
 from trytable.results.analysis.diagnosis import thresholds
-from trytable.results.analysis.diagnosis.types import Advice, DiagnosedTrial, Scalar, Symptom, Task
+from trytable.results.analysis.diagnosis.types import Advice, DiagnosedTrial, Symptom, Task
 
 _GENTLER = (Advice("lr", "lower"), Advice("warmup", "raise"), Advice("max_gradient_norm", "lower"))
 _SHARE = 10

@@ -1,12 +1,11 @@
 """How well it fits: overfit, underfit and still_improving."""
 
+from trytable.records import Scalar, Severity
 from trytable.results.analysis.diagnosis import thresholds
 from trytable.results.analysis.diagnosis.types import (
     Advice,
     DiagnosedTrial,
     OverfitLevel,
-    Scalar,
-    Severity,
     Symptom,
     Task,
     train_accuracy,
@@ -115,14 +114,13 @@ def still_improving(trial: DiagnosedTrial, task: Task) -> Symptom | None:
     known = [(e.epoch, e.value) for e in trial.curve if e.value is not None]
     if not trial.has_ended or trial.status == "failed" or len(known) <= thresholds.GAIN_EPOCHS:
         return None
-    choose = max if trial.maximize else min
+    objective = trial.objective
     epoch, value = known[-1]
-    before = choose(one for _, one in known[: -thresholds.GAIN_EPOCHS])
-    best_before_last = choose(one for _, one in known[:-1])
+    _, before = objective.best(known[: -thresholds.GAIN_EPOCHS], lambda point: point[1])
+    _, best_before_last = objective.best(known[:-1], lambda point: point[1])
     gain = abs(value - before)
-    is_best = value != best_before_last and choose(value, best_before_last) == value
-    least = _least_gain(value, task) if trial.maximize else thresholds.LEAST_GAIN * abs(before)
-    if not is_best or gain < least:
+    least = _least_gain(value, task) if objective.maximize else thresholds.LEAST_GAIN * abs(before)
+    if not objective.is_better(value, best_before_last) or gain < least:
         return None
     evidence: dict[str, Scalar] = {
         "epoch": epoch,

@@ -1,13 +1,8 @@
 """What is trained of the model: dead_gradients by layer, and frozen_too_much."""
 
+from trytable.records import Scalar, Severity
 from trytable.results.analysis.diagnosis import thresholds
-from trytable.results.analysis.diagnosis.types import (
-    Advice,
-    DiagnosedTrial,
-    Scalar,
-    Severity,
-    Symptom,
-)
+from trytable.results.analysis.diagnosis.types import Advice, DiagnosedTrial, Symptom
 
 
 def dead_gradients(trial: DiagnosedTrial) -> Symptom | None:

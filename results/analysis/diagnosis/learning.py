@@ -4,16 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 
+from trytable.records import Scalar, Severity
 from trytable.results.analysis.diagnosis import thresholds
 from trytable.results.analysis.diagnosis.thresholds import Thresholds
-from trytable.results.analysis.diagnosis.types import (
-    Advice,
-    DiagnosedTrial,
-    Scalar,
-    Severity,
-    Symptom,
-    Task,
-)
+from trytable.results.analysis.diagnosis.types import Advice, DiagnosedTrial, Symptom, Task
 from trytable.results.storage.rows import StepRow
 from trytable.results.storage.study import EpochResult
 

@@ -5,8 +5,9 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from trytable.records import Scalar
 from trytable.results.analysis.diagnosis import thresholds
-from trytable.results.analysis.diagnosis.types import Advice, DiagnosedTrial, Scalar, Symptom
+from trytable.results.analysis.diagnosis.types import Advice, DiagnosedTrial, Symptom
 
 TAKEN_AS_PREFIX = "taken as "
 """The worker tells so which of a script's parameters it took for which knob."""

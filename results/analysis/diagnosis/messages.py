@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from trytable.records import Language, Severity
 from trytable.results.analysis.diagnosis import texts, thresholds
 from trytable.results.analysis.diagnosis.texts import Wording
-from trytable.results.analysis.diagnosis.types import Advice, Diagnosis, Language, Severity, Symptom
+from trytable.results.analysis.diagnosis.types import Advice, Diagnosis, Symptom
 from trytable.results.storage.rows import FindingRow
 from trytable.results.text.format import as_cell, shown
 

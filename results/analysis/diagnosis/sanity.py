@@ -8,11 +8,11 @@ from itertools import takewhile
 from operator import itemgetter
 from statistics import fmean
 
+from trytable.records import Scalar
 from trytable.results.analysis.diagnosis import thresholds
 from trytable.results.analysis.diagnosis.types import (
     Advice,
     DiagnosedTrial,
-    Scalar,
     Symptom,
     Task,
     train_accuracy,

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from trytable.records import Scalar
 from trytable.results.analysis.diagnosis import thresholds
-from trytable.results.analysis.diagnosis.types import Advice, DiagnosedTrial, Scalar, Symptom
+from trytable.results.analysis.diagnosis.types import Advice, DiagnosedTrial, Symptom
 from trytable.results.storage.study import EpochResult
 
 

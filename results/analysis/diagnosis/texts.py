@@ -5,7 +5,8 @@ Both languages are filled from the same evidence. A text stands under `kind.vari
 
 from dataclasses import dataclass
 
-from trytable.results.analysis.diagnosis.types import Direction, Language
+from trytable.records import Language
+from trytable.results.analysis.diagnosis.types import AdviceDirection
 
 
 @dataclass(frozen=True)
@@ -348,7 +349,7 @@ COMPARED: dict[Language, str] = {
     "zh": "；第 {step} 步 {loss:.4f} 对 {other:.4f}",
 }
 
-ADVICE: dict[Language, dict[Direction, str]] = {
+ADVICE: dict[Language, dict[AdviceDirection, str]] = {
     "en": {
         "raise": "raise {parameter}",
         "lower": "lower {parameter}",

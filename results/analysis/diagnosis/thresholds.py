@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from trytable.results.analysis.diagnosis.types import StoppingKind
+from trytable.records import StoppingKind
 
 WINDOW_STEPS = 300
 """Go or no-go: people who fine-tune by hand look at 200 to 500 steps, and stop at 300."""

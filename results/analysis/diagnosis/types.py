@@ -6,17 +6,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from trytable.records import DEFAULT_OBJECTIVE, Objective, Scalar, Severity
 from trytable.results.storage.rows import Status, StepRow
 from trytable.results.storage.study import EpochResult
 
-Scalar = bool | int | float | str | None
-Severity = Literal["info", "warning", "error"]
-Direction = Literal["raise", "lower", "set", "check"]
-Language = Literal["en", "zh"]
+AdviceDirection = Literal["raise", "lower", "set", "check"]
 OverfitLevel = Literal["none", "slight", "moderate", "severe"]
-
-StoppingKind = Literal["no_learning", "divergence", "non_finite"]
-"""The findings that may stop a trial."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +19,7 @@ class Advice:
     """What to try next: a knob and a direction; `value` where the evidence names one."""
 
     parameter: str
-    direction: Direction
+    direction: AdviceDirection
     value: Scalar = None
 
 
@@ -109,7 +104,7 @@ class DiagnosedTrial:
     curve: tuple[EpochResult, ...] = ()
     steps: tuple[StepRow, ...] = ()
     best_epoch: int | None = None
-    maximize: bool = True
+    objective: Objective = DEFAULT_OBJECTIVE
     predictions: tuple[int, ...] = ()
     trainable_parameters: int | None = None
     parameters: int | None = None

@@ -24,6 +24,7 @@ from tests.orchestrator.running import (
     wait_for,
     write_sweep,
 )
+from trytable.records import Objective
 from trytable.results.storage.reader import read_study
 
 POINTS = [0.1, 0.2, 0.3, 0.5, 0.7, 0.9]
@@ -275,7 +276,7 @@ def test_an_objective_to_be_minimised_is_from_its_epochs_to_its_table(tmp_path: 
     assert code == 0, printed
     assert "Try 3 completed: dev loss 0.200 at epoch 5" in printed
     study = read_study(url(tmp_path), "quality")
-    assert (study.objective, study.maximize) == ("dev_loss", False)
+    assert study.objective == Objective("dev_loss", "minimize")
     # A scripted trial's dev loss is 1 / epoch: the longest trial is the best.
     assert [(one.params["epochs"], one.best_value) for one in study.ranked] == [
         (5, 1 / 5),

@@ -11,6 +11,7 @@ from statsmodels.stats.multitest import (  # type: ignore[import-untyped]  # it 
 )
 
 from tests.results.studies import Maker, Planned
+from trytable.records import DEFAULT_OBJECTIVE, Objective
 from trytable.results.analysis.comparison import StudyComparison, compare
 from trytable.results.analysis.statistics import wilson
 from trytable.results.storage.reader import read_study
@@ -131,10 +132,10 @@ def test_a_pruned_try_is_compared_at_its_own_last_epoch(study: StudyResult) -> N
 
 def test_by_another_objective_the_accuracies_are_tested_all_the_same(study: StudyResult) -> None:
     tries = tuple(replace(one, best_value=float(one.number)) for one in study.trials)
-    found = compare(replace(study, trials=tries, maximize=True, objective="dev_macro_f1"))
+    found = compare(replace(study, trials=tries, objective=Objective("dev_macro_f1")))
     assert found.best == 5
     tries = tuple(one for one in tries if one.number != 5)
-    found = compare(replace(study, trials=tries, maximize=True, objective="dev_macro_f1"))
+    found = compare(replace(study, trials=tries, objective=Objective("dev_macro_f1")))
     assert found.best == 4
     versus = found.trials[1].best_test
     assert versus is not None
@@ -144,7 +145,7 @@ def test_by_another_objective_the_accuracies_are_tested_all_the_same(study: Stud
 
 
 def test_an_empty_study() -> None:
-    found = compare(StudyResult("s", None, True, "dev_accuracy", {}, {}, None, ()))
+    found = compare(StudyResult("s", None, DEFAULT_OBJECTIVE, {}, {}, None, ()))
     assert found == StudyComparison(None, None, None, {})
 
 
@@ -152,9 +153,7 @@ def test_an_empty_study() -> None:
 @given(st.lists(st.lists(st.booleans(), min_size=12, max_size=12), min_size=1, max_size=6))
 def test_groups_cover_all_and_keep_the_order_of_their_leaders(right: list[list[bool]]) -> None:
     tries = tuple(_try(number, row) for number, row in enumerate(right))
-    study = StudyResult(
-        "s", None, True, "dev_accuracy", {}, {}, None, tries, gold={"dev": (1,) * 12}
-    )
+    study = StudyResult("s", None, DEFAULT_OBJECTIVE, {}, {}, None, tries, gold={"dev": (1,) * 12})
     found = compare(study)
     groups = [found.trials[one.number].group or 0 for one in study.ranked]
     assert groups[0] == 1

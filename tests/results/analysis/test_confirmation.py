@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from scipy import stats as reference  # type: ignore[import-untyped]  # it ships no types
 
+from trytable.records import DEFAULT_OBJECTIVE, Objective
 from trytable.results.analysis.confirmation import confirm, is_confirmation
 from trytable.results.storage.study import StudyResult, TrialResult
 
@@ -41,8 +42,13 @@ def _try(number: int, params: dict[str, float], value: float, source: str = "gri
     )
 
 
-def _study(name: str, tries: list[TrialResult], maximize: bool = True) -> StudyResult:
-    return StudyResult(name, None, maximize, "dev_accuracy", {}, {}, None, tuple(tries))
+LOWER = Objective("dev_accuracy", "minimize")
+
+
+def _study(
+    name: str, tries: list[TrialResult], objective: Objective = DEFAULT_OBJECTIVE
+) -> StudyResult:
+    return StudyResult(name, None, objective, {}, {}, None, tuple(tries))
 
 
 @pytest.fixture
@@ -116,12 +122,12 @@ def test_the_optimism_of_the_search(search: StudyResult, again: StudyResult) -> 
 def test_of_a_loss_the_smaller_is_the_better_and_optimism_is_positive_all_the_same(
     search: StudyResult, again: StudyResult
 ) -> None:
-    found = confirm(replace(search, maximize=False), replace(again, maximize=False))
+    found = confirm(replace(search, objective=LOWER), replace(again, objective=LOWER))
     assert found is not None
     assert [one.number for one in found.points] == [0, 1, 2]
     assert (found.winner, found.optimism) == (3, None), "the winner was not trained again"
     tries = [one for one in search.trials if one.number != 3]
-    found = confirm(_study("s", tries, maximize=False), replace(again, maximize=False))
+    found = confirm(_study("s", tries, LOWER), replace(again, objective=LOWER))
     assert found is not None
     assert found.winner == 0
     assert found.optimism == pytest.approx(0.0)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trytable.records import DEFAULT_OBJECTIVE
 from trytable.results.analysis.cost import Cost, Seconds, study_cost
 from trytable.results.storage.rows import AttemptRow, Status
 from trytable.results.storage.study import EpochResult, StudyResult, TrialResult
@@ -42,7 +43,7 @@ def _try(
 
 
 def _cost(*tries: TrialResult) -> Cost:
-    return study_cost(StudyResult("s", None, True, "dev_accuracy", {}, {}, None, tries))
+    return study_cost(StudyResult("s", None, DEFAULT_OBJECTIVE, {}, {}, None, tries))
 
 
 def test_what_the_seconds_went_on() -> None:

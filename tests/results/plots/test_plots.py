@@ -13,6 +13,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tests.results.studies import Maker, Planned
+from trytable.records import DEFAULT_OBJECTIVE
 from trytable.results.plots.all import pictures
 from trytable.results.plots.highlights import MOST_DRAWN
 from trytable.results.plots.matplotlib import write_pictures
@@ -204,7 +205,7 @@ def test_numbers_come_back_from_the_pages_figures(full: Maker) -> None:
 
 
 def test_an_empty_study_has_no_pictures(folder: Path) -> None:
-    empty = StudyResult("s", None, True, "dev_accuracy", {}, {}, None, ())
+    empty = StudyResult("s", None, DEFAULT_OBJECTIVE, {}, {}, None, ())
     assert pictures(empty) == ()
     assert write_pictures((), folder) == []
 

@@ -10,6 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tests.results.browser import Browser
 from tests.results.studies import Maker, Planned
+from trytable.records import DEFAULT_OBJECTIVE
 from trytable.results.analysis.importance import MIN_COMPLETED, importances
 from trytable.results.plots.all import pictures
 from trytable.results.plots.matplotlib import write_pictures
@@ -222,7 +223,7 @@ def test_the_markdown_report_escapes(evil: StudyResult) -> None:
 
 
 def test_summaries() -> None:
-    study = StudyResult("s", None, True, "dev_accuracy", {}, {}, None, ())
+    study = StudyResult("s", None, DEFAULT_OBJECTIVE, {}, {}, None, ())
     assert summary(study) == "No try has started yet."
     assert facts(study) == []
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.results.studies import Maker, Planned
+from trytable.records import Language, Objective
 from trytable.results.analysis.analysis import Analysis, analyze
 from trytable.results.analysis.comparison import PairedTest
 from trytable.results.analysis.confirmation import confirm
@@ -16,7 +17,7 @@ from trytable.results.report.verdict import confirmed, verdict
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult
 from trytable.results.tables.pairs import pairs_table
-from trytable.results.text.catalog import LANGUAGES, Language, Words
+from trytable.results.text.catalog import LANGUAGES, Words
 from trytable.results.text.format import shown
 
 SIZE = 400
@@ -196,7 +197,7 @@ def test_a_best_that_is_the_baseline_says_so(tmp_path: Path) -> None:
 
 
 def test_of_a_loss_nothing_is_said_in_points(study: StudyResult) -> None:
-    losses = replace(study, objective="dev_loss", maximize=False)
+    losses = replace(study, objective=Objective("dev_loss", "minimize"))
     told = story(losses, analyze(losses), Words())
     assert told is not None
     assert "points" not in " ".join(part.text for part in told.parts)

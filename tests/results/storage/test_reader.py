@@ -106,7 +106,12 @@ def test_a_study_that_only_optuna_knows(folder: Path) -> None:
     study.optimize(lambda trial: trial.suggest_float("x", 0, 9) ** 2, n_trials=2)
     study.enqueue_trial({"x": 3.0})
     found = read_study(url_of(folder / "own.db"), "own")
-    assert (found.uid, found.maximize, found.sweep, found.created_at) == (None, False, {}, None)
+    assert (found.uid, found.objective.maximize, found.sweep, found.created_at) == (
+        None,
+        False,
+        {},
+        None,
+    )
     assert found.ranked[0].best_dev_accuracy == study.best_value
     assert (found.trials[2].status, found.trials[2].params) == ("waiting", {"x": 3.0})
 

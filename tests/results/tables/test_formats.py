@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from tests.results.programs import needs
 from tests.results.studies import Maker, Planned
+from trytable.records import DEFAULT_OBJECTIVE
 from trytable.results.analysis.analysis import analyze
 from trytable.results.analysis.confirmation import Confirmation, ConfirmedPoint
 from trytable.results.analysis.statistics import mean_over_seeds
@@ -137,7 +138,7 @@ def tables(draw: st.DrawFn) -> tuple[TryTable, Found]:
         for number, (lr, text, *rest, predicted, pruned) in enumerate(drawn)
     )
     study = StudyResult(
-        "s", None, True, "dev_accuracy", {}, {}, None, tries, gold={"dev": (0, 1, 2) * 3}
+        "s", None, DEFAULT_OBJECTIVE, {}, {}, None, tries, gold={"dev": (0, 1, 2) * 3}
     )
     seeds = draw(st.dictionaries(st.integers(0, 99), st.floats(0, 1), max_size=3))
     confirmed = Confirmation("s@confirm", (), 0, None, None, None, 0)
@@ -326,7 +327,7 @@ def _hostile() -> TryTable:
         _try(number, {"=knob": text, "lr": 10.0**-number}, [(number / 100, None)])
         for number, text in enumerate(HOSTILE)
     )
-    return try_table(StudyResult("<b>=s", None, True, "dev_accuracy", {}, {}, None, tries))
+    return try_table(StudyResult("<b>=s", None, DEFAULT_OBJECTIVE, {}, {}, None, tries))
 
 
 def _table(maker: Maker) -> TryTable:

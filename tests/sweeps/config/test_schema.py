@@ -5,8 +5,9 @@ import json
 import pytest
 
 from tests.sweeps.conftest import Read, Refuse
+from trytable.records import Objective
 from trytable.sweeps.config.loader import SweepError
-from trytable.sweeps.config.records import Gate, Objective
+from trytable.sweeps.config.records import Gate
 
 PARAMETERS = "parameters: {dropout: [0.0, 0.1]}\n"
 

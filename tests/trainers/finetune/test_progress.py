@@ -2,8 +2,9 @@
 
 import pytest
 
+from trytable.records import Objective
 from trytable.trainers.finetune.progress import TrainingProgress
-from trytable.trainers.protocol.messages import FinetuneSettings, Objective
+from trytable.trainers.protocol.messages import FinetuneSettings
 
 ACCURACY = Objective()
 LOSS = Objective(name="dev_loss", direction="minimize")

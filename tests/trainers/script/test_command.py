@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from trytable.trainers.protocol.messages import Launch, Refused, Scalar
+from trytable.records import Scalar
+from trytable.trainers.protocol.messages import Launch, Refused
 from trytable.trainers.script.command import Circumstances, invocation, spelled
 from trytable.trainers.script.configs import merged, written
 

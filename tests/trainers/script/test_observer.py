@@ -16,10 +16,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from tests.trainers.script.test_trainer import Heard, Run, job_of, run  # noqa: F401 - a fixture
+from trytable.records import Scalar
 from trytable.results.analysis.diagnosis.learning_rate import is_observed, schedule, with_knob_names
 from trytable.results.analysis.diagnosis.types import DiagnosedTrial, Symptom
 from trytable.results.storage.rows import StepRow
-from trytable.trainers.protocol.messages import Epoch, Finding, Launch, Scalar, Started, Step
+from trytable.trainers.protocol.messages import Epoch, Finding, Launch, Started, Step
 from trytable.trainers.script import trainer
 from trytable.trainers.script.checks import ReadBack
 from trytable.trainers.script.observation import LAUNCHER, VARIABLE, Observation, observed

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
+from trytable.records import Objective, Scalar
 from trytable.trainers.protocol.messages import (
     DataSource,
     Epoch,
@@ -19,9 +20,7 @@ from trytable.trainers.protocol.messages import (
     Finished,
     Job,
     Launch,
-    Objective,
     Refused,
-    Scalar,
     ScriptSettings,
     Started,
     StopReason,

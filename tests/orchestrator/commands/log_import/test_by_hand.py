@@ -8,7 +8,7 @@ import pytest
 from tests.orchestrator.commands.log_import.reading import LOGS, blocks_of, kinds, values
 from trytable.orchestrator.commands.log_import.runs import Block
 from trytable.orchestrator.commands.log_import.trials import Origin, adopt
-from trytable.trainers.protocol.messages import Objective
+from trytable.records import Objective
 
 NAMES = (
     "1e-7", "1e-6", "1e-5", "2e-5", "1e-4", "1e-3", "Try1", "Try3", "Try4", "Try5", "Try6", "Try7",

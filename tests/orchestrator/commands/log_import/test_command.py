@@ -17,12 +17,13 @@ from trytable.orchestrator.commands.log_import.trials import Origin, adopt, rows
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.study import OptunaStudy, open_storage
+from trytable.records import Objective
 from trytable.results.storage.ledger import STUDY_UID, Ledger
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult
 from trytable.results.tables.trials import try_table
 from trytable.sweeps.config.loader import read_sweep
-from trytable.trainers.protocol.messages import TRAINERS, Objective
+from trytable.trainers.protocol.messages import TRAINERS
 
 SWEEP = """
 trainer: scripted

@@ -23,6 +23,7 @@ from tests.orchestrator.running import (
 )
 from trytable.orchestrator.cli import main
 from trytable.orchestrator.commands.train.confirm import confirming_sweep, fresh_seeds, leaders
+from trytable.records import DEFAULT_OBJECTIVE
 from trytable.results.analysis.confirmation import read_confirmation
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult, TrialResult
@@ -170,7 +171,7 @@ def test_the_sweep_of_a_confirmation(tmp_path: Path) -> None:
         made_try(n, {"value": value, "epochs": epochs}, value)
         for n, (value, epochs) in enumerate(points)
     )
-    search = StudyResult("quality", None, True, "dev_accuracy", given.to_json(), {}, None, tries)
+    search = StudyResult("quality", None, DEFAULT_OBJECTIVE, given.to_json(), {}, None, tries)
     sweep = confirming_sweep(search, 2, 3)
     assert sweep.parameters["value"] == given.parameters["value"]
     assert (sweep.objective, sweep.gate) == (given.objective, given.gate)
@@ -193,7 +194,7 @@ def test_tries_that_differ_in_their_seed_alone_are_one_leader(tmp_path: Path) ->
     )
     swept = {**given["parameters"], "seed": {"kind": "int", "values": [1, 2]}}
     sweep = {**given, "parameters": {name: swept[name] for name in names}}
-    search = StudyResult("quality", None, True, "dev_accuracy", sweep, {}, None, tries)
+    search = StudyResult("quality", None, DEFAULT_OBJECTIVE, sweep, {}, None, tries)
     assert leaders(search, 3) == [{"value": 0.9}, {"value": 0.7}]
 
 

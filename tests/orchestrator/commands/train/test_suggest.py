@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.orchestrator.running import run, write_sweep
 from trytable.orchestrator.commands.train.next_values import Findings
 from trytable.orchestrator.commands.train.suggest import as_yaml, next_sweep
+from trytable.records import DEFAULT_OBJECTIVE
 from trytable.results.analysis.diagnosis.types import Advice, Diagnosis
 from trytable.results.storage.rows import Status
 from trytable.results.storage.study import EpochResult, StudyResult, TrialResult
@@ -40,7 +41,7 @@ def study(swept: Sequence[str], *tries: TrialResult) -> StudyResult:
         "objective": {"name": "dev_accuracy", "direction": "maximize"},
         "gate": {"kinds": ["no_learning"], "window_steps": 500, "tolerance": 0.05},
     }
-    return StudyResult("mine", "u", True, "dev_accuracy", sweep, {}, None, tries)
+    return StudyResult("mine", "u", DEFAULT_OBJECTIVE, sweep, {}, None, tries)
 
 
 def found(kind: str, *advice: Advice, message: str = "seen") -> Diagnosis:

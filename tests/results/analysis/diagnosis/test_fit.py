@@ -17,6 +17,7 @@ from tests.results.analysis.diagnosis.curves import (
     Rows,
     trial_of,
 )
+from trytable.records import Objective
 from trytable.results.analysis.diagnosis.fit import (
     overfit,
     overfit_level,
@@ -113,8 +114,10 @@ def test_still_improving_when_it_was_stopped_and_by_a_loss() -> None:
     assert found.variant == "stopped"
     assert found.advice == (Advice("epochs", "raise", 10),)
     losses = tuple(EpochResult(e, value=2.0 - 0.1 * e) for e in (1, 2, 3, 4))
-    falling = still_improving(DiagnosedTrial(curve=losses, maximize=False), FIVE)
+    falling = still_improving(
+        DiagnosedTrial(curve=losses, objective=Objective("dev_accuracy", "minimize")), FIVE
+    )
     assert falling is not None
     assert falling.evidence["gain"] == pytest.approx(0.2)
-    assert still_improving(DiagnosedTrial(curve=losses, maximize=True), FIVE) is None
+    assert still_improving(DiagnosedTrial(curve=losses), FIVE) is None
     assert still_improving(trial_of(RATE_1E_5, status="running"), FIVE) is None

@@ -7,6 +7,7 @@ import pytest
 
 from tests.results.analysis.diagnosis.curves import DROPOUT_03, FIVE, RATE_1E_7, steps_of, trial_of
 from tests.results.analysis.diagnosis.test_stagnation import STUCK
+from trytable.records import Language
 from trytable.results.analysis.diagnosis import texts
 from trytable.results.analysis.diagnosis.api import symptoms_of
 from trytable.results.analysis.diagnosis.messages import (
@@ -15,7 +16,7 @@ from trytable.results.analysis.diagnosis.messages import (
     describe_worker_finding,
 )
 from trytable.results.analysis.diagnosis.thresholds import Thresholds
-from trytable.results.analysis.diagnosis.types import Advice, DiagnosedTrial, Language
+from trytable.results.analysis.diagnosis.types import Advice, DiagnosedTrial
 from trytable.results.storage.rows import FindingRow
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")

@@ -1,0 +1,101 @@
+"""Plain records and names that every room may import; the standard library is all it needs.
+
+The rooms do not import each other freely: a worker must not load Optuna, a report must not load
+pydantic models of a job. What several of them mean alike is defined here once.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeGuard, TypeVar
+
+T = TypeVar("T")
+
+Scalar = bool | int | float | str | None
+"""A value that a parameter, an attribute or a table cell may hold."""
+
+Point = dict[str, Any]
+"""A value for each swept parameter."""
+
+Direction = Literal["maximize", "minimize"]
+Severity = Literal["info", "warning", "error"]
+Language = Literal["en", "zh"]
+
+StoppingKind = Literal["no_learning", "divergence", "non_finite"]
+"""The findings that may stop a trial."""
+
+ParameterStyle = Literal["--k v", "--k=v", "k=v", "json", "yaml", "toml"]
+"""How a script's `{params}` spells its parameters."""
+
+SamplerName = Literal["grid", "random", "tpe", "gp", "qmc"]
+PrunerName = Literal["none", "median", "asha", "hyperband"]
+
+SAMPLER_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "grid": (),
+    "random": (),
+    "tpe": ("startup_trials",),
+    "gp": ("startup_trials",),
+    "qmc": (),
+}
+"""The options that each sampler reads."""
+
+PRUNER_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "none": (),
+    "median": ("startup_trials", "warmup_epochs", "patience"),
+    "asha": ("min_epochs", "reduction_factor"),
+    "hyperband": ("min_epochs", "reduction_factor"),
+}
+"""The options that each pruner reads."""
+
+UNLABELLED = -1
+"""The class index of an example without a gold label."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The metric that a sweep optimizes, measured after every epoch, and its direction."""
+
+    # Read by pydantic where a job or a sweep holds an objective.
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    name: str = "dev_accuracy"
+    direction: Direction = "maximize"
+
+    @property
+    def maximize(self) -> bool:
+        """Whether a larger value is better."""
+        return self.direction == "maximize"
+
+    def is_better(self, value: float, than: float | None) -> bool:
+        """Whether a value beats another one, or there is no other one."""
+        return than is None or self.gain(value, than) > 0
+
+    def gain(self, value: float, over: float) -> float:
+        """How much better a value is than another one; negative if it is worse."""
+        return value - over if self.maximize else over - value
+
+    def rank(self, value: float) -> float:
+        """A sort key: the better value has the smaller one."""
+        return -value if self.maximize else value
+
+    def best(self, items: Iterable[T], value: Callable[[T], float]) -> T:
+        """The item with the best value, the first of several. Raises ValueError without items."""
+        return min(items, key=lambda item: self.rank(value(item)))
+
+
+DEFAULT_OBJECTIVE = Objective()
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value is an int or a float; a truth value is neither."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_finite(value: object) -> bool:
+    """Whether a value is neither NaN nor infinite. An int of any size and a text are finite."""
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """The value, or None if it is missing, NaN or infinite: not every database keeps those."""
+    return value if value is not None and math.isfinite(value) else None
