@@ -15,8 +15,8 @@ MOST_MODULES = 12
 MOST_FOLDERS = 7
 LONGEST_CHAIN = 11
 
-EVERYWHERE = ("trytable", "trytable.records")
-"""The leaf that every room may import."""
+EVERYWHERE = ("trytable", "trytable.files", "trytable.records")
+"""The leaves that every room may import."""
 
 COMMANDS = (
     "orchestrator.run",

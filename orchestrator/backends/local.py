@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from trytable.files import write_atomic
 from trytable.orchestrator.backends.base import Backend, BackendError, Exited, Message, Said, Slot
 from trytable.trainers.protocol.messages import Job, StopReason, parse_event
 
@@ -94,8 +95,8 @@ class LocalBackend(Backend):
         if any(worker.job.trial_uid == job.trial_uid for worker in self._workers.values()):
             raise ValueError(f"trial {job.number} already has a worker")
         path = Path(job.folder) / "job.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, job.model_dump_json(indent=2))
+        # Atomic, because it says whose the folder is: a kill must not leave half of it.
+        write_atomic(path, job.model_dump_json(indent=2).encode())
         ours, theirs = socket.socketpair()
         worker = _Worker(job, slot, ours)
         self._workers[worker.key] = worker
@@ -258,13 +259,6 @@ class LocalBackend(Backend):
         worker.kill_at = None
         with suppress(OSError):  # the warm parent has gone, and its workers with it
             self._control.send(json.dumps({"kill": worker.key}).encode())
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """A file that says whose the folder is must not be cut off by a kill."""
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text)
-    temporary.replace(path)
 
 
 def _receive(connection: socket.socket, most: int = _RECEIVE_BYTES) -> bytes:

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.ticker import MaxNLocator
 
+from trytable.files import write_atomic
 from trytable.results.plots.types import Axis, Bars, Layer, Lines, Marks, Picture
-from trytable.results.storage.atomic import write_whole
 from trytable.results.text.format import clean, one_line
 
 FORMATS = ("png", "svg")
@@ -68,7 +68,7 @@ def write_pictures(pictures: Iterable[Picture], folder: Path) -> list[Path]:
             figure = _drawn(picture)
             for kind in FORMATS:
                 path = folder / f"{picture.name}.{kind}"
-                write_whole(path, _saved(figure, kind))
+                write_atomic(path, _saved(figure, kind))
                 figure.set_layout_engine("none")  # laid out once for both formats
                 paths.append(path)
     return paths

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]  # it ships no types
 
+from trytable.files import write_atomic
 from trytable.results.analysis.analysis import Analysis, analyze
 from trytable.results.plots.all import pictures
 from trytable.results.plots.parameters import MOST_INTERVALS
@@ -24,7 +25,6 @@ from trytable.results.report.view import (
     html_rows,
     settings_of_tries,
 )
-from trytable.results.storage.atomic import write_whole
 from trytable.results.storage.study import StudyResult
 from trytable.results.tables.formats import numeric_columns, to_markdown
 from trytable.results.tables.pairs import FILE as PAIRS_FILE
@@ -65,7 +65,7 @@ def write_report(
         "report.md": _markdown(study, table, pairs, judged, words),
     }
     for name, content in contents.items():
-        write_whole(folder / name, content.encode())
+        write_atomic(folder / name, content.encode())
     return [folder / name for name in contents]
 
 

@@ -16,10 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from plotly.io import to_html  # type: ignore[import-untyped]  # it ships no types
 
+from trytable.files import write_atomic
 from trytable.results.analysis.lr_range import RangeCurve, RateRange, StrategyResult
 from trytable.results.plots.matplotlib import safe_label
 from trytable.results.plots.types import COLOURS
-from trytable.results.storage.atomic import write_whole
 from trytable.results.text.escape import tagless
 from trytable.results.text.format import clean, one_line, short
 
@@ -106,7 +106,7 @@ def write_lr_range(
         "lr_range.csv": _points(found).encode(),
     }
     for file, content in contents.items():
-        write_whole(folder / file, content)
+        write_atomic(folder / file, content)
     return [folder / file for file in contents]
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import xlsxwriter
 
+from trytable.files import write_atomic
 from trytable.records import is_number
-from trytable.results.storage.atomic import write_whole
 from trytable.results.tables.trials import Column, TableRow, TryTable
 from trytable.results.text import escape
 from trytable.results.text.catalog import ENGLISH, Words
@@ -128,7 +128,7 @@ def write_tables(
     for name in wanted:
         content = FORMATS[name](table)
         paths.append(folder / f"{stem}.{name}")
-        write_whole(paths[-1], content if isinstance(content, bytes) else content.encode())
+        write_atomic(paths[-1], content if isinstance(content, bytes) else content.encode())
     return paths
 
 

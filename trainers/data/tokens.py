@@ -3,7 +3,6 @@
 import hashlib
 import importlib.metadata
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from trytable.files import flush_to_disk
 from trytable.trainers.data.dataset import Split, TextData, from_json, to_json
 from trytable.trainers.protocol.messages import Refused
 
@@ -137,8 +137,7 @@ def write_folder(folder: Path, write: Any) -> None:
     try:
         write(temporary)
         for path in temporary.iterdir():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+            flush_to_disk(path)
         try:
             temporary.rename(folder)
         except OSError:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from trytable.files import flush_to_disk
 from trytable.trainers.finetune.progress import TrainingProgress
 from trytable.trainers.finetune.step import Stepper
 from trytable.trainers.models.classifier import Classifier
@@ -97,11 +97,11 @@ def _write(
         files = {path.name: _describe(path) for path in sorted(temporary.iterdir())}
         (temporary / _MANIFEST).write_text(json.dumps(files, indent=1))
         for path in (*temporary.iterdir(), temporary):
-            _to_disk(path)
+            flush_to_disk(path)
         if folder.exists():
             _set_aside(folder, keep)
         temporary.rename(folder)
-        _to_disk(folder.parent)
+        flush_to_disk(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -133,14 +133,6 @@ def _describe(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"sha256": digest, "bytes": path.stat().st_size}
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 _IDENTITY = {"trial_uid", "model", "data_hash", "seed"}

@@ -1,6 +1,5 @@
 """Copies of the SQLite study database: whole, of one moment, and only where it is sound."""
 
-import os
 import time
 import uuid
 from itertools import count
@@ -9,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from trytable.files import flush_to_disk
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, shown
 from trytable.orchestrator.study.integrity import snapshot
@@ -33,9 +33,9 @@ def backup(folders: Folders, console: Console) -> Path:
     temporary = target.with_name(f".{uuid.uuid4().hex}")
     try:
         snapshot(folders, temporary)
-        _to_disk(temporary)
+        flush_to_disk(temporary)
         temporary.rename(target)
-        _to_disk(target.parent)
+        flush_to_disk(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
     size = target.stat().st_size / 2**20
@@ -47,11 +47,3 @@ def _free(folder: Path, name: str) -> Path:
     """A file name that is not taken."""
     names = (f"{name}{f'-{number}' if number else ''}.db" for number in count())
     return next(folder / one for one in names if not (folder / one).exists())
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

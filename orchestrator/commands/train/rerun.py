@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from trytable.files import write_atomic
 from trytable.orchestrator.backends.base import Backend, BackendError, Exited, Slot
 from trytable.orchestrator.backends.local import LocalBackend
 from trytable.orchestrator.commands.trial_record import (
@@ -27,7 +28,6 @@ from trytable.orchestrator.run.recorder import rows_of
 from trytable.orchestrator.run.signals import Interrupts
 from trytable.results.analysis import reproducibility
 from trytable.results.analysis.reproducibility import Measurements, Reproduction, TrainingConditions
-from trytable.results.storage.atomic import write_whole
 from trytable.results.storage.rows import EpochRow, FindingRow, PredictionRow, StepRow
 from trytable.results.text.format import shown
 from trytable.trainers.protocol.messages import (
@@ -240,7 +240,7 @@ def _write(found: Reproduction, folder: Path) -> list[Path]:
     document = json.dumps(reproducibility.to_document(found), indent=1, ensure_ascii=False)
     contents = {"rerun.json": f"{document}\n", "rerun.md": reproducibility.to_markdown(found)}
     for name, content in contents.items():
-        write_whole(folder / name, content.encode())
+        write_atomic(folder / name, content.encode())
     return [folder / name for name in contents]
 
 
