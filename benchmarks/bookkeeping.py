@@ -12,7 +12,7 @@ from rich.console import Console
 
 from benchmarks.measure import Result, seconds, spread
 from trytable.orchestrator.backends.base import Backend, Slot
-from trytable.orchestrator.backends.fake import Ends, FakeBackend
+from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.sweep import run_sweep
 from trytable.sweeps.config.loader import Sweep, read_sweep
@@ -57,7 +57,7 @@ def _fake(_sweep: Sweep, _folders: Folders, slots: Sequence[Slot]) -> Backend:
     return FakeBackend(slots, _play)
 
 
-def _play(job: Job) -> Iterator[tuple[float, AnyEvent | Ends]]:
+def _play(job: Job) -> Iterator[tuple[float, AnyEvent | ScriptedExit]]:
     if not isinstance(job.settings, ScriptedSettings):
         raise TypeError(type(job.settings))
     for said in simulated.script(job, job.settings):

@@ -33,7 +33,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.measure import Result
-from trytable.orchestrator.backends.base import Backend, Exited, Message, Slot
+from trytable.orchestrator.backends.base import Backend, Slot, WorkerExit, WorkerMessage
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.engine import EngineOptions, engine
 from trytable.orchestrator.run.sweep import BackendStarter, run_sweep, start_local
@@ -160,9 +160,9 @@ class Noted(Backend):
         self.first_start = self.first_start or time.perf_counter()
         self._inner.start(job, slot)
 
-    def poll(self, timeout_seconds: float) -> Sequence[Message]:
+    def poll(self, timeout_seconds: float) -> Sequence[WorkerMessage]:
         messages = self._inner.poll(timeout_seconds)
-        if any(isinstance(message, Exited) for message in messages):
+        if any(isinstance(message, WorkerExit) for message in messages):
             self.last_end = time.perf_counter()
         return messages
 

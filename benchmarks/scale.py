@@ -27,8 +27,8 @@ from rich.console import Console
 
 from benchmarks.measure import Result
 from benchmarks.surfaces import fine_tuning
-from trytable.orchestrator.backends.base import Backend, Exited, Message, Slot
-from trytable.orchestrator.backends.fake import Ends, FakeBackend
+from trytable.orchestrator.backends.base import Backend, Slot, WorkerExit, WorkerMessage
+from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.sweep import run_sweep
 from trytable.orchestrator.study.integrity import judge
@@ -138,17 +138,17 @@ class Timed(FakeBackend):
         self._slot_of[job.trial_uid] = slot
         super().start(job, slot)
 
-    def poll(self, timeout_seconds: float) -> Sequence[Message]:
+    def poll(self, timeout_seconds: float) -> Sequence[WorkerMessage]:
         self.filled_at = self.filled_at or time.perf_counter()
         messages = super().poll(timeout_seconds)
         now = time.perf_counter()
         for message in messages:
-            if isinstance(message, Exited):
+            if isinstance(message, WorkerExit):
                 self._since[self._slot_of.pop(message.trial_uid)] = now
         return messages
 
 
-def played(job: Job, epochs: int) -> Iterator[tuple[float, AnyEvent | Ends]]:
+def played(job: Job, epochs: int) -> Iterator[tuple[float, AnyEvent | ScriptedExit]]:
     """What a worker says: a curve towards what its point is worth, with noise of its own."""
     assert isinstance(job.settings, ScriptSettings)
     draw = random.Random(f"{job.number} {job.attempt}")  # noqa: S311 - no secret

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.measure import Result, median_ratio, seconds, spread
 from benchmarks.work import prepared_job
-from trytable.orchestrator.backends.base import Exited, Said, Slot
+from trytable.orchestrator.backends.base import Slot, WorkerEvent, WorkerExit
 from trytable.orchestrator.backends.local import LocalBackend
 from trytable.trainers.protocol.messages import Job, Started, Step
 
@@ -82,9 +82,9 @@ def _forked(backend: LocalBackend, job: Job) -> Start:
     backend.start(job, Slot("1"))
     while True:
         for message in backend.poll(5):
-            if isinstance(message, Exited):
+            if isinstance(message, WorkerExit):
                 return Start(at[Started], at[Step])
-            if isinstance(message, Said):
+            if isinstance(message, WorkerEvent):
                 at.setdefault(type(message.event), message.event.at - began)
                 if isinstance(message.event, Step):
                     backend.stop(job.trial_uid, "prune")

@@ -3,7 +3,7 @@
 UserError
  +-- StudyLocked     another orchestrator works on the study
  +-- SweepChanged    the sweep is not the one that the study was made with
- +-- Damaged         the study database is not sound
+ +-- DatabaseDamaged         the study database is not sound
  +-- StudyDeleted    the study was deleted while its sweep ran
 """
 
@@ -20,7 +20,7 @@ class SweepChanged(UserError):
     """The study was made with other settings; the message lists every difference."""
 
 
-class Damaged(UserError):
+class DatabaseDamaged(UserError):
     """The study database is not sound; the message says what SQLite found, and what to do."""
 
 

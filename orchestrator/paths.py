@@ -39,7 +39,7 @@ class Folders:
         return sa.URL.create("sqlite", database=str(self.database)).render_as_string()
 
     @property
-    def shown_database(self) -> str:
+    def database_label(self) -> str:
         """The study database in words for people, without a password."""
         return redacted_url(self.storage) if self.storage else str(self.database)
 
@@ -71,7 +71,7 @@ class Folders:
         return self.home / ".lock"
 
     @property
-    def warm_log(self) -> Path:
+    def forkserver_log(self) -> Path:
         return self.cache / f"{self.study}.warm.log"
 
     @property
@@ -154,6 +154,6 @@ def _event(line: bytes) -> AnyEvent | None:
         return None
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """A path as people in this folder would write it."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

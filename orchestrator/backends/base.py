@@ -1,7 +1,7 @@
-"""A backend starts workers, and nothing else.
+"""The interface of a backend: it starts workers, delivers their messages, and decides nothing.
 
-What a worker said and that it ended come out of `poll`; what to make of it is decided elsewhere.
-Nobody asks a backend for its type.
+The scheduler decides what a message means. No caller asks for a backend's type, so a new way to
+run workers needs one subclass and the contract tests alone.
 """
 
 from abc import ABC, abstractmethod
@@ -11,24 +11,24 @@ from dataclasses import dataclass
 from trytable.trainers.protocol.messages import AnyEvent, Job, StopReason
 
 CPU = "cpu"
-
+"""The device of a slot without a GPU."""
 
 GPU = "gpu"
-"""The device of a cluster's slot whose GPU is not chosen yet."""
+"""The device of a cluster's slot whose GPU has not been chosen yet."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A place where one worker runs: `device` is `cpu` or a GPU's UUID, `threads` its share."""
+    """A place where one worker runs: `device` is `cpu` or a GPU's UUID, `threads` its CPU share."""
 
     name: str
-    device: str = "cpu"
+    device: str = CPU
     threads: int = 1
 
 
 @dataclass(frozen=True)
-class Said:
-    """A worker said a line."""
+class WorkerEvent:
+    """An event that a worker sent."""
 
     trial_uid: str
     attempt: int
@@ -36,19 +36,22 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Exited:
-    """A worker has ended; `how` says in words how. It is the last message of its attempt."""
+class WorkerExit:
+    """A worker has exited: the last message of its attempt.
+
+    `cause` is for the user, such as `exit code 1` or `killed by SIGKILL`.
+    """
 
     trial_uid: str
     attempt: int
-    how: str
+    cause: str
 
 
-Message = Said | Exited
+WorkerMessage = WorkerEvent | WorkerExit
 
 
 class BackendError(Exception):
-    """Workers cannot be started here at all; the message says why."""
+    """No worker can be started at all; the message gives the reason."""
 
 
 class Backend(ABC):
@@ -56,31 +59,32 @@ class Backend(ABC):
 
     @abstractmethod
     def free_slots(self) -> tuple[Slot, ...]:
-        """The slots in which a worker could be started now, in a fixed order."""
+        """Return the slots in which a worker could be started now, in a fixed order."""
 
     @abstractmethod
     def start(self, job: Job, slot: Slot) -> None:
         """Start a worker and return at once.
 
-        A worker that cannot be started is one that `Exited`. Raises ValueError where the slot is
-        not free or the trial already has a worker.
+        If the worker cannot be started, its `WorkerExit` follows. Raises ValueError if the slot
+        is not free or the trial already has a worker.
         """
 
     @abstractmethod
-    def poll(self, timeout_seconds: float) -> Sequence[Message]:
-        """Wait for messages, at most so long; empty if none came.
+    def poll(self, timeout_seconds: float) -> Sequence[WorkerMessage]:
+        """Wait for messages up to the timeout and return them; empty if none came.
 
-        A worker's messages come in the order in which it said them, each once. Every started
-        attempt ends in exactly one `Exited`, after which its slot is free. Raises BackendError.
+        The messages of a worker come in the order in which it sent them, each once. Every started
+        attempt ends with exactly one `WorkerExit`, after which its slot is free. Raises
+        BackendError.
         """
 
     @abstractmethod
     def stop(self, trial_uid: str, reason: StopReason) -> None:
-        """Ask a worker to end itself; one that does not within its grace period is killed.
+        """Ask a worker to exit, and kill it if it has not done so within its grace period.
 
-        Returns at once. A trial without a worker, or already asked, is left as it is.
+        Returns at once. Does nothing if the trial has no worker or was already asked to stop.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Kill what still runs and release everything. No `Exited` comes of it. Idempotent."""
+        """Kill all workers and release everything; no `WorkerExit` follows. Idempotent."""

@@ -9,18 +9,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from trytable.orchestrator.backends.base import Backend, Exited, Message, Said, Slot
+from trytable.orchestrator.backends.base import (
+    Backend,
+    Slot,
+    WorkerEvent,
+    WorkerExit,
+    WorkerMessage,
+)
 from trytable.trainers.protocol.messages import AnyEvent, Job, StopReason
 
 
 @dataclass(frozen=True)
-class Ends:
+class ScriptedExit:
     """The scripted worker ends without another word; `how` as in `Exited`."""
 
-    how: str = "exit code 0"
+    cause: str = "exit code 0"
 
 
-Script = Callable[[Job], Iterable[tuple[float, AnyEvent | Ends]]]
+Script = Callable[[Job], Iterable[tuple[float, AnyEvent | ScriptedExit]]]
 """What an attempt says: pairs of simulated seconds since its last word, and the word."""
 
 
@@ -28,11 +34,11 @@ Script = Callable[[Job], Iterable[tuple[float, AnyEvent | Ends]]]
 class _Worker:
     job: Job
     slot: Slot
-    words: Iterator[tuple[float, AnyEvent | Ends]]
+    words: Iterator[tuple[float, AnyEvent | ScriptedExit]]
     stopped: bool = False
 
 
-_Due = tuple[float, int, _Worker, AnyEvent | Ends]
+_Due = tuple[float, int, _Worker, AnyEvent | ScriptedExit]
 """When a worker says what; the second number keeps those of the same time in order."""
 
 
@@ -73,9 +79,9 @@ class FakeBackend(Backend):
         worker = self._workers[job.trial_uid] = _Worker(job, slot, words)
         self._schedule_next(self._now, worker)
 
-    def poll(self, timeout_seconds: float) -> Sequence[Message]:
+    def poll(self, timeout_seconds: float) -> Sequence[WorkerMessage]:
         until = self._now + timeout_seconds
-        messages: list[Message] = []
+        messages: list[WorkerMessage] = []
         while self._due and self._due[0][0] <= (self._now if messages else until):
             at, _, worker, word = heapq.heappop(self._due)
             self._now = max(self._now, at)
@@ -89,27 +95,29 @@ class FakeBackend(Backend):
         if worker is None or worker.stopped:
             return
         worker.stopped = True
-        self._schedule(self._now + self._stop_seconds, worker, Ends(f"stopped to {reason}"))
+        self._schedule(self._now + self._stop_seconds, worker, ScriptedExit(f"stopped to {reason}"))
 
     def close(self) -> None:
         self._due.clear()
         self._workers.clear()
         self._free = list(range(len(self._slots)))
 
-    def _schedule(self, at: float, worker: _Worker, word: AnyEvent | Ends) -> None:
+    def _schedule(self, at: float, worker: _Worker, word: AnyEvent | ScriptedExit) -> None:
         heapq.heappush(self._due, (at, next(self._order), worker, word))
 
     def _schedule_next(self, at: float, worker: _Worker) -> None:
-        seconds, word = next(worker.words, (0.0, Ends()))
+        seconds, word = next(worker.words, (0.0, ScriptedExit()))
         self._schedule(at + seconds, worker, word)
 
-    def _say(self, at: float, worker: _Worker, word: AnyEvent | Ends) -> list[Message]:
+    def _say(
+        self, at: float, worker: _Worker, word: AnyEvent | ScriptedExit
+    ) -> list[WorkerMessage]:
         job = worker.job
         if self._workers.get(job.trial_uid) is not worker:
             return []  # it has ended before this word
-        if not isinstance(word, Ends):
+        if not isinstance(word, ScriptedExit):
             self._schedule_next(at, worker)
-            return [Said(job.trial_uid, job.attempt, word)]
+            return [WorkerEvent(job.trial_uid, job.attempt, word)]
         del self._workers[job.trial_uid]
         insort(self._free, self._places[worker.slot])
-        return [Exited(job.trial_uid, job.attempt, word.how)]
+        return [WorkerExit(job.trial_uid, job.attempt, word.cause)]

@@ -16,7 +16,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from trytable.files import write_atomic
-from trytable.orchestrator.backends.base import Backend, BackendError, Exited, Message, Said, Slot
+from trytable.orchestrator.backends.base import (
+    Backend,
+    BackendError,
+    Slot,
+    WorkerEvent,
+    WorkerExit,
+    WorkerMessage,
+)
 from trytable.trainers.protocol.messages import Job, StopReason, parse_event
 
 _FORK_SERVER = "trytable.trainers.entrypoints.forkserver"
@@ -78,7 +85,7 @@ class LocalBackend(Backend):
         self._grace_seconds = grace_seconds
         self._silence_seconds = silence_seconds
         self._workers: dict[str, _Worker] = {}
-        self._ended: list[Message] = []
+        self._ended: list[WorkerMessage] = []
         self._selector = selectors.DefaultSelector()
         self._ready = False
         self._false_starts = 0
@@ -109,7 +116,7 @@ class LocalBackend(Backend):
         finally:
             theirs.close()
 
-    def poll(self, timeout_seconds: float) -> Sequence[Message]:
+    def poll(self, timeout_seconds: float) -> Sequence[WorkerMessage]:
         messages, self._ended = self._ended, []
         deadlines = [w.kill_at for w in self._workers.values() if w.kill_at is not None]
         wait = min([timeout_seconds, *(at - time.monotonic() for at in deadlines)])
@@ -163,7 +170,7 @@ class LocalBackend(Backend):
         theirs.close()
         self._selector.register(self._control, selectors.EVENT_READ)
 
-    def _hear_warm_parent(self) -> list[Message]:
+    def _hear_warm_parent(self) -> list[WorkerMessage]:
         packet = _receive(self._control, _PACKET_BYTES)
         if not packet:
             return self._warm_parent_gone()
@@ -176,7 +183,7 @@ class LocalBackend(Backend):
         worker = self._workers.get(answer["exited"])
         return self._drained(worker, answer["status"]) if worker else []
 
-    def _warm_parent_gone(self) -> list[Message]:
+    def _warm_parent_gone(self) -> list[WorkerMessage]:
         """Its workers died with it: they have ended, and a new parent takes its place."""
         self._selector.unregister(self._control)
         self._control.close()
@@ -192,7 +199,7 @@ class LocalBackend(Backend):
         messages, self._ended = self._ended, []
         return messages
 
-    def _hear(self, worker: _Worker) -> list[Message]:
+    def _hear(self, worker: _Worker) -> list[WorkerMessage]:
         """Read what is there. An end of file says nothing yet: the warm parent tells how."""
         heard = _receive(worker.connection)
         if not heard:
@@ -206,22 +213,22 @@ class LocalBackend(Backend):
             return []
         *lines, rest = worker.heard.split(b"\n")
         worker.heard = bytearray(rest)
-        messages: list[Message] = []
+        messages: list[WorkerMessage] = []
         for line in filter(None, lines):  # an empty one only says that the worker lives
             try:
                 event = parse_event(bytes(line))
             except ValidationError:
                 self._kill(worker)
                 break
-            messages.append(Said(worker.job.trial_uid, worker.job.attempt, event))
+            messages.append(WorkerEvent(worker.job.trial_uid, worker.job.attempt, event))
         return messages
 
-    def _drained(self, worker: _Worker, status: int) -> list[Message]:
+    def _drained(self, worker: _Worker, status: int) -> list[WorkerMessage]:
         """The worker has been reaped: take what it still said, then end it.
 
         A grandchild may hold the other end open, so this does not wait for the end of file.
         """
-        messages: list[Message] = []
+        messages: list[WorkerMessage] = []
         worker.connection.setblocking(False)
         while worker.connection in self._selector.get_map():
             try:
@@ -239,7 +246,7 @@ class LocalBackend(Backend):
             self._selector.unregister(worker.connection)
         worker.connection.close()
         del self._workers[worker.key]
-        self._ended.append(Exited(worker.job.trial_uid, worker.job.attempt, how))
+        self._ended.append(WorkerExit(worker.job.trial_uid, worker.job.attempt, how))
 
     def _tell(self, worker: _Worker, reason: StopReason) -> None:
         with suppress(OSError):  # it is ending already; its end is on its way

@@ -25,10 +25,10 @@ def find_slots(wanted: int | None, max_per_gpu: int = 1) -> tuple[Slot, ...]:
     cores = len(os.sched_getaffinity(0))
     if wanted is not None and wanted < 1:
         raise UserError(f"SLOTS={wanted}: there must be at least one slot.")
-    return divide(wanted, gpu_uuids(), cores, psutil.virtual_memory().available, max_per_gpu)
+    return divide_slots(wanted, gpu_uuids(), cores, psutil.virtual_memory().available, max_per_gpu)
 
 
-def divide(
+def divide_slots(
     wanted: int | None, gpus: Sequence[str], cores: int, free_bytes: int, max_per_gpu: int = 1
 ) -> tuple[Slot, ...]:
     """Share out GPUs, or cores where there is none; slots times threads never exceed the cores,
@@ -61,10 +61,10 @@ def gpu_uuids() -> list[str]:
         found = [str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
     finally:
         pynvml.nvmlShutdown()
-    return visible(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return visible_gpus(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
-def visible(uuids: Sequence[str], setting: str | None) -> list[str]:
+def visible_gpus(uuids: Sequence[str], setting: str | None) -> list[str]:
     """Keep the GPUs that CUDA_VISIBLE_DEVICES names, by index or by (the start of a) UUID.
 
     As CUDA does it, the first entry that names no GPU ends the list.

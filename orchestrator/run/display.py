@@ -12,10 +12,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from trytable.orchestrator.backends.base import CPU, GPU, Message, Slot
+from trytable.orchestrator.backends.base import CPU, GPU, Slot, WorkerMessage
 from trytable.orchestrator.run.jobs import tells_memory
 from trytable.orchestrator.run.progress import Lane, Progress, metric_title
-from trytable.orchestrator.scheduler.machine import Instruction
+from trytable.orchestrator.scheduler.events import Instruction
 from trytable.results.storage.rows import TrialRow
 from trytable.sweeps.config.loader import Sweep
 
@@ -78,7 +78,7 @@ class Display:
         self._progress.saw(instruction, trial)
         self._print_lines()
 
-    def heard(self, messages: Sequence[Message]) -> None:
+    def heard(self, messages: Sequence[WorkerMessage]) -> None:
         """Messages have come."""
         self._progress.heard(messages)
         self._print_lines()

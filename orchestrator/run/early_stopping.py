@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from trytable.orchestrator.backends.base import Message, Said
+from trytable.orchestrator.backends.base import WorkerEvent, WorkerMessage
 from trytable.orchestrator.run.recorder import step_row
-from trytable.orchestrator.scheduler.machine import GateAdvised
+from trytable.orchestrator.scheduler.events import EarlyStopAdvice
 from trytable.results.analysis.diagnosis.api import stopping_symptom
 from trytable.results.analysis.diagnosis.messages import describe
 from trytable.results.analysis.diagnosis.thresholds import Thresholds
@@ -53,9 +53,9 @@ class Gatekeeper:
             known = EpochResult(epoch.epoch, dev_accuracy=epoch.dev_accuracy)
             self._course(epoch.trial_uid).epochs[epoch.epoch] = known
 
-    def judge(self, message: Message) -> GateAdvised | None:
+    def judge(self, message: WorkerMessage) -> EarlyStopAdvice | None:
         """Take in a message; the advice to stop its trial, or None."""
-        if not self._limit.stopping_kinds or not isinstance(message, Said):
+        if not self._limit.stopping_kinds or not isinstance(message, WorkerEvent):
             return None
         course, event = self._course(message.trial_uid), message.event
         match event:
@@ -76,14 +76,14 @@ class Gatekeeper:
         """A trial has ended for good."""
         self._courses.pop(uid, None)
 
-    def _verdict(self, uid: str, course: _Course) -> GateAdvised | None:
+    def _verdict(self, uid: str, course: _Course) -> EarlyStopAdvice | None:
         trial = DiagnosedTrial(
             status="running",
             steps=tuple(course.steps[at] for at in sorted(course.steps)),
             curve=tuple(course.epochs.values()),
         )
         found = stopping_symptom(trial, self._task, self._limit)
-        return GateAdvised(uid, f"{found.kind}: {describe(found).message}") if found else None
+        return EarlyStopAdvice(uid, f"{found.kind}: {describe(found).message}") if found else None
 
     def _course(self, uid: str) -> _Course:
         return self._courses.setdefault(uid, _Course())

@@ -10,7 +10,12 @@ from rich.console import Console
 from rich.text import Text
 
 from trytable.orchestrator.backends.base import Backend, Slot
-from trytable.orchestrator.backends.ray.cluster import Node, cluster, gpu_share, share_out
+from trytable.orchestrator.backends.ray.cluster import (
+    NodeResources,
+    cluster_slots,
+    gpu_share,
+    join_cluster,
+)
 from trytable.orchestrator.backends.slots import find_slots
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
@@ -52,9 +57,9 @@ def engine(options: EngineOptions, console: Console) -> Iterator[Engine]:
         yield Engine(partial(find_slots, slots), start_local)
         return
     check_url(options.checkpoints)
-    with cluster(lambda text: console.print(Text(text), soft_wrap=True)) as nodes:
+    with join_cluster(lambda text: console.print(Text(text), soft_wrap=True)) as nodes:
         yield Engine(
-            lambda max_per_gpu: share_out(slots, nodes, max_per_gpu),
+            lambda max_per_gpu: cluster_slots(slots, nodes, max_per_gpu),
             partial(start_ray, nodes, options.checkpoints),
         )
 
@@ -63,9 +68,9 @@ def check_url(checkpoints: str) -> None:
     """Raise UserError where nothing can be written and read at an fsspec URL."""
     if not checkpoints:
         return
-    from trytable.orchestrator.backends.ray.transfer import Mirror  # noqa: PLC0415 - it takes its time
+    from trytable.orchestrator.backends.ray.transfer import CheckpointStore  # noqa: PLC0415 - it takes its time
 
-    mirror, uid = Mirror(checkpoints), f"check-{secrets.token_hex(8)}"
+    mirror, uid = CheckpointStore(checkpoints), f"check-{secrets.token_hex(8)}"
     try:
         mirror.push(uid, b"trytable")
         found = mirror.pull(uid)
@@ -77,7 +82,7 @@ def check_url(checkpoints: str) -> None:
 
 
 def start_ray(
-    nodes: Sequence[Node],
+    nodes: Sequence[NodeResources],
     checkpoints: str,
     sweep: Sweep,
     folders: Folders,
@@ -91,7 +96,7 @@ def start_ray(
     plan = make_plan(
         sweep.trainer,
         sweep.model,
-        folders.warm_log,
+        folders.forkserver_log,
         checkpoints=checkpoints,
         silence_seconds=sweep.silence_minutes * 60,
     )

@@ -10,7 +10,7 @@ from optuna.storages import BaseStorage
 
 from trytable.orchestrator.backends.base import BackendError
 from trytable.orchestrator.errors import StudyDeleted, UserError
-from trytable.orchestrator.paths import Folders, shown
+from trytable.orchestrator.paths import Folders, display_path
 from trytable.results.storage.engine import driver_message
 
 
@@ -24,7 +24,7 @@ def readable_errors(folders: Folders) -> Iterator[None]:
     except (sa.exc.SQLAlchemyError, StorageInternalError) as error:
         other = "database with STORAGE=" if folders.storage else "folder with RUNS=folder"
         raise UserError(
-            f"The study database {folders.shown_database} cannot be used: {driver_message(error)}. "
+            f"The study database {folders.database_label} cannot be used: {driver_message(error)}. "
             "What workers said is kept in the trials' folders: mend it and run the same sweep "
             "again, or "
             f"choose another {other}."
@@ -42,5 +42,5 @@ def noticed_if_deleted(folders: Folders, storage: BaseStorage) -> Iterator[None]
         raise StudyDeleted(
             f"The study {folders.study!r} was deleted (in the dashboard?) while its sweep ran, "
             "so the sweep has stopped. What workers said is kept in "
-            f"{shown(folders.trials)}; the same command starts the study anew."
+            f"{display_path(folders.trials)}; the same command starts the study anew."
         ) from error

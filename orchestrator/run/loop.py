@@ -4,30 +4,30 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from trytable.orchestrator.backends.base import Backend, Message, Said
+from trytable.orchestrator.backends.base import Backend, WorkerEvent, WorkerMessage
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.recorder import Book
-from trytable.orchestrator.scheduler.machine import (
-    Ask,
-    Asked,
-    Halt,
-    Input,
+from trytable.orchestrator.scheduler.events import (
+    AnnounceGpuExclusion,
+    AnnounceGpuFit,
+    AnnounceSharingLimit,
+    AskTrial,
+    AttemptLost,
+    EndAttempt,
     Instruction,
-    Interrupted,
-    Lost,
-    Machine,
-    Measured,
-    NothingLeft,
-    PruneAdvised,
-    Repacked,
-    Report,
-    SetAside,
-    Settle,
-    Start,
-    Stop,
+    Interrupt,
+    KillWorkers,
+    NewTrial,
+    PruneAdvice,
+    ReportValue,
+    SchedulerEvent,
+    SearchExhausted,
+    StartAttempt,
+    StopWorker,
     Tick,
-    TrialState,
 )
+from trytable.orchestrator.scheduler.machine import StateMachine
+from trytable.orchestrator.scheduler.trial import LiveTrial
 from trytable.orchestrator.study.study import OptunaStudy
 from trytable.records import DEFAULT_OBJECTIVE, Objective
 from trytable.results.storage.rows import TERMINAL, TrialRow
@@ -45,7 +45,7 @@ def best_first(
     return sorted(completed, key=lambda pair: (objective.rank(pair[0]), pair[1]))
 
 
-JobMaker = Callable[[TrialRow, Start], Job]
+JobMaker = Callable[[TrialRow, StartAttempt], Job]
 
 
 class Watcher(Protocol):
@@ -54,7 +54,7 @@ class Watcher(Protocol):
     def saw(self, instruction: Instruction, trial: TrialRow) -> None:
         """An instruction about a trial is being carried out."""
 
-    def heard(self, messages: Sequence[Message]) -> None:
+    def heard(self, messages: Sequence[WorkerMessage]) -> None:
         """Messages have come; none where the wait ran out."""
 
     def say(self, text: str) -> None:
@@ -79,7 +79,7 @@ class SweepLoop:
     def __init__(
         self,
         *,
-        machine: Machine,
+        machine: StateMachine,
         study: OptunaStudy,
         book: Book,
         backend: Backend,
@@ -92,7 +92,7 @@ class SweepLoop:
         objective: Objective = DEFAULT_OBJECTIVE,
         best: Iterable[tuple[float, int]] = (),
         after_end: Callable[[TrialRow], None] = lambda _: None,
-        judge: Callable[[Message], Input | None] = lambda _: None,
+        judge: Callable[[WorkerMessage], SchedulerEvent | None] = lambda _: None,
         shape: Callable[[dict[str, Any]], str] = lambda _: "",
     ) -> None:
         self._machine = machine
@@ -121,7 +121,7 @@ class SweepLoop:
         """Start what can start, then hear and do what comes of it; True where all is done."""
         self._feed_interrupts()
         self._feed(Tick(self._now(), self._backend.free_slots()))
-        if self._machine.done:
+        if self._machine.is_done:
             return True
         messages = self._backend.poll(POLL_SECONDS)
         self._book.heard(messages)
@@ -130,19 +130,19 @@ class SweepLoop:
         self._watcher.heard(messages)
         return False
 
-    def replay(self, trial: TrialState) -> None:
+    def replay(self, trial: LiveTrial) -> None:
         """Take in what an earlier orchestrator's last attempt at a trial wrote down, then its end.
 
         So a result that was written and never told is adopted instead of trained again.
         """
         events = self._folders.events(trial.number, trial.attempt)
-        messages = [Said(trial.uid, trial.attempt, event) for event in events]
+        messages = [WorkerEvent(trial.uid, trial.attempt, event) for event in events]
         self._book.heard(messages)
         for message in messages:
             self._take(message)
-        self._feed(Lost(trial.uid))
+        self._feed(AttemptLost(trial.uid))
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: WorkerMessage) -> None:
         self._feed(message)
         advice = self._judge(message)
         if advice is not None:
@@ -151,61 +151,61 @@ class SweepLoop:
     def _feed_interrupts(self) -> None:
         while self._seen_interrupts < self._interrupts():
             self._seen_interrupts += 1
-            self._feed(Interrupted())
+            self._feed(Interrupt())
 
-    def _feed(self, event: Input) -> None:
+    def _feed(self, event: SchedulerEvent) -> None:
         for instruction in self._machine.handle(event):
             answer = self._carry_out(instruction)
             if answer is not None:
                 self._feed(answer)
 
-    def _carry_out(self, instruction: Instruction) -> Input | None:
+    def _carry_out(self, instruction: Instruction) -> SchedulerEvent | None:
         match instruction:
-            case Ask():
+            case AskTrial():
                 return self._ask(instruction)
-            case Start():
+            case StartAttempt():
                 self._start(instruction)
-            case Report(uid, epoch, value):
+            case ReportValue(uid, epoch, value):
                 number = self._book.trial(uid).number
                 advised = self._study.report(number, epoch, value)
-                return PruneAdvised(uid) if advised else None
-            case Stop(uid, reason):
+                return PruneAdvice(uid) if advised else None
+            case StopWorker(uid, reason):
                 self._watcher.saw(instruction, self._book.trial(uid))
                 self._backend.stop(uid, reason)
-            case Settle():
+            case EndAttempt():
                 self._settle(instruction)
-            case SetAside(device):
+            case AnnounceGpuExclusion(device):
                 self._watcher.say(
                     f"GPU {device} is set aside: one trial after another failed there. The others "
                     "go on; the next run uses it again."
                 )
-            case Measured(uid, fit):
-                self._watcher.say(f"Try {self._book.trial(uid).number + 1}: {fit.words}")
-            case Repacked():
+            case AnnounceGpuFit(uid, fit):
+                self._watcher.say(f"Try {self._book.trial(uid).number + 1}: {fit.description}")
+            case AnnounceSharingLimit():
                 self._watcher.say(self._repacked(instruction))
-            case Halt():
+            case KillWorkers():
                 self._backend.close()
         return None
 
-    def _repacked(self, told: Repacked) -> str:
+    def _repacked(self, told: AnnounceSharingLimit) -> str:
         name = f"Try {self._book.trial(told.uid).number + 1}"
         if told.limit == 1:
-            beside = "" if told.together == 1 else f" beside {told.together - 1} more"
+            beside = "" if told.sharing == 1 else f" beside {told.sharing - 1} more"
             return f"Memory ran out for {name}{beside}: its like have a GPU each from now on."
         return (
-            f"Memory ran out for {name} where {told.together} shared a GPU: its like are at most "
+            f"Memory ran out for {name} where {told.sharing} shared a GPU: its like are at most "
             f"{told.limit} on one from now on."
         )
 
-    def _ask(self, ask: Ask) -> Input:
+    def _ask(self, ask: AskTrial) -> SchedulerEvent:
         asked = self._study.ask()
         if asked is None:
-            return NothingLeft()
+            return SearchExhausted()
         requested = self._requested(asked.params)
         self._book.asked(asked, requested)
-        return Asked(ask.slot, asked.uid, asked.number, self._shape(requested))
+        return NewTrial(ask.slot, asked.uid, asked.number, self._shape(requested))
 
-    def _start(self, start: Start) -> None:
+    def _start(self, start: StartAttempt) -> None:
         trial = self._book.trial(start.uid)
         self._folders.claim(trial.number, trial.uid)
         job = self._make_job(trial, start)
@@ -213,7 +213,7 @@ class SweepLoop:
         self._watcher.saw(start, trial)
         self._backend.start(job, start.slot)
 
-    def _settle(self, settle: Settle) -> None:
+    def _settle(self, settle: EndAttempt) -> None:
         trial = self._book.settled(settle)
         if settle.status in TERMINAL:
             self._study.tell(trial.number, settle.status, trial.best_value)

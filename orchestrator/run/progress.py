@@ -4,8 +4,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from trytable.orchestrator.backends.base import Message, Said
-from trytable.orchestrator.scheduler.machine import Instruction, Settle, Start, Stop
+from trytable.orchestrator.backends.base import WorkerEvent, WorkerMessage
+from trytable.orchestrator.scheduler.events import EndAttempt, Instruction, StartAttempt, StopWorker
 from trytable.records import DEFAULT_OBJECTIVE, Objective
 from trytable.results.storage.rows import SEED, TrialRow
 from trytable.trainers.protocol.messages import Epoch, Event, Started, Step
@@ -83,22 +83,22 @@ class Progress:
     def saw(self, instruction: Instruction, trial: TrialRow) -> None:
         """Take in an instruction about a trial."""
         match instruction:
-            case Start():
+            case StartAttempt():
                 self._start(instruction, trial)
-            case Stop(_, reason):
+            case StopWorker(_, reason):
                 lane = self._lane(trial.uid)
                 if lane:
                     lane.note = {"prune": "pruning", "drain": "saving", "gate": "stopping"}[reason]
-            case Settle():
+            case EndAttempt():
                 self._settle(instruction, trial)
             case _:
                 pass
 
-    def heard(self, messages: Sequence[Message]) -> None:
+    def heard(self, messages: Sequence[WorkerMessage]) -> None:
         """Take in what workers said."""
         for message in messages:
             lane = self._lane(message.trial_uid)
-            if lane and isinstance(message, Said):
+            if lane and isinstance(message, WorkerEvent):
                 lane.hear(message.event)
                 if isinstance(message.event, Epoch):
                     self.lines.append(_epoch_line(lane, message.event, self.objective))
@@ -106,7 +106,7 @@ class Progress:
     def _lane(self, uid: str) -> Lane | None:
         return self._lane_of.get(uid)
 
-    def _start(self, start: Start, trial: TrialRow) -> None:
+    def _start(self, start: StartAttempt, trial: TrialRow) -> None:
         params = describe(trial, self.varied)
         epochs = trial.requested.get("epochs")
         self.lanes[start.slot.name] = self._lane_of[trial.uid] = Lane(
@@ -119,7 +119,7 @@ class Progress:
         again = f", attempt {start.attempt}" if start.attempt > 1 else ""
         self.lines.append(f"Try {trial.number + 1} starts ({params}{again})")
 
-    def _settle(self, settle: Settle, trial: TrialRow) -> None:
+    def _settle(self, settle: EndAttempt, trial: TrialRow) -> None:
         lane = self._lane_of.pop(trial.uid, None)
         if lane:
             del self.lanes[lane.slot]
@@ -164,7 +164,7 @@ def _epoch_line(lane: Lane, epoch: Epoch, objective: Objective) -> str:
     return f"Try {lane.number + 1} epoch {lane.epoch_of_all}: {told}"
 
 
-def _settled_line(settle: Settle, trial: TrialRow, objective: Objective) -> str:
+def _settled_line(settle: EndAttempt, trial: TrialRow, objective: Objective) -> str:
     name = f"Try {trial.number + 1}"
     if settle.status == "completed":
         reached = f"{metric_title(objective.name)} {trial.best_value:.3f}"

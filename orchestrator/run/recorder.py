@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from trytable.orchestrator.backends.base import Message, Said
-from trytable.orchestrator.scheduler.machine import Settle, Start
+from trytable.orchestrator.backends.base import WorkerEvent, WorkerMessage
+from trytable.orchestrator.scheduler.events import EndAttempt, StartAttempt
 from trytable.orchestrator.study.study import AskedTrial
 from trytable.records import finite_or_none
 from trytable.results.storage.ledger import Ledger
@@ -69,7 +69,7 @@ class Book:
         if attempt is not None:
             self._attempts[trial.uid] = attempt
 
-    def starting(self, start: Start, job: Job) -> None:
+    def starting(self, start: StartAttempt, job: Job) -> None:
         """An attempt is about to start."""
         trial = replace(self._trials[start.uid], status="running", reason="")
         attempt = AttemptRow(
@@ -84,16 +84,16 @@ class Book:
         self._trials[start.uid], self._attempts[start.uid] = trial, attempt
         self._ledger.write(trial, attempt)
 
-    def heard(self, messages: Iterable[Message]) -> None:
+    def heard(self, messages: Iterable[WorkerMessage]) -> None:
         """Write all that workers said, in one transaction."""
         rows: list[Row] = []
         for message in messages:
-            if isinstance(message, Said) and message.trial_uid in self._trials:
+            if isinstance(message, WorkerEvent) and message.trial_uid in self._trials:
                 self._last_said[message.trial_uid] = message.event.at
                 rows.extend(self._rows(message))
         self._ledger.write(*rows)
 
-    def settled(self, settle: Settle) -> TrialRow:
+    def settled(self, settle: EndAttempt) -> TrialRow:
         """An attempt has ended; returns the trial as it stands now."""
         trial = replace(
             self._trials[settle.uid],
@@ -101,13 +101,13 @@ class Book:
             reason=settle.reason,
             failures=settle.failures,
         )
-        if settle.finished is not None:
+        if settle.result is not None:
             trial = replace(
                 trial,
-                best_epoch=settle.finished.best_epoch,
-                best_value=settle.finished.best_value,
-                best_dev_accuracy=settle.finished.best_dev_accuracy,
-                test_accuracy=settle.finished.test_accuracy,
+                best_epoch=settle.result.best_epoch,
+                best_value=settle.result.best_value,
+                best_dev_accuracy=settle.result.best_dev_accuracy,
+                test_accuracy=settle.result.test_accuracy,
             )
         rows: list[Row] = [trial]
         attempt = self._attempts.pop(settle.uid, None)
@@ -129,7 +129,7 @@ class Book:
         # An earlier orchestrator's, perhaps of last week: it ended when it was heard of last.
         return max(self._last_said.get(attempt.trial_uid, 0.0), attempt.started_at)
 
-    def _rows(self, message: Said) -> Sequence[Row]:
+    def _rows(self, message: WorkerEvent) -> Sequence[Row]:
         if isinstance(message.event, Started):
             return self._started(message.trial_uid, message.event)
         if isinstance(message.event, Epoch):
@@ -191,7 +191,7 @@ def rows_of(uid: str, event: AnyEvent) -> Sequence[Row]:
             return []
 
 
-def _ended(attempt: AttemptRow, settle: Settle) -> AttemptRow:
+def _ended(attempt: AttemptRow, settle: EndAttempt) -> AttemptRow:
     # An attempt that is followed by another has failed, whatever the trial's status is now.
     outcome = "retried" if settle.status == "waiting" else settle.status
     return replace(attempt, outcome=outcome, message=settle.reason)

@@ -7,7 +7,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from trytable.orchestrator.run.recorder import Book
-from trytable.orchestrator.scheduler.machine import TrialState
+from trytable.orchestrator.scheduler.trial import LiveTrial
 from trytable.orchestrator.study.study import OptunaStudy
 from trytable.results.storage.rows import TERMINAL, AttemptRow, StudyLedger, TrialRow
 
@@ -16,8 +16,8 @@ from trytable.results.storage.rows import TERMINAL, AttemptRow, StudyLedger, Tri
 class Leftovers:
     """`waiting` trials go on; the last attempt of each `interrupted` one was under way."""
 
-    waiting: tuple[TrialState, ...]
-    interrupted: tuple[TrialState, ...]
+    waiting: tuple[LiveTrial, ...]
+    interrupted: tuple[LiveTrial, ...]
 
 
 def reconcile(
@@ -36,15 +36,15 @@ def reconcile(
     """
     rows = {row.uid: row for row in ledger.trials}
     attempts = {attempt.trial_uid: attempt for attempt in ledger.attempts}  # the last of each
-    waiting: list[TrialState] = []
-    interrupted: list[TrialState] = []
+    waiting: list[LiveTrial] = []
+    interrupted: list[LiveTrial] = []
     for asked, trial in study.running():
         if asked is None:
             study.tell(trial.number, "failed", None)  # never made ready, so never started
         elif asked.uid not in rows:
             settings = requested(asked.params)
             book.asked(asked, settings)
-            waiting.append(TrialState(asked.uid, asked.number, shape=shape(settings)))
+            waiting.append(LiveTrial(asked.uid, asked.number, shape=shape(settings)))
         elif rows[asked.uid].status in TERMINAL:
             _tell_again(study, rows[asked.uid], ledger)
         else:
@@ -55,10 +55,10 @@ def reconcile(
     return Leftovers(tuple(waiting), tuple(interrupted))
 
 
-def _state(row: TrialRow, trial: FrozenTrial, attempt: AttemptRow | None, shape: str) -> TrialState:
+def _state(row: TrialRow, trial: FrozenTrial, attempt: AttemptRow | None, shape: str) -> LiveTrial:
     under_way = attempt is not None and attempt.ended_at is None
     reported = max(trial.intermediate_values, default=0)
-    return TrialState(
+    return LiveTrial(
         uid=row.uid,
         number=row.number,
         status="running" if under_way else "waiting",

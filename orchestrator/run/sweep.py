@@ -27,7 +27,9 @@ from trytable.orchestrator.run.progress import Progress, describe
 from trytable.orchestrator.run.recorder import Book
 from trytable.orchestrator.run.recovery import reconcile
 from trytable.orchestrator.run.signals import Interrupts
-from trytable.orchestrator.scheduler.machine import Machine, Start, TrialState
+from trytable.orchestrator.scheduler.events import StartAttempt
+from trytable.orchestrator.scheduler.machine import StateMachine
+from trytable.orchestrator.scheduler.trial import LiveTrial
 from trytable.orchestrator.study.carry_over import carry_over, seeded_like, sources_of
 from trytable.orchestrator.study.compatibility import changes_since, refuse, study_that_fits
 from trytable.orchestrator.study.dashboard_note import NoteKeeper
@@ -160,7 +162,7 @@ def start_local(sweep: Sweep, folders: Folders, slots: Sequence[Slot]) -> Backen
         slots,
         sweep.trainer,
         sweep.model,
-        folders.warm_log,
+        folders.forkserver_log,
         silence_seconds=sweep.silence_minutes * 60,
     )
 
@@ -291,11 +293,16 @@ def _after_end(gate: Gatekeeper, notes: NoteKeeper | None, trial: TrialRow) -> N
         notes.refresh()
 
 
-def _machine(sweep: Sweep, to_ask: int, unfinished: Sequence[TrialState]) -> Machine:
+def _machine(sweep: Sweep, to_ask: int, unfinished: Sequence[LiveTrial]) -> StateMachine:
     deadline = time.monotonic() + sweep.hours * 3600 if sweep.hours else None
-    measured = tells_memory(sweep.trainer)
-    return Machine(
-        to_ask, sweep.attempts, deadline, unfinished, sweep.gpu_failures, measured=measured
+    memory_reported = tells_memory(sweep.trainer)
+    return StateMachine(
+        to_ask,
+        sweep.attempts,
+        deadline,
+        unfinished,
+        sweep.gpu_failures,
+        memory_reported=memory_reported,
     )
 
 
@@ -310,7 +317,7 @@ def _gatekeeper(sweep: Sweep, earlier: StudyLedger, going_on: Container[str]) ->
     )
 
 
-def _job(work: _Open, data_hash: str, trial: TrialRow, start: Start) -> Job:
+def _job(work: _Open, data_hash: str, trial: TrialRow, start: StartAttempt) -> Job:
     sweep, folders = work.sweep, work.folders
     seed = sweep.seed if trial.seed is None else trial.seed
     assert seed is not None, "a study draws its seed before it asks"
@@ -333,13 +340,13 @@ def _job(work: _Open, data_hash: str, trial: TrialRow, start: Start) -> Job:
     )
 
 
-def _progress(work: _Open, machine: Machine, earlier: StudyLedger) -> Progress:
+def _progress(work: _Open, machine: StateMachine, earlier: StudyLedger) -> Progress:
     varied = tuple(work.sweep.parameters)
     progress = Progress(0, varied, work.sweep.objective)
     for trial in earlier.trials:
         if trial.status in TERMINAL:
             progress.counts[trial.status] = progress.counts.get(trial.status, 0) + 1
-    progress.total = progress.ended + len(machine.trials) + machine.to_ask
+    progress.total = progress.ended + len(machine.trials) + machine.trials_left
     for value, number in _best(earlier, work.sweep.objective)[:1]:
         row = next(trial for trial in earlier.trials if trial.number == number)
         progress.best = (value, number, describe(row, varied))

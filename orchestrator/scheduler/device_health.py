@@ -1,49 +1,42 @@
-"""Which GPUs go on failing while others work: their trials are better off elsewhere."""
+"""Finds GPUs on which trial after trial fails while other GPUs work."""
 
 from collections.abc import Iterable
 
-from trytable.orchestrator.backends.base import CPU, Slot
-
 
 class DeviceHealth:
-    """Counts the trials that failed on a GPU in a row, and sets it aside after too many.
+    """Counts the trials that fail in a row on each GPU and excludes a GPU after too many.
 
-    The last GPU is never set aside: then the fault may as well lie elsewhere. Nor is the CPU,
-    which all slots share.
+    The last GPU is never excluded: if every GPU fails, the cause is probably not the GPU, and a
+    sweep without any GPU could not go on.
 
     Args:
-        limit: so many trials in a row, each another one, take a GPU out.
+        limit: exclude a GPU after this many different trials failed on it in a row.
+
+    Attributes:
+        excluded: the UUIDs of the GPUs on which nothing more is started.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._failed: dict[str, set[str]] = {}
-        self._seen: set[str] = set()
-        self.set_aside: set[str] = set()
+        self._failures: dict[str, set[str]] = {}  # UUIDs of trials by GPU, since its last success
+        self._gpus: set[str] = set()
+        self.excluded: set[str] = set()
 
-    def usable(self, free: Iterable[Slot]) -> list[Slot]:
-        """The free slots whose GPU is not set aside."""
-        slots = list(free)
-        self._seen |= {slot.device for slot in slots}
-        return [slot for slot in slots if slot.device not in self.set_aside]
+    def add_gpus(self, gpus: Iterable[str]) -> None:
+        """Take note of GPUs that exist. A device that was never added is never excluded."""
+        self._gpus.update(gpus)
 
-    def worked(self, device: str) -> None:
-        """An attempt ended there for reasons of its own."""
-        self._failed.pop(device, None)
+    def record_success(self, device: str) -> None:
+        """An attempt ended without a failure that the GPU could have caused."""
+        self._failures.pop(device, None)
 
-    def failed(self, device: str, uid: str) -> None:
-        """An attempt of a trial failed there in a way that another GPU might have spared it."""
-        failed = self._failed.setdefault(device, set())
-        failed.add(uid)
-        others = self._seen - self.set_aside - {device}
-        if device != CPU and others and len(failed) >= self._limit:
-            self.set_aside.add(device)
+    def record_failure(self, device: str, trial_uid: str) -> None:
+        """An attempt failed in a way that another GPU might have avoided."""
+        trials = self._failures.setdefault(device, set())
+        trials.add(trial_uid)
+        if len(trials) >= self._limit and self.has_alternative(device):
+            self.excluded.add(device)
 
-    def choices(self, free: Iterable[Slot], avoided: str) -> list[Slot]:
-        """The free slots on another GPU than the one where the trial failed, if there is any other.
-
-        None of them where the others are merely taken: they will be free.
-        """
-        if avoided in ("", CPU) or not self._seen - self.set_aside - {avoided}:
-            return list(free)
-        return [slot for slot in free if slot.device != avoided]
+    def has_alternative(self, device: str) -> bool:
+        """Whether a GPU other than this one is still in use. False for what is not a GPU."""
+        return device in self._gpus and bool(self._gpus - self.excluded - {device})

@@ -1,28 +1,32 @@
-"""What goes into the state machine of a sweep and what comes out: events and instructions."""
+"""What goes into the state machine of a sweep and what comes out: events and instructions.
+
+Both are plain records. Time comes in as an event, too (`Tick`): a state machine that read a clock
+could not be tested with every order of events.
+"""
 
 from dataclasses import dataclass
 
-from trytable.orchestrator.backends.base import Exited, Said, Slot
-from trytable.orchestrator.scheduler.gpu_sharing import Fit
+from trytable.orchestrator.backends.base import Slot, WorkerEvent, WorkerExit
+from trytable.orchestrator.scheduler.gpu_sharing import GpuFit
 from trytable.results.storage.rows import Status
 from trytable.trainers.protocol.messages import Finished, StopReason
 
-# What goes in, besides a backend's Said and Exited.
+# Events, besides a backend's WorkerEvent and WorkerExit.
 
 
 @dataclass(frozen=True)
 class Tick:
-    """It is `now` (monotonic seconds), and these slots are free."""
+    """The time is `now` (monotonic seconds), and these slots are free."""
 
     now: float
     free: tuple[Slot, ...]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The sampler gave a new trial, to be started in the slot it was asked for if it fits there.
+class NewTrial:
+    """The sampler's answer to `AskTrial`: a trial for this slot, to be started if it fits there.
 
-    `shape` names what decides its memory.
+    `shape` names the settings that decide its memory.
     """
 
     slot: Slot
@@ -32,53 +36,66 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class NothingLeft:
-    """The sampler has no point left to try."""
+class SearchExhausted:
+    """The sampler's answer to `AskTrial` if it has no point left to try."""
 
 
 @dataclass(frozen=True)
-class PruneAdvised:
-    """The pruner would end this trial."""
+class PruneAdvice:
+    """The pruner would stop this trial."""
 
     uid: str
 
 
 @dataclass(frozen=True)
-class GateAdvised:
-    """A diagnosis would end this trial; `reason` is for people."""
+class EarlyStopAdvice:
+    """A diagnosis would stop this trial; `reason` is its message for the user."""
 
     uid: str
     reason: str
 
 
 @dataclass(frozen=True)
-class Lost:
-    """An attempt ended together with an earlier orchestrator; that is no failure of the trial."""
+class AttemptLost:
+    """An earlier orchestrator exited during an attempt, which is no failure of the trial."""
 
     uid: str
 
 
 @dataclass(frozen=True)
-class Interrupted:
-    """The person pressed Ctrl-C: the first drains, the second stops now."""
+class Interrupt:
+    """The user pressed Ctrl-C: the first time drains the sweep, the second kills its workers."""
 
 
-Input = Tick | Asked | NothingLeft | PruneAdvised | GateAdvised | Lost | Interrupted | Said | Exited
+SchedulerEvent = (
+    Tick
+    | NewTrial
+    | SearchExhausted
+    | PruneAdvice
+    | EarlyStopAdvice
+    | AttemptLost
+    | Interrupt
+    | WorkerEvent
+    | WorkerExit
+)
 
 
-# What comes out.
+# Instructions.
 
 
 @dataclass(frozen=True)
-class Ask:
-    """Ask the sampler for a trial for this slot; answer with Asked or NothingLeft."""
+class AskTrial:
+    """Ask the sampler for a trial for this slot; answer with NewTrial or SearchExhausted."""
 
     slot: Slot
 
 
 @dataclass(frozen=True)
-class Start:
-    """Start this attempt of a trial in this slot; `shared`: others run on its GPU, or may come."""
+class StartAttempt:
+    """Start this attempt of a trial in this slot.
+
+    `shared`: other trials run on the slot's GPU, or may come.
+    """
 
     uid: str
     attempt: int
@@ -87,8 +104,8 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Report:
-    """Report the objective after an epoch; answer with PruneAdvised if the pruner would end it."""
+class ReportValue:
+    """Report the objective after an epoch; answer with PruneAdvice if the pruner would stop it."""
 
     uid: str
     epoch: int
@@ -96,18 +113,19 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Stop:
-    """Ask the worker to stop."""
+class StopWorker:
+    """Ask the worker of a trial to stop."""
 
     uid: str
     reason: StopReason
 
 
 @dataclass(frozen=True)
-class Settle:
-    """An attempt has ended and the trial is now in `status`; a terminal one is told to the study.
+class EndAttempt:
+    """Record that an attempt has ended and that its trial is now in `status`.
 
-    `failures` counts the attempts that failed so far; `reason` is for people.
+    If the status is terminal, the trial's end is reported to the study. `failures` counts the
+    attempts that failed so far; `reason` is a text for the user.
     """
 
     uid: str
@@ -115,36 +133,49 @@ class Settle:
     status: Status
     reason: str
     failures: int
-    finished: Finished | None = None
+    result: Finished | None = None
 
 
 @dataclass(frozen=True)
-class SetAside:
-    """Nothing more is started on this GPU, where one trial after another has failed."""
+class AnnounceGpuExclusion:
+    """Report that nothing more is started on this GPU, where trial after trial has failed."""
 
     device: str
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A trial has told what it takes of its GPU: so many like it fit there (see packing.Fit)."""
+class AnnounceGpuFit:
+    """Report how many trials like this one fit on a GPU."""
 
     uid: str
-    fit: Fit
+    fit: GpuFit
 
 
 @dataclass(frozen=True)
-class Repacked:
-    """Memory ran out for a trial where `together` shared a GPU: `limit` do so from now on."""
+class AnnounceSharingLimit:
+    """Report that a trial ran out of memory while `sharing` trials shared its GPU.
+
+    At most `limit` trials like it share a GPU from now on.
+    """
 
     uid: str
-    together: int
+    sharing: int
     limit: int
 
 
 @dataclass(frozen=True)
-class Halt:
+class KillWorkers:
     """Kill every worker now."""
 
 
-Instruction = Ask | Start | Report | Stop | Settle | SetAside | Measured | Repacked | Halt
+Instruction = (
+    AskTrial
+    | StartAttempt
+    | ReportValue
+    | StopWorker
+    | EndAttempt
+    | AnnounceGpuExclusion
+    | AnnounceGpuFit
+    | AnnounceSharingLimit
+    | KillWorkers
+)

@@ -1,111 +1,109 @@
-"""Which trials may share a GPU: as many as fit, by what trials of their shape took before.
+"""Decides which trials fit on one GPU together, from the memory that earlier trials reported.
 
-A shape is what decides a trial's memory (`memory_knobs`). The first trial of a shape has
-a GPU to itself until it has told what it takes. Where memory runs out all the same, fewer trials
-share a GPU from then on. Pure: what is known goes in, where there is room comes out.
+A shape names the settings that decide a trial's memory (`trainers.protocol.memory_knobs`), so the
+peak of one trial predicts the next of its shape. The first trial of a shape has a GPU to itself
+until its first epoch reports a peak. If memory runs out all the same, fewer trials share a GPU
+from then on.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trytable.orchestrator.backends.base import CPU, Slot
-
-FULL = 0.90
-"""Share of a GPU's memory that the known peaks of its trials may add up to. The rest is for what
-peaks do not tell: fragments, a longer batch, other programs."""
+USABLE_SHARE = 0.90
+"""The share of a GPU's memory that the peaks of its trials may add up to. The rest is for what a
+reported peak does not cover: fragmentation, a longer batch, other programs."""
 
 
 @dataclass(frozen=True)
-class Fit:
-    """So many trials of a shape fit on one GPU; what one takes and what the GPU has, in bytes."""
+class GpuFit:
+    """How many trials of a shape fit on one GPU, the peak of one, and the GPU's memory in bytes."""
 
     trials: int
     peak_bytes: int
     device_bytes: int
 
     @property
-    def words(self) -> str:
-        """As `3 trials like it fit on one GPU (7.1 of 80.0 GiB each)`."""
-        fit = "1 trial like it fits" if self.trials == 1 else f"{self.trials} trials like it fit"
-        of = f"{self.peak_bytes / 2**30:.1f} of {self.device_bytes / 2**30:.1f} GiB"
-        return f"{fit} on one GPU ({of}{' each' if self.trials > 1 else ''})"
+    def description(self) -> str:
+        """The fit in words: `3 such trials fit on one GPU (7.1 of 80.0 GiB each)`."""
+        trials = "1 such trial fits" if self.trials == 1 else f"{self.trials} such trials fit"
+        memory = f"{self.peak_bytes / 2**30:.1f} of {self.device_bytes / 2**30:.1f} GiB"
+        return f"{trials} on one GPU ({memory}{' each' if self.trials > 1 else ''})"
 
 
-class Packing:
-    """What is known of shapes and GPUs, and the room that follows from it.
+class GpuSharing:
+    """The peak memory of every shape, the memory of every GPU, and the room that follows.
 
-    `there` are the shapes of the trials that run on a GPU now, each as often as it runs.
-
-    Args:
-        measured: whether trials tell what they take. If not, every slot is taken as it is given,
-            as the person asked for it; so is the CPU's.
+    `running` is always the list of shapes that run on a GPU now, one entry a trial.
     """
 
-    def __init__(self, measured: bool = False) -> None:
-        self._measured = measured
-        self._slots: dict[str, set[str]] = {}
+    def __init__(self) -> None:
+        self._slots: dict[str, set[str]] = {}  # slot names by GPU
         self._device_bytes: dict[str, int] = {}
         self._peaks: dict[str, int] = {}
         self._limits: dict[str, int] = {}
-        self._fits: set[str] = set()
+        self._announced: set[str] = set()
 
-    def saw(self, slots: Iterable[Slot]) -> None:
-        """There are these slots, perhaps among others."""
-        for slot in slots:
-            self._slots.setdefault(slot.device, set()).add(slot.name)
-
-    def is_measured(self, device: str) -> bool:
-        """Whether memory decides who runs there."""
-        return self._measured and device != CPU
+    def add_slot(self, device: str, name: str) -> None:
+        """Take note of a slot that exists on a GPU."""
+        self._slots.setdefault(device, set()).add(name)
 
     def is_shared(self, device: str, shape: str) -> bool:
-        """Whether others may run beside a trial of this shape there."""
-        slots = len(self._slots.get(device, ()))
-        return self.is_measured(device) and min(slots, self._limit(shape)) > 1
+        """Whether other trials may run on this GPU beside a trial of this shape."""
+        return min(len(self._slots.get(device, ())), self._limit(shape)) > 1
 
-    def has_room(self, device: str, there: Sequence[str], shape: str) -> bool:
-        """Whether a trial of this shape may start beside these. An empty GPU takes any."""
-        if not there or not self.is_measured(device):
+    def has_room(self, device: str, running: Sequence[str], shape: str) -> bool:
+        """Whether a trial of this shape may start beside those running.
+
+        An empty GPU takes any trial. Otherwise every peak and the GPU's memory must be known.
+        """
+        if not running:
             return True
-        together = [*there, shape]
-        if not self._peaks.keys() >= set(together) or device not in self._device_bytes:
+        shapes = [*running, shape]
+        if not self._peaks.keys() >= set(shapes) or device not in self._device_bytes:
             return False
-        if len(together) > min(self._limit(one) for one in together):
+        if len(shapes) > min(map(self._limit, shapes)):
             return False
-        taken = sum(self._peaks[one] for one in together)
-        return taken <= FULL * self._device_bytes[device]
+        peak_sum = sum(self._peaks[name] for name in shapes)
+        return peak_sum <= USABLE_SHARE * self._device_bytes[device]
 
-    def has_room_for_any(self, device: str, there: Sequence[str]) -> bool:
-        """Whether a trial of some known shape may start beside these."""
-        return not there or any(self.has_room(device, there, shape) for shape in self._peaks)
+    def has_room_for_any(self, device: str, running: Sequence[str]) -> bool:
+        """Whether a trial of at least one measured shape may start beside those running."""
+        return not running or any(self.has_room(device, running, shape) for shape in self._peaks)
 
-    def told(self, device: str, shape: str, peak_bytes: int, device_bytes: int) -> Fit | None:
-        """A trial has told the most that it has held. Says how many fit, the first time."""
+    def record_peak(
+        self, device: str, shape: str, peak_bytes: int, device_bytes: int
+    ) -> GpuFit | None:
+        """Store the peak memory that a trial reported.
+
+        Returns how many trials of the shape fit on the GPU, once for each shape; None later, and
+        if the shape has a GPU to itself anyway.
+        """
         self._device_bytes[device] = device_bytes
         self._peaks[shape] = max(peak_bytes, self._peaks.get(shape, 0))
-        if shape in self._fits or not self.is_shared(device, shape):
+        if shape in self._announced or not self.is_shared(device, shape):
             return None
-        self._fits.add(shape)
-        room = int(FULL * device_bytes) // max(peak_bytes, 1)
-        most = min(len(self._slots[device]), self._limit(shape))
-        return Fit(max(1, min(room, most)), peak_bytes, device_bytes)
+        self._announced.add(shape)
+        by_memory = int(USABLE_SHARE * device_bytes) // max(peak_bytes, 1)
+        by_slots = min(len(self._slots[device]), self._limit(shape))
+        return GpuFit(max(1, min(by_memory, by_slots)), peak_bytes, device_bytes)
 
-    def ran_out(self, device: str, shape: str, together: int) -> int | None:
-        """Memory ran out for a trial where so many shared a GPU; the new limit if it is lower.
+    def record_out_of_memory(self, device: str, shape: str, sharing: int) -> int | None:
+        """Lower the limit of a shape after memory ran out while `sharing` trials shared the GPU.
 
-        The trial is taken to need more than an equal share.
+        The trial is assumed to need more than an equal share. Returns the new limit, or None if
+        the limit was as low already.
         """
         device_bytes = self._device_bytes.get(device)
         if device_bytes is not None and shape in self._peaks:
-            share = int(FULL * device_bytes / together) + 1
-            self._peaks[shape] = max(share, self._peaks[shape])
-        limit = max(1, together - 1)
+            equal_share = int(USABLE_SHARE * device_bytes / sharing) + 1
+            self._peaks[shape] = max(equal_share, self._peaks[shape])
+        limit = max(1, sharing - 1)
         if limit >= self._limit(shape):
             return None
         self._limits[shape] = limit
         return limit
 
     def _limit(self, shape: str) -> int:
-        """How many trials may share a GPU where one of this shape is among them."""
+        """The most trials that may share a GPU if one of them has this shape."""
         return self._limits.get(shape, sys.maxsize)

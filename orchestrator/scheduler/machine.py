@@ -1,38 +1,38 @@
-"""The life of every trial, as a pure state machine: an event goes in, instructions come out.
+"""The state machine of a sweep: an event goes in, instructions come out.
 
-Nothing here does I/O or looks at a clock: time comes in with `Tick`. The loop around it carries
-the instructions out. So every order of events can be tested without a process.
+It does no I/O and reads no clock, so every order of events can be tested without a process. The
+loop around it (`orchestrator.run.loop`) carries the instructions out and feeds the answers back.
 """
 
 import math
 from collections.abc import Iterable
 from typing import Literal
 
-from trytable.orchestrator.backends.base import Exited, Said, Slot
+from trytable.orchestrator.backends.base import Slot, WorkerEvent, WorkerExit
 from trytable.orchestrator.scheduler.device_health import DeviceHealth
 from trytable.orchestrator.scheduler.events import (
-    Ask,
-    Asked,
-    GateAdvised,
-    Halt,
-    Input,
+    AnnounceGpuExclusion,
+    AnnounceGpuFit,
+    AnnounceSharingLimit,
+    AskTrial,
+    AttemptLost,
+    EarlyStopAdvice,
+    EndAttempt,
     Instruction,
-    Interrupted,
-    Lost,
-    Measured,
-    NothingLeft,
-    PruneAdvised,
-    Repacked,
-    Report,
-    SetAside,
-    Settle,
-    Start,
-    Stop,
+    Interrupt,
+    KillWorkers,
+    NewTrial,
+    PruneAdvice,
+    ReportValue,
+    SchedulerEvent,
+    SearchExhausted,
+    StartAttempt,
+    StopWorker,
     Tick,
 )
-from trytable.orchestrator.scheduler.gpu_sharing import Packing
-from trytable.orchestrator.scheduler.placement import Places
-from trytable.orchestrator.scheduler.trial import MOVES, InvalidMove, TrialState
+from trytable.orchestrator.scheduler.gpu_sharing import GpuSharing
+from trytable.orchestrator.scheduler.placement import Placement
+from trytable.orchestrator.scheduler.trial import LiveTrial
 from trytable.results.storage.rows import TERMINAL, Status
 from trytable.trainers.protocol.messages import (
     RETRIED,
@@ -43,265 +43,253 @@ from trytable.trainers.protocol.messages import (
     StopReason,
 )
 
-__all__ = [
-    "MOVES",
-    "Ask",
-    "Asked",
-    "GateAdvised",
-    "Halt",
-    "Input",
-    "Instruction",
-    "Interrupted",
-    "InvalidMove",
-    "Lost",
-    "Machine",
-    "Measured",
-    "NothingLeft",
-    "PruneAdvised",
-    "Repacked",
-    "Report",
-    "SetAside",
-    "Settle",
-    "Start",
-    "Stop",
-    "Tick",
-    "TrialState",
-]
+Instructions = tuple[Instruction, ...]
 
 
-class Machine:
+class StateMachine:
     """Decides what happens next in one sweep.
 
     Args:
-        to_ask: how many new trials may still be asked for.
-        max_attempts: after so many failed attempts a trial has failed.
+        trials_left: how many new trials may still be asked for.
+        max_attempts: a trial fails after this many failed attempts.
         deadline: the monotonic second at which the sweep drains, or None.
         unfinished: trials of an earlier run that go on.
-        gpu_failures: after so many trials that failed there in a row a GPU is set aside.
-        measured: whether trials tell what memory they take, so that it decides who shares a GPU.
+        gpu_failures: exclude a GPU after this many trials failed on it in a row.
+        memory_reported: whether workers report their peak memory, so that memory decides which
+            trials share a GPU.
+
+    Attributes:
+        trials: the trials that have not ended, by their UUID.
     """
 
     def __init__(
         self,
-        to_ask: int,
+        trials_left: int,
         max_attempts: int = 3,
         deadline: float | None = None,
-        unfinished: Iterable[TrialState] = (),
+        unfinished: Iterable[LiveTrial] = (),
         gpu_failures: int = 3,
         *,
-        measured: bool = False,
+        memory_reported: bool = False,
     ) -> None:
-        self._devices = DeviceHealth(gpu_failures)
-        self._packing = Packing(measured)
         self.trials = {trial.uid: trial for trial in unfinished}
-        self._places = Places(self.trials.values(), self._devices, self._packing)
-        self.to_ask = to_ask
+        self.trials_left = trials_left
         self.max_attempts = max_attempts
         self.deadline = deadline
         self.mode: Literal["running", "draining", "halted"] = "running"
+        self._health = DeviceHealth(gpu_failures)
+        self._sharing = GpuSharing()
+        self._placement = Placement(
+            self.trials.values(), self._health, self._sharing, memory_reported=memory_reported
+        )
 
     @property
-    def done(self) -> bool:
-        """Whether nothing is left to wait for."""
-        if len(self._places.idle) < len(self.trials):
+    def is_done(self) -> bool:
+        """Whether no trial runs and none will be started."""
+        if len(self._placement.idle) < len(self.trials):
             return False
-        return self.mode != "running" or (not self.trials and self.to_ask <= 0)
+        return self.mode != "running" or (not self.trials and self.trials_left <= 0)
 
-    def handle(self, event: Input) -> tuple[Instruction, ...]:  # noqa: PLR0911 - one an event
-        """Take in one event and say what is to be done, in this order."""
+    def handle(self, event: SchedulerEvent) -> Instructions:  # noqa: PLR0911 - one for each event
+        """Take in one event and return what is to be done, in this order."""
         match event:
             case Tick():
                 return self._tick(event)
-            case Asked():
-                return self._asked(event)
-            case NothingLeft():
-                self.to_ask = 0
+            case NewTrial():
+                return self._add_trial(event)
+            case SearchExhausted():
+                self.trials_left = 0
                 return ()
-            case PruneAdvised():
-                return self._advised(event.uid, "prune")
-            case GateAdvised():
-                return self._advised(event.uid, "gate", event.reason)
-            case Lost():
-                return self._lost(self.trials[event.uid])
-            case Interrupted():
-                return self._interrupted()
-            case Said():
-                return self._said(event)
-            case Exited():
-                return self._exited(event)
+            case PruneAdvice():
+                return self._stop_running(event.uid, "prune")
+            case EarlyStopAdvice():
+                return self._stop_running(event.uid, "gate", event.reason)
+            case AttemptLost():
+                return self._end_lost_attempt(self.trials[event.uid])
+            case Interrupt():
+                return self._interrupt()
+            case WorkerEvent():
+                return self._take_worker_event(event)
+            case WorkerExit():
+                return self._take_worker_exit(event)
 
-    def _tick(self, tick: Tick) -> tuple[Instruction, ...]:
+    def _tick(self, tick: Tick) -> Instructions:
         if self.mode == "running" and self.deadline is not None and tick.now >= self.deadline:
             return self._drain()
         if self.mode != "running":
             return ()
-        free = self._places.usable(tick.free)
+        free = self._placement.usable_slots(tick.free)
         starts: list[Instruction] = []
-        kept_out = False
-        for trial in list(self._places.idle.values()) if free else ():
-            slot = self._places.find(trial, free)
+        is_blocked = False
+        for trial in list(self._placement.idle.values()) if free else ():
+            slot = self._placement.find_slot(trial, free)
             if slot is None:
-                kept_out |= self._places.is_kept_out(trial, free)
+                is_blocked |= self._placement.is_blocked(trial, free)
             else:
                 free.remove(slot)
                 starts.append(self._start(trial, slot))
-        # Whoever fits nowhere gets the next GPU that is empty: nobody new comes before it.
-        slots = [] if kept_out else self._places.to_ask_for(free)
-        return (*starts, *(Ask(slot) for slot in slots[: max(self.to_ask, 0)]))
+        # A trial that fits nowhere gets the next GPU that becomes empty. If new trials were asked
+        # for meanwhile, they would fill every gap, and it might wait until the end of the sweep.
+        slots = [] if is_blocked else self._placement.slots_for_new_trials(free)
+        return (*starts, *(AskTrial(slot) for slot in slots[: max(self.trials_left, 0)]))
 
-    def _asked(self, event: Asked) -> tuple[Instruction, ...]:
-        trial = TrialState(event.uid, event.number, shape=event.shape)
-        self.trials[event.uid] = self._places.idle[event.uid] = trial
-        self.to_ask -= 1
-        return (self._start(trial, event.slot),) if self._places.fits(trial, event.slot) else ()
+    def _add_trial(self, new: NewTrial) -> Instructions:
+        trial = LiveTrial(new.uid, new.number, shape=new.shape)
+        self.trials[new.uid] = self._placement.idle[new.uid] = trial
+        self.trials_left -= 1
+        return (self._start(trial, new.slot),) if self._placement.has_room(new.slot, trial) else ()
 
-    def _start(self, trial: TrialState, slot: Slot) -> Start:
+    def _start(self, trial: LiveTrial, slot: Slot) -> StartAttempt:
         trial.attempt += 1
-        trial.stop = trial.finished = trial.failed = None
+        trial.stop_reason = trial.result = trial.error = None
         trial.diagnosis = ""
-        trial.checkpointed = False
+        trial.has_checkpoint = False
         trial.device = slot.device
-        trial.move("running", f"attempt {trial.attempt} in slot {slot.name}")
-        self._places.started(trial)
-        shared = self._packing.is_shared(slot.device, trial.shape)
-        return Start(trial.uid, trial.attempt, slot, shared)
+        trial.change_status("running", f"attempt {trial.attempt} in slot {slot.name}")
+        self._placement.add_running(trial)
+        shared = self._placement.is_shared(slot, trial)
+        return StartAttempt(trial.uid, trial.attempt, slot, shared)
 
-    def _current(self, event: Said | Exited) -> TrialState | None:
-        """The trial, unless the message is from an attempt that is over."""
-        trial = self.trials.get(event.trial_uid)
-        current = trial is not None and trial.status == "running" and trial.attempt == event.attempt
-        return trial if current else None
+    def _running_trial(self, message: WorkerEvent | WorkerExit) -> LiveTrial | None:
+        """The trial of a message; None if the message comes from an attempt that is over."""
+        trial = self.trials.get(message.trial_uid)
+        if trial is None or (trial.status, trial.attempt) != ("running", message.attempt):
+            return None
+        return trial
 
-    def _said(self, message: Said) -> tuple[Instruction, ...]:
-        trial = self._current(message)
+    def _take_worker_event(self, message: WorkerEvent) -> Instructions:
+        trial = self._running_trial(message)
         if trial is None:
             return ()
         match message.event:
             case Epoch() as epoch:
-                return (*self._report(trial, epoch), *self._measure(trial, epoch))
+                return (*self._report(trial, epoch), *self._record_memory(trial, epoch))
             case Checkpoint():
-                trial.checkpointed = True
+                trial.has_checkpoint = True
             case Finished() as finished if math.isfinite(finished.best_value):
-                trial.finished = finished
-            case Finished() as finished:  # the study would raise for NaN, and call infinity best
-                told = f"the result is {finished.best_value}"
-                trial.failed = Failed(attempt=trial.attempt, kind="non_finite", message=told)
+                trial.result = finished
+            case Finished() as finished:  # Optuna raises for NaN and would rank infinity first
+                problem = f"the result is {finished.best_value}"
+                trial.error = Failed(attempt=trial.attempt, kind="non_finite", message=problem)
             case Failed() as failed:
-                trial.failed = failed
-                return self._repack(trial, failed)
+                trial.error = failed
+                return self._limit_sharing(trial, failed)
             case _:
                 pass
         return ()
 
-    def _report(self, trial: TrialState, epoch: Epoch) -> tuple[Instruction, ...]:
+    def _report(self, trial: LiveTrial, epoch: Epoch) -> Instructions:
         if epoch.epoch <= trial.last_epoch:
             return ()
         trial.last_epoch = epoch.epoch
-        # The study keeps a NaN, and infinity would become its best value.
+        # Optuna would store a NaN, and infinity would become the trial's best value.
         if epoch.value is None or not math.isfinite(epoch.value):
             return ()
-        return (Report(trial.uid, epoch.epoch, epoch.value),)
+        return (ReportValue(trial.uid, epoch.epoch, epoch.value),)
 
-    def _measure(self, trial: TrialState, epoch: Epoch) -> tuple[Instruction, ...]:
-        peak, of = epoch.peak_device_bytes, epoch.device_bytes
-        if peak is None or of is None:
+    def _record_memory(self, trial: LiveTrial, epoch: Epoch) -> Instructions:
+        peak, total = epoch.peak_device_bytes, epoch.device_bytes
+        if peak is None or total is None or not self._placement.is_by_memory(trial.device):
             return ()
-        fit = self._packing.told(trial.device, trial.shape, peak, of)
-        return (Measured(trial.uid, fit),) if fit else ()
+        fit = self._sharing.record_peak(trial.device, trial.shape, peak, total)
+        return (AnnounceGpuFit(trial.uid, fit),) if fit else ()
 
-    def _repack(self, trial: TrialState, failed: Failed) -> tuple[Instruction, ...]:
-        if not _crowded_out(failed) or not trial.crowd:
+    def _limit_sharing(self, trial: LiveTrial, failed: Failed) -> Instructions:
+        if not _is_sharing_failure(failed) or not trial.peak_sharing:
             return ()
-        limit = self._packing.ran_out(trial.device, trial.shape, trial.crowd)
-        return () if limit is None else (Repacked(trial.uid, trial.crowd, limit),)
+        sharing = trial.peak_sharing
+        limit = self._sharing.record_out_of_memory(trial.device, trial.shape, sharing)
+        return () if limit is None else (AnnounceSharingLimit(trial.uid, sharing, limit),)
 
-    def _advised(self, uid: str, by: StopReason, why: str = "") -> tuple[Instruction, ...]:
+    def _stop_running(self, uid: str, reason: StopReason, diagnosis: str = "") -> Instructions:
         trial = self.trials.get(uid)
-        if trial is None or trial.status != "running" or trial.finished:
+        if trial is None or trial.status != "running" or trial.result:
             return ()
-        return self._stop(trial, by, why)
+        return self._stop(trial, reason, diagnosis)
 
-    def _stop(
-        self, trial: TrialState, reason: StopReason, why: str = ""
-    ) -> tuple[Instruction, ...]:
-        if trial.stop is not None:
+    def _stop(self, trial: LiveTrial, reason: StopReason, diagnosis: str = "") -> Instructions:
+        if trial.stop_reason is not None:
             return ()
-        trial.stop, trial.diagnosis = reason, why
-        return (Stop(trial.uid, reason),)
+        trial.stop_reason, trial.diagnosis = reason, diagnosis
+        return (StopWorker(trial.uid, reason),)
 
-    def _interrupted(self) -> tuple[Instruction, ...]:
+    def _interrupt(self) -> Instructions:
         if self.mode == "running":
             return self._drain()
         if self.mode == "halted":
             return ()
         self.mode = "halted"
-        halted = tuple(
-            self._settle(trial, "waiting", "stopped by the person")
-            for trial in list(self.trials.values())
-            if trial.status == "running"
-        )
-        return (Halt(), *halted)
+        running = [trial for trial in self.trials.values() if trial.status == "running"]
+        ends = [self._end(trial, "waiting", "interrupted by the user") for trial in running]
+        return (KillWorkers(), *ends)
 
-    def _drain(self) -> tuple[Instruction, ...]:
+    def _drain(self) -> Instructions:
         self.mode = "draining"
         running = [trial for trial in self.trials.values() if trial.status == "running"]
         return tuple(stop for trial in running for stop in self._stop(trial, "drain"))
 
-    def _exited(self, message: Exited) -> tuple[Instruction, ...]:
-        trial = self._current(message)
+    def _take_worker_exit(self, message: WorkerExit) -> Instructions:
+        trial = self._running_trial(message)
         if trial is None:
             return ()
-        before = set(self._devices.set_aside)
-        settle = self._end_of_attempt(trial, message.how)
-        new = self._devices.set_aside - before
-        return (settle, *(SetAside(device) for device in sorted(new)))
+        excluded = set(self._health.excluded)
+        end = self._end_attempt(trial, message.cause)
+        newly_excluded = sorted(self._health.excluded - excluded)
+        return (end, *map(AnnounceGpuExclusion, newly_excluded))
 
-    def _lost(self, trial: TrialState) -> tuple[Instruction, ...]:
-        if trial.finished is None and trial.failed is None and trial.stop is None:
-            return (self._settle(trial, "waiting", "the orchestrator ended"),)
-        return (self._end_of_attempt(trial, "the orchestrator ended"),)
+    def _end_lost_attempt(self, trial: LiveTrial) -> Instructions:
+        cause = "the orchestrator exited"
+        if trial.result is None and trial.error is None and trial.stop_reason is None:
+            return (self._end(trial, "waiting", cause),)
+        return (self._end_attempt(trial, cause),)
 
-    def _end_of_attempt(self, trial: TrialState, how: str) -> Settle:
-        ended = trial.finished is not None or trial.stop in ("prune", "gate")
-        if not ended and not (trial.stop == "drain" and trial.failed is None):
-            return self._attempt_failed(trial, how)
-        self._devices.worked(trial.device)
-        if trial.finished is not None:
-            # It was done before a stop could reach it: a value is never thrown away.
-            return self._settle(trial, "completed", "")
-        if trial.stop == "prune":
-            return self._settle(trial, "pruned", f"after epoch {trial.last_epoch}")
-        if trial.stop == "gate":
-            return self._settle(trial, "stopped", trial.diagnosis)
-        kept = "with a checkpoint" if trial.checkpointed else "without a new checkpoint"
-        return self._settle(trial, "drained", kept)
+    def _end_attempt(self, trial: LiveTrial, cause: str) -> EndAttempt:
+        """Judge an attempt once, when its worker has exited.
 
-    def _attempt_failed(self, trial: TrialState, how: str) -> Settle:
-        said = trial.failed
-        if said is not None and _crowded_out(said):
-            return self._settle(trial, "waiting", f"{said.kind}: {said.message}")
+        A result wins over a stop: the worker had finished before the stop reached it, and a value
+        is never thrown away.
+        """
+        has_ended = trial.result is not None or trial.stop_reason in ("prune", "gate")
+        if not has_ended and not (trial.stop_reason == "drain" and trial.error is None):
+            return self._end_failed_attempt(trial, cause)
+        self._health.record_success(trial.device)
+        if trial.result is not None:
+            return self._end(trial, "completed", "")
+        if trial.stop_reason == "prune":
+            return self._end(trial, "pruned", f"after epoch {trial.last_epoch}")
+        if trial.stop_reason == "gate":
+            return self._end(trial, "stopped", trial.diagnosis)
+        saved = "with a checkpoint" if trial.has_checkpoint else "without a new checkpoint"
+        return self._end(trial, "drained", saved)
+
+    def _end_failed_attempt(self, trial: LiveTrial, cause: str) -> EndAttempt:
+        error = trial.error
+        reason = f"worker exited without reporting a result ({cause})"
+        if error is not None:
+            reason = f"{error.kind}: {error.message}"
+            if _is_sharing_failure(error):
+                return self._end(trial, "waiting", reason)
         trial.failures += 1
-        reason = f"{said.kind}: {said.message}" if said else f"died without a word: {how}"
-        worth_a_retry = said is None or said.kind in RETRIED
-        if worth_a_retry:
-            self._devices.failed(trial.device, trial.uid)
-            trial.avoided = trial.device
+        is_worth_a_retry = error is None or error.kind in RETRIED
+        if is_worth_a_retry:
+            self._health.record_failure(trial.device, trial.uid)
+            trial.failed_device = trial.device
         else:
-            self._devices.worked(trial.device)
-        if worth_a_retry and trial.failures < self.max_attempts:
-            return self._settle(trial, "waiting", reason)
-        return self._settle(trial, "failed", reason)
+            self._health.record_success(trial.device)
+        if is_worth_a_retry and trial.failures < self.max_attempts:
+            return self._end(trial, "waiting", reason)
+        return self._end(trial, "failed", reason)
 
-    def _settle(self, trial: TrialState, status: Status, reason: str) -> Settle:
-        trial.move(status, reason or status)
-        self._places.stopped(trial)
+    def _end(self, trial: LiveTrial, status: Status, reason: str) -> EndAttempt:
+        trial.change_status(status, reason or status)
+        self._placement.remove_running(trial)
         if status in TERMINAL:
             del self.trials[trial.uid]
-        return Settle(
-            trial.uid, trial.attempt, status, reason, trial.failures, finished=trial.finished
+        return EndAttempt(
+            trial.uid, trial.attempt, status, reason, trial.failures, result=trial.result
         )
 
 
-def _crowded_out(failed: Failed) -> bool:
-    """Whether memory ran out on a shared GPU: no fault of the trial's, which may well fit alone."""
+def _is_sharing_failure(failed: Failed) -> bool:
+    """Whether memory ran out on a shared GPU, which is no failure of a trial that may fit alone."""
     return failed.kind == "oom" and failed.shared_device

@@ -1,99 +1,129 @@
-"""Where a trial may run now: on GPUs that are sound, beside trials that leave it room."""
+"""Finds a slot for a trial: on a GPU that works, beside trials that leave it enough memory."""
 
 from collections.abc import Iterable, Sequence
 
-from trytable.orchestrator.backends.base import Slot
+from trytable.orchestrator.backends.base import CPU, Slot
 from trytable.orchestrator.scheduler.device_health import DeviceHealth
-from trytable.orchestrator.scheduler.gpu_sharing import Packing
-from trytable.orchestrator.scheduler.trial import TrialState
+from trytable.orchestrator.scheduler.gpu_sharing import GpuSharing
+from trytable.orchestrator.scheduler.trial import LiveTrial
 from trytable.results.storage.rows import TERMINAL
 
 
-class Places:
-    """The free slots of a moment, as the trials that run leave them.
+class Placement:
+    """Knows which trials run where, and which slots another trial may have.
 
     Args:
-        trials: those that have not ended.
-        health: which GPUs go on failing.
-        packing: what is known of memory.
+        trials: the trials that have not ended.
+        health: which GPUs are excluded.
+        sharing: how much memory trials take.
+        memory_reported: whether workers report their peak memory. If not, a trial may start in
+            any free slot, since the user chose the number of slots; the same holds on the CPU.
 
     Attributes:
-        idle: the trials that have not ended and do not run, by their UUID. They stand apart, since
-            most of a thousand run, and each tick asks for those that do not.
+        idle: the trials that have not ended and do not run, by their UUID. They are kept apart
+            because nearly all of a thousand trials run, and each tick looks at the others only.
     """
 
     def __init__(
-        self, trials: Iterable[TrialState], health: DeviceHealth, packing: Packing
+        self,
+        trials: Iterable[LiveTrial],
+        health: DeviceHealth,
+        sharing: GpuSharing,
+        *,
+        memory_reported: bool,
     ) -> None:
-        self.idle: dict[str, TrialState] = {}
-        self._on: dict[str, dict[str, TrialState]] = {}  # those that run, by device and UUID
+        self.idle: dict[str, LiveTrial] = {}
+        self._running: dict[str, dict[str, LiveTrial]] = {}  # by device, then by UUID
         self._health = health
-        self._packing = packing
+        self._sharing = sharing
+        self._memory_reported = memory_reported
         for trial in trials:
-            known = (
-                self._on.setdefault(trial.device, {}) if trial.status == "running" else self.idle
-            )
-            known[trial.uid] = trial
+            group = self._on(trial.device) if trial.status == "running" else self.idle
+            group[trial.uid] = trial
 
-    def started(self, trial: TrialState) -> None:
-        """A trial runs now, beside those that ran there before."""
+    def is_by_memory(self, device: str) -> bool:
+        """Whether memory decides who may run on a device, and not its slots alone."""
+        return self._memory_reported and device != CPU
+
+    def is_shared(self, slot: Slot, trial: LiveTrial) -> bool:
+        """Whether other trials may run on the slot's GPU beside this one."""
+        return self.is_by_memory(slot.device) and self._sharing.is_shared(slot.device, trial.shape)
+
+    def add_running(self, trial: LiveTrial) -> None:
+        """Enter a trial that has started on `trial.device`."""
         self.idle.pop(trial.uid, None)
-        there = self._on.setdefault(trial.device, {})
-        there[trial.uid] = trial
-        trial.crowd = 0
-        for one in there.values() if self._packing.is_measured(trial.device) else ():
-            one.crowd = max(one.crowd, len(there))
+        neighbours = self._on(trial.device)
+        neighbours[trial.uid] = trial
+        trial.peak_sharing = 0
+        if self.is_by_memory(trial.device):
+            for neighbour in neighbours.values():
+                neighbour.peak_sharing = max(neighbour.peak_sharing, len(neighbours))
 
-    def stopped(self, trial: TrialState) -> None:
-        """A trial runs no longer; one that has not ended waits."""
-        self._on.get(trial.device, {}).pop(trial.uid, None)
+    def remove_running(self, trial: LiveTrial) -> None:
+        """Take out a trial whose attempt has ended; it becomes idle unless it has ended itself."""
+        self._on(trial.device).pop(trial.uid, None)
         if trial.status not in TERMINAL:
             self.idle[trial.uid] = trial
 
-    def usable(self, free: Iterable[Slot]) -> list[Slot]:
-        """The free slots whose GPU is not set aside."""
+    def usable_slots(self, free: Iterable[Slot]) -> list[Slot]:
+        """The free slots whose GPU is not excluded."""
         slots = list(free)
-        self._packing.saw(slots)
-        return self._health.usable(slots)
+        for slot in slots:
+            self._sharing.add_slot(slot.device, slot.name)
+        self._health.add_gpus(slot.device for slot in slots if slot.device != CPU)
+        return [slot for slot in slots if slot.device not in self._health.excluded]
 
-    def there(self, device: str) -> list[TrialState]:
-        """The trials that run on a GPU, or on the CPU, now."""
-        return list(self._on.get(device, {}).values())
+    def has_room(self, slot: Slot, trial: LiveTrial) -> bool:
+        """Whether the memory of the slot's GPU suffices for one more trial."""
+        return not self.is_by_memory(slot.device) or self._sharing.has_room(
+            slot.device, self._shapes_on(slot.device), trial.shape
+        )
 
-    def fits(self, trial: TrialState, slot: Slot) -> bool:
-        """Whether there is room for a trial."""
-        if not self._packing.is_measured(slot.device):
-            return True
-        there = [one.shape for one in self.there(slot.device)]
-        return self._packing.has_room(slot.device, there, trial.shape)
+    def find_slot(self, trial: LiveTrial, free: Iterable[Slot]) -> Slot | None:
+        """A slot on the emptiest GPU that has room, but not on the GPU where the trial failed."""
+        candidates = self._emptiest_first(self._candidates(trial, free))
+        return next((slot for slot in candidates if self.has_room(slot, trial)), None)
 
-    def find(self, trial: TrialState, free: Iterable[Slot]) -> Slot | None:
-        """A slot for a trial, on the emptiest GPU that has room; not where it failed before."""
-        choices = self._emptiest(self._health.choices(free, trial.avoided))
-        return next((slot for slot in choices if self.fits(trial, slot)), None)
+    def is_blocked(self, trial: LiveTrial, free: Iterable[Slot]) -> bool:
+        """Whether slots are free that the trial could have, but none of them has room."""
+        return bool(self._candidates(trial, free)) and self.find_slot(trial, free) is None
 
-    def is_kept_out(self, trial: TrialState, free: Iterable[Slot]) -> bool:
-        """Whether a trial finds no room in slots that it could have."""
-        return bool(self._health.choices(free, trial.avoided)) and self.find(trial, free) is None
+    def slots_for_new_trials(self, free: Iterable[Slot]) -> Sequence[Slot]:
+        """The slots for which the sampler should be asked for a trial.
 
-    def to_ask_for(self, free: Iterable[Slot]) -> Sequence[Slot]:
-        """The slots for which a trial is worth asking: those that take any, and one at most where
-        it may turn out to have no room, so that no two wait for it.
+        A trial's shape is known only after it was asked for. So at most one trial is asked for
+        that may turn out to have no room beside others: two would have to wait for each other.
         """
-        found: list[Slot] = []
-        asked: set[str] = set()
-        risked = False
-        for slot in self._emptiest(free):
-            if self._packing.is_measured(slot.device):
-                there = [one.shape for one in self.there(slot.device)]
-                if slot.device in asked or (there and risked):
-                    continue  # what is asked for first may leave no room
-                if not self._packing.has_room_for_any(slot.device, there):
+        slots: list[Slot] = []
+        devices: set[str] = set()
+        may_not_fit = False
+        for slot in self._emptiest_first(free):
+            if self.is_by_memory(slot.device):
+                running = self._shapes_on(slot.device)
+                if slot.device in devices or (running and may_not_fit):
+                    continue  # the trial for an earlier slot may leave no room here
+                if not self._sharing.has_room_for_any(slot.device, running):
                     continue
-                risked |= bool(there)
-                asked.add(slot.device)
-            found.append(slot)
-        return found
+                may_not_fit |= bool(running)
+                devices.add(slot.device)
+            slots.append(slot)
+        return slots
 
-    def _emptiest(self, slots: Iterable[Slot]) -> list[Slot]:
-        return sorted(slots, key=lambda slot: len(self._on.get(slot.device, ())))
+    def _on(self, device: str) -> dict[str, LiveTrial]:
+        return self._running.setdefault(device, {})
+
+    def _shapes_on(self, device: str) -> list[str]:
+        return [trial.shape for trial in self._on(device).values()]
+
+    def _candidates(self, trial: LiveTrial, free: Iterable[Slot]) -> list[Slot]:
+        """The free slots on other GPUs than the one where the trial failed.
+
+        If all other GPUs are merely occupied, there is none: the trial waits for one of them. If
+        there is no other GPU, every free slot is a candidate.
+        """
+        if not self._health.has_alternative(trial.failed_device):
+            return list(free)
+        return [slot for slot in free if slot.device != trial.failed_device]
+
+    def _emptiest_first(self, slots: Iterable[Slot]) -> list[Slot]:
+        return sorted(slots, key=lambda slot: len(self._on(slot.device)))

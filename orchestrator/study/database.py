@@ -96,7 +96,10 @@ def _never(_: BaseException) -> bool:
 
 @contextmanager
 def open_database(folders: Folders) -> Iterator[tuple[RDBStorage, Ledger]]:
-    """Optuna's storage and the ledger, with their tables, until the block ends. Raises Damaged."""
+    """Optuna's storage and the ledger, with their tables, until the block ends.
+
+    Raises DatabaseDamaged.
+    """
     folders.runs.mkdir(parents=True, exist_ok=True)
     if not folders.storage:
         refuse_damaged(folders)

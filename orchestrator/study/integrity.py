@@ -18,8 +18,8 @@ from urllib.parse import quote
 
 from optuna.trial import FrozenTrial, TrialState
 
-from trytable.orchestrator.errors import Damaged, UserError
-from trytable.orchestrator.paths import Folders, shown
+from trytable.orchestrator.errors import DatabaseDamaged, UserError
+from trytable.orchestrator.paths import Folders, display_path
 from trytable.results.storage.engine import BUSY_SECONDS, StudyNotFound, read_only_url
 from trytable.results.storage.ledger import STUDY_UID, Ledger
 from trytable.results.storage.rows import TERMINAL, AttemptRow, Status, StudyLedger, TrialRow
@@ -203,7 +203,7 @@ _PROBLEMS_SHOWN = 5
 def snapshot(folders: Folders, target: Path) -> None:
     """Copy all pages in one step, so that the copy is of one moment; then look at the copy.
 
-    Raises Damaged; UserError where the copy cannot be made.
+    Raises DatabaseDamaged; UserError where the copy cannot be made.
     """
     with reading(folders.database) as source, closing(sqlite3.connect(target)) as copy:
         try:
@@ -218,7 +218,7 @@ def snapshot(folders: Folders, target: Path) -> None:
 
 
 def refuse_damaged(folders: Folders) -> None:
-    """Look at the database before anything is written to it. Raises Damaged."""
+    """Look at the database before anything is written to it. Raises DatabaseDamaged."""
     if not folders.database.is_file():
         return
     read_only_url(folders.url)  # has SQLite undo what a killed process left half committed
@@ -252,17 +252,17 @@ def faults(connection: sqlite3.Connection, how: str = "integrity_check") -> list
     return [] if rows == ["ok"] else rows
 
 
-def damaged(folders: Folders, found: list[str]) -> Damaged:
+def damaged(folders: Folders, found: list[str]) -> DatabaseDamaged:
     """The error for a database that is not sound."""
     listed = "\n".join(f"  {line}" for line in found[:_PROBLEMS_SHOWN])
     kept = sorted(folders.backups.glob("studies-*.db"))
     advice = (
-        f"The newest backup is {shown(kept[-1])}: copy it over the file (keep the damaged one "
-        "aside)"
+        f"The newest backup is {display_path(kept[-1])}: copy it over the file (keep the damaged "
+        "one aside)"
         if kept
-        else f"There is no backup in {shown(folders.backups)} (trytable backup makes them)"
+        else f"There is no backup in {display_path(folders.backups)} (trytable backup makes them)"
     )
-    return Damaged(
+    return DatabaseDamaged(
         f"The study database {folders.database} is damaged and was left untouched:\n{listed}\n"
         f"{advice}. What workers said also stands in each trial's events.jsonl."
     )

@@ -77,7 +77,7 @@ def key_of(study: str) -> int:
 class _ServerLock:
     def __init__(self, folders: Folders) -> None:
         self._study = folders.study
-        self._where = folders.shown_database
+        self._where = folders.database_label
         self._key = {"key": key_of(f"study {folders.study}")}
         host = platform.node()[:_HOST_LENGTH]
         self._name = f"trytable {os.getpid()} on {host} {uuid.uuid4().hex[:8]}"

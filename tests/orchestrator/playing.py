@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from trytable.orchestrator.backends.base import Backend, Slot
-from trytable.orchestrator.backends.fake import Ends, FakeBackend, Script
+from trytable.orchestrator.backends.fake import FakeBackend, Script, ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.sweep import run_sweep
 from trytable.sweeps.config.loader import Sweep, read_sweep
@@ -16,7 +16,7 @@ from trytable.trainers.entrypoints import simulated
 from trytable.trainers.protocol.messages import TRAINERS, AnyEvent, Job, ScriptedSettings
 
 
-def as_scripted(job: Job) -> Iterator[tuple[float, AnyEvent | Ends]]:
+def as_scripted(job: Job) -> Iterator[tuple[float, AnyEvent | ScriptedExit]]:
     """What the scripted trainer says, a tenth of a second a word."""
     assert isinstance(job.settings, ScriptedSettings)
     for said in simulated.script(job, job.settings):

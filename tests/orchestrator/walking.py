@@ -24,8 +24,8 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from tests.failpoints import Failpoints, Walked, forked
-from trytable.orchestrator.backends.base import Backend, Message, Said, Slot
-from trytable.orchestrator.backends.fake import Ends, FakeBackend
+from trytable.orchestrator.backends.base import Backend, Slot, WorkerEvent, WorkerMessage
+from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.sweep import run_sweep
 from trytable.orchestrator.study.integrity import check_studies
@@ -49,12 +49,12 @@ SLOTS = [Slot("1"), Slot("2")]
 POLLS_BEFORE_INTERRUPT = 5
 
 
-def played(job: Job) -> Iterator[tuple[float, AnyEvent | Ends]]:
+def played(job: Job) -> Iterator[tuple[float, AnyEvent | ScriptedExit]]:
     assert isinstance(job.settings, ScriptedSettings)
     for said in simulated.script(job, job.settings):
         assert not isinstance(said, simulated.Crash)
         if job.settings.value == DIES_ONCE and job.attempt == 1 and _epoch(said) == 2:
-            yield 0.1, Ends("killed by SIGKILL")
+            yield 0.1, ScriptedExit("killed by SIGKILL")
             return
         yield 0.1, said
 
@@ -77,13 +77,13 @@ class WritingBackend(FakeBackend):
         (folder / "job.json").write_text(job.model_dump_json())
         super().start(job, slot)
 
-    def poll(self, timeout_seconds: float) -> Sequence[Message]:
+    def poll(self, timeout_seconds: float) -> Sequence[WorkerMessage]:
         self._left -= 1
         if self._left == 0:
             os.kill(os.getpid(), signal.SIGINT)
         messages = super().poll(timeout_seconds)
         for message in messages:
-            if isinstance(message, Said):
+            if isinstance(message, WorkerEvent):
                 path = self._folders[message.trial_uid] / "events.jsonl"
                 with path.open("a") as file:
                     file.write(message.event.model_dump_json() + "\n")

@@ -13,15 +13,28 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 
-from trytable.orchestrator.backends.base import Backend, BackendError, Exited, Message, Said, Slot
-from trytable.orchestrator.backends.ray.plan import Place, Plan, problems
-from trytable.orchestrator.backends.ray.transfer import STAY, bring, data_entry, pack, write_down
-from trytable.orchestrator.backends.ray.worker import Brought, Kept, RaySlot
+from trytable.orchestrator.backends.base import (
+    Backend,
+    BackendError,
+    Slot,
+    WorkerEvent,
+    WorkerExit,
+    WorkerMessage,
+)
+from trytable.orchestrator.backends.ray.plan import NodeInfo, Plan, node_problems
+from trytable.orchestrator.backends.ray.transfer import (
+    LOCAL_FILES,
+    append_events,
+    data_cache_name,
+    pack,
+    unpack_over,
+)
+from trytable.orchestrator.backends.ray.worker import MessageBatch, TrialFolder, WorkerActor
 from trytable.trainers.protocol.messages import Job, StopReason
 
 
 @dataclass
-class Seat:
+class ActorSlot:
     """A slot and its actor. One call at most is under way: `ask` makes it, `then` takes its answer.
 
     `call_at` is when it is to be made, again perhaps, in monotonic seconds.
@@ -33,7 +46,7 @@ class Seat:
     then: Callable[[Any], None]
     call: Any = None
     call_at: float = 0.0
-    place: Place | None = None
+    place: NodeInfo | None = None
     ready: bool = False
     job: Job | None = None
     heard: int = 0
@@ -83,7 +96,7 @@ class RayBackend(Backend):
     ) -> None:
         self._plan, self._gpu_share, self._patience_seconds = plan, gpu_share, patience_seconds
         self._packed: dict[Path, Any] = {}
-        self._ended: list[Message] = []
+        self._ended: list[WorkerMessage] = []
         self._false_starts = 0
         self._some_ready_at = time.monotonic()
         self._seats = [self._seat(slot) for slot in slots]
@@ -110,7 +123,7 @@ class RayBackend(Backend):
         )
         self._call_all()
 
-    def poll(self, timeout_seconds: float) -> Sequence[Message]:
+    def poll(self, timeout_seconds: float) -> Sequence[WorkerMessage]:
         until = time.monotonic() + timeout_seconds
         while True:
             self._call_all()
@@ -134,14 +147,14 @@ class RayBackend(Backend):
         self._seats.clear()
         self._plan.marker.unlink(missing_ok=True)
 
-    def _of(self, trial_uid: str) -> Seat | None:
+    def _of(self, trial_uid: str) -> ActorSlot | None:
         held = (seat for seat in self._seats if seat.job and seat.job.trial_uid == trial_uid)
         return next(held, None)
 
     # From an actor that is asked for to one that is ready.
 
-    def _seat(self, slot: Slot) -> Seat:
-        wanted: Any = ray.remote(RaySlot).options(
+    def _seat(self, slot: Slot) -> ActorSlot:
+        wanted: Any = ray.remote(WorkerActor).options(
             num_cpus=slot.threads,
             num_gpus=0 if slot.device == "cpu" else self._gpu_share,
             max_restarts=0,
@@ -149,21 +162,21 @@ class RayBackend(Backend):
             scheduling_strategy="SPREAD",  # a lost node then takes as few trials along as can be
         )
         actor: Any = wanted.remote(slot, self._plan)
-        seat = Seat(slot, actor, actor.look.remote, lambda place: self._settle(seat, place))
+        seat = ActorSlot(slot, actor, actor.look.remote, lambda place: self._settle(seat, place))
         return seat
 
-    def _settle(self, seat: Seat, place: Place) -> None:
-        for problem in problems(self._plan, place):
+    def _settle(self, seat: ActorSlot, place: NodeInfo) -> None:
+        for problem in node_problems(self._plan, place):
             raise BackendError(f"The node {place.host} {problem}")
         seat.place = place
         model = None if place.has_model else self._once(Path(self._plan.model).expanduser())
         seat.next(lambda: seat.actor.open.remote(model), lambda _: self._opened(seat))
 
-    def _opened(self, seat: Seat) -> None:
+    def _opened(self, seat: ActorSlot) -> None:
         seat.ready, self._false_starts = True, 0
         self._listen(seat)
 
-    def _luggage(self, seat: Seat, job: Job) -> tuple[Any, bytes | None]:
+    def _luggage(self, seat: ActorSlot, job: Job) -> tuple[Any, bytes | None]:
         """What a node without our folders needs for a job: the data, and the trial's folder."""
         assert seat.place is not None, "a free slot has a place"
         if seat.place.shares_runs:
@@ -171,8 +184,8 @@ class RayBackend(Backend):
         home = Path(job.folder)
         home.mkdir(parents=True, exist_ok=True)
         (home / "job.json").write_text(job.model_dump_json(indent=2))
-        entry = Path(job.cache_folder) / data_entry(job.data_hash)
-        return self._once(entry) if job.data_hash else None, pack(home, leave_out=STAY)
+        entry = Path(job.cache_folder) / data_cache_name(job.data_hash)
+        return self._once(entry) if job.data_hash else None, pack(home, leave_out=LOCAL_FILES)
 
     def _once(self, folder: Path) -> Any:
         """A folder in Ray's object store, put there when it is first needed."""
@@ -182,7 +195,7 @@ class RayBackend(Backend):
 
     # Calls and their answers.
 
-    def _listen(self, seat: Seat) -> None:
+    def _listen(self, seat: ActorSlot) -> None:
         """An idle actor is called now and then, so that it is not found lost only by a trial."""
         busy = seat.job is not None
         seat.next(
@@ -207,7 +220,7 @@ class RayBackend(Backend):
         for call in ray.wait(list(calls), num_returns=len(calls), timeout=0)[0]:
             self._answered(calls[call], call)
 
-    def _answered(self, seat: Seat, call: Any) -> None:
+    def _answered(self, seat: ActorSlot, call: Any) -> None:
         try:
             answer = ray.get(call)
         except ActorUnavailableError:  # it may live: only Ray can say, and will
@@ -220,35 +233,35 @@ class RayBackend(Backend):
         else:
             seat.then(answer)
 
-    def _take(self, seat: Seat, kept: Kept) -> None:
+    def _take(self, seat: ActorSlot, kept: MessageBatch) -> None:
         new = kept.count - seat.heard
         seat.heard = kept.count
         for message in kept.messages[len(kept.messages) - new :]:
             self._hand_on(seat, message)
         self._listen(seat)
 
-    def _hand_on(self, seat: Seat, message: Message | Brought) -> None:
+    def _hand_on(self, seat: ActorSlot, message: WorkerMessage | TrialFolder) -> None:
         assert seat.job is not None, "only a worker says anything"
         assert seat.place is not None, "it has a place"
         home = Path(seat.job.folder)
-        if isinstance(message, Brought):
-            bring(message.packed, home)
+        if isinstance(message, TrialFolder):
+            unpack_over(message.packed, home)
             return
-        if isinstance(message, Said) and not seat.place.shares_runs:
-            write_down(home / "events.jsonl", [message.event])
-        if isinstance(message, Exited):
+        if isinstance(message, WorkerEvent) and not seat.place.shares_runs:
+            append_events(home / "events.jsonl", [message.event])
+        if isinstance(message, WorkerExit):
             seat.job = None
         self._ended.append(message)
 
     # What goes wrong.
 
-    def _lost(self, seat: Seat, error: RayActorError) -> None:
+    def _lost(self, seat: ActorSlot, error: RayActorError) -> None:
         """The actor has gone: another takes its place where Ray finds room."""
         if seat.job is not None:
             where = seat.place.host if seat.place else ""
             node = "its node" if "node has died" in str(error) else "its Ray actor"
             how = f"{node} ({where}) was lost"
-            self._ended.append(Exited(seat.job.trial_uid, seat.job.attempt, how))
+            self._ended.append(WorkerExit(seat.job.trial_uid, seat.job.attempt, how))
         self._false_starts += not seat.ready
         if self._false_starts >= MAX_FALSE_STARTS:
             raise BackendError(f"Slots cannot be started on the Ray cluster: {error}") from error

@@ -21,7 +21,7 @@ from typing import Any
 
 import trytable
 from trytable.orchestrator.backends.base import CPU, GPU, Slot
-from trytable.orchestrator.backends.ray.scratch import scratch
+from trytable.orchestrator.backends.ray.scratch import scratch_folder
 from trytable.orchestrator.backends.slots import MAX_DEFAULT_CPU_SLOTS, WORKER_BYTES, gpu_uuids
 from trytable.orchestrator.errors import UserError
 
@@ -30,7 +30,7 @@ _STEPS = 10_000
 
 
 @dataclass(frozen=True)
-class Node:
+class NodeResources:
     """What a node of a cluster has, whoever else may use it."""
 
     cores: int
@@ -38,7 +38,9 @@ class Node:
     memory_bytes: int
 
 
-def share_out(wanted: int | None, nodes: Sequence[Node], max_per_gpu: int = 1) -> tuple[Slot, ...]:
+def cluster_slots(
+    wanted: int | None, nodes: Sequence[NodeResources], max_per_gpu: int = 1
+) -> tuple[Slot, ...]:
     """`max_per_gpu` slots a GPU, or one a core up to four a node where there is no GPU, unless a
     number is given.
 
@@ -54,26 +56,26 @@ def share_out(wanted: int | None, nodes: Sequence[Node], max_per_gpu: int = 1) -
     return _share_cores(wanted, nodes)
 
 
-def gpu_share(slots: int, nodes: Sequence[Node]) -> float:
+def gpu_share(slots: int, nodes: Sequence[NodeResources]) -> float:
     """The part of a GPU that each of so many slots gets; 0 where there is no GPU."""
     return _STEPS // _each(slots, nodes) / _STEPS if _gpus(nodes) else 0.0
 
 
-def _gpus(nodes: Sequence[Node]) -> int:
+def _gpus(nodes: Sequence[NodeResources]) -> int:
     return sum(node.gpus for node in nodes)
 
 
-def _each(slots: int, nodes: Sequence[Node]) -> int:
+def _each(slots: int, nodes: Sequence[NodeResources]) -> int:
     return -(-slots // _gpus(nodes))
 
 
-def _share_gpus(number: int, nodes: Sequence[Node]) -> tuple[Slot, ...]:
+def _share_gpus(number: int, nodes: Sequence[NodeResources]) -> tuple[Slot, ...]:
     each = _each(number, nodes)
     threads = min(node.cores // (node.gpus * each) for node in nodes if node.gpus)
     return _slots(number, GPU, threads)
 
 
-def _share_cores(wanted: int | None, nodes: Sequence[Node]) -> tuple[Slot, ...]:
+def _share_cores(wanted: int | None, nodes: Sequence[NodeResources]) -> tuple[Slot, ...]:
     cores = sum(node.cores for node in nodes)
     if not cores:
         raise UserError("The Ray cluster has neither GPU nor CPU cores to run trials on.")
@@ -87,7 +89,7 @@ def _share_cores(wanted: int | None, nodes: Sequence[Node]) -> tuple[Slot, ...]:
     return _slots(number, CPU, next(fitting))
 
 
-def _by_default(node: Node) -> int:
+def _by_default(node: NodeResources) -> int:
     room = max(1, node.memory_bytes // WORKER_BYTES)
     return min(node.cores, MAX_DEFAULT_CPU_SLOTS, room)
 
@@ -115,7 +117,7 @@ _QUIET: dict[str, Any] = {
 
 
 @contextmanager
-def cluster(warn: Callable[[str], None]) -> Iterator[list[Node]]:
+def join_cluster(warn: Callable[[str], None]) -> Iterator[list[NodeResources]]:
     """The nodes of a cluster that this process has joined for as long as the block runs.
 
     `warn` is told what the person should know of the cluster.
@@ -132,9 +134,9 @@ def cluster(warn: Callable[[str], None]) -> Iterator[list[Node]]:
         yield [_node(one) for one in found if one["Alive"]]
 
 
-def _node(found: dict[str, Any]) -> Node:
+def _node(found: dict[str, Any]) -> NodeResources:
     has = found["Resources"]
-    return Node(int(has.get("CPU", 0)), int(has.get("GPU", 0)), int(has.get("memory", 0)))
+    return NodeResources(int(has.get("CPU", 0)), int(has.get("GPU", 0)), int(has.get("memory", 0)))
 
 
 @contextmanager
@@ -146,7 +148,7 @@ def _local() -> Iterator[None]:
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # by that Ray takes 127.0.0.1 as its own
     place = Path(tempfile.gettempdir())
     short = place if len(str(place)) <= _LONGEST_PLACE else Path("/tmp")  # noqa: S108 - see there
-    folder = scratch(f"ray-{secrets.token_hex(4)}", short)
+    folder = scratch_folder(f"ray-{secrets.token_hex(4)}", short)
     # A terminal that closes says so to its whole group; the trials are saved before Ray ends.
     hangup = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trytable.orchestrator.backends.ray.transfer import Listing, listing
+from trytable.orchestrator.backends.ray.transfer import FileSizes, file_sizes
 from trytable.orchestrator.backends.slots import gpu_uuids
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors")
@@ -46,7 +46,7 @@ class Plan:
     cwd: Path = field(default_factory=Path.cwd)
     session: str = field(default_factory=_token)
     written: str = field(default_factory=_token)
-    model_files: Listing | None = None
+    model_files: FileSizes | None = None
     packages: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -62,7 +62,7 @@ def make_plan(trainer: str, model: str, log: Path, **others: str | float) -> Pla
         trainer,
         model,
         log,
-        model_files=listing(folder) if folder.is_dir() else None,
+        model_files=file_sizes(folder) if folder.is_dir() else None,
         packages=_versions() if trainer == "finetune" else {},
         **others,  # type: ignore[arg-type] # the three of one type or the other
     )
@@ -72,7 +72,7 @@ def make_plan(trainer: str, model: str, log: Path, **others: str | float) -> Pla
 
 
 @dataclass(frozen=True)
-class Place:
+class NodeInfo:
     """Where Ray put a slot: the node's name, its GPU or `cpu`, and what it shares with us.
 
     `device` is empty where a GPU was to be there and is not. `differing` tells the packages of
@@ -87,10 +87,10 @@ class Place:
     differing: str = ""
 
 
-def look_around(plan: Plan, wants_gpu: bool) -> Place:
+def inspect_node(plan: Plan, wants_gpu: bool) -> NodeInfo:
     """What is seen from the process that asks, for which Ray has chosen the GPU."""
     gpus = gpu_uuids() if wants_gpu else ["cpu"]
-    return Place(
+    return NodeInfo(
         host=socket.gethostname(),
         device=gpus[0] if gpus else "",
         shares_runs=_reads(plan.marker) == plan.written,
@@ -100,7 +100,7 @@ def look_around(plan: Plan, wants_gpu: bool) -> Place:
     )
 
 
-def problems(plan: Plan, place: Place) -> Iterator[str]:
+def node_problems(plan: Plan, place: NodeInfo) -> Iterator[str]:
     """Why a node cannot be used, in words that go on from its name."""
     if place.differing:
         yield f"has other packages than the machine that runs the sweep: {place.differing}."
@@ -120,10 +120,10 @@ def _reads(marker: Path) -> str:
         return ""
 
 
-def _listed(plan: Plan) -> Listing:
+def _listed(plan: Plan) -> FileSizes:
     """The model's folder as this node has it; it may be named from the orchestrator's folder."""
     with suppress(OSError, RuntimeError):  # RuntimeError: `~name` of nobody
-        return listing(plan.cwd / Path(plan.model).expanduser())
+        return file_sizes(plan.cwd / Path(plan.model).expanduser())
     return ()
 
 

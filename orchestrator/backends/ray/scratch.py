@@ -12,7 +12,7 @@ _TRIES = 20
 _PAUSE_SECONDS = 0.05
 
 
-def scratch(session: str, within: Path | None = None) -> Path:
+def scratch_folder(session: str, within: Path | None = None) -> Path:
     """A folder of a run's own, held by a lock until the process ends; for all of a run the same.
 
     It lies in the folder for temporary files, or `within` another. Takes away what ended runs have

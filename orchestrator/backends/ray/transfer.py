@@ -15,18 +15,18 @@ import fsspec
 
 from trytable.trainers.protocol.messages import AnyEvent
 
-STAY = ("events.jsonl", "job.json")
+LOCAL_FILES = ("events.jsonl", "job.json")
 """Of a trial's folder these stay where they are: the orchestrator writes its own."""
 
-Listing = tuple[tuple[str, int], ...]
+FileSizes = tuple[tuple[str, int], ...]
 
 
-def data_entry(data_hash: str) -> str:
+def data_cache_name(data_hash: str) -> str:
     """The name that prepared data have in the cache (see trainers/data/tokens.py)."""
     return f"data-{data_hash[:32]}"
 
 
-def listing(folder: Path) -> Listing:
+def file_sizes(folder: Path) -> FileSizes:
     """The files of a folder with their sizes, which tell whether another node sees the same."""
     files = sorted(path for path in folder.glob("*") if path.is_file())
     return tuple((path.name, path.stat().st_size) for path in files)
@@ -68,7 +68,7 @@ def unpack(packed: bytes, folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def bring(packed: bytes, folder: Path) -> None:
+def unpack_over(packed: bytes, folder: Path) -> None:
     """Put `pack`'s entries into a folder, each in the place of what had its name."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = _unpacked(packed, folder)
@@ -102,7 +102,7 @@ def _replace(new: Path, target: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def write_down(path: Path, events: Sequence[AnyEvent]) -> None:
+def append_events(path: Path, events: Sequence[AnyEvent]) -> None:
     """Append events to a trial's events.jsonl, apart from a line that a kill cut short."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+") as file:
@@ -113,7 +113,7 @@ def write_down(path: Path, events: Sequence[AnyEvent]) -> None:
         file.write(b"".join(event.model_dump_json().encode() + b"\n" for event in events))
 
 
-def snapshot(checkpoints: Path) -> bytes:
+def pack_checkpoints(checkpoints: Path) -> bytes:
     """The checkpoints of a trial that goes on. Raises OSError where one is just being exchanged.
 
     A checkpoint's files never change once they have their names, so links to them are a copy of
@@ -129,7 +129,7 @@ def snapshot(checkpoints: Path) -> bytes:
 
 
 @dataclass(frozen=True)
-class Mirror:
+class CheckpointStore:
     """Checkpoints at an fsspec URL, a tar file a trial.
 
     All three raise what the URL's file system raises: OSError, or a library's own.

@@ -11,18 +11,18 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trytable.orchestrator.backends.base import Exited, Message, Said, Slot
+from trytable.orchestrator.backends.base import Slot, WorkerEvent, WorkerExit, WorkerMessage
 from trytable.orchestrator.backends.local import LocalBackend
-from trytable.orchestrator.backends.ray.plan import Place, Plan, look_around
-from trytable.orchestrator.backends.ray.scratch import scratch
+from trytable.orchestrator.backends.ray.plan import NodeInfo, Plan, inspect_node
+from trytable.orchestrator.backends.ray.scratch import scratch_folder
 from trytable.orchestrator.backends.ray.transfer import (
-    STAY,
-    Mirror,
-    bring,
-    data_entry,
+    LOCAL_FILES,
+    CheckpointStore,
+    data_cache_name,
     pack,
-    snapshot,
+    pack_checkpoints,
     unpack,
+    unpack_over,
 )
 from trytable.trainers.protocol.messages import Checkpoint, Finding, Finished, Job, StopReason
 
@@ -33,7 +33,7 @@ _TRIES = 3
 
 
 @dataclass(frozen=True)
-class Brought:
+class TrialFolder:
     """The folder of an attempt that has ended, to be put in its place."""
 
     trial_uid: str
@@ -42,14 +42,14 @@ class Brought:
 
 
 @dataclass(frozen=True)
-class Kept:
+class MessageBatch:
     """Messages and how many there have been in all, so that none is lost or taken twice."""
 
     count: int
-    messages: tuple[Message | Brought, ...]
+    messages: tuple[WorkerMessage | TrialFolder, ...]
 
 
-class RaySlot:
+class WorkerActor:
     """One slot, and the worker in it. All methods run in the process's main thread."""
 
     def __init__(self, slot: Slot, plan: Plan) -> None:
@@ -58,12 +58,12 @@ class RaySlot:
         self._scratch: Path | None = None
         self._job: Job | None = None
         self._count = 0
-        self._unheard: list[Message | Brought] = []
-        self._mirror = Mirror(plan.checkpoints) if plan.checkpoints else None
+        self._unheard: list[WorkerMessage | TrialFolder] = []
+        self._mirror = CheckpointStore(plan.checkpoints) if plan.checkpoints else None
 
-    def look(self) -> Place:
+    def look(self) -> NodeInfo:
         """Tell where this is, and what is seen of the orchestrator's folders."""
-        self._place = look_around(self._plan, wants_gpu=self._slot.device != "cpu")
+        self._place = inspect_node(self._plan, wants_gpu=self._slot.device != "cpu")
         return self._place
 
     def open(self, model: bytes | None) -> None:
@@ -75,7 +75,7 @@ class RaySlot:
             os.chdir(plan.cwd)  # a model may be named from there
         log, reference = plan.log, plan.model
         if not (place.shares_runs and place.has_model):
-            self._scratch = scratch(plan.session)
+            self._scratch = scratch_folder(plan.session)
             log = log if place.shares_runs else self._scratch / log.name
         if self._scratch is not None and model is not None:
             unpack(model, self._scratch / "model")
@@ -101,7 +101,7 @@ class RaySlot:
             here = job if self._place.shares_runs else self._settle_in(job, data, folder)
             self._backend.start(here, self._slot)
         except Exception as error:
-            self._say(Exited(job.trial_uid, job.attempt, f"it could not be started: {error}"))
+            self._say(WorkerExit(job.trial_uid, job.attempt, f"it could not be started: {error}"))
 
     def _settle_in(self, job: Job, data: bytes | None, folder: bytes | None) -> Job:
         assert self._scratch is not None, "a node that shares no folder has one of its own"
@@ -109,17 +109,17 @@ class RaySlot:
         shutil.rmtree(trial, ignore_errors=True)
         trial.mkdir()
         if data is not None:
-            unpack(data, self._scratch / "cache" / data_entry(job.data_hash))
+            unpack(data, self._scratch / "cache" / data_cache_name(job.data_hash))
         if folder is not None:
-            bring(folder, trial)
+            unpack_over(folder, trial)
         newer = self._mirror.pull(job.trial_uid) if self._mirror else None
         if newer is not None:
-            bring(newer, trial / "checkpoints")
+            unpack_over(newer, trial / "checkpoints")
         return job.model_copy(
             update={"folder": str(trial), "cache_folder": str(self._scratch / "cache")}
         )
 
-    def poll(self, timeout_seconds: float, heard: int, stop: StopReason | None) -> Kept:
+    def poll(self, timeout_seconds: float, heard: int, stop: StopReason | None) -> MessageBatch:
         """Stop the worker, where that is asked for, and wait for messages, at most so long.
 
         `heard` counts the messages that have arrived so far. Raises BackendError.
@@ -137,7 +137,7 @@ class RaySlot:
             wait = _BREATH_SECONDS
             if time.monotonic() > until:
                 break
-        return Kept(self._count, tuple(self._unheard))
+        return MessageBatch(self._count, tuple(self._unheard))
 
     def close(self) -> None:
         """Kill what still runs, and leave nothing behind."""
@@ -146,32 +146,34 @@ class RaySlot:
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: WorkerMessage) -> None:
         if not self._place.shares_runs:
             self._carry(message)
         self._say(message)
 
-    def _carry(self, message: Message) -> None:
+    def _carry(self, message: WorkerMessage) -> None:
         """Send on what would be lost with this node."""
         assert self._scratch is not None, "a node that shares no folder has one of its own"
         trial = self._scratch / f"trial-{self._slot.name}"
-        if isinstance(message, Said):
+        if isinstance(message, WorkerEvent):
             self._finished |= isinstance(message.event, Finished)
             if self._mirror and isinstance(message.event, Checkpoint):
                 self._copy_checkpoints(self._mirror, message, trial / "checkpoints")
             return
         with suppress(OSError):  # without its folder an attempt has still ended
-            packed = pack(trial, leave_out=STAY)
-            self._say(Brought(message.trial_uid, message.attempt, packed))
+            packed = pack(trial, leave_out=LOCAL_FILES)
+            self._say(TrialFolder(message.trial_uid, message.attempt, packed))
         if self._mirror and (self._finished or self._asked_to_end):
             with suppress(Exception):  # it is left over there, and nothing worse
                 self._mirror.forget(message.trial_uid)
 
-    def _copy_checkpoints(self, mirror: Mirror, said: Said, checkpoints: Path) -> None:
+    def _copy_checkpoints(
+        self, mirror: CheckpointStore, said: WorkerEvent, checkpoints: Path
+    ) -> None:
         """A copy that does not succeed is no reason to stop training, but is not kept a secret."""
         for tries_left in reversed(range(_TRIES)):
             try:
-                mirror.push(said.trial_uid, snapshot(checkpoints))
+                mirror.push(said.trial_uid, pack_checkpoints(checkpoints))
                 return
             except Exception as error:
                 # Perhaps the next checkpoint was just taking the place of this one.
@@ -181,9 +183,9 @@ class RaySlot:
         finding = Finding(
             attempt=said.attempt, kind="checkpoint_copy", severity="warning", message=why
         )
-        self._say(Said(said.trial_uid, said.attempt, finding))
+        self._say(WorkerEvent(said.trial_uid, said.attempt, finding))
 
-    def _say(self, message: Message | Brought) -> None:
+    def _say(self, message: WorkerMessage | TrialFolder) -> None:
         self._unheard.append(message)
         self._count += 1
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from trytable.files import flush_to_disk
 from trytable.orchestrator.errors import UserError
-from trytable.orchestrator.paths import Folders, shown
+from trytable.orchestrator.paths import Folders, display_path
 from trytable.orchestrator.study.integrity import snapshot
 from trytable.results.storage.engine import read_only_url
 
@@ -18,12 +18,12 @@ from trytable.results.storage.engine import read_only_url
 def backup(folders: Folders, console: Console) -> Path:
     """Copy the study database into RUNS/backups, also while sweeps write it.
 
-    Raises Damaged for a file that is not sound, DatabaseUnreadable where there is none, UserError
-    for PostgreSQL, whose own tool copies it.
+    Raises DatabaseDamaged for a file that is not sound, DatabaseUnreadable where there is none,
+    UserError for PostgreSQL, whose own tool copies it.
     """
     if folders.storage:
         raise UserError(
-            f"{folders.shown_database} is PostgreSQL's: pg_dump copies it, also while sweeps run, "
+            f"{folders.database_label} is PostgreSQL's: pg_dump copies it, also while sweeps run, "
             "and trytable move-storage carries its studies into a file."
         )
     read_only_url(folders.url)  # says so where there is no database
@@ -39,7 +39,7 @@ def backup(folders: Folders, console: Console) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     size = target.stat().st_size / 2**20
-    console.print(Text(f"{shown(target)} ({size:.1f} MiB, sound)"), soft_wrap=True)
+    console.print(Text(f"{display_path(target)} ({size:.1f} MiB, sound)"), soft_wrap=True)
     return target
 
 

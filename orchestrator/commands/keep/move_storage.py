@@ -17,7 +17,7 @@ from rich.progress import track
 from rich.text import Text
 
 from trytable.orchestrator.errors import UserError
-from trytable.orchestrator.paths import Folders, shown
+from trytable.orchestrator.paths import Folders, display_path
 from trytable.orchestrator.run.error_messages import readable_errors
 from trytable.orchestrator.study.database import open_database
 from trytable.orchestrator.study.locks import file_lock, server_lock
@@ -52,12 +52,12 @@ def move_storage(source: str, target: str, name: str, runs: Path, console: Conso
     """
     there, here = _place("FROM", source, runs), _place("TO", target, runs)
     if there.url == here.url:
-        raise UserError(f"FROM and TO are the same database, {there.shown_database}.")
+        raise UserError(f"FROM and TO are the same database, {there.database_label}.")
     with readable_errors(here):
         names = _wanted(there, name)
         pairs = [(replace(there, study=one), replace(here, study=one)) for one in names]
         same = [_move(*pair, console) for pair in pairs]
-    stay = f"The files of trials stay in {shown(there.runs)}: no database holds them."
+    stay = f"The files of trials stay in {display_path(there.runs)}: no database holds them."
     console.print(Text(stay), soft_wrap=True)
     return all(same)
 
@@ -105,11 +105,11 @@ def _move(there: Folders, here: Folders, console: Console) -> bool:
         if not _is_there(whole, here):
             with open_database(here) as (storage, ledger):
                 _make_way(storage, ledger, whole, here)
-                write_whole(storage, ledger, whole, there.shown_database, console)
+                write_whole(storage, ledger, whole, there.database_label, console)
         again = read_snapshot(here.url, here.study)
         found = differences(whole, again)
         if found:
-            console.print(Text(f"{there.study}: NOT the same in {here.shown_database}:"))
+            console.print(Text(f"{there.study}: NOT the same in {here.database_label}:"))
             console.print(Text("\n".join(f"  {line}" for line in found)))
             return False
         _mark(there, here)
@@ -117,7 +117,7 @@ def _move(there: Folders, here: Folders, console: Console) -> bool:
         console.print(
             Text(
                 f"{there.study}: {len(whole.trials)} trials and {rows} rows carried to "
-                f"{here.shown_database}; sha256 {digest(again)[:12]} on both sides"
+                f"{here.database_label}; sha256 {digest(again)[:12]} on both sides"
             ),
             soft_wrap=True,
         )
@@ -157,7 +157,7 @@ def _make_way(storage: RDBStorage, ledger: Ledger, whole: StudySnapshot, here: F
     returned = MOVED_TO in attributes and attributes.get(STUDY_UID) == whole.uid
     if not unfinished and not returned:
         raise UserError(
-            f"{here.shown_database} already holds a study named {whole.name!r}. A study is never "
+            f"{here.database_label} already holds a study named {whole.name!r}. A study is never "
             "written over: delete that one first, or carry this one to another database."
         )
     assert whole.uid is not None, "only our studies are carried"
@@ -190,7 +190,7 @@ def _mark(there: Folders, here: Folders) -> None:
     storage = existing_storage(there.url)
     try:
         study_id = storage.get_study_id_from_name(there.study)
-        storage.set_study_user_attr(study_id, MOVED_TO, here.shown_database)
+        storage.set_study_user_attr(study_id, MOVED_TO, here.database_label)
     finally:
         storage.remove_session()
         storage.engine.dispose()

@@ -32,7 +32,7 @@ from trytable.orchestrator.commands.log_import.trials import (
 from trytable.orchestrator.commands.look.report import report
 from trytable.orchestrator.commands.sweep_files import sweeps_folder
 from trytable.orchestrator.errors import UserError
-from trytable.orchestrator.paths import Folders, shown
+from trytable.orchestrator.paths import Folders, display_path
 from trytable.orchestrator.run.error_messages import readable_errors
 from trytable.orchestrator.study import search_space
 from trytable.orchestrator.study.database import open_database
@@ -76,7 +76,7 @@ def import_log(log: str, folders: Folders, pattern: str, console: Console) -> No
         _tell_first(found, mapping, folders.study, console)
         return
     wanted = read_mapping(mapping, found.sha256, folders.study, found.blocks)
-    console.print(Text(f"Importing by {shown(mapping)}"), soft_wrap=True)
+    console.print(Text(f"Importing by {display_path(mapping)}"), soft_wrap=True)
     with readable_errors(folders):
         _import(found, wanted, sweep, folders, console)
     report(folders, console)
@@ -135,7 +135,7 @@ def _write(path: Path, text: str) -> None:
 def _tell_first(log: Log, mapping: Path, study: str, console: Console) -> None:
     lines = sum(block.epoch_lines for block in log.blocks)
     console.print(
-        Text(f"{shown(log.path)}: {_count(log.blocks, 'block')}, {lines} epoch lines"),
+        Text(f"{display_path(log.path)}: {_count(log.blocks, 'block')}, {lines} epoch lines"),
         soft_wrap=True,
     )
     for block in log.blocks:
@@ -149,8 +149,9 @@ def _tell_first(log: Log, mapping: Path, study: str, console: Console) -> None:
     console.print()
     console.print(
         Text(
-            f"Nothing is imported yet. Look at {shown(mapping)}, fill in the settings that nobody "
-            f"gave, and run the same make import again: it then imports into the study {study}."
+            f"Nothing is imported yet. Look at {display_path(mapping)}, fill in the settings that "
+            "nobody gave, and run the same make import again: it then imports into the study "
+            f"{study}."
         ),
         soft_wrap=True,
     )

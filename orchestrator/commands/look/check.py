@@ -11,7 +11,7 @@ from trytable.orchestrator.study.integrity import STATUSES, check_studies
 def check(folders: Folders, console: Console) -> bool:
     """Check the database and its studies (or the one named), print, and tell whether all holds.
 
-    Raises Damaged, StudyNotFound and DatabaseUnreadable.
+    Raises DatabaseDamaged, StudyNotFound and DatabaseUnreadable.
     """
     found = check_studies(folders)
     occurring = [status for status in STATUSES if any(one.counts.get(status) for one in found)]

@@ -12,7 +12,7 @@ from rich.text import Text
 from trytable.orchestrator.commands.sweep_files import sweeps_folder
 from trytable.orchestrator.commands.terminal import print_table
 from trytable.orchestrator.errors import UserError
-from trytable.orchestrator.paths import Folders, shown
+from trytable.orchestrator.paths import Folders, display_path
 from trytable.results.analysis.analysis import Analysis, analyze
 from trytable.results.analysis.confirmation import read_confirmation
 from trytable.results.plots.all import pictures
@@ -121,4 +121,4 @@ def _listed(path: Path) -> Sequence[str]:
 
 def _print_paths(paths: Sequence[Path], console: Console) -> None:
     for path in paths:
-        console.print(Text(shown(path)), soft_wrap=True)
+        console.print(Text(display_path(path)), soft_wrap=True)

@@ -18,7 +18,7 @@ from trytable.orchestrator.commands.sweep_files import sweeps_folder
 from trytable.orchestrator.commands.terminal import wide_enough
 from trytable.orchestrator.commands.train.lr_apply import why_not, write_bounds
 from trytable.orchestrator.errors import UserError
-from trytable.orchestrator.paths import Folders, shown
+from trytable.orchestrator.paths import Folders, display_path
 from trytable.orchestrator.run.jobs import baseline_job
 from trytable.orchestrator.run.subprocesses import answers
 from trytable.results.analysis.lr_range import RangeCurve, StrategyResult, strategy_results
@@ -82,10 +82,12 @@ def lr_range(asked: Asked, console: Console) -> None:
     paths = write_lr_range(sweep.name, found, facts, folders.home / "lr_range")
     _print(found, sweep, console)
     for one in paths:
-        console.print(Text(shown(one)), soft_wrap=True)
+        console.print(Text(display_path(one)), soft_wrap=True)
     if asked.apply:
         written = write_bounds(sweep, found, asked.overrides)
-        console.print(Text(f"{shown(written)}: {_command(written, asked)} runs it"), soft_wrap=True)
+        console.print(
+            Text(f"{display_path(written)}: {_command(written, asked)} runs it"), soft_wrap=True
+        )
 
 
 def _check(sweep: Sweep, rise: Rise, *, apply: bool) -> tuple[str | int, ...]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from trytable.files import write_atomic
-from trytable.orchestrator.backends.base import Backend, BackendError, Exited, Slot
+from trytable.orchestrator.backends.base import Backend, BackendError, Slot, WorkerExit
 from trytable.orchestrator.backends.local import LocalBackend
 from trytable.orchestrator.commands.trial_record import (
     Recorded,
@@ -180,8 +180,8 @@ def _train(
         if interrupts.count or listener.has_enough:
             backend.stop(job.trial_uid, "prune")
         for message in backend.poll(POLL_SECONDS):
-            if isinstance(message, Exited):
-                return _Trained(tuple(listener.events), message.how, listener.has_enough)
+            if isinstance(message, WorkerExit):
+                return _Trained(tuple(listener.events), message.cause, listener.has_enough)
             listener.hear(message.event)
     return _Trained(tuple(listener.events), "stopped", listener.has_enough)
 

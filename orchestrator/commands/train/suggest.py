@@ -13,7 +13,7 @@ from rich.text import Text
 from trytable.orchestrator.commands.sweep_files import sweeps_folder, write_sweep
 from trytable.orchestrator.commands.train.next_values import BROKEN, Choice, Chooser, Findings
 from trytable.orchestrator.errors import UserError
-from trytable.orchestrator.paths import Folders, shown
+from trytable.orchestrator.paths import Folders, display_path
 from trytable.results.analysis.diagnosis.api import diagnose as findings_of
 from trytable.results.analysis.diagnosis.messages import advice_text
 from trytable.results.analysis.diagnosis.types import Advice, Diagnosis
@@ -146,7 +146,9 @@ def suggest(folders: Folders, console: Console) -> None:
     path = write_sweep(sweeps_folder(), f"{study.name.replace('@', '-')}-next", text)
     console.print(Text(text), soft_wrap=True, end="")
     console.print()
-    console.print(Text(f"{shown(path)}: make sweep NAME={path.stem} runs it"), soft_wrap=True)
+    console.print(
+        Text(f"{display_path(path)}: make sweep NAME={path.stem} runs it"), soft_wrap=True
+    )
 
 
 _MOST_POINTS = 24

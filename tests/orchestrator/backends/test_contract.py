@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from trytable.orchestrator.backends.base import Backend, Exited, Message, Said, Slot
-from trytable.orchestrator.backends.fake import Ends, FakeBackend
+from trytable.orchestrator.backends.base import (
+    Backend,
+    Slot,
+    WorkerEvent,
+    WorkerExit,
+    WorkerMessage,
+)
+from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.backends.local import LocalBackend
 from trytable.trainers.entrypoints import simulated
 from trytable.trainers.protocol.messages import AnyEvent, DataSource, Job, ScriptedSettings
@@ -32,13 +38,13 @@ def make_job(folder: Path, uid: str, attempt: int = 1, **knobs: object) -> Job:
     )
 
 
-def play(job: Job) -> Iterable[tuple[float, AnyEvent | Ends]]:
+def play(job: Job) -> Iterable[tuple[float, AnyEvent | ScriptedExit]]:
     """The scripted trainer's script, for the simulated clock."""
     assert isinstance(job.settings, ScriptedSettings)
     for said in simulated.script(job, job.settings):
         if isinstance(said, simulated.Crash):
             hangs = said.how == "hang"
-            yield (1e9 if hangs else 0.0), Ends("killed by SIGKILL")
+            yield (1e9 if hangs else 0.0), ScriptedExit("killed by SIGKILL")
             return
         yield job.settings.epoch_seconds if said.event == "step" else 0.0, said
 
@@ -55,15 +61,15 @@ class BackendContract(ABC):
     def job(self, tmp_path: Path) -> Callable[..., Job]:
         return lambda uid, attempt=1, **knobs: make_job(tmp_path, uid, attempt, **knobs)
 
-    def until_exited(self, backend: Backend, *uids: str) -> list[Message]:
+    def until_exited(self, backend: Backend, *uids: str) -> list[WorkerMessage]:
         """All messages until each of these trials has exited."""
-        left, heard = set(uids), list[Message]()
+        left, heard = set(uids), list[WorkerMessage]()
         give_up = time.monotonic() + 30
         while left:
             assert time.monotonic() < give_up, f"{left} did not end; heard {heard}"
             for message in backend.poll(0.5):
                 heard.append(message)
-                if isinstance(message, Exited):
+                if isinstance(message, WorkerExit):
                     left.remove(message.trial_uid)
         return heard
 
@@ -72,10 +78,10 @@ class BackendContract(ABC):
     ) -> None:
         backend.start(job("a", epochs=3), SLOTS[0])
         *said, end = self.until_exited(backend, "a")
-        words = [m.event.event for m in said if isinstance(m, Said)]
+        words = [m.event.event for m in said if isinstance(m, WorkerEvent)]
         assert words == ["started", *["step", "epoch"] * 3, "finished"]
-        assert isinstance(end, Exited)
-        assert end.how == "exit code 0"
+        assert isinstance(end, WorkerExit)
+        assert end.cause == "exit code 0"
 
     def test_slots_are_taken_and_freed(self, backend: Backend, job: Callable[..., Job]) -> None:
         assert set(backend.free_slots()) == set(SLOTS)
@@ -99,7 +105,9 @@ class BackendContract(ABC):
         backend.start(job("a", epochs=2, epoch_seconds=0.3), SLOTS[0])
         backend.start(job("b", epochs=2, epoch_seconds=0.3), SLOTS[1])
         heard = self.until_exited(backend, "a", "b")
-        epochs = [m.trial_uid for m in heard if isinstance(m, Said) and m.event.event == "epoch"]
+        epochs = [
+            m.trial_uid for m in heard if isinstance(m, WorkerEvent) and m.event.event == "epoch"
+        ]
         assert epochs not in (["a", "a", "b", "b"], ["b", "b", "a", "a"])
 
     def test_a_worker_that_dies_silently_exits_all_the_same(
@@ -107,9 +115,13 @@ class BackendContract(ABC):
     ) -> None:
         backend.start(job("a", crash="signal", crash_at_epoch=2), SLOTS[0])
         *said, end = self.until_exited(backend, "a")
-        assert [m.event.event for m in said if isinstance(m, Said)] == ["started", "step", "epoch"]
-        assert isinstance(end, Exited)
-        assert end.how == "killed by SIGKILL"
+        assert [m.event.event for m in said if isinstance(m, WorkerEvent)] == [
+            "started",
+            "step",
+            "epoch",
+        ]
+        assert isinstance(end, WorkerExit)
+        assert end.cause == "killed by SIGKILL"
 
     def test_the_next_attempt_of_a_trial_can_start_after_the_end_of_the_last(
         self, backend: Backend, job: Callable[..., Job]
@@ -119,7 +131,7 @@ class BackendContract(ABC):
         backend.start(job("a", attempt=2, crash="signal", crash_attempts=1), SLOTS[0])
         heard = self.until_exited(backend, "a")
         assert {message.attempt for message in heard} == {2}
-        assert any(isinstance(m, Said) and m.event.event == "finished" for m in heard)
+        assert any(isinstance(m, WorkerEvent) and m.event.event == "finished" for m in heard)
 
     def test_a_stopped_worker_ends_soon(self, backend: Backend, job: Callable[..., Job]) -> None:
         backend.start(job("a", epochs=1000, epoch_seconds=1), SLOTS[0])
@@ -127,7 +139,7 @@ class BackendContract(ABC):
         backend.stop("a", "prune")
         backend.stop("a", "prune")
         heard = self.until_exited(backend, "a")
-        assert not any(isinstance(m, Said) and m.event.event == "finished" for m in heard)
+        assert not any(isinstance(m, WorkerEvent) and m.event.event == "finished" for m in heard)
         assert set(backend.free_slots()) == set(SLOTS)
 
     def test_a_worker_that_hangs_is_killed_after_its_grace(

@@ -13,7 +13,7 @@ import pytest
 
 from tests.orchestrator.backends.test_contract import ODD_NAME, SLOTS, make_job
 from trytable.orchestrator.backends import local
-from trytable.orchestrator.backends.base import BackendError, Exited, Message, Said
+from trytable.orchestrator.backends.base import BackendError, WorkerEvent, WorkerExit, WorkerMessage
 from trytable.orchestrator.backends.local import LocalBackend
 from trytable.trainers.protocol.messages import Failed, Started
 
@@ -28,9 +28,9 @@ def backend(tmp_path: Path) -> Iterator[LocalBackend]:
 
 
 def poll_until(
-    backend: LocalBackend, enough: Callable[[list[Message]], bool], seconds: float = 30
-) -> list[Message]:
-    heard: list[Message] = []
+    backend: LocalBackend, enough: Callable[[list[WorkerMessage]], bool], seconds: float = 30
+) -> list[WorkerMessage]:
+    heard: list[WorkerMessage] = []
     give_up = time.monotonic() + seconds
     while not enough(heard):
         assert time.monotonic() < give_up, heard
@@ -38,8 +38,8 @@ def poll_until(
     return heard
 
 
-def started(heard: list[Message]) -> list[Started]:
-    return [m.event for m in heard if isinstance(m, Said) and isinstance(m.event, Started)]
+def started(heard: list[WorkerMessage]) -> list[Started]:
+    return [m.event for m in heard if isinstance(m, WorkerEvent) and isinstance(m.event, Started)]
 
 
 def wait_gone(*pids: int, seconds: float = 10) -> None:
@@ -60,7 +60,7 @@ def test_a_job_and_all_that_was_said_lie_in_the_trials_folder(
     backend: LocalBackend, tmp_path: Path
 ) -> None:
     backend.start(make_job(tmp_path, "a", crash="garbage", crash_at_epoch=2), SLOTS[0])
-    heard = poll_until(backend, lambda heard: any(isinstance(m, Exited) for m in heard))
+    heard = poll_until(backend, lambda heard: any(isinstance(m, WorkerExit) for m in heard))
     folder = tmp_path / ODD_NAME / "a"
     assert '"attempt": 1' in (folder / "job.json").read_text()
     assert len((folder / "events.jsonl").read_text().splitlines()) == len(heard) - 1
@@ -69,8 +69,10 @@ def test_a_job_and_all_that_was_said_lie_in_the_trials_folder(
 
 def test_a_traceback_goes_to_the_failed_event(backend: LocalBackend, tmp_path: Path) -> None:
     backend.start(make_job(tmp_path, "a", crash="error"), SLOTS[0])
-    heard = poll_until(backend, lambda heard: any(isinstance(m, Exited) for m in heard))
-    (failed,) = [m.event for m in heard if isinstance(m, Said) and isinstance(m.event, Failed)]
+    heard = poll_until(backend, lambda heard: any(isinstance(m, WorkerExit) for m in heard))
+    (failed,) = [
+        m.event for m in heard if isinstance(m, WorkerEvent) and isinstance(m.event, Failed)
+    ]
     assert "RuntimeError: the script says: crash" in failed.traceback
 
 
@@ -79,8 +81,8 @@ def test_a_worker_that_says_an_endless_line_is_killed(
 ) -> None:
     monkeypatch.setattr(local, "MAX_LINE_BYTES", 2**20)
     backend.start(make_job(tmp_path, "a", crash="flood"), SLOTS[0])
-    heard = poll_until(backend, lambda heard: any(isinstance(m, Exited) for m in heard))
-    assert heard[-1] == Exited("a", 1, "killed by SIGKILL")
+    heard = poll_until(backend, lambda heard: any(isinstance(m, WorkerExit) for m in heard))
+    assert heard[-1] == WorkerExit("a", 1, "killed by SIGKILL")
 
 
 def test_workers_go_on_after_a_dead_warm_parent_is_replaced(
@@ -89,12 +91,12 @@ def test_workers_go_on_after_a_dead_warm_parent_is_replaced(
     backend.start(make_job(tmp_path, "a", crash="hang"), SLOTS[0])
     (start,) = started(poll_until(backend, lambda heard: bool(started(heard))))
     os.kill(backend._process.pid, signal.SIGKILL)
-    heard = poll_until(backend, lambda heard: any(isinstance(m, Exited) for m in heard))
-    assert heard[-1] == Exited("a", 1, "the warm parent died")
+    heard = poll_until(backend, lambda heard: any(isinstance(m, WorkerExit) for m in heard))
+    assert heard[-1] == WorkerExit("a", 1, "the warm parent died")
     wait_gone(start.pid)
     backend.start(make_job(tmp_path, "a", attempt=2), SLOTS[0])
-    heard = poll_until(backend, lambda heard: any(isinstance(m, Exited) for m in heard))
-    assert any(isinstance(m, Said) and m.event.event == "finished" for m in heard)
+    heard = poll_until(backend, lambda heard: any(isinstance(m, WorkerExit) for m in heard))
+    assert any(isinstance(m, WorkerEvent) and m.event.event == "finished" for m in heard)
 
 
 def test_a_warm_parent_that_dies_with_a_request_unread_is_replaced(
@@ -102,16 +104,16 @@ def test_a_warm_parent_that_dies_with_a_request_unread_is_replaced(
 ) -> None:
     """The kernel then resets the connection instead of ending it."""
     backend.start(make_job(tmp_path, "a"), SLOTS[0])
-    poll_until(backend, lambda heard: any(isinstance(m, Exited) for m in heard))
+    poll_until(backend, lambda heard: any(isinstance(m, WorkerExit) for m in heard))
     dead = backend._process
     os.kill(dead.pid, signal.SIGSTOP)
     backend.start(make_job(tmp_path, "b"), SLOTS[0])
     os.kill(dead.pid, signal.SIGKILL)
-    heard = poll_until(backend, lambda heard: any(isinstance(m, Exited) for m in heard))
-    assert heard[-1] == Exited("b", 1, "the warm parent died")
+    heard = poll_until(backend, lambda heard: any(isinstance(m, WorkerExit) for m in heard))
+    assert heard[-1] == WorkerExit("b", 1, "the warm parent died")
     backend.start(make_job(tmp_path, "b", attempt=2), SLOTS[0])
-    heard = poll_until(backend, lambda heard: any(isinstance(m, Exited) for m in heard))
-    assert any(isinstance(m, Said) and m.event.event == "finished" for m in heard)
+    heard = poll_until(backend, lambda heard: any(isinstance(m, WorkerExit) for m in heard))
+    assert any(isinstance(m, WorkerEvent) and m.event.event == "finished" for m in heard)
 
 
 def kill_warm_parent(backend: LocalBackend, times: int) -> None:
@@ -128,8 +130,8 @@ def test_a_warm_parent_that_is_killed_before_it_is_ready_is_replaced(
 ) -> None:
     kill_warm_parent(backend, local.MAX_FALSE_STARTS - 1)
     backend.start(make_job(tmp_path, "a"), SLOTS[0])
-    heard = poll_until(backend, lambda heard: any(isinstance(m, Exited) for m in heard))
-    assert any(isinstance(m, Said) and m.event.event == "finished" for m in heard)
+    heard = poll_until(backend, lambda heard: any(isinstance(m, WorkerExit) for m in heard))
+    assert any(isinstance(m, WorkerEvent) and m.event.event == "finished" for m in heard)
 
 
 def test_a_warm_parent_that_is_killed_again_and_again_is_a_backend_error(

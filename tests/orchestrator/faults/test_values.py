@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from tests.orchestrator.playing import play, sweep_of
-from trytable.orchestrator.backends.fake import Ends, Script
+from trytable.orchestrator.backends.fake import Script, ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.integrity import check_studies
 from trytable.results.storage.ledger import Ledger
@@ -38,7 +38,7 @@ TOLD = {1: 0.25, 2: 0.375, 3: 0.4375}
 def changed(change: Any) -> Script:
     """The first trial's epochs as `change` makes them; the second's are left alone."""
 
-    def script(job: Job) -> Iterator[tuple[float, AnyEvent | Ends]]:
+    def script(job: Job) -> Iterator[tuple[float, AnyEvent | ScriptedExit]]:
         assert isinstance(job.settings, ScriptedSettings)
         words = [
             one

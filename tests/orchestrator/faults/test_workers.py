@@ -16,7 +16,7 @@ from tests.orchestrator.running import (
     write_sweep,
 )
 from trytable.orchestrator.backends.base import Slot
-from trytable.orchestrator.backends.fake import Ends
+from trytable.orchestrator.backends.fake import ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.integrity import check_studies
 from trytable.trainers.protocol.messages import AnyEvent, Failed, Job
@@ -91,9 +91,9 @@ pruner: {name: median, startup_trials: 1, warmup_epochs: 0}
 def test_a_stop_that_races_with_the_end(tmp_path: Path, ending: str) -> None:
     """The worker says its end in the very moment in which the pruner asks for another one."""
 
-    def script(job: Job) -> Iterator[tuple[float, AnyEvent | Ends]]:
+    def script(job: Job) -> Iterator[tuple[float, AnyEvent | ScriptedExit]]:
         for seconds, word in as_scripted(job):
-            assert not isinstance(word, Ends)
+            assert not isinstance(word, ScriptedExit)
             if word.event == "finished" and job.number > 0 and ending != "completes":
                 if ending == "fails":
                     yield 0.0, Failed(attempt=job.attempt, kind="error", message="too late")

@@ -11,12 +11,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.orchestrator.playing import sweep_of
-from trytable.orchestrator.backends.base import Backend, Exited, Message, Said, Slot
+from trytable.orchestrator.backends.base import (
+    Backend,
+    Slot,
+    WorkerEvent,
+    WorkerExit,
+    WorkerMessage,
+)
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.loop import SweepLoop
 from trytable.orchestrator.run.recorder import Book
 from trytable.orchestrator.run.recovery import reconcile
-from trytable.orchestrator.scheduler.machine import Instruction, Machine, Start
+from trytable.orchestrator.scheduler.events import Instruction, StartAttempt
+from trytable.orchestrator.scheduler.machine import StateMachine
 from trytable.orchestrator.study.integrity import judge
 from trytable.orchestrator.study.study import OptunaStudy, open_storage
 from trytable.results.storage.ledger import Ledger
@@ -49,7 +56,7 @@ class Puppets(Backend):
     def __init__(self) -> None:
         self.workers: dict[str, tuple[Job, Slot, list[AnyEvent]]] = {}
         self.stopping: set[str] = set()
-        self.queue: list[Message] = []
+        self.queue: list[WorkerMessage] = []
 
     def free_slots(self) -> tuple[Slot, ...]:
         taken = {slot for _, slot, _ in self.workers.values()}
@@ -63,11 +70,11 @@ class Puppets(Backend):
         words: list[Any] = list(simulated.script(job, job.settings))
         self.workers[job.trial_uid] = (job, slot, words)
 
-    def poll(self, timeout_seconds: float) -> Sequence[Message]:
+    def poll(self, timeout_seconds: float) -> Sequence[WorkerMessage]:
         del timeout_seconds  # a test has no time to wait
         messages, self.queue = self.queue, []
         for message in messages:
-            if isinstance(message, Exited):
+            if isinstance(message, WorkerExit):
                 del self.workers[message.trial_uid]
                 self.stopping.discard(message.trial_uid)
         return messages
@@ -85,16 +92,16 @@ class Puppets(Backend):
         job, _, _ = self.workers[uid]
         with (Path(job.folder) / "events.jsonl").open("a") as file:
             file.write(event.model_dump_json() + "\n")
-        self.queue.append(Said(uid, job.attempt, event))
+        self.queue.append(WorkerEvent(uid, job.attempt, event))
 
     def exit(self, uid: str) -> None:
-        if not any(isinstance(one, Exited) and one.trial_uid == uid for one in self.queue):
-            self.queue.append(Exited(uid, self.workers[uid][0].attempt, "exit code 1"))
+        if not any(isinstance(one, WorkerExit) and one.trial_uid == uid for one in self.queue):
+            self.queue.append(WorkerExit(uid, self.workers[uid][0].attempt, "exit code 1"))
 
     @property
     def talking(self) -> list[str]:
         """Trials whose worker has not ended."""
-        ended = {one.trial_uid for one in self.queue if isinstance(one, Exited)}
+        ended = {one.trial_uid for one in self.queue if isinstance(one, WorkerExit)}
         return sorted(self.workers.keys() - ended)
 
 
@@ -103,7 +110,7 @@ class Silent:
 
     def saw(self, instruction: Instruction, trial: TrialRow) -> None: ...
 
-    def heard(self, messages: Sequence[Message]) -> None: ...
+    def heard(self, messages: Sequence[WorkerMessage]) -> None: ...
 
     def say(self, text: str) -> None: ...
 
@@ -147,7 +154,7 @@ class AnyOrder(RuleBasedStateMachine):
         book = Book(self.ledger, self.study.uid)
         left = reconcile(self.study, book, self.ledger.read(self.study.uid), self.requested)
         unfinished = [*left.waiting, *left.interrupted]
-        self.machine = Machine(self.study.left_to_ask(), self.sweep.attempts, None, unfinished)
+        self.machine = StateMachine(self.study.left_to_ask(), self.sweep.attempts, None, unfinished)
         self.loop = SweepLoop(
             machine=self.machine,
             study=self.study,
@@ -165,7 +172,7 @@ class AnyOrder(RuleBasedStateMachine):
     def requested(self, params: dict[str, Any]) -> dict[str, Any]:
         return TRAINERS["scripted"].model_validate({**self.sweep.baseline, **params}).model_dump()
 
-    def job(self, trial: TrialRow, start: Start) -> Job:
+    def job(self, trial: TrialRow, start: StartAttempt) -> Job:
         return Job(
             study="quality",
             trial_uid=trial.uid,

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from tests.orchestrator.running import run, url, write_sweep
 from tests.trainers.small import save_data, save_model
-from trytable.orchestrator.backends.base import Backend, Exited, Said, Slot
-from trytable.orchestrator.backends.fake import Ends, FakeBackend
+from trytable.orchestrator.backends.base import Backend, Slot, WorkerEvent, WorkerExit
+from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.early_stopping import Gatekeeper
 from trytable.orchestrator.run.sweep import run_sweep
@@ -37,8 +37,8 @@ FOUR = Task(classes=4)
 STUCK = math.log(4)
 
 
-def started(attempt: int = 1, resumed_from_step: int = 0) -> Said:
-    return Said(
+def started(attempt: int = 1, resumed_from_step: int = 0) -> WorkerEvent:
+    return WorkerEvent(
         "a",
         attempt,
         Started(
@@ -49,14 +49,14 @@ def started(attempt: int = 1, resumed_from_step: int = 0) -> Said:
     )  # fmt: skip
 
 
-def step(number: int, loss: float, attempt: int = 1) -> Said:
+def step(number: int, loss: float, attempt: int = 1) -> WorkerEvent:
     said = Step(
         attempt=attempt, step=number, epoch=1, loss=loss, lr=1e-4, gradient_norm=1.0, at=0.0
     )
-    return Said("a", attempt, said)
+    return WorkerEvent("a", attempt, said)
 
 
-def first_advice(keeper: Gatekeeper, messages: Sequence[Said]) -> tuple[int, str] | None:
+def first_advice(keeper: Gatekeeper, messages: Sequence[WorkerEvent]) -> tuple[int, str] | None:
     """Step and reason of the first advice."""
     for message in messages:
         advice = keeper.judge(message)
@@ -84,7 +84,7 @@ def test_accuracy_above_chance_keeps_a_trial_going() -> None:
     keeper = Gatekeeper(FOUR, Thresholds())
     learnt = Epoch(attempt=1, epoch=1, step=100, dev_accuracy=0.4)
     steps = [step(10 * i, STUCK) for i in range(1, 60)]
-    messages = [started(), *steps[:10], Said("a", 1, learnt), *steps[10:]]
+    messages = [started(), *steps[:10], WorkerEvent("a", 1, learnt), *steps[10:]]
     assert first_advice(keeper, messages) is None
 
 
@@ -118,7 +118,7 @@ def test_an_attempt_that_is_over_is_not_heard() -> None:
     keeper = Gatekeeper(FOUR, Thresholds())
     keeper.judge(started(2))
     assert first_advice(keeper, [step(10 * i, STUCK) for i in range(1, 60)]) is None
-    assert keeper.judge(Exited("a", 1, "exit code 0")) is None
+    assert keeper.judge(WorkerExit("a", 1, "exit code 0")) is None
 
 
 DIVERGING = """
@@ -129,7 +129,7 @@ gate: {kinds: [divergence], window_steps: 100}
 """
 
 
-def rising_where_the_value_is_low(job: Job) -> Iterator[tuple[float, AnyEvent | Ends]]:
+def rising_where_the_value_is_low(job: Job) -> Iterator[tuple[float, AnyEvent | ScriptedExit]]:
     """Its loss doubles every epoch in the trial whose value is 0.5."""
     assert isinstance(job.settings, ScriptedSettings)
     for said in simulated.script(job, job.settings):

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from trytable.orchestrator.backends.base import Backend, Slot
-from trytable.orchestrator.backends.fake import Ends, FakeBackend
+from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.sweep import Outcome, run_sweep
 from trytable.results.storage.ledger import Ledger
@@ -31,7 +31,7 @@ trials: 60
 """
 
 
-def chaotic(job: Job) -> Iterator[tuple[float, AnyEvent | Ends]]:
+def chaotic(job: Job) -> Iterator[tuple[float, AnyEvent | ScriptedExit]]:
     """A worker that dies, fails or goes on, as a draw for its trial and attempt has it."""
     assert isinstance(job.settings, ScriptedSettings)
     draw = random.Random(f"{job.number} {job.attempt}")
@@ -42,7 +42,7 @@ def chaotic(job: Job) -> Iterator[tuple[float, AnyEvent | Ends]]:
             if doom != "kill":
                 kind = "user" if doom == "user" else "error"
                 yield 0.5, Failed(attempt=job.attempt, kind=kind, message="as drawn")
-            yield 0.1, Ends("killed by SIGKILL" if doom == "kill" else "exit code 0")
+            yield 0.1, ScriptedExit("killed by SIGKILL" if doom == "kill" else "exit code 0")
             return
         yield draw.random(), said
 

@@ -9,8 +9,8 @@ import pytest
 from tests.orchestrator.conftest import write_data
 from tests.orchestrator.playing import play, sweep_of
 from tests.trainers.small import save_model
-from trytable.orchestrator.backends.base import Message, Slot
-from trytable.orchestrator.backends.fake import Ends, FakeBackend
+from trytable.orchestrator.backends.base import Slot, WorkerMessage
+from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.integrity import check_studies
 from trytable.results.storage.ledger import Ledger
@@ -65,7 +65,7 @@ class Cards(FakeBackend):
         self._polls_left = ends_after
         self.crowds: list[int] = []
 
-    def poll(self, timeout_seconds: float) -> Sequence[Message]:
+    def poll(self, timeout_seconds: float) -> Sequence[WorkerMessage]:
         if self._polls_left is not None:
             self._polls_left -= 1
             if self._polls_left < 0:
@@ -76,7 +76,7 @@ class Cards(FakeBackend):
         assert isinstance(job.settings, FinetuneSettings)
         return self._needs[job.settings.batch_size]
 
-    def _says(self, job: Job) -> Iterator[tuple[float, AnyEvent | Ends]]:
+    def _says(self, job: Job) -> Iterator[tuple[float, AnyEvent | ScriptedExit]]:
         there = [one.job for one in self._workers.values() if one.job.device == job.device]
         self.crowds.append(len(there))
         assert job.shared_device or len(there) == 1, "a trial is joined that counts on being alone"
@@ -168,7 +168,7 @@ def test_as_many_trials_share_a_gpu_as_fit(tmp_path: Path, given: MakeSweep) -> 
     folders = Folders(tmp_path / "runs", "quality")
     printed, cards = run(given(SIX_LIKE_ONE), folders, lambda slots: Cards(slots, {8: 20.0}), FOUR)
     assert "4 slots on 1 GPU, as far as memory allows" in printed
-    assert printed.count("Try 1: 3 trials like it fit on one GPU (20.0 of 80.0 GiB each)") == 1
+    assert printed.count("Try 1: 3 such trials fit on one GPU (20.0 of 80.0 GiB each)") == 1
     assert cards.crowds[:3] == [1, 2, 3]
     assert max(cards.crowds) == 3
     assert "Memory ran out" not in printed
@@ -240,8 +240,8 @@ def test_shapes_are_known_again_after_a_crash(
     left = ledger.read(ledger.studies()[0].uid).trials
     assert [trial.status for trial in left] == ["running", "waiting"]
     printed, cards = run(given(IN_TURN), folders, lambda slots: Cards(slots, needs), FOUR)
-    assert "2 trials like it fit" in printed
-    assert "3 trials like it fit" in printed
+    assert "2 such trials fit" in printed
+    assert "3 such trials fit" in printed
     assert cards.crowds[:2] == [1, 1]
     assert max(cards.crowds) > 1
     assert completed(folders) == 6

@@ -93,7 +93,9 @@ def test_a_killed_worker_is_tried_again(folder: Path) -> None:
     study = read_study(url(folder), "quality")
     attempts = [attempt for one in study.trials for attempt in one.attempts]
     retried = [attempt for attempt in attempts if attempt.outcome == "retried"]
-    assert [attempt.message for attempt in retried] == ["died without a word: killed by SIGKILL"]
+    assert [attempt.message for attempt in retried] == [
+        "worker exited without reporting a result (killed by SIGKILL)"
+    ]
     assert len(attempts) == len(POINTS) + 1
 
 

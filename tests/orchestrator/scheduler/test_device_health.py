@@ -7,9 +7,12 @@ import pytest
 
 from tests.orchestrator.playing import as_scripted, play, sweep_of
 from trytable.orchestrator.backends.base import Slot
-from trytable.orchestrator.backends.fake import Ends, Script
+from trytable.orchestrator.backends.fake import Script, ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.scheduler.device_health import DeviceHealth
+from trytable.orchestrator.scheduler.gpu_sharing import GpuSharing
+from trytable.orchestrator.scheduler.placement import Placement
+from trytable.orchestrator.scheduler.trial import LiveTrial
 from trytable.orchestrator.study.integrity import check_studies
 from trytable.trainers.protocol.messages import AnyEvent, Failed, FailureKind, Job
 
@@ -24,7 +27,7 @@ parameters:
 
 
 def dies_on(*devices: str, kind: FailureKind = "error") -> Script:
-    def script(job: Job) -> Iterator[tuple[float, AnyEvent | Ends]]:
+    def script(job: Job) -> Iterator[tuple[float, AnyEvent | ScriptedExit]]:
         if job.device in devices:
             yield 0.1, Failed(attempt=job.attempt, kind=kind, message="an illegal memory access")
             return
@@ -66,26 +69,41 @@ def test_cores_are_never_set_aside(tmp_path: Path) -> None:
     assert "set aside" not in play(sweep, folders, dies_on("cpu"))
 
 
-def test_the_same_trial_twice_is_one_and_a_success_counts_anew() -> None:
+def test_a_trial_counts_once_and_a_success_resets_the_count() -> None:
     health = DeviceHealth(2)
-    health.usable(SLOTS)
-    health.failed(BAD, "a")
-    health.failed(BAD, "a")
-    assert not health.set_aside
-    health.worked(BAD)
-    health.failed(BAD, "b")
-    assert not health.set_aside
-    health.failed(BAD, "c")
-    assert health.set_aside == {BAD}
-    assert health.usable(SLOTS) == [SLOTS[0]]
+    health.add_gpus([GOOD, BAD])
+    health.record_failure(BAD, "a")
+    health.record_failure(BAD, "a")
+    assert not health.excluded
+    health.record_success(BAD)
+    health.record_failure(BAD, "b")
+    assert not health.excluded
+    health.record_failure(BAD, "c")
+    assert health.excluded == {BAD}
+
+
+def test_an_excluded_gpu_is_no_alternative() -> None:
+    health = DeviceHealth(1)
+    health.add_gpus([GOOD, BAD])
+    assert health.has_alternative(GOOD)
+    health.record_failure(BAD, "a")
+    assert health.excluded == {BAD}
+    assert not health.has_alternative(GOOD)
+    health.record_failure(GOOD, "b")
+    assert health.excluded == {BAD}
+
+
+def placement_with(slots: list[Slot]) -> Placement:
+    placement = Placement([], DeviceHealth(3), GpuSharing(), memory_reported=False)
+    assert placement.usable_slots(slots) == slots
+    return placement
 
 
 def test_a_trial_waits_for_another_gpu_than_the_one_it_failed_on() -> None:
-    health = DeviceHealth(3)
-    health.usable(SLOTS)
-    assert health.choices([SLOTS[1]], BAD) == []
-    assert health.choices(SLOTS[::-1], BAD) == [SLOTS[0]]
-    assert health.choices([SLOTS[1]], "") == [SLOTS[1]]
-    alone = DeviceHealth(3)
-    alone.usable([SLOTS[1]])
-    assert alone.choices([SLOTS[1]], BAD) == [SLOTS[1]]
+    failed, new = LiveTrial("a", 0, failed_device=BAD), LiveTrial("b", 1)
+    placement = placement_with(SLOTS)
+    assert placement.find_slot(failed, [SLOTS[1]]) is None
+    assert not placement.is_blocked(failed, [SLOTS[1]])
+    assert placement.find_slot(failed, SLOTS[::-1]) == SLOTS[0]
+    assert placement.find_slot(new, [SLOTS[1]]) == SLOTS[1]
+    assert placement_with([SLOTS[1]]).find_slot(failed, [SLOTS[1]]) == SLOTS[1]

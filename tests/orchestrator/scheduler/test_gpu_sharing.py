@@ -10,23 +10,25 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.orchestrator.scheduler.test_machine import failed, finished
-from trytable.orchestrator.backends.base import Exited, Said, Slot
+from trytable.orchestrator.backends.base import Slot, WorkerEvent, WorkerExit
+from trytable.orchestrator.scheduler.device_health import DeviceHealth
 from trytable.orchestrator.scheduler.events import (
-    Ask,
-    Asked,
-    Input,
+    AnnounceGpuFit,
+    AnnounceSharingLimit,
+    AskTrial,
+    AttemptLost,
+    EndAttempt,
     Instruction,
-    Interrupted,
-    Lost,
-    Measured,
-    Repacked,
-    Settle,
-    Start,
+    Interrupt,
+    NewTrial,
+    SchedulerEvent,
+    StartAttempt,
     Tick,
 )
-from trytable.orchestrator.scheduler.gpu_sharing import FULL, Fit, Packing
-from trytable.orchestrator.scheduler.machine import Machine
-from trytable.orchestrator.scheduler.trial import TrialState
+from trytable.orchestrator.scheduler.gpu_sharing import USABLE_SHARE, GpuFit, GpuSharing
+from trytable.orchestrator.scheduler.machine import StateMachine
+from trytable.orchestrator.scheduler.placement import Placement
+from trytable.orchestrator.scheduler.trial import LiveTrial
 from trytable.results.storage.rows import TERMINAL
 from trytable.trainers.protocol.messages import Epoch, Failed
 
@@ -61,10 +63,10 @@ class Desk:
     ) -> None:
         self.shapes = dict(zip(UIDS, shapes, strict=False))
         self.slots = slots
-        self.machine = Machine(len(shapes), **{"measured": True, **options})
-        self.live: dict[str, Start] = {}
+        self.machine = StateMachine(len(shapes), **{"memory_reported": True, **options})
+        self.live: dict[str, StartAttempt] = {}
         self.asked = 0
-        self.done: list[Instruction] = []
+        self.instructions: list[Instruction] = []
 
     def tick(self) -> dict[str, str]:
         """The slots of the trials that start now."""
@@ -73,55 +75,56 @@ class Desk:
         self.feed(Tick(0.0, tuple(slot for slot in self.slots if slot not in taken)))
         return {uid: one.slot.name for uid, one in self.live.items() if uid not in before}
 
-    def feed(self, event: Input) -> list[Instruction]:
+    def feed(self, event: SchedulerEvent) -> list[Instruction]:
         """What is done of an event, answers included."""
-        done: list[Instruction] = []
+        instructions: list[Instruction] = []
         for instruction in self.machine.handle(event):
-            done.append(instruction)
+            instructions.append(instruction)
             match instruction:
-                case Ask(slot):
+                case AskTrial(slot):
                     uid = UIDS[self.asked]
                     self.asked += 1
-                    done += self.feed(Asked(slot, uid, self.asked - 1, self.shapes[uid]))
-                case Start(uid):
+                    instructions += self.feed(NewTrial(slot, uid, self.asked - 1, self.shapes[uid]))
+                case StartAttempt(uid):
                     self.live[uid] = instruction
-                case Settle(uid):
+                case EndAttempt(uid):
                     self.live.pop(uid, None)
-        self.done += done
-        return done
+        self.instructions += instructions
+        return instructions
 
     def tell(self, uid: str, gib: float = 20, number: int = 1) -> list[Instruction]:
         attempt = self.live[uid].attempt
-        return self.feed(Said(uid, attempt, epoch(number, gib, attempt)))
+        return self.feed(WorkerEvent(uid, attempt, epoch(number, gib, attempt)))
 
-    def run_out(self, uid: str) -> tuple[list[Instruction], Settle]:
+    def run_out(self, uid: str) -> tuple[list[Instruction], EndAttempt]:
         """Memory runs out for a trial; what comes of the word, and of its end."""
         attempt, shared = self.live[uid].attempt, self.live[uid].shared
-        said = self.feed(Said(uid, attempt, out_of_memory(attempt, shared)))
-        (settle,) = self.feed(Exited(uid, attempt, "exit code 0"))
-        assert isinstance(settle, Settle)
+        said = self.feed(WorkerEvent(uid, attempt, out_of_memory(attempt, shared)))
+        (settle,) = self.feed(WorkerExit(uid, attempt, "exit code 0"))
+        assert isinstance(settle, EndAttempt)
         return said, settle
 
     def finish(self, uid: str) -> None:
         attempt = self.live[uid].attempt
-        self.feed(Said(uid, attempt, finished(attempt)))
-        self.feed(Exited(uid, attempt, "exit code 0"))
+        self.feed(WorkerEvent(uid, attempt, finished(attempt)))
+        self.feed(WorkerExit(uid, attempt, "exit code 0"))
 
 
-def packing(*peaks: tuple[str, float], slots: Sequence[Slot] = THREE) -> Packing:
-    """What is known once trials of these shapes have told what they take, in GiB."""
-    found = Packing(measured=True)
-    found.saw(slots)
+def sharing(*peaks: tuple[str, float], slots: Sequence[Slot] = THREE) -> GpuSharing:
+    """The state after trials of these shapes have reported these peaks, in GiB."""
+    state = GpuSharing()
+    for slot in slots:
+        state.add_slot(slot.device, slot.name)
     for shape, gib in peaks:
-        found.told(GPU, shape, int(gib * GIB), CARD)
-    return found
+        state.record_peak(GPU, shape, int(gib * GIB), CARD)
+    return state
 
 
 # The rule.
 
 
 def test_an_empty_gpu_takes_any_trial_and_a_trial_that_is_measured_stays_alone() -> None:
-    known = packing(("small", 10))
+    known = sharing(("small", 10))
     assert known.has_room(GPU, [], "new")
     assert not known.has_room(GPU, ["new"], "small")
     assert not known.has_room(GPU, ["small"], "new")
@@ -129,58 +132,61 @@ def test_an_empty_gpu_takes_any_trial_and_a_trial_that_is_measured_stays_alone()
 
 
 def test_peaks_may_add_up_to_nine_tenths() -> None:
-    assert packing(("a", 36)).has_room(GPU, ["a"], "a")
-    assert not packing(("a", 36.1)).has_room(GPU, ["a"], "a")
-    assert packing(("a", 60), ("b", 12)).has_room(GPU, ["b"], "a")
-    assert not packing(("a", 60), ("b", 12)).has_room(GPU, ["a", "b"], "b")
+    assert sharing(("a", 36)).has_room(GPU, ["a"], "a")
+    assert not sharing(("a", 36.1)).has_room(GPU, ["a"], "a")
+    assert sharing(("a", 60), ("b", 12)).has_room(GPU, ["b"], "a")
+    assert not sharing(("a", 60), ("b", 12)).has_room(GPU, ["a", "b"], "b")
 
 
 def test_the_largest_peak_that_was_told_counts() -> None:
-    assert not packing(("a", 30), ("a", 40), ("a", 35)).has_room(GPU, ["a"], "a")
+    assert not sharing(("a", 30), ("a", 40), ("a", 35)).has_room(GPU, ["a"], "a")
 
 
 def test_a_gpu_whose_memory_nobody_told_takes_no_second_trial() -> None:
-    assert not packing(("a", 1), slots=TWO_EACH).has_room(OTHER, ["a"], "a")
+    assert not sharing(("a", 1), slots=TWO_EACH).has_room(OTHER, ["a"], "a")
 
 
-def test_the_cpu_and_trials_that_tell_no_memory_are_not_packed() -> None:
-    assert packing().has_room("cpu", ["a", "a"], "new")
-    assert not packing().is_shared("cpu", "a")
-    unmeasured = Packing(measured=False)
-    unmeasured.saw(THREE)
-    assert unmeasured.has_room(GPU, ["a", "a"], "new")
-    assert not unmeasured.is_shared(GPU, "a")
+def test_memory_decides_neither_on_the_cpu_nor_if_no_worker_reports_it() -> None:
+    for device, memory_reported in (("cpu", True), (GPU, False)):
+        slot, trial = Slot("4", device), LiveTrial("z", 9, shape="new")
+        running = [LiveTrial(uid, 0, "running", device=device, shape="a") for uid in "ab"]
+        health = DeviceHealth(3)
+        placement = Placement(running, health, sharing(), memory_reported=memory_reported)
+        assert placement.has_room(slot, trial)
+        assert not placement.is_shared(slot, trial)
+        assert placement.slots_for_new_trials([slot]) == [slot]
 
 
 def test_how_many_fit_is_told_once() -> None:
-    known = Packing(measured=True)
-    known.saw(THREE)
-    assert known.told(GPU, "a", 7 * GIB, CARD) == Fit(3, 7 * GIB, CARD)  # by its slots
-    assert known.told(GPU, "a", 8 * GIB, CARD) is None
-    assert known.told(GPU, "b", 30 * GIB, CARD) == Fit(2, 30 * GIB, CARD)  # by its memory
-    assert known.told(GPU, "c", 75 * GIB, CARD) == Fit(1, 75 * GIB, CARD)
+    known = sharing()
+    assert known.record_peak(GPU, "a", 7 * GIB, CARD) == GpuFit(3, 7 * GIB, CARD)  # by its slots
+    assert known.record_peak(GPU, "a", 8 * GIB, CARD) is None
+    assert known.record_peak(GPU, "b", 30 * GIB, CARD) == GpuFit(2, 30 * GIB, CARD)  # by its memory
+    assert known.record_peak(GPU, "c", 75 * GIB, CARD) == GpuFit(1, 75 * GIB, CARD)
 
 
 def test_how_many_fit_reads_as_people_say_it() -> None:
-    assert Fit(3, int(7.1 * GIB), CARD).words == (
-        "3 trials like it fit on one GPU (7.1 of 80.0 GiB each)"
+    assert GpuFit(3, int(7.1 * GIB), CARD).description == (
+        "3 such trials fit on one GPU (7.1 of 80.0 GiB each)"
     )
-    assert Fit(1, 75 * GIB, CARD).words == "1 trial like it fits on one GPU (75.0 of 80.0 GiB)"
+    assert (
+        GpuFit(1, 75 * GIB, CARD).description == "1 such trial fits on one GPU (75.0 of 80.0 GiB)"
+    )
 
 
 def test_memory_that_runs_out_lowers_the_limit_of_its_shape_alone() -> None:
-    known = packing(("a", 10), ("b", 10))
-    assert known.ran_out(GPU, "a", 3) == 2
-    assert known.ran_out(GPU, "a", 3) is None
+    known = sharing(("a", 10), ("b", 10))
+    assert known.record_out_of_memory(GPU, "a", 3) == 2
+    assert known.record_out_of_memory(GPU, "a", 3) is None
     assert known.has_room(GPU, ["a"], "a")
     assert not known.has_room(GPU, ["a", "b"], "b")
     assert known.has_room(GPU, ["b", "b"], "b")
-    assert known.ran_out(GPU, "a", 2) == 1
+    assert known.record_out_of_memory(GPU, "a", 2) == 1
     assert not known.has_room(GPU, ["a"], "b")
     assert not known.has_room(GPU, ["b"], "a")
     assert not known.is_shared(GPU, "a")
     assert known.is_shared(GPU, "b")
-    assert known.ran_out(GPU, "a", 1) is None
+    assert known.record_out_of_memory(GPU, "a", 1) is None
 
 
 @given(
@@ -192,15 +198,15 @@ def test_memory_that_runs_out_lowers_the_limit_of_its_shape_alone() -> None:
 def test_whoever_joins_is_known_and_fits(
     there: list[str], shape: str, peaks: dict[str, int], ran_out: dict[str, int]
 ) -> None:
-    known = packing(*peaks.items())
+    known = sharing(*peaks.items())
     for one, together in ran_out.items():
-        known.ran_out(GPU, one, together)
+        known.record_out_of_memory(GPU, one, together)
     joins = known.has_room(GPU, there, shape)
     if not there:
         assert joins
     elif joins:
         now = [*there, shape]
-        assert sum(peaks[one] for one in now) <= FULL * 80
+        assert sum(peaks[one] for one in now) <= USABLE_SHARE * 80
         assert all(len(now) <= ran_out.get(one, 99) - 1 for one in now)
 
 
@@ -211,7 +217,7 @@ def test_the_first_trial_is_alone_until_it_has_told_what_it_takes() -> None:
     desk = Desk("ssss")
     assert desk.tick() == {"a": "1"}
     assert desk.tick() == {}
-    assert desk.tell("a", 20) == [Measured("a", Fit(3, 20 * GIB, CARD))]
+    assert desk.tell("a", 20) == [AnnounceGpuFit("a", GpuFit(3, 20 * GIB, CARD))]
     assert desk.tick() == {"b": "2"}
     assert desk.tick() == {"c": "3"}
     assert [one.shared for one in desk.live.values()] == [True] * 3
@@ -257,8 +263,8 @@ def test_a_trial_of_a_new_shape_waits_for_an_empty_gpu_and_nobody_comes_before_i
 def test_a_trial_that_waits_for_another_gpu_keeps_nobody_off_its_own() -> None:
     desk = Desk("sss", (Slot("1", GPU), Slot("2", OTHER)))
     desk.tick()
-    desk.feed(Said("a", 1, failed("error")))
-    desk.feed(Exited("a", 1, "exit code 1"))
+    desk.feed(WorkerEvent("a", 1, failed("error")))
+    desk.feed(WorkerExit("a", 1, "exit code 1"))
     assert desk.tick() == {"c": "1"}  # "a" failed there, and "b" runs elsewhere
     desk.finish("b")
     assert desk.tick() == {"a": "2"}
@@ -274,7 +280,7 @@ def test_on_a_gpu_with_one_slot_nothing_is_shared() -> None:
 
 
 def test_trials_that_tell_no_memory_take_every_slot_at_once() -> None:
-    desk = Desk(["", "", ""], measured=False)
+    desk = Desk(["", "", ""], memory_reported=False)
     assert desk.tick() == {"a": "1", "b": "2", "c": "3"}
     assert not any(one.shared for one in desk.live.values())
     assert desk.run_out("a")[1].status == "failed"
@@ -287,14 +293,14 @@ def test_memory_that_runs_out_lowers_the_packing_and_counts_as_no_failure() -> N
     desk.tick()
     desk.tick()
     said, settle = desk.run_out("c")
-    assert said == [Repacked("c", 3, 2)]
+    assert said == [AnnounceSharingLimit("c", 3, 2)]
     assert (settle.status, settle.failures) == ("waiting", 0)
     assert settle.reason == "oom: CUDA out of memory"
     assert desk.tick() == {}
     desk.finish("b")
     assert desk.tick() == {"c": "2"}
     said, settle = desk.run_out("c")
-    assert said == [Repacked("c", 2, 1)]
+    assert said == [AnnounceSharingLimit("c", 2, 1)]
     assert desk.tick() == {}
     desk.finish("a")
     assert desk.tick() == {"c": "1"}
@@ -308,7 +314,7 @@ def test_trials_that_run_out_together_lower_the_packing_once() -> None:
     desk.tell("a", 20)
     desk.tick()
     desk.tick()
-    assert desk.run_out("b")[0] == [Repacked("b", 3, 2)]
+    assert desk.run_out("b")[0] == [AnnounceSharingLimit("b", 3, 2)]
     assert desk.run_out("c")[0] == []
     assert desk.tick() == {"b": "2"}
     assert desk.run_out("a")[0] == []  # it was one of three, too
@@ -318,7 +324,7 @@ def test_a_trial_that_runs_out_while_it_is_alone_has_its_gpu_to_itself() -> None
     desk = Desk("ss")
     desk.tick()
     assert desk.live["a"].shared  # others would come once it is measured
-    assert desk.run_out("a")[0] == [Repacked("a", 1, 1)]
+    assert desk.run_out("a")[0] == [AnnounceSharingLimit("a", 1, 1)]
     assert desk.tick() == {"a": "1"}
     assert not desk.live["a"].shared
     desk.tell("a", 79)
@@ -331,7 +337,7 @@ def test_a_gpu_is_not_blamed_for_what_packing_did() -> None:
     desk.tell("a", 20)
     desk.tick()
     desk.run_out("c")
-    assert desk.machine.trials["c"].avoided == ""
+    assert desk.machine.trials["c"].failed_device == ""
     assert desk.tick() == {}
     desk.finish("a")
     assert desk.tick() == {"c": "1"}
@@ -342,8 +348,8 @@ def test_a_gpu_that_is_set_aside_is_packed_no_more() -> None:
     desk.tick()
     desk.tell("a", 20)
     desk.tell("b", 20)
-    desk.feed(Said("b", 1, failed("error")))
-    desk.feed(Exited("b", 1, "exit code 1"))
+    desk.feed(WorkerEvent("b", 1, failed("error")))
+    desk.feed(WorkerExit("b", 1, "exit code 1"))
     assert desk.tick() == {"b": "3"}
     assert desk.tick() == {}
     assert {one.slot.device for one in desk.live.values()} == {GPU}
@@ -351,15 +357,15 @@ def test_a_gpu_that_is_set_aside_is_packed_no_more() -> None:
 
 def test_memory_that_ran_out_under_an_orchestrator_that_died_is_no_failure() -> None:
     """Nobody knows any more how many there were, so that nothing is learnt of it."""
-    left = TrialState("z", 0, status="running", attempt=1, shape="s")
+    left = LiveTrial("z", 0, status="running", attempt=1, shape="s")
     desk = Desk("s", unfinished=[left])
-    assert desk.feed(Said("z", 1, epoch(gib=20))) == []
-    assert desk.feed(Said("z", 1, out_of_memory())) == []
-    (settle,) = desk.feed(Lost("z"))
-    assert isinstance(settle, Settle)
+    assert desk.feed(WorkerEvent("z", 1, epoch(gib=20))) == []
+    assert desk.feed(WorkerEvent("z", 1, out_of_memory())) == []
+    (settle,) = desk.feed(AttemptLost("z"))
+    assert isinstance(settle, EndAttempt)
     assert (settle.status, settle.failures) == ("waiting", 0)
     assert desk.tick() == {"z": "1"}
-    assert desk.tell("z", 20, number=2) == [Measured("z", Fit(3, 20 * GIB, CARD))]
+    assert desk.tell("z", 20, number=2) == [AnnounceGpuFit("z", GpuFit(3, 20 * GIB, CARD))]
     assert desk.tick() == {"a": "2"}
 
 
@@ -368,10 +374,10 @@ def test_a_trial_that_waits_for_its_place_goes_on_in_the_next_run() -> None:
     desk.tick()
     desk.tell("a")
     desk.tick()
-    desk.feed(Interrupted())
-    assert not desk.machine.done
-    desk.feed(Exited("a", 1, "exit code 0"))
-    assert desk.machine.done
+    desk.feed(Interrupt())
+    assert not desk.machine.is_done
+    desk.feed(WorkerExit("a", 1, "exit code 0"))
+    assert desk.machine.is_done
     assert desk.machine.trials["b"].status == "waiting"
 
 
@@ -404,11 +410,11 @@ class Crowds(RuleBasedStateMachine):
             if len(now) > max(len(before[device]), 1):
                 assert self.peaks.keys() >= set(now)
                 assert device in self.totals
-                assert sum(self.peaks[one] for one in now) <= FULL * 80
+                assert sum(self.peaks[one] for one in now) <= USABLE_SHARE * 80
         waiting = [one for one in self.desk.machine.trials.values() if one.status != "running"]
         assert sum(one.attempt == 0 for one in waiting) <= 1, "trials pile up"
         empty = [device for device in (GPU, OTHER) if not self.shapes_on(device)]
-        refused = [one for one in waiting if set(empty) - {one.avoided}]
+        refused = [one for one in waiting if set(empty) - {one.failed_device}]
         assert not refused, "an empty GPU refused a trial"
         if empty and not waiting:
             assert self.desk.asked == len(self.SHAPES)
@@ -439,7 +445,7 @@ class Crowds(RuleBasedStateMachine):
         if well:
             self.desk.finish(uid)
         else:
-            self.desk.feed(Exited(uid, self.desk.live[uid].attempt, "killed by SIGKILL"))
+            self.desk.feed(WorkerExit(uid, self.desk.live[uid].attempt, "killed by SIGKILL"))
 
     @invariant()
     def no_slot_is_taken_twice(self) -> None:
@@ -450,13 +456,15 @@ class Crowds(RuleBasedStateMachine):
         """However it went, the sweep comes to its end."""
         for _ in range(200):
             self.tick()
-            if self.desk.machine.done:
+            if self.desk.machine.is_done:
                 break
             for uid in list(self.desk.live):
                 self.desk.finish(uid)
-        assert self.desk.machine.done
+        assert self.desk.machine.is_done
         ended = Counter(
-            one.uid for one in self.desk.done if isinstance(one, Settle) and one.status in TERMINAL
+            one.uid
+            for one in self.desk.instructions
+            if isinstance(one, EndAttempt) and one.status in TERMINAL
         )
         assert ended == Counter(list(self.desk.shapes))
 
@@ -487,8 +495,8 @@ def test_whatever_trials_need_in_truth_each_ends_without_a_failure(
             ran_out += 1
         elif desk.live:
             desk.finish(next(iter(desk.live)))
-    assert desk.machine.done
+    assert desk.machine.is_done
     assert ran_out < 3 * slots
-    settles = [one for one in desk.done if isinstance(one, Settle)]
+    settles = [one for one in desk.instructions if isinstance(one, EndAttempt)]
     assert sum(one.status == "completed" for one in settles) == 9
     assert not any(one.failures for one in settles)

@@ -14,7 +14,7 @@ from tests.databases import NEW
 from tests.lost_answers import LosingProxy
 from tests.orchestrator.playing import as_scripted, play, sweep_of
 from tests.postgres import postgres
-from trytable.orchestrator.backends.fake import Ends
+from trytable.orchestrator.backends.fake import ScriptedExit
 from trytable.orchestrator.errors import StudyLocked
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.database import Patience, is_cut_off
@@ -120,7 +120,7 @@ def test_commits_whose_answers_are_lost_are_made_once(
     """As whoever asked cannot know: each was written, and each is asked for again."""
     through = Folders(served.runs, "quality", proxy.through(served.storage))
 
-    def script(job: Job) -> Iterable[tuple[float, AnyEvent | Ends]]:
+    def script(job: Job) -> Iterable[tuple[float, AnyEvent | ScriptedExit]]:
         armed.set()  # from the first trial on: before that, a sweep that cannot begin says so
         return as_scripted(job)
 

@@ -14,7 +14,7 @@ from tests.orchestrator.playing import play, sweep_of
 from tests.orchestrator.running import GRID, start
 from trytable.orchestrator.commands.keep.backup import backup
 from trytable.orchestrator.commands.look.check import check
-from trytable.orchestrator.errors import Damaged
+from trytable.orchestrator.errors import DatabaseDamaged
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.integrity import check_studies
 from trytable.results.storage.engine import DatabaseUnreadable, StudyNotFound
@@ -154,7 +154,7 @@ def test_a_damaged_database_is_not_backed_up_and_not_touched(folders: Folders) -
         content[place : place + 64] = b"\xa5" * 64
     folders.database.write_bytes(content)
     for verb in (backup, check):
-        with pytest.raises(Damaged, match="is damaged and was left untouched") as raised:
+        with pytest.raises(DatabaseDamaged, match="is damaged and was left untouched") as raised:
             verb(folders, Console(file=io.StringIO()))
         assert kept.name in str(raised.value)
     assert folders.database.read_bytes() == content

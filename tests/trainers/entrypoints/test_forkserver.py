@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from tests.trainers.small import DATA, job_for
-from trytable.orchestrator.backends.base import Exited, Message, Said, Slot
+from trytable.orchestrator.backends.base import Slot, WorkerEvent, WorkerExit, WorkerMessage
 from trytable.orchestrator.backends.local import LocalBackend
 from trytable.trainers.protocol.messages import Started
 
@@ -20,11 +20,11 @@ def test_twenty_forked_children_train(odd: Path) -> None:
     job, _ = job_for(odd, "minilm", epochs=1, batch_size=35, lr=2e-4)
     slots = [Slot("1"), Slot("2")]
     backend = LocalBackend(slots, "finetune", "minilm", odd / "warm.log")
-    heard: list[Message] = []
+    heard: list[WorkerMessage] = []
     waiting = list(range(CHILDREN))
     give_up = time.monotonic() + 180
     try:
-        while sum(isinstance(message, Exited) for message in heard) < CHILDREN:
+        while sum(isinstance(message, WorkerExit) for message in heard) < CHILDREN:
             assert time.monotonic() < give_up, (odd / "warm.log").read_text()
             for slot in backend.free_slots()[: len(waiting)]:
                 number = waiting.pop()
@@ -34,9 +34,11 @@ def test_twenty_forked_children_train(odd: Path) -> None:
             heard.extend(backend.poll(1))
     finally:
         backend.close()
-    words = [m.event.event for m in heard if isinstance(m, Said)]
+    words = [m.event.event for m in heard if isinstance(m, WorkerEvent)]
     assert words.count("finished") == CHILDREN
-    started = [m.event for m in heard if isinstance(m, Said) and isinstance(m.event, Started)]
+    started = [
+        m.event for m in heard if isinstance(m, WorkerEvent) and isinstance(m.event, Started)
+    ]
     assert {event.threads for event in started} == {1}
     assert not any(psutil.pid_exists(event.pid) for event in started)
     assert len(DATA.splits["train"].texts) == 70

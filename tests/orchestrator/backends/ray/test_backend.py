@@ -11,20 +11,20 @@ from trytable.orchestrator.backends.base import (
     GPU,
     Backend,
     BackendError,
-    Exited,
-    Message,
-    Said,
     Slot,
+    WorkerEvent,
+    WorkerExit,
+    WorkerMessage,
 )
-from trytable.orchestrator.backends.ray.cluster import cluster
-from trytable.orchestrator.backends.ray.plan import Place, make_plan, problems
+from trytable.orchestrator.backends.ray.cluster import join_cluster
+from trytable.orchestrator.backends.ray.plan import NodeInfo, make_plan, node_problems
 from trytable.trainers.protocol.messages import Started
 
 
 @pytest.fixture(scope="module")
 def joined() -> Iterator[None]:
     """A cluster of this machine for all tests here."""
-    with cluster(print):
+    with join_cluster(print):
         yield
 
 
@@ -63,8 +63,10 @@ class TestRay(BackendContract):
         return opened
 
 
-def poll_until(backend: Backend, enough: Callable[[list[Message]], bool]) -> list[Message]:
-    heard: list[Message] = []
+def poll_until(
+    backend: Backend, enough: Callable[[list[WorkerMessage]], bool]
+) -> list[WorkerMessage]:
+    heard: list[WorkerMessage] = []
     for _ in range(120):
         heard.extend(backend.poll(0.5))
         if enough(heard):
@@ -72,15 +74,15 @@ def poll_until(backend: Backend, enough: Callable[[list[Message]], bool]) -> lis
     raise AssertionError(heard)
 
 
-def workers(heard: list[Message]) -> list[psutil.Process]:
+def workers(heard: list[WorkerMessage]) -> list[psutil.Process]:
     """The processes of those that have said that they started."""
-    events = [one.event for one in heard if isinstance(one, Said)]
+    events = [one.event for one in heard if isinstance(one, WorkerEvent)]
     return [psutil.Process(one.pid) for one in events if isinstance(one, Started)]
 
 
-def exits(heard: list[Message]) -> dict[str, str]:
+def exits(heard: list[WorkerMessage]) -> dict[str, str]:
     """How each trial's attempt ended."""
-    return {one.trial_uid: one.how for one in heard if isinstance(one, Exited)}
+    return {one.trial_uid: one.cause for one in heard if isinstance(one, WorkerExit)}
 
 
 def test_close_leaves_no_worker(opened: Backend, tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_a_killed_actor_ends_its_attempt_and_another_takes_its_slot(
     pid = next(
         one.event.pid
         for one in heard
-        if isinstance(one, Said) and isinstance(one.event, Started) and one.trial_uid == "a"
+        if isinstance(one, WorkerEvent) and isinstance(one.event, Started) and one.trial_uid == "a"
     )
     worker = psutil.Process(pid)
     actor = next(one for one in worker.parents() if "ray::" in one.name())
@@ -117,8 +119,8 @@ def test_a_killed_actor_ends_its_attempt_and_another_takes_its_slot(
     assert not alive
     until_ready(backend, len(SLOTS))
     backend.start(make_job(tmp_path, "a", attempt=2), SLOTS[0])
-    heard = poll_until(backend, lambda heard: any(isinstance(one, Exited) for one in heard))
-    assert heard[-1] == Exited("a", 2, "exit code 0")
+    heard = poll_until(backend, lambda heard: any(isinstance(one, WorkerExit) for one in heard))
+    assert heard[-1] == WorkerExit("a", 2, "exit code 0")
 
 
 @pytest.mark.usefixtures("joined")
@@ -145,11 +147,13 @@ def test_a_model_that_cannot_be_read_is_a_backend_error(tmp_path: Path) -> None:
 
 def test_what_makes_a_node_useless_is_said(tmp_path: Path) -> None:
     plan = make_plan("script", "none", tmp_path / "warm.log")
-    fine = Place("node7", "cpu", shares_runs=True, shares_cwd=True, has_model=True)
-    assert list(problems(plan, fine)) == []
-    (told,) = problems(plan, Place("node7", "", True, True, True, ""))
+    fine = NodeInfo("node7", "cpu", shares_runs=True, shares_cwd=True, has_model=True)
+    assert list(node_problems(plan, fine)) == []
+    (told,) = node_problems(plan, NodeInfo("node7", "", True, True, True, ""))
     assert "NVIDIA's driver finds none" in told
-    (told,) = problems(plan, Place("node7", "cpu", True, True, True, "torch 1.0 instead of 2.0"))
+    (told,) = node_problems(
+        plan, NodeInfo("node7", "cpu", True, True, True, "torch 1.0 instead of 2.0")
+    )
     assert told.endswith("torch 1.0 instead of 2.0.")
-    (told,) = problems(plan, Place("node7", "cpu", True, False, True))
+    (told,) = node_problems(plan, NodeInfo("node7", "cpu", True, False, True))
     assert str(tmp_path) in told

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trytable.orchestrator.backends.ray.cluster import Node, gpu_share, share_out
+from trytable.orchestrator.backends.ray.cluster import NodeResources, cluster_slots, gpu_share
 from trytable.orchestrator.errors import UserError
 
 PLENTY = 2**40
 
 
-def node(cores: int, gpus: int = 0, memory_bytes: int = PLENTY) -> Node:
-    return Node(cores, gpus, memory_bytes)
+def node(cores: int, gpus: int = 0, memory_bytes: int = PLENTY) -> NodeResources:
+    return NodeResources(cores, gpus, memory_bytes)
 
 
 @pytest.mark.parametrize(
@@ -30,9 +30,9 @@ def node(cores: int, gpus: int = 0, memory_bytes: int = PLENTY) -> Node:
     ],
 )
 def test_shares(
-    wanted: int | None, nodes: list[Node], slots: int, threads: int, share: float
+    wanted: int | None, nodes: list[NodeResources], slots: int, threads: int, share: float
 ) -> None:
-    found = share_out(wanted, nodes)
+    found = cluster_slots(wanted, nodes)
     assert [slot.name for slot in found] == [str(i + 1) for i in range(slots)]
     assert {slot.threads for slot in found} == {threads}
     assert {slot.device for slot in found} == {"gpu" if share else "cpu"}
@@ -41,11 +41,11 @@ def test_shares(
 
 def test_several_trials_a_gpu() -> None:
     nodes = [node(8, 2), node(4, 1)]
-    found = share_out(None, nodes, max_per_gpu=3)
+    found = cluster_slots(None, nodes, max_per_gpu=3)
     assert len(found) == 9
     assert gpu_share(len(found), nodes) == 0.3333
-    assert len(share_out(2, nodes, max_per_gpu=3)) == 2
-    assert len(share_out(None, [node(4, 2)], max_per_gpu=9)) == 4
+    assert len(cluster_slots(2, nodes, max_per_gpu=3)) == 2
+    assert len(cluster_slots(None, [node(4, 2)], max_per_gpu=9)) == 4
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ def test_several_trials_a_gpu() -> None:
         (None, [], "neither GPU nor CPU"),
     ],
 )
-def test_refused(wanted: int | None, nodes: list[Node], said: str) -> None:
+def test_refused(wanted: int | None, nodes: list[NodeResources], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        share_out(wanted, nodes)
+        cluster_slots(wanted, nodes)
 
 
 @given(
@@ -69,7 +69,7 @@ def test_refused(wanted: int | None, nodes: list[Node], said: str) -> None:
 def test_all_slots_have_room_at_once(sizes: list[tuple[int, int]], wanted: int) -> None:
     nodes = [node(cores, gpus) for cores, gpus in sizes]
     try:
-        found = share_out(wanted, nodes)
+        found = cluster_slots(wanted, nodes)
     except UserError:
         assert wanted > sum(cores for cores, _ in sizes)
         return

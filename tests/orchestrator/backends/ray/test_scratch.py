@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.orchestrator.running import TOP
-from trytable.orchestrator.backends.ray.scratch import scratch
+from trytable.orchestrator.backends.ray.scratch import scratch_folder
 
 HOLD = """
 import sys
@@ -30,11 +30,11 @@ def test_what_a_dead_run_left_goes_and_what_a_live_one_has_stays(tmp_path: Path)
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"made\n"
-        assert scratch("ours", tmp_path) == scratch("ours", tmp_path) == home / "ours"
+        assert scratch_folder("ours", tmp_path) == scratch_folder("ours", tmp_path) == home / "ours"
         assert {one.name for one in home.iterdir()} == {"ours", "of another run"}
         other.kill()
     (home / "ours" / "file").touch()
-    scratch("ours", tmp_path)
+    scratch_folder("ours", tmp_path)
     assert [one.name for one in home.iterdir()] == ["ours"]
     assert (home / "ours" / "file").exists()
     assert home.stat().st_mode & 0o777 == 0o700
@@ -44,5 +44,5 @@ def test_somebody_elses_folder_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / f"trytable-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(PermissionError, match="belongs to somebody else"):
-        scratch("ours", tmp_path)
+        scratch_folder("ours", tmp_path)
     assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -108,7 +108,11 @@ def test_trials_of_a_lost_node_are_tried_again_on_another(folder: Path, nodes: R
     study = read_study(url(folder), "quality")
     retried = [one for one in study.trials if len(one.attempts) > 1]
     assert [one.number for one in retried] == [0]
-    assert retried[0].attempts[0].message.startswith("died without a word: its node (")
+    assert (
+        retried[0]
+        .attempts[0]
+        .message.startswith("worker exited without reporting a result (its node (")
+    )
     assert "(raylet)" not in printed
 
 

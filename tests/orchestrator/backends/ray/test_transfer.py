@@ -8,13 +8,13 @@ import fsspec
 import pytest
 
 from trytable.orchestrator.backends.ray.transfer import (
-    Mirror,
-    bring,
-    listing,
+    CheckpointStore,
+    append_events,
+    file_sizes,
     pack,
-    snapshot,
+    pack_checkpoints,
     unpack,
-    write_down,
+    unpack_over,
 )
 from trytable.trainers.protocol.messages import Checkpoint
 
@@ -50,7 +50,7 @@ def test_what_is_brought_takes_the_place_of_what_had_its_name(folder: Path, tmp_
     home = tmp_path / "home"
     (home / "checkpoints" / "older").mkdir(parents=True)
     (home / "events.jsonl").write_text("ours\n")
-    bring(pack(folder, ["events.jsonl"]), home)
+    unpack_over(pack(folder, ["events.jsonl"]), home)
     assert files(home) == {
         "checkpoints/last/model.bin": b"weights",
         "events.jsonl": b"ours\n",
@@ -65,7 +65,7 @@ def test_a_folder_of_links_travels_as_what_they_lead_to(folder: Path, tmp_path: 
     (linked / "model.bin").symlink_to(folder / "checkpoints" / "last" / "model.bin")
     unpack(pack(linked), tmp_path / "there")
     assert not (tmp_path / "there" / "model.bin").is_symlink()
-    assert listing(tmp_path / "there") == listing(linked) == (("model.bin", 7),)
+    assert file_sizes(tmp_path / "there") == file_sizes(linked) == (("model.bin", 7),)
 
 
 @pytest.mark.parametrize("name", ["../outside", "/outside", "a/../../outside"])
@@ -75,7 +75,7 @@ def test_nothing_lands_outside(tmp_path: Path, name: str) -> None:
         found = tarfile.TarInfo(f"{tmp_path}{name}" if name.startswith("/") else name)
         found.size = 3
         tar.addfile(found, io.BytesIO(b"bad"))
-    for land in (bring, unpack):
+    for land in (unpack_over, unpack):
         place = tmp_path / "in" / land.__name__
         if not name.startswith("/"):
             with pytest.raises(tarfile.TarError):
@@ -93,7 +93,7 @@ def test_half_a_folder_is_none(folder: Path, tmp_path: Path) -> None:
 
 def test_a_snapshot_is_of_one_moment(folder: Path) -> None:
     checkpoints = folder / "checkpoints"
-    taken = snapshot(checkpoints)
+    taken = pack_checkpoints(checkpoints)
     (checkpoints / "last").rename(checkpoints / "previous")
     unpack(taken, folder / "there")
     assert files(folder / "there") == {"last/model.bin": b"weights"}
@@ -108,10 +108,10 @@ def test_a_snapshot_is_of_one_moment(folder: Path) -> None:
 def test_events_are_parted_from_a_line_that_was_cut(tmp_path: Path) -> None:
     path = tmp_path / "trial" / "events.jsonl"
     first = Checkpoint(attempt=1, step=1, epoch=1)
-    write_down(path, [first])
+    append_events(path, [first])
     with path.open("a") as file:
         file.write('{"event":')
-    write_down(path, [first, first])
+    append_events(path, [first, first])
     line = first.model_dump_json()
     assert path.read_text().splitlines() == [line, '{"event":', line, line]
 
@@ -119,7 +119,7 @@ def test_events_are_parted_from_a_line_that_was_cut(tmp_path: Path) -> None:
 @pytest.mark.parametrize("scheme", ["", "file://", "memory://"])
 def test_a_mirror_gives_back_the_last_that_was_put_there(tmp_path: Path, scheme: str) -> None:
     root = f"{scheme}{tmp_path}/deep/below"
-    mirror = Mirror(root)
+    mirror = CheckpointStore(root)
     assert mirror.pull("a") is None
     mirror.push("a", b"one")
     mirror.push("a", b"two")
