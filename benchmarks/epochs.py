@@ -9,7 +9,8 @@ import torch
 
 from benchmarks.measure import Result, median_ratio, seconds, spread
 from benchmarks.work import prepared_job
-from trytable.trainers.data.tokens import Indices, batches_by_length
+from trytable.trainers.data.batches import batches_by_length
+from trytable.trainers.data.tokens import Indices
 from trytable.trainers.finetune.trainer import TrainingRun
 from trytable.trainers.models.backbone import load_model
 from trytable.trainers.protocol.messages import Event, FinetuneSettings, StopReason

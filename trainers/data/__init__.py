@@ -1,1 +1,1 @@
-"""Reads text and labels, tokenizes them and makes batches."""
+"""Reads texts and labels, tokenises them and makes batches."""

@@ -1,4 +1,4 @@
-"""The text of a job: which splits there are, their sentences and their labels."""
+"""The text of a job: its splits, with their sentences and labels."""
 
 import hashlib
 import json
@@ -19,12 +19,11 @@ from trytable.trainers.data.readers import (
 from trytable.trainers.protocol.messages import DataSource, Refused
 
 SPLITS = ("train", "dev", "test")
-"""The label of a sentence whose class is not known."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Sentences and class indices, in the order of their file; `pairs` is empty or as long."""
+    """Sentences and class indices, in file order; `pairs` is empty or has as many texts."""
 
     texts: tuple[str, ...]
     labels: tuple[int, ...]
@@ -32,13 +31,13 @@ class Split:
 
     @property
     def labelled(self) -> bool:
-        """Whether there is a gold label for any sentence."""
+        """Whether any sentence has a gold label."""
         return any(label != UNLABELLED for label in self.labels)
 
 
 @dataclass(frozen=True)
 class TextData:
-    """Class names, the splits by name, and notes for the person."""
+    """Class names, the splits by name, and notes for the user."""
 
     classes: tuple[str, ...]
     splits: dict[str, Split]
@@ -46,12 +45,12 @@ class TextData:
 
     @property
     def hash(self) -> str:
-        """SHA-256 over classes, texts and labels."""
+        """The SHA-256 of classes, texts and labels."""
         return hashlib.sha256(to_json(self).encode()).hexdigest()
 
 
 def to_json(data: TextData) -> str:
-    """Canonical JSON, read back by `from_json`."""
+    """Return canonical JSON, which `from_json` reads back."""
     splits = {
         name: {"texts": split.texts, "labels": split.labels, "pairs": split.pairs}
         for name, split in sorted(data.splits.items())
@@ -60,37 +59,37 @@ def to_json(data: TextData) -> str:
 
 
 def from_json(text: str) -> TextData:
-    """Read what `to_json` wrote."""
-    found = json.loads(text)
+    """Read the JSON that `to_json` wrote."""
+    content = json.loads(text)
     splits = {
-        name: Split(tuple(one["texts"]), tuple(one["labels"]), tuple(one["pairs"]))
-        for name, one in found["splits"].items()
+        name: Split(tuple(split["texts"]), tuple(split["labels"]), tuple(split["pairs"]))
+        for name, split in content["splits"].items()
     }
-    return TextData(tuple(found["classes"]), splits)
+    return TextData(tuple(content["classes"]), splits)
 
 
 @dataclass
-class _Complaints:
-    """Mistakes of all files, so that one message tells them all."""
+class _Mistakes:
+    """Collects the mistakes of all files, so that one message reports them together."""
 
-    found: list[str] = field(default_factory=list)
-    shown: int = 8
+    messages: list[str] = field(default_factory=list)
+    limit: int = 8
 
     def raise_if_any(self) -> None:
-        if self.found:
-            more = len(self.found) - self.shown
-            rest = f"\nand {more} more." if more > 0 else ""
-            raise Refused("\n".join(self.found[: self.shown]) + rest)
+        if self.messages:
+            remaining = len(self.messages) - self.limit
+            ending = f"\nand {remaining} more." if remaining > 0 else ""
+            raise Refused("\n".join(self.messages[: self.limit]) + ending)
 
 
 def read_data(source: DataSource) -> TextData:
-    """Read a data source. Raises Refused, with file, line and what was expected."""
+    """Read a data source. Raises Refused with file, line and what was expected."""
     if source.name == docstrings.NAME:
         classes, splits = docstrings.read()
         return TextData(classes, {name: Split(*pair) for name, pair in splits.items()})
     try:
         return _read_folder_or_name(source)
-    except (OSError, RuntimeError) as error:  # RuntimeError: `~name` of nobody
+    except (OSError, RuntimeError) as error:  # RuntimeError: `~name` without such a user
         raise Refused(f"DATA={source.name} cannot be read: {error}") from error
 
 
@@ -108,36 +107,36 @@ def _read_folder_or_name(source: DataSource) -> TextData:
 
 
 def _assemble(rows: dict[str, Rows], names: Sequence[str] | None) -> TextData:
-    complaints = _Complaints()
+    mistakes = _Mistakes()
     for split in rows.values():
-        complaints.found.extend(split.mistakes)
-    complaints.raise_if_any()
+        mistakes.messages.extend(split.mistakes)
+    mistakes.raise_if_any()
     classes = tuple(names) if names else _classes(rows["train"])
     if len(classes) < 2:  # noqa: PLR2004 - one class leaves nothing to learn
-        there = f"there is one class only, {classes[0]!r}" if classes else "there is no label"
-        raise Refused(f"{rows['train'].source}: {there}; expected two classes or more.")
+        labels = f"found only one class, {classes[0]!r}" if classes else "found no label"
+        raise Refused(f"{rows['train'].source}: {labels}; expected at least two classes.")
     index = _index(classes, set(rows["train"].labels), numbered=names is not None)
-    splits = {name: _split(name, found, classes, index, complaints) for name, found in rows.items()}
-    complaints.raise_if_any()
+    splits = {name: _split(name, split, classes, index, mistakes) for name, split in rows.items()}
+    mistakes.raise_if_any()
     return TextData(classes, splits, _notes(splits, rows))
 
 
 def _classes(train: Rows) -> tuple[str, ...]:
-    """The labels that the training file has: numbers by size, or words in their order."""
-    found = {label for label in train.labels if label != str(UNLABELLED)}
-    if all(label.isdecimal() for label in found):
-        return tuple(sorted(found, key=int))
-    return tuple(sorted(found))
+    """Return the labels of the training file, sorted as numbers or else as words."""
+    labels = {label for label in train.labels if label != str(UNLABELLED)}
+    if all(label.isdecimal() for label in labels):
+        return tuple(sorted(labels, key=int))
+    return tuple(sorted(labels))
 
 
-def _index(classes: Sequence[str], found: set[str], *, numbered: bool) -> dict[str, int]:
-    """The class index of each label; `numbered` classes may also be given by their numbers.
+def _index(classes: Sequence[str], labels: set[str], *, numbered: bool) -> dict[str, int]:
+    """Return the class index of each label; labels of `numbered` classes may be indices instead.
 
-    Names may be numbers themselves (stars from 1 to 5), so all training labels, `found`, decide
-    which are meant: one label must not be a name here and a number there.
+    Class names may be numbers themselves (1 to 5 stars). All training labels together decide
+    between names and indices, so that no file mixes the two.
     """
     by_name = {name: number for number, name in enumerate(classes)}
-    if not numbered or found <= by_name.keys():
+    if not numbered or labels <= by_name.keys():
         return by_name
     return by_name | {str(number): number for number in range(len(classes))}
 
@@ -147,7 +146,7 @@ def _split(
     rows: Rows,
     classes: Sequence[str],
     index: dict[str, int],
-    complaints: _Complaints,
+    mistakes: _Mistakes,
 ) -> Split:
     unlabelled = name == "test" and set(rows.labels) == {str(UNLABELLED)}
     labels = []
@@ -157,9 +156,9 @@ def _split(
         elif label in index:
             labels.append(index[label])
         else:
-            listed = ", ".join(classes[:10])
-            complaints.found.append(
-                f"{rows.source}:{line}: label {label!r} is outside the classes ({listed})."
+            names = ", ".join(classes[:10])
+            mistakes.messages.append(
+                f"{rows.source}:{line}: label {label!r} is not one of the classes ({names})."
             )
     return Split(tuple(rows.texts), tuple(labels), tuple(rows.pairs))
 
@@ -168,5 +167,5 @@ def _notes(splits: dict[str, Split], rows: dict[str, Rows]) -> tuple[str, ...]:
     if "test" not in splits:
         return ("There is no test file, so there is no test accuracy.",)
     if not splits["test"].labelled:
-        return (f"{rows['test'].source} holds no gold labels: predicted, never scored.",)
+        return (f"{rows['test'].source} has no gold labels: it is predicted but not scored.",)
     return ()

@@ -1,42 +1,35 @@
-"""Tokenised data on disk, mapped into memory and shared by all trials; and batches by length."""
+"""Tokenised data: written to the cache once, mapped into memory and shared by all trials."""
 
 import hashlib
 import importlib.metadata
 import json
-import shutil
-import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
-from trytable.files import flush_to_disk
 from trytable.trainers.data.dataset import Split, TextData, from_json, to_json
+from trytable.trainers.data.folders import write_folder, write_folder_once
 from trytable.trainers.protocol.messages import Refused
 
 Indices = NDArray[np.int64]
 
-JITTER = 0.02
-"""Lengths are blurred by so much before sorting: batches vary from epoch to epoch, and the
-padding stays well under 5 % of the tokens."""
-
-_FORM = 2
-"""Counts the changes of what is kept on disk."""
+_FORMAT_VERSION = 2
+"""Part of the folder's name; goes up when the files in it change."""
 
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".gguf")
 
 
 @dataclass(frozen=True)
 class TokenSplit:
-    """One split: token ids end to end, where each sentence begins, and the labels.
+    """One split: the token ids of all sentences in one array, and the labels.
 
-    `ids` has shape (tokens,), `offsets` (sentences + 1,), `labels` (sentences,). `types` has the
-    shape of `ids` where text pairs are told apart by token types, else None; `states`, shape
-    (tokens, width), are what comes out of a model's frozen layers, where that is kept.
+    `ids` has shape (tokens,); sentence i is `ids[offsets[i]:offsets[i + 1]]`. `offsets` has shape
+    (sentences + 1,), `labels` (sentences,). `types` has the shape of `ids` if token types separate
+    the texts of a pair, else it is None. `states`, shape (tokens, width), are the cached outputs
+    of a model's frozen layers, or None.
     """
 
     ids: NDArray[np.int32]
@@ -54,7 +47,7 @@ class TokenSplit:
         return np.diff(self.offsets)
 
     def take(self, indices: Indices) -> "TokenSplit":
-        """A part of the sentences, in memory."""
+        """Return a copy of these sentences, in memory."""
         spans = [slice(self.offsets[i], self.offsets[i + 1]) for i in indices]
         offsets = np.concatenate([[0], np.cumsum(self.lengths[indices])]).astype(np.int64)
         ids = np.concatenate([self.ids[span] for span in spans])
@@ -67,7 +60,7 @@ class TokenSplit:
 
 
 def cache_data(cache: Path, data: TextData) -> None:
-    """Keep data in the cache, so that no worker reads their sources again."""
+    """Write data to the cache, so that no worker reads their sources again."""
     folder = _data_folder(cache, data.hash)
     if not folder.exists():
         text = to_json(data).encode()
@@ -75,25 +68,24 @@ def cache_data(cache: Path, data: TextData) -> None:
 
 
 def load_cached_data(cache: Path, data_hash: str) -> TextData:
-    """Data from the cache. Raises OSError where they are not there."""
+    """Read data from the cache. Raises OSError if they are not there."""
     return from_json((_data_folder(cache, data_hash) / "data.json").read_text(encoding="utf-8"))
 
 
 def tokenise(
     cache: Path, data_hash: str, tokenizer_folder: str, max_length: int
 ) -> dict[str, TokenSplit]:
-    """The splits, tokenised at most once for each data, model and length, mapped into memory.
+    """Return the tokenised splits of cached data, mapped into memory.
 
-    Raises Refused for a text without tokens, OSError and ValueError where there's no tokenizer.
+    Each combination of data, tokenizer and length is tokenised once. Raises Refused for a text
+    without tokens, OSError and ValueError if there is no tokenizer.
     """
     folder = tokens_folder(cache, data_hash, tokenizer_folder, max_length)
-    if not folder.exists():
-        with FileLock(f"{folder}.lock"):
-            if not folder.exists():
-                data = load_cached_data(cache, data_hash)
-                write_folder(
-                    folder, lambda path: _tokenise(path, data, tokenizer_folder, max_length)
-                )
+
+    def write(path: Path) -> None:
+        _tokenise(path, load_cached_data(cache, data_hash), tokenizer_folder, max_length)
+
+    write_folder_once(folder, write)
     names = json.loads((folder / "splits.json").read_text())
     return {name: _map(folder, name) for name in names}
 
@@ -101,14 +93,14 @@ def tokenise(
 def special_ids(
     cache: Path, data_hash: str, tokenizer_folder: str, max_length: int
 ) -> NDArray[np.int32]:
-    """The tokenizer's special tokens, such as [CLS], of data that were tokenised before."""
+    """Return the ids of the tokenizer's special tokens, such as [CLS]. Call `tokenise` before."""
     path = tokens_folder(cache, data_hash, tokenizer_folder, max_length) / "special.json"
     return np.asarray(json.loads(path.read_text()), dtype=np.int32)
 
 
 def tokens_folder(cache: Path, data_hash: str, tokenizer_folder: str, max_length: int) -> Path:
-    """Where the tokens of these data are kept, for this tokenizer and length."""
-    name = f"{_tokenizer_hash(tokenizer_folder)}-{max_length}-{_FORM}"
+    """Return the folder of the tokens of these data with this tokenizer and length."""
+    name = f"{_tokenizer_hash(tokenizer_folder)}-{max_length}-{_FORMAT_VERSION}"
     return _data_folder(cache, data_hash) / name
 
 
@@ -117,9 +109,10 @@ def _data_folder(cache: Path, data_hash: str) -> Path:
 
 
 def _tokenizer_hash(folder: str) -> str:
-    """Of all that decides how a model's folder tokenises; or of its name on the hub.
+    """Hash all that decides how a model's folder, or a name on the hub, tokenises.
 
-    That's every file beside the weights: a vocabulary has a name of its own in each family.
+    These are the versions of the libraries and all files except the weights: the vocabulary has
+    another file name in each model family.
     """
     digest = hashlib.sha256(b"" if Path(folder).is_dir() else folder.encode())
     for library in ("transformers", "tokenizers"):
@@ -130,52 +123,35 @@ def _tokenizer_hash(folder: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def write_folder(folder: Path, write: Any) -> None:
-    """Write a folder whole or not at all; whoever comes second keeps the first one's."""
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-    temporary.mkdir(parents=True)
-    try:
-        write(temporary)
-        for path in temporary.iterdir():
-            flush_to_disk(path)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 def _tokenise(folder: Path, data: TextData, tokenizer_folder: str, max_length: int) -> None:
-    # Here, not at the top: a worker whose data are in the cache needs no tokenizer.
+    # Imported here: a worker whose data are in the cache needs no tokenizer.
     from transformers import AutoTokenizer  # noqa: PLC0415 - see above
 
     tokenizer = AutoTokenizer.from_pretrained(
         tokenizer_folder,
         local_files_only=Path(tokenizer_folder).is_dir(),
-        trust_remote_code=False,  # else it asks whether to run what the folder holds
+        trust_remote_code=False,  # the default asks whether to run the folder's code
     )
     for name, split in data.splits.items():
-        found = encode(tokenizer, split, max_length)
-        lengths = [len(one) for one in found["input_ids"]]
+        encoding = encode(tokenizer, split, max_length)
+        lengths = [len(ids) for ids in encoding["input_ids"]]
         if 0 in lengths:
             text = split.texts[lengths.index(0)]
             raise Refused(
                 f"The tokenizer finds no token in the {name} text {text[:60]!r} (number "
-                f"{lengths.index(0) + 1}); expected one at least."
+                f"{lengths.index(0) + 1}); expected at least one."
             )
         np.save(folder / f"{name}.offsets.npy", np.cumsum([0, *lengths], dtype=np.int64))
         np.save(folder / f"{name}.labels.npy", np.asarray(split.labels, dtype=np.int64))
-        np.save(folder / f"{name}.ids.npy", _flat(found["input_ids"]))
-        if split.pairs and "token_type_ids" in found:
-            np.save(folder / f"{name}.types.npy", _flat(found["token_type_ids"]))
+        np.save(folder / f"{name}.ids.npy", _flat(encoding["input_ids"]))
+        if split.pairs and "token_type_ids" in encoding:
+            np.save(folder / f"{name}.types.npy", _flat(encoding["token_type_ids"]))
     (folder / "special.json").write_text(json.dumps(sorted(set(tokenizer.all_special_ids))))
     (folder / "splits.json").write_text(json.dumps(sorted(data.splits)))
 
 
 def encode(tokenizer: Any, split: Split, max_length: int) -> Any:
-    """What a tokenizer makes of a split: `input_ids` and the like, a list of each text's."""
+    """Tokenise the texts of a split, or its pairs; returns transformers' BatchEncoding."""
     pairs = list(split.pairs) if split.pairs else None
     return tokenizer(list(split.texts), pairs, truncation=True, max_length=max_length)
 
@@ -190,48 +166,3 @@ def _map(folder: Path, name: str) -> TokenSplit:
 
     types = load("types") if (folder / f"{name}.types.npy").exists() else None
     return TokenSplit(load("ids"), np.asarray(load("offsets")), np.asarray(load("labels")), types)
-
-
-def batches_by_length(lengths: Indices, batch_size: int, seed: int) -> list[Indices]:
-    """Every sentence once, in batches of like lengths, in random order.
-
-    All batches have `batch_size` sentences but one, which takes the rest and stands anywhere
-    among the lengths, so that the longest sentences are not always the ones in it.
-    """
-    generator = np.random.default_rng(seed)
-    blurred = lengths * (1 + JITTER * generator.uniform(-1, 1, len(lengths)))
-    order = np.lexsort((generator.random(len(lengths)), blurred))
-    full, rest = divmod(len(lengths), batch_size)
-    sizes = [batch_size] * full
-    if rest:
-        sizes.insert(int(generator.integers(full + 1)), rest)
-    batches = np.split(order, np.cumsum(sizes)[:-1])
-    return [batches[i] for i in generator.permutation(len(batches))]
-
-
-def batches_in_order(lengths: Indices, batch_size: int) -> Iterator[Indices]:
-    """Every sentence once, shortest first: for evaluation, where order changes nothing."""
-    order = np.argsort(lengths, kind="stable")
-    for first in range(0, len(order), batch_size):
-        yield order[first : first + batch_size]
-
-
-def pad_batch(
-    split: TokenSplit, indices: Indices, pad_id: int
-) -> tuple[dict[str, NDArray[np.int64]], Indices]:
-    """Token ids, mask (and types) of shape (sentences, longest), and the labels."""
-    spans = [(split.offsets[i], split.offsets[i + 1]) for i in indices]
-    longest = max(end - begin for begin, end in spans)
-    shape = (len(indices), int(longest))
-    batch = {
-        "input_ids": np.full(shape, pad_id, dtype=np.int64),
-        "attention_mask": np.zeros(shape, dtype=np.int64),
-    }
-    if split.types is not None:
-        batch["token_type_ids"] = np.zeros(shape, dtype=np.int64)
-    for row, (begin, end) in enumerate(spans):
-        batch["input_ids"][row, : end - begin] = split.ids[begin:end]
-        batch["attention_mask"][row, : end - begin] = 1
-        if split.types is not None:
-            batch["token_type_ids"][row, : end - begin] = split.types[begin:end]
-    return batch, split.labels[indices]

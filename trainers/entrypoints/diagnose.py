@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from trytable.records import UNLABELLED, Scalar
-from trytable.trainers.data.tokens import Indices, TokenSplit, batches_by_length
+from trytable.trainers.data.batches import batches_by_length
+from trytable.trainers.data.tokens import Indices, TokenSplit
 from trytable.trainers.entrypoints.jsonl import answer_stdin
 from trytable.trainers.entrypoints.prepare import prepare
 from trytable.trainers.finetune.optimizer import parameter_blocks, set_learning_rates

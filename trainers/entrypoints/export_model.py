@@ -22,16 +22,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from trytable.trainers.data.batches import Collator
+from trytable.trainers.data.batches import Collator, batches_in_order
 from trytable.trainers.data.dataset import TextData
-from trytable.trainers.data.tokens import (
-    Indices,
-    TokenSplit,
-    batches_in_order,
-    encode,
-    load_cached_data,
-    tokenise,
-)
+from trytable.trainers.data.tokens import Indices, TokenSplit, encode, load_cached_data, tokenise
 from trytable.trainers.finetune.checkpoints import CheckpointFolder
 from trytable.trainers.finetune.evaluation import EVALUATION_BATCH_SIZE
 from trytable.trainers.models import text_classifier

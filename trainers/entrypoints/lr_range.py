@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from trytable.trainers.data.tokens import Indices, batches_by_length
+from trytable.trainers.data.batches import batches_by_length
+from trytable.trainers.data.tokens import Indices
 from trytable.trainers.entrypoints.diagnose import Nobody
 from trytable.trainers.entrypoints.jsonl import answer_stdin
 from trytable.trainers.entrypoints.prepare import prepare

@@ -12,7 +12,8 @@ from torch import nn
 
 from trytable.records import Scalar
 from trytable.trainers.data.augment import Augmenter
-from trytable.trainers.data.tokens import Indices, batches_by_length
+from trytable.trainers.data.batches import batches_by_length
+from trytable.trainers.data.tokens import Indices
 from trytable.trainers.finetune.losses import Criterion
 from trytable.trainers.finetune.optimizer import (
     parameter_blocks,

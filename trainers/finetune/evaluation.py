@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional
 
 from trytable.records import UNLABELLED
-from trytable.trainers.data.batches import Collator
-from trytable.trainers.data.tokens import Indices, TokenSplit, batches_in_order
+from trytable.trainers.data.batches import Collator, batches_in_order
+from trytable.trainers.data.tokens import Indices, TokenSplit
 from trytable.trainers.finetune import memory
 from trytable.trainers.models.precision import Precision, autocast
 

@@ -16,11 +16,10 @@ import torch
 
 from trytable.records import UNLABELLED, Scalar
 from trytable.trainers.data.augment import Augmenter, make_augmenter
-from trytable.trainers.data.batches import Collator
+from trytable.trainers.data.batches import Collator, batches_by_length
 from trytable.trainers.data.tokens import (
     Indices,
     TokenSplit,
-    batches_by_length,
     load_cached_data,
     special_ids,
     tokenise,

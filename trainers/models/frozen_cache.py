@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trytable.trainers.data.batches import Collator
-from trytable.trainers.data.tokens import TokenSplit, batches_in_order, tokens_folder
+from trytable.trainers.data.batches import Collator, batches_in_order
+from trytable.trainers.data.tokens import TokenSplit, tokens_folder
 from trytable.trainers.models.backbone import LoadedModel, transformer_layers
 from trytable.trainers.models.cached_states import SentenceStates, StateCache, cache_key
 from trytable.trainers.models.classifier import Classifier

@@ -116,7 +116,7 @@ def test_bad_data(folder: Path) -> None:
     assert "no train file" in refused(folder, NAME="real", DATA=str(data))
     (data / "train.txt").write_text("0 ||| a\n1 ||| b\n")
     (data / "dev.txt").write_text("0 ||| a\n5 ||| b\n")
-    assert "dev.txt:2: label '5' is outside the classes" in refused(
+    assert "dev.txt:2: label '5' is not one of the classes" in refused(
         folder, NAME="real", DATA=str(data)
     )
     (data / "dev.txt").write_text("0 ||| a\n1 ||| b\n")

@@ -75,7 +75,7 @@ def test_a_test_file_of_minus_ones_is_unlabelled(odd: Path) -> None:
     (odd / "x.test.txt").write_text(label_rows([-1, -1]))
     data = read_data(source)
     assert not data.splits["test"].labelled
-    assert "no gold labels: predicted, never scored" in data.notes[0]
+    assert "no gold labels: it is predicted but not scored" in data.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,22 @@ def test_a_test_file_of_minus_ones_is_unlabelled(odd: Path) -> None:
         ("my-train.txt", b"", "my-train.txt: the file is empty"),
         ("my-train.txt", b"1 ||| a\n0 |||  \n", "my-train.txt:2: the text is blank"),
         ("my-train.txt", b"1 ||| a\n0 ||| \xff\n", "my-train.txt:2: not UTF-8"),
-        ("my-train.txt", b"1 ||| a\n1 ||| b\n", ":1: label '0' is outside the classes"),
-        ("my-train.txt", b"0 ||| a\n", "there is one class only"),
-        ("valid_set.txt", b"7 ||| a\n", "valid_set.txt:1: label '7' is outside the classes (0, 1)"),
-        ("valid_set.txt", b"-1 ||| a\n", "valid_set.txt:1: label '-1' is outside"),
+        ("my-train.txt", b"1 ||| a\n1 ||| b\n", ":1: label '0' is not one of the classes"),
+        ("my-train.txt", b"0 ||| a\n", "found only one class"),
+        (
+            "valid_set.txt",
+            b"7 ||| a\n",
+            "valid_set.txt:1: label '7' is not one of the classes (0, 1)",
+        ),
+        ("valid_set.txt", b"-1 ||| a\n", "valid_set.txt:1: label '-1' is not one of"),
         ("valid_set.txt", b" ||| a\n", "valid_set.txt:1: the label is blank; expected a class"),
         ("other-train.txt", b"1 ||| a\n", "more than one train file"),
-        ("my-train.txt", b"-1 ||| a\n", "my-train.txt: there is no label; expected two classes"),
-        ("a-label-mapping.json", b'["x", "x"]', "a class name stands twice"),
+        (
+            "my-train.txt",
+            b"-1 ||| a\n",
+            "my-train.txt: found no label; expected at least two classes",
+        ),
+        ("a-label-mapping.json", b'["x", "x"]', "a class name appears twice"),
     ],
 )
 def test_a_bad_file_is_named_with_its_line(
@@ -106,7 +114,7 @@ def test_a_bad_file_is_named_with_its_line(
     if "label '0'" in message:
         (odd / "sst-label-mapping.json").write_text('["only", "1"]')
         (odd / name).write_bytes(b"2 ||| a\n")
-        message = "label '2' is outside the classes (only, 1)"
+        message = "label '2' is not one of the classes (only, 1)"
     with pytest.raises(Refused) as refusal:
         read_data(source)
     assert message in str(refusal.value)
@@ -133,8 +141,8 @@ def test_a_bad_table_is_named_with_its_line(odd: Path, content: bytes, message: 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"text": ["a"], "label": 1}', "nothing for 'text'; expected a word or a number"),
-        (b'{"text": "a", "label": NaN}', "nothing for 'label'; expected a word or a number"),
+        (b'{"text": ["a"], "label": 1}', "no value for 'text'; expected a string or a number"),
+        (b'{"text": "a", "label": NaN}', "no value for 'label'; expected a string or a number"),
         (b'{"text": "\\ud800", "label": 1}', "half a surrogate pair"),
         (b"[" * 100_000, "not JSON"),
         (b'"a"', "expected a JSON object"),
@@ -158,7 +166,9 @@ def test_a_text_may_be_longer_than_the_csv_module_likes(odd: Path) -> None:
 def test_a_file_that_fits_two_splits_is_refused(odd: Path) -> None:
     (odd / "train-latest.txt").write_text(label_rows([0, 1]))
     (odd / "dev.txt").write_text(label_rows([0, 1]))
-    with pytest.raises(Refused, match=r"train-latest\.txt: the name fits test and another split"):
+    with pytest.raises(
+        Refused, match=r"train-latest\.txt: the file name matches test and another split"
+    ):
         read_data(DataSource(name=str(odd)))
 
 
@@ -200,7 +210,7 @@ def test_class_names_that_are_numbers_are_not_taken_for_places(
 def test_a_number_is_no_word(odd: Path) -> None:
     (odd / "train.txt").write_text("no ||| a\nyes ||| b\n")
     (odd / "dev.txt").write_text("0 ||| a\n")
-    with pytest.raises(Refused, match=r"label '0' is outside the classes \(no, yes\)"):
+    with pytest.raises(Refused, match=r"label '0' is not one of the classes \(no, yes\)"):
         read_data(DataSource(name=str(odd)))
 
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from tests.trainers.small import DATA, save_model
 from trytable.trainers.data import tokens
+from trytable.trainers.data.batches import batches_by_length, batches_in_order, pad_batch
 from trytable.trainers.data.dataset import Split, TextData
-from trytable.trainers.data.tokens import batches_by_length, batches_in_order, pad_batch, tokenise
+from trytable.trainers.data.tokens import tokenise
 from trytable.trainers.protocol.messages import Refused
 
 TOP = Path(__file__).resolve().parents[3]
