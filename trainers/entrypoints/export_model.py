@@ -116,9 +116,9 @@ def _layers(head: nn.Module) -> list[nn.Module]:
 
 def _described(layer: nn.Module) -> dict[str, Any]:
     kind = type(layer).__name__
-    if kind not in text_classifier.ARGUMENTS:
+    if kind not in text_classifier.LAYER_ARGUMENTS:
         raise Refused(f"A head with a layer of kind {kind} cannot be handed over.")
-    names = text_classifier.ARGUMENTS[kind]
+    names = text_classifier.LAYER_ARGUMENTS[kind]
     return {"kind": kind, "arguments": {name: getattr(layer, name) for name in names}}
 
 

@@ -1,1 +1,1 @@
-"""Builds the model: backbone, head, adapters, frozen layers and their cached states."""
+"""Builds the model: backbone, head, adapters, and frozen layers with their cached states."""

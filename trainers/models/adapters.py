@@ -1,4 +1,4 @@
-"""LoRA (Hu et al. 2021): small trained matrices beside frozen ones, by the package peft."""
+"""LoRA (Hu et al. 2021): small trained matrices beside frozen ones, with the package peft."""
 
 import importlib.util
 
@@ -11,17 +11,17 @@ from trytable.trainers.seeding import draw_seed
 
 
 def add_adapters(backbone: nn.Module, settings: FinetuneSettings, seed: int) -> None:
-    """Put an adapter beside every linear layer of the backbone, and freeze all else of it.
+    """Add an adapter to every linear layer of the backbone, and freeze the rest of it.
 
-    An adapter adds B A x times `lora_alpha` / `lora_rank`; B begins at 0, so the model begins as
-    pretrained. Raises Refused where peft is missing or finds no linear layer.
+    An adapter adds B A x times `lora_alpha` / `lora_rank`. B starts at 0, so the model starts with
+    its pretrained outputs. Raises Refused if peft is missing or there is no linear layer.
     """
     if importlib.util.find_spec("peft") is None:
         raise Refused(
             f"lora_rank {settings.lora_rank} needs the package peft, which is not installed: "
             ".venv/bin/pip install peft."
         )
-    from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415 - an extra
+    from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415 - an optional dependency
 
     names = _linear_names(backbone)
     config = LoraConfig(
@@ -38,17 +38,17 @@ def add_adapters(backbone: nn.Module, settings: FinetuneSettings, seed: int) -> 
 
 
 def _linear_names(backbone: nn.Module) -> list[str]:
-    """Linear layers by their paths; GPT-2 has a kind of its own, with weights the other way."""
-    found = [
+    """Return the paths of the linear layers, and of GPT-2's Conv1D, which has them transposed."""
+    names = [
         path for path, module in backbone.named_modules() if isinstance(module, nn.Linear | Conv1D)
     ]
-    if not found:
-        raise Refused("lora_rank: the model has no linear layer to put an adapter beside.")
-    return found
+    if not names:
+        raise Refused("lora_rank: the model has no linear layer for an adapter.")
+    return names
 
 
 def merge_adapters(backbone: nn.Module) -> None:
-    """Add the adapters to the weights beside which they stand, and take them away."""
+    """Add the adapters to the weights of their layers, and remove the adapters."""
     for path, module in list(backbone.named_modules()):
         if hasattr(module, "lora_A"):
             module.merge()

@@ -1,4 +1,4 @@
-"""Pretrained models: finds one, reads it once, and builds it anew for every job."""
+"""Pretrained backbones: loads one from disk, and builds a fresh copy for every job."""
 
 import copy
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from trytable.trainers.models.locate import resolve
 from trytable.trainers.protocol.messages import Refused
 
 _RELATIVE = "rel_embeddings"
-"""What transformers calls DeBERTa's relative positions."""
+"""The attribute of DeBERTa's relative positions in transformers."""
 
 _POSITIONS = ("position_embeddings", "embed_positions", "wpe")
-"""What transformers calls tables of learned positions."""
+"""The attributes of learned position embeddings in transformers."""
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A pretrained model as it lies in memory: class, config and weights, but no live module.
+    """A pretrained model in memory: class, config and weights, but no module.
 
-    A live one could not take a new dropout; each job builds its own from these.
+    A copied module could not take a new dropout, so each job builds its own from its own config.
     """
 
     reference: str
@@ -33,7 +33,7 @@ class LoadedModel:
     state: dict[str, torch.Tensor]
 
     def fingerprint(self) -> str:
-        """Tells models apart by their files' names, sizes and times, or a hub's name and commit."""
+        """Identify the model by its files' names, sizes and times, or by hub name and commit."""
         folder = Path(self.folder)
         if not folder.is_dir():
             return f"{self.folder} {getattr(self.config, '_commit_hash', None)}"
@@ -41,7 +41,7 @@ class LoadedModel:
         return ";".join(f"{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files)
 
     def build(self, **changes: Any) -> PreTrainedModel:
-        """A model of its own, in fp32, with these attributes of its config changed."""
+        """Build a model of its own, in fp32, with these attributes of its config changed."""
         config = copy.deepcopy(self.config)
         for name, value in changes.items():
             setattr(config, name, value)
@@ -50,70 +50,77 @@ class LoadedModel:
 
 
 def load_model(reference: str) -> LoadedModel:
-    """Read a model, safetensors only. Runs no forward pass. Raises Refused."""
+    """Read a model from safetensors. Runs no forward pass. Raises Refused.
+
+    A forward pass would start threads, after which a forked child hangs.
+    """
     folder = resolve(reference)
     try:
         model, report = AutoModel.from_pretrained(
             folder,
             local_files_only=Path(folder).is_dir(),
-            trust_remote_code=False,  # else it asks whether to run what the folder holds
+            trust_remote_code=False,  # the default asks whether to run the folder's code
             use_safetensors=True,
             dtype=torch.float32,
             output_loading_info=True,
         )
-    except Exception as error:  # transformers, safetensors and the hub raise many kinds
+    except Exception as error:  # transformers, safetensors and the hub raise many types
         raise Refused(f"MODEL={reference} cannot be read: {error}") from error
     missing = [name for name in report["missing_keys"] if "pooler" not in name]
     if missing:
         raise Refused(
-            f"MODEL={reference} lacks {len(missing)} of its weights, such as {sorted(missing)[0]}."
+            f"MODEL={reference}: {len(missing)} weights are missing, such as {sorted(missing)[0]}."
         )
     return LoadedModel(reference, folder, type(model), model.config, model.state_dict())
 
 
 def transformer_layers(backbone: nn.Module) -> nn.ModuleList:
-    """The one list of transformer layers. Raises Refused where there is not exactly one."""
-    wanted = getattr(backbone.config, "num_hidden_layers", None)
-    lists = [m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == wanted]
+    """Return the list of transformer layers. Raises Refused if there is not exactly one list."""
+    depth = getattr(backbone.config, "num_hidden_layers", None)
+    lists = [m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
     if len(lists) != 1:
         kind = type(backbone).__name__
-        raise Refused(f"{kind} has {len(lists)} lists of {wanted} layers; freezing needs one.")
+        raise Refused(
+            f"{kind} has {len(lists)} lists of {depth} layers; freezing needs exactly one."
+        )
     return lists[0]
 
 
 def embedding_modules(backbone: nn.Module) -> list[nn.Module]:
-    """All that comes before the transformer layers, however deep these lie (OPT's in a decoder).
+    """Return all modules before the transformer layers, at any depth (OPT's are in a decoder).
 
-    DeBERTa's relative positions, too, which stand behind the layers: every one of them reads them.
+    DeBERTa's relative positions come after the layers and are included: every layer reads them.
     """
     layers = transformer_layers(backbone)
-    before: list[nn.Module] = []
+    embeddings: list[nn.Module] = []
     level = backbone
     while level is not layers:
         children = list(level.children())
-        (way,) = [i for i, one in enumerate(children) if any(m is layers for m in one.modules())]
-        before += children[:way]
+        (index,) = [
+            i for i, child in enumerate(children) if any(m is layers for m in child.modules())
+        ]
+        embeddings += children[:index]
         if hasattr(level, _RELATIVE):
-            before += children[way + 1 :]
-        level = children[way]
-    return before
+            embeddings += children[index + 1 :]
+        level = children[index]
+    return embeddings
 
 
 def max_input_length(backbone: nn.Module) -> int | None:
-    """Tokens that learned positions have room for; None where positions are computed.
+    """Return how many tokens learned positions allow, or None if positions are computed.
 
-    RoBERTa's positions begin behind its padding index, so two of its 514 are never used.
+    RoBERTa's positions start after its padding index, so two of its 514 are never used.
     """
-    named = [m for name, m in backbone.named_modules() if name.rpartition(".")[2] in _POSITIONS]
-    tables = [module for module in named if isinstance(module, nn.Embedding)]
+    positions = [m for name, m in backbone.named_modules() if name.rpartition(".")[2] in _POSITIONS]
+    tables = [module for module in positions if isinstance(module, nn.Embedding)]
     if not tables:
         return None
     skipped = 0 if tables[0].padding_idx is None else tables[0].padding_idx + 1
-    room = tables[0].num_embeddings - skipped
-    return min(room, getattr(backbone.config, "max_position_embeddings", room))
+    usable = tables[0].num_embeddings - skipped
+    return min(usable, getattr(backbone.config, "max_position_embeddings", usable))
 
 
 def pad_token_id(config: PreTrainedConfig) -> int:
-    """The id that fills a batch up: any will do where there's none, since the mask hides it."""
-    found = getattr(config, "pad_token_id", None)
-    return found if isinstance(found, int) and found >= 0 else 0
+    """Return the padding id, or 0 if the config has none: the mask hides it anyway."""
+    pad_id = getattr(config, "pad_token_id", None)
+    return pad_id if isinstance(pad_id, int) and pad_id >= 0 else 0

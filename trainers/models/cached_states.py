@@ -1,4 +1,4 @@
-"""Hidden states on disk, mapped into memory and shared by all trials, within so many bytes."""
+"""Hidden states on disk: mapped into memory, shared by all trials, and bounded in size."""
 
 import hashlib
 import json
@@ -13,21 +13,22 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from trytable.trainers.data.tokens import TokenSplit, write_folder
+from trytable.trainers.data.folders import write_folder
+from trytable.trainers.data.tokens import TokenSplit
 
 States = NDArray[np.float32]
 SentenceStates = Iterator[tuple[int, States]]
-"""A sentence's number and its states, shape (tokens, width)."""
+"""Pairs of a sentence's index and its states, shape (tokens, width)."""
 
 _LOCK_SECONDS = 0.5
-"""Between two looks for a stop, while another worker computes the same states."""
+"""While another worker computes the same states, a worker checks for a stop this often."""
 
 
 @dataclass(frozen=True)
 class StateCache:
-    """Where the states of one model, cut and data are kept.
+    """The cached states of one model, cut and data.
 
-    `max_bytes` bounds all states under `cache` together: those used longest ago make room.
+    `max_bytes` bounds all states under `cache` together; the least recently used are evicted.
     """
 
     cache: Path
@@ -41,17 +42,18 @@ class StateCache:
         compute: Callable[[TokenSplit], SentenceStates],
         check_stop: Callable[[], None],
     ) -> dict[str, States] | None:
-        """The states of every split, shape (tokens, width), computed if nobody has yet.
+        """Return the states of every split, shape (tokens, width); computes them if needed.
 
-        None where they would take more than `max_bytes`. `check_stop` may raise while waiting.
+        Returns None if they would take more than `max_bytes`. `check_stop` may raise while this
+        worker waits for another one that computes the same states.
         """
         size = sum(int(split.offsets[-1]) for split in splits.values()) * width * 4
         if size > self.max_bytes:
             return None
         if not self.folder.exists():
-            with _held(FileLock(f"{self.folder}.lock"), check_stop):
+            with _locked(FileLock(f"{self.folder}.lock"), check_stop):
                 if not self.folder.exists():
-                    self._make_room(size)
+                    self._evict(size)
                     write_folder(self.folder, lambda path: _fill(path, splits, width, compute))
         os.utime(self.folder)
         return {
@@ -59,24 +61,24 @@ class StateCache:
             for name in splits
         }
 
-    def _make_room(self, size: int) -> None:
-        """Delete what was used longest ago; whoever has it mapped keeps it."""
-        others = sorted(self.cache.glob("*/frozen-*/"), key=lambda path: path.stat().st_mtime)
-        kept = {path: sum(file.stat().st_size for file in path.iterdir()) for path in others}
-        for path in others:
-            if sum(kept.values()) + size <= self.max_bytes:
+    def _evict(self, size: int) -> None:
+        """Delete the least recently used states; processes that have them mapped keep them."""
+        folders = sorted(self.cache.glob("*/frozen-*/"), key=lambda path: path.stat().st_mtime)
+        sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in folders}
+        for path in folders:
+            if sum(sizes.values()) + size <= self.max_bytes:
                 return
             shutil.rmtree(path, ignore_errors=True)
-            del kept[path]
+            del sizes[path]
 
 
 def cache_key(*parts: object) -> str:
-    """A folder's name, of all that decides what is in it."""
+    """Return a folder name: a hash of all that decides the states in it."""
     return "frozen-" + hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]
 
 
 @contextmanager
-def _held(lock: FileLock, check_stop: Callable[[], None]) -> Iterator[None]:
+def _locked(lock: FileLock, check_stop: Callable[[], None]) -> Iterator[None]:
     while not lock.is_locked:
         check_stop()
         with suppress(Timeout):
@@ -98,6 +100,6 @@ def _fill(
         states = np.lib.format.open_memmap(
             folder / f"{name}.npy", mode="w+", dtype=np.float32, shape=shape
         )
-        for index, part in compute(split):
-            states[split.offsets[index] : split.offsets[index + 1]] = part
+        for index, sentence in compute(split):
+            states[split.offsets[index] : split.offsets[index + 1]] = sentence
         states.flush()

@@ -1,4 +1,4 @@
-"""A backbone with a head: pooling, dropout and a linear layer, and what of it is trained."""
+"""The classifier: a backbone, pooling, dropout and a head, and which of its weights train."""
 
 import math
 from collections.abc import Sequence
@@ -17,20 +17,21 @@ from trytable.trainers.models.text_classifier import pool
 from trytable.trainers.protocol.messages import FinetuneSettings, Refused
 from trytable.trainers.seeding import draw_seed
 
-_OF_ADAPTERS = "lora_dropout"
+_ADAPTER_DROPOUT = "lora_dropout"
+"""The attribute of an adapter's own dropout in peft."""
 
 
 class StateReplay(Protocol):
-    """What stands in for frozen layers, while it has their states."""
+    """Replaces the output of frozen layers by `states`, if they are set."""
 
     states: Tensor | None
 
 
 class Classifier(nn.Module):
-    """Token states of a backbone, pooled to one vector, then dropout and a head.
+    """A backbone whose token states are pooled to one vector, then dropout and a head.
 
-    `frozen_modules` are the modules that the current epoch leaves as pretrained. `trained_names`
-    are the names of all weights that some epoch trains.
+    `frozen_modules` are the modules that do not train in the current epoch. `trained_names` are
+    the names of all weights that train in any epoch.
     """
 
     def __init__(
@@ -50,24 +51,27 @@ class Classifier(nn.Module):
             name for name, p in self.named_parameters() if p.requires_grad
         )
         self.begin_epoch(1)
-        # A generic tokenizer tells pairs apart by types for models that have none, too; GPT-2
-        # would take them for words.
+        # A generic tokenizer returns token types for every model, and GPT-2 would look them up
+        # among its words.
         self._has_types = (getattr(backbone.config, "type_vocab_size", None) or 0) > 1
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Logits, shape (sentences, classes), of token ids and mask, shape (sentences, tokens)."""
+        """Compute logits, shape (sentences, classes).
+
+        The batch has token ids and mask, and may have types, each of shape (sentences, tokens).
+        """
         names = ("input_ids", "attention_mask", *(["token_type_ids"] if self._has_types else []))
-        known = {name: batch[name] for name in names if name in batch}
+        inputs = {name: batch[name] for name in names if name in batch}
         if self.replay is not None:
             self.replay.states = batch.get(STATES)
-        states = self.backbone(**known).last_hidden_state
+        states = self.backbone(**inputs).last_hidden_state
         pooled = pool(states, batch["attention_mask"], self.pooling)
         dtype = next(self.head.parameters()).dtype
         logits: Tensor = self.head(self.dropout(pooled.to(dtype)))
         return logits
 
     def begin_epoch(self, epoch: int) -> None:
-        """Freeze what is frozen in this epoch, counted from 1, and nothing else."""
+        """Freeze the weights that do not train in this epoch, counted from 1, and no others."""
         parameters = dict(self.named_parameters())
         for name in self._trainable:
             parameters[name].requires_grad_(True)
@@ -79,7 +83,7 @@ class Classifier(nn.Module):
         self.frozen_modules = frozen.modules
 
     def train(self, mode: bool = True) -> "Classifier":
-        """Switch to training; frozen modules stay in evaluation, so their output is fixed."""
+        """Switch to training mode, except frozen modules: their output must not change."""
         super().train(mode)
         for module in self.frozen_modules:
             module.eval()
@@ -89,15 +93,18 @@ class Classifier(nn.Module):
 def build_classifier(
     loaded: LoadedModel, settings: FinetuneSettings, classes: int, seed: int
 ) -> Classifier:
-    """Build, freeze and check a classifier. Raises Refused for what the model cannot do."""
+    """Build a classifier, freeze its weights and check its dropout.
+
+    Raises Refused for a setting that this model does not support.
+    """
     changes: dict[str, Any] = (
         _dropouts(loaded, settings.dropout) if settings.dropout_scope == "all" else {}
     )
     if hasattr(loaded.config, "use_cache"):
-        changes["use_cache"] = False  # a decoder would keep keys and values for a next token
+        changes["use_cache"] = False  # a decoder would store keys and values for generation
     backbone = loaded.build(**changes)
     if getattr(backbone, "pooler", None) is not None:
-        backbone.pooler = None  # type: ignore[assignment] # it would have weights that no gradient ever reaches
+        backbone.pooler = None  # type: ignore[assignment] # its weights would never get a gradient
     if settings.lora_rank:
         add_adapters(backbone, settings, seed)
     if settings.gradient_checkpointing:
@@ -110,52 +117,52 @@ def build_classifier(
 
 
 def _checkpoint_gradients(backbone: PreTrainedModel) -> None:
-    """Have activations computed again in the backward pass instead of kept (Chen et al. 2016)."""
+    """Recompute activations in the backward pass instead of storing them (Chen et al. 2016)."""
     if not backbone.supports_gradient_checkpointing:
-        raise Refused(f"{type(backbone).__name__} cannot do gradient_checkpointing.")
-    # The reentrant kind gives no gradient where what comes in needs none, as from frozen layers.
+        raise Refused(f"{type(backbone).__name__} does not support gradient_checkpointing.")
+    # The reentrant variant gives no gradient if its input needs none, as after frozen layers.
     backbone.activation_checkpointing_enable({"use_reentrant": False})
-    # For that kind's sake it would have even frozen embeddings take part in the backward pass.
+    # For that variant, transformers makes even frozen embeddings require gradients: undo that.
     backbone.disable_input_require_grads()  # type: ignore[no-untyped-call] # untyped there
 
 
 def _dropouts(loaded: LoadedModel, dropout: float) -> dict[str, float]:
-    """Every dropout of a config: probabilities with `dropout` or `pdrop` in their names."""
-    found = {
+    """Return every dropout of a config: numbers with `dropout` or `pdrop` in their names."""
+    changes = {
         name: dropout
         for name, value in loaded.config.to_dict().items()
         if ("dropout" in name or name.endswith("pdrop"))
         and isinstance(value, int | float)
-        and not isinstance(value, bool)  # a switch is no probability
+        and not isinstance(value, bool)  # a switch, not a probability
     }
-    if not found:
+    if not changes:
         raise Refused(f"MODEL={loaded.reference} has no dropout to set; use dropout_scope: head.")
-    return found
+    return changes
 
 
 def dropout_probabilities(model: nn.Module) -> list[float]:
-    """Every dropout probability of the live modules, those kept as plain numbers too."""
-    found = []
+    """Return the dropout probabilities of all modules, also those stored as plain numbers."""
+    probabilities = []
     for path, module in model.named_modules():
-        if _OF_ADAPTERS in path:
-            continue  # they have a knob of their own
+        if _ADAPTER_DROPOUT in path:
+            continue  # a separate knob
         if "Dropout" in type(module).__name__:
-            found.append(float(module.p))
-        found.extend(
+            probabilities.append(float(module.p))
+        probabilities.extend(
             value
             for name, value in vars(module).items()
             if "dropout" in name and isinstance(value, float)
         )
-    return found
+    return probabilities
 
 
 def _check_dropout(model: Classifier, settings: FinetuneSettings) -> None:
-    found = [model.dropout.p, *dropout_probabilities(model.head)]
+    probabilities = [model.dropout.p, *dropout_probabilities(model.head)]
     if settings.dropout_scope == "all":
-        of_backbone = dropout_probabilities(model.backbone)
-        if not of_backbone and settings.dropout > 0:
+        backbone = dropout_probabilities(model.backbone)
+        if not backbone and settings.dropout > 0:
             raise Refused("The model has no dropout to set; use dropout_scope: head.")
-        found += of_backbone
-    wrong = [p for p in found if not math.isclose(p, settings.dropout)]
+        probabilities += backbone
+    wrong = [p for p in probabilities if not math.isclose(p, settings.dropout)]
     if wrong:
-        raise Refused(f"dropout {settings.dropout} was asked for, but a module has {wrong[0]}.")
+        raise Refused(f"dropout {settings.dropout} was requested, but a module has {wrong[0]}.")

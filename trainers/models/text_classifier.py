@@ -1,8 +1,8 @@
-"""A text classifier as `trytable best` hands it over: a backbone, pooling and a head.
+"""A text classifier exported by `trytable best`: a backbone, pooling and a head.
 
-This file goes along with the model and needs only torch, transformers and safetensors.
-`model.safetensors` beside it is the backbone, which AutoModel loads without this file, and
-`head.safetensors` the head, which config.json describes under `trytable`.
+This file is part of the exported model and needs only torch, transformers and safetensors.
+`model.safetensors` has the backbone, which AutoModel also loads without this file.
+`head.safetensors` has the head, whose layers config.json lists under `trytable`.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from transformers import AutoModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 HEAD_FILE = "head.safetensors"
-ARGUMENTS: dict[str, tuple[str, ...]] = {
+LAYER_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "Linear": ("in_features", "out_features"),
     "BatchNorm1d": ("num_features", "eps"),
     "ReLU": (),
@@ -24,12 +24,15 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "Dropout": ("p",),
     "Identity": (),
 }
-"""The kinds of layers that a head may be made of, and what makes one."""
+"""The layers that a head may have, and the constructor arguments of each."""
 
 
 class TextClassifier(nn.Module):
-    """Logits of texts: `AutoModelForSequenceClassification.from_pretrained(folder,
-    trust_remote_code=True)` returns one, in evaluation mode."""
+    """Computes logits of texts.
+
+    `AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)` returns
+    one in evaluation mode.
+    """
 
     def __init__(self, backbone: Any, head: nn.Module, pooling: str) -> None:
         super().__init__()
@@ -37,23 +40,23 @@ class TextClassifier(nn.Module):
         self.head = head
         self.pooling = pooling
         self.config = backbone.config
-        # Types would be taken for words by models that have none, such as GPT-2.
+        # A model without token types, such as GPT-2, would look them up among its words.
         self._has_types = (getattr(self.config, "type_vocab_size", None) or 0) > 1
 
     @classmethod
     def from_pretrained(cls, folder: str, *_: Any, **arguments: Any) -> "TextClassifier":
-        """Load a folder that was handed over. Raises OSError where a part of it is missing."""
+        """Load an exported folder. Raises OSError if a file is missing."""
         loader = {k: v for k, v in arguments.items() if k not in ("config", "trust_remote_code")}
         backbone = AutoModel.from_pretrained(folder, trust_remote_code=False, **loader)
-        made = backbone.config.trytable
-        layers = [getattr(nn, one["kind"])(**one["arguments"]) for one in made["head"]]
+        description = backbone.config.trytable
+        layers = [getattr(nn, layer["kind"])(**layer["arguments"]) for layer in description["head"]]
         head = nn.Sequential(*layers)
         head.load_state_dict(load_file(Path(folder) / HEAD_FILE))
-        return cls(backbone, head, made["pooling"]).eval()
+        return cls(backbone, head, description["pooling"]).eval()
 
     @classmethod
     def register_for_auto_class(cls, auto_class: object = None) -> None:
-        """transformers calls this; there is nothing to remember."""
+        """Do nothing: transformers calls this, but the class is already in the folder."""
 
     def forward(
         self,
@@ -61,12 +64,11 @@ class TextClassifier(nn.Module):
         attention_mask: Tensor,
         token_type_ids: Tensor | None = None,
     ) -> SequenceClassifierOutput:
-        """Logits, shape (texts, classes), of token ids and mask, shape (texts, tokens)."""
-        types = {"token_type_ids": token_type_ids} if self._has_types else {}
-        known = {name: tensor for name, tensor in types.items() if tensor is not None}
-        states = self.backbone(
-            input_ids=input_ids, attention_mask=attention_mask, **known
-        ).last_hidden_state
+        """Compute logits, shape (texts, classes), of ids and mask, shape (texts, tokens)."""
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if self._has_types and token_type_ids is not None:
+            inputs["token_type_ids"] = token_type_ids
+        states = self.backbone(**inputs).last_hidden_state
         pooled = pool(states, attention_mask, self.pooling)
         return SequenceClassifierOutput(logits=self.head(pooled.to(_dtype(self.head))))
 
@@ -76,17 +78,17 @@ def _dtype(head: nn.Module) -> torch.dtype:
 
 
 def pool(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
-    """One vector a sentence: shape (sentences, tokens, width) to (sentences, width).
+    """Pool token states, shape (sentences, tokens, width), to shape (sentences, width).
 
-    `cls` takes the first real token, `last` the last real one, `mean` the mean of all real ones;
-    padding may stand on either side.
+    `cls` takes the first token that is not padding, `last` the last one, `mean` the mean of all.
+    Padding may be on either side.
     """
     if pooling == "mean":
         weights = mask.unsqueeze(-1).to(states.dtype)
         return (states * weights).sum(1) / weights.sum(1)
-    places = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
+    positions = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
     if pooling == "cls":
-        chosen = places.masked_fill(mask == 0, mask.shape[1]).amin(1)
+        position = positions.masked_fill(mask == 0, mask.shape[1]).amin(1)
     else:
-        chosen = places.masked_fill(mask == 0, -1).amax(1)
-    return states[torch.arange(len(states), device=states.device), chosen]
+        position = positions.masked_fill(mask == 0, -1).amax(1)
+    return states[torch.arange(len(states), device=states.device), position]
