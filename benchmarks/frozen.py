@@ -35,7 +35,7 @@ def run(folder: Path, freeze: str) -> Result:
         laters.append((slow, fast))
     later = median_ratio(laters)
     figures = (
-        f"{spread([fast for _, fast in laters])} with kept states, "
+        f"{spread([fast for _, fast in laters])} with cached states, "
         f"{spread([slow for slow, _ in laters])} without: {later:.2f} times faster; the first "
         f"epoch, which computes them, {median_ratio(firsts):.2f} times (minilm, freeze: {freeze})"
     )

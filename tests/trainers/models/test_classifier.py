@@ -217,7 +217,7 @@ def test_a_model_that_cannot_checkpoint_gradients_is_refused(bert: LoadedModel) 
     class Unable(bert.model_class):  # type: ignore[misc, name-defined] # its base is known at run time
         supports_gradient_checkpointing = False
 
-    with pytest.raises(Refused, match="Unable cannot do gradient_checkpointing"):
+    with pytest.raises(Refused, match="Unable does not support gradient_checkpointing"):
         build_classifier(
             replace(bert, model_class=Unable), settings(gradient_checkpointing=True), 3, seed=1
         )
@@ -233,7 +233,7 @@ def test_a_dropout_that_is_only_a_number_is_read_back(odd: Path) -> None:
             self.layers[1].self_attn.attention_dropout = 0.25
 
     asked = settings(dropout=0.5, dropout_scope="all")
-    with pytest.raises(Refused, match=r"dropout 0\.5 was asked for, but a module has 0\.25"):
+    with pytest.raises(Refused, match=r"dropout 0\.5 was requested, but a module has 0\.25"):
         build_classifier(replace(loaded, model_class=Deaf), asked, 3, seed=1)
 
 
@@ -264,7 +264,7 @@ def test_a_dropout_that_does_not_arrive_is_refused(
     bert: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nn.Dropout, "__init__", _broken_dropout)
-    with pytest.raises(Refused, match=r"dropout 0\.5 was asked for"):
+    with pytest.raises(Refused, match=r"dropout 0\.5 was requested"):
         build_classifier(bert, settings(dropout=0.5), 3, seed=1)
 
 
