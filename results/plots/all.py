@@ -1,36 +1,36 @@
-"""All pictures of a study."""
+"""All plots of a study, in the order of the report."""
 
 from trytable.results.analysis.analysis import Analysis, analyze
-from trytable.results.plots.cost import cost_picture
-from trytable.results.plots.curves import curves_picture, rates_picture
-from trytable.results.plots.highlights import cast
-from trytable.results.plots.parallel import parallel_picture
-from trytable.results.plots.parameters import importance_picture, parameter_pictures
-from trytable.results.plots.timeline import ends_picture, slots_picture
-from trytable.results.plots.types import Picture
+from trytable.results.plots.cost import cost_plot
+from trytable.results.plots.curves import curves_plot, rates_plot
+from trytable.results.plots.highlights import highlight_trials
+from trytable.results.plots.parallel import parallel_plot
+from trytable.results.plots.parameters import importance_plot, parameter_plots
+from trytable.results.plots.timeline import ends_plot, slots_plot
+from trytable.results.plots.types import Plot
 from trytable.results.storage.study import StudyResult
 from trytable.results.text.catalog import ENGLISH, Words
 
 
-def pictures(
+def study_plots(
     study: StudyResult,
     words: Words = ENGLISH,
-    judged: Analysis | None = None,
-) -> tuple[Picture, ...]:
-    """The pictures in the report's order; those that would show nothing are left out.
+    analysis: Analysis | None = None,
+) -> tuple[Plot, ...]:
+    """Return the plots in the order of the report, without those that would be empty.
 
-    `judged` spares judging the study again.
+    Pass `analysis` if the study has been analyzed already.
     """
-    judged = judged or analyze(study, words.language)
-    drawn = cast(study)
-    found = (
-        curves_picture(drawn, words),
-        rates_picture(drawn, words),
-        *parameter_pictures(drawn, judged.comparison, words),
-        parallel_picture(drawn, words),
-        importance_picture(drawn, words),
-        ends_picture(drawn, words),
-        slots_picture(drawn, words),
-        cost_picture(judged.cost, words),
+    analysis = analysis or analyze(study, words.language)
+    highlights = highlight_trials(study)
+    plots = (
+        curves_plot(highlights, words),
+        rates_plot(highlights, words),
+        *parameter_plots(highlights, analysis.comparison, words),
+        parallel_plot(highlights, words),
+        importance_plot(highlights, words),
+        ends_plot(highlights, words),
+        slots_plot(highlights, words),
+        cost_plot(analysis.cost, words),
     )
-    return tuple(picture for picture in found if picture is not None)
+    return tuple(plot for plot in plots if plot is not None)

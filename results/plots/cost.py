@@ -1,7 +1,7 @@
-"""What the study's seconds were spent on."""
+"""How the study's wall time was cost."""
 
 from trytable.results.analysis.cost import Cost, CostKind
-from trytable.results.plots.types import COLOURS, GREY, Axis, Bar, Bars, Hatch, Picture
+from trytable.results.plots.types import COLOURS, GREY, Axis, Bar, Bars, Hatch, Plot
 from trytable.results.text.catalog import Words
 
 _LOOKS: dict[CostKind, tuple[str, Hatch]] = {
@@ -14,12 +14,12 @@ _LOOKS: dict[CostKind, tuple[str, Hatch]] = {
 }
 
 
-def cost_picture(spent: Cost, words: Words) -> Picture | None:
-    """A bar of wall seconds, what pruning saved beyond it; None where nothing was spent."""
-    if not spent.by_kind:
+def cost_plot(cost: Cost, words: Words) -> Plot | None:
+    """Plot wall seconds by outcome and what pruning saved; None if no time was spent."""
+    if not cost.by_kind:
         return None
-    rows = list(spent.by_kind)[::-1]
-    saved = sum(spent.saved.values())
+    rows = list(cost.by_kind)[::-1]
+    saved = sum(cost.saved.values())
     names = [words.text("picture.saved")] if saved else []
     names += [words.text(f"status.{kind}") for kind in rows]
     layers = []
@@ -27,12 +27,12 @@ def cost_picture(spent: Cost, words: Words) -> Picture | None:
         bar = Bar(f"{names[0]}: {saved:.1f} s", 0, 0, saved)
         layers.append(Bars("", (bar,), GREY, "/"))
     for row, kind in enumerate(rows, start=len(names) - len(rows)):
-        seconds = spent.by_kind[kind].wall
+        seconds = cost.by_kind[kind].wall
         colour, hatch = _LOOKS[kind]
         layers.append(
             Bars("", (Bar(f"{names[row]}: {seconds:.1f} s", row, 0, seconds),), colour, hatch)
         )
-    return Picture(
+    return Plot(
         name="cost",
         title=words.text("picture.cost"),
         caption=words.text("picture.cost.caption"),

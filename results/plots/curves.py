@@ -1,66 +1,66 @@
-"""The objective and the learning rate over a trial's course."""
+"""The objective by epoch and the learning rate by step."""
 
 from collections.abc import Sequence
 
-from trytable.results.plots.highlights import MOST_DRAWN, Cast, thinned
-from trytable.results.plots.types import GREY, Axis, Layer, Lines, Mark, Marks, Picture, Strand
+from trytable.results.plots.highlights import MAX_LINES, Highlights, evenly_chosen
+from trytable.results.plots.types import GREY, Axis, Curve, Layer, Lines, Mark, Marks, Plot
 from trytable.results.storage.study import TrialResult
 from trytable.results.text.catalog import Words
 
-_MOST_STEPS = 400
+_MAX_STEPS = 400
 
 
-def curves_picture(cast: Cast, words: Words) -> Picture | None:
-    """The objective by epoch: best few and baseline in colour, train dashed; others faint."""
-    drawn = [one for one in cast.tries if one.intermediate]
-    if not drawn:
+def curves_plot(highlights: Highlights, words: Words) -> Plot | None:
+    """Plot the objective by epoch: highlighted trials in colour, train dashed, others faint."""
+    trials = [trial for trial in highlights.trials if trial.intermediate]
+    if not trials:
         return None
-    faint = [one for one in drawn if not cast.stands_out(one)]
-    shown = thinned(faint)
-    completed = [one for one in shown if one.status == "completed"]
-    ended = [one for one in shown if one.status != "completed"]
-    groups = (("picture.others", completed), ("picture.not_completed", ended))
+    faint = [trial for trial in trials if not highlights.is_highlighted(trial)]
+    faint_chosen = evenly_chosen(faint)
+    completed = [trial for trial in faint_chosen if trial.status == "completed"]
+    incomplete = [trial for trial in faint_chosen if trial.status != "completed"]
+    groups = (("picture.others", completed), ("picture.not_completed", incomplete))
     layers: list[Layer] = []
-    for key, tries in groups:
-        layers += _faint(cast, words.text(key), tries, words)
-    for one in reversed([one for one in drawn if cast.stands_out(one)]):
-        layers += _standing_out(cast, one, words)
+    for key, group in groups:
+        layers += _faint(highlights, words.text(key), group, words)
+    for trial in reversed([trial for trial in trials if highlights.is_highlighted(trial)]):
+        layers += _highlighted(highlights, trial, words)
     caption = words.text("picture.curves.caption")
-    if len(shown) < len(faint):
-        thinning = words.text("picture.thinned", shown=len(shown), count=len(faint))
+    if len(faint_chosen) < len(faint):
+        thinning = words.text("picture.thinned", shown=len(faint_chosen), count=len(faint))
         caption = words.paragraph([caption, thinning])
-    return Picture(
+    return Plot(
         name="curves",
         title=words.text("picture.curves"),
         caption=caption,
         x=Axis(words.text("picture.epoch"), whole=True),
-        y=Axis(words.named("objective", cast.study.objective.name)),
+        y=Axis(words.named("objective", highlights.study.objective.name)),
         layers=tuple(layers),
         tall=True,
     )
 
 
-def rates_picture(cast: Cast, words: Words) -> Picture | None:
-    """The learning rate by step as the optimizer used it; equal courses are drawn once."""
-    found: dict[tuple[tuple[float, ...], tuple[float, ...]], TrialResult] = {}
-    for one in sorted(cast.tries, key=lambda one: not cast.stands_out(one)):
-        if len(found) < MOST_DRAWN:
-            course = _rates(one)
-            if course[0]:
-                found.setdefault(course, one)
-    if not found:
+def rates_plot(highlights: Highlights, words: Words) -> Plot | None:
+    """Plot the learning rate by step as the optimizer used it; equal schedules are drawn once."""
+    schedules: dict[tuple[tuple[float, ...], tuple[float, ...]], TrialResult] = {}
+    for trial in sorted(highlights.trials, key=lambda trial: not highlights.is_highlighted(trial)):
+        if len(schedules) < MAX_LINES:
+            schedule = _rates(trial)
+            if schedule[0]:
+                schedules.setdefault(schedule, trial)
+    if not schedules:
         return None
     layers = [
         Lines(
-            name=cast.name(one) if cast.stands_out(one) else "",
-            strands=(Strand(cast.told(one), *course),),
-            colour=cast.colour(one),
-            width=2 if cast.stands_out(one) else 1,
-            opacity=1 if cast.stands_out(one) else 0.5,
+            name=highlights.name(trial) if highlights.is_highlighted(trial) else "",
+            curves=(Curve(highlights.label(trial), *schedule),),
+            colour=highlights.colour(trial),
+            width=2 if highlights.is_highlighted(trial) else 1,
+            opacity=1 if highlights.is_highlighted(trial) else 0.5,
         )
-        for course, one in reversed(found.items())
+        for schedule, trial in reversed(schedules.items())
     ]
-    return Picture(
+    return Plot(
         name="rates",
         title=words.text("picture.rates"),
         caption=words.text("picture.rates.caption"),
@@ -70,64 +70,71 @@ def rates_picture(cast: Cast, words: Words) -> Picture | None:
     )
 
 
-def _faint(cast: Cast, name: str, tries: list[TrialResult], words: Words) -> list[Layer]:
-    if not tries:
+def _faint(
+    highlights: Highlights, name: str, trials: list[TrialResult], words: Words
+) -> list[Layer]:
+    if not trials:
         return []
-    strands = tuple(_dev(cast, one) for one in tries)
+    curves = tuple(_dev(highlights, trial) for trial in trials)
     ends = tuple(
-        Mark(_ended(cast, one, words), one.curve[-1].epoch, last)
-        for one in tries
-        if one.status != "completed" and (last := one.curve[-1].value) is not None
+        Mark(_end_hover(highlights, trial, words), trial.curve[-1].epoch, last)
+        for trial in trials
+        if trial.status != "completed" and (last := trial.curve[-1].value) is not None
     )
-    opacity = 0.7 if len(tries) < len(cast.colours) * 3 else 0.4
-    layers: list[Layer] = [Lines(name, strands, GREY, 1, "solid", opacity, group=name)]
+    opacity = 0.7 if len(trials) < len(highlights.colours) * 3 else 0.4
+    layers: list[Layer] = [Lines(name, curves, GREY, 1, "solid", opacity, group=name)]
     return [*layers, Marks("", ends, GREY, "x", 6, group=name)] if ends else layers
 
 
-def _ended(cast: Cast, one: TrialResult, words: Words) -> str:
-    return words.text("picture.told", told=cast.told(one), what=words.text(f"status.{one.status}"))
+def _end_hover(highlights: Highlights, trial: TrialResult, words: Words) -> str:
+    return words.text(
+        "picture.hover", hover=highlights.label(trial), what=words.text(f"status.{trial.status}")
+    )
 
 
-def _standing_out(cast: Cast, one: TrialResult, words: Words) -> list[Layer]:
-    name, colour = cast.name(one), cast.colour(one)
-    baseline = cast.study.baseline
-    if baseline is not None and one.number == baseline.number:
+def _highlighted(highlights: Highlights, trial: TrialResult, words: Words) -> list[Layer]:
+    name, colour = highlights.name(trial), highlights.colour(trial)
+    baseline = highlights.study.baseline
+    if baseline is not None and trial.number == baseline.number:
         name = words.text("picture.baseline", name=name)
-    layers: list[Layer] = [Lines(name, (_dev(cast, one),), colour, 2, group=name)]
-    train = tuple(epoch.probe_accuracy for epoch in one.curve)
+    layers: list[Layer] = [Lines(name, (_dev(highlights, trial),), colour, 2, group=name)]
+    train = tuple(epoch.probe_accuracy for epoch in trial.curve)
     if any(value is not None for value in train):
-        told = words.text("picture.told", told=one.label, what=words.text("picture.train"))
-        epochs = tuple(float(epoch.epoch) for epoch in one.curve)
-        layers.append(Lines("", (Strand(told, epochs, train),), colour, 1.5, "dash", group=name))
-    best = next((e.value for e in one.curve if e.epoch == one.best_epoch), None)
-    if one.best_epoch is not None and best is not None:
+        hover = words.text("picture.hover", hover=trial.label, what=words.text("picture.train"))
+        epochs = tuple(float(epoch.epoch) for epoch in trial.curve)
+        layers.append(Lines("", (Curve(hover, epochs, train),), colour, 1.5, "dash", group=name))
+    best = next((e.value for e in trial.curve if e.epoch == trial.best_epoch), None)
+    if trial.best_epoch is not None and best is not None:
         mark = Mark(
-            words.text("picture.told", told=one.label, what=words.text("picture.best_epoch")),
-            one.best_epoch,
+            words.text("picture.hover", hover=trial.label, what=words.text("picture.best_epoch")),
+            trial.best_epoch,
             best,
         )
         layers.append(Marks("", (mark,), colour, "circle-open", 12, group=name))
     return layers
 
 
-def _dev(cast: Cast, one: TrialResult) -> Strand:
-    epochs = tuple(float(epoch.epoch) for epoch in one.curve)
-    return Strand(cast.told(one), epochs, tuple(epoch.value for epoch in one.curve))
+def _dev(highlights: Highlights, trial: TrialResult) -> Curve:
+    epochs = tuple(float(epoch.epoch) for epoch in trial.curve)
+    return Curve(highlights.label(trial), epochs, tuple(epoch.value for epoch in trial.curve))
 
 
-def _rates(one: TrialResult) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    course = [(float(row.step), row.lr) for row in one.steps if row.lr is not None]
-    kept = _extremes(course)
-    return tuple(step for step, _ in kept), tuple(rate for _, rate in kept)
+def _rates(trial: TrialResult) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    course = [(float(row.step), row.lr) for row in trial.steps if row.lr is not None]
+    points = _extremes(course)
+    return tuple(step for step, _ in points), tuple(rate for _, rate in points)
 
 
 def _extremes(course: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
-    """Of a long course the least and the greatest of each stretch, so that a swing still shows."""
-    if len(course) <= _MOST_STEPS:
+    """Reduce a long course to the extremes of each stretch, so that swings stay visible."""
+    if len(course) <= _MAX_STEPS:
         return course
-    length = -(-2 * len(course) // _MOST_STEPS)
-    kept = {course[0], course[-1]}
+    length = -(-2 * len(course) // _MAX_STEPS)
+    extremes = {course[0], course[-1]}
     for first in range(0, len(course), length):
         stretch = course[first : first + length]
-        kept |= {min(stretch, key=lambda point: point[1]), max(stretch, key=lambda point: point[1])}
-    return sorted(kept)
+        extremes |= {
+            min(stretch, key=lambda point: point[1]),
+            max(stretch, key=lambda point: point[1]),
+        }
+    return sorted(extremes)

@@ -1,4 +1,4 @@
-"""What several pictures need of tries: their names, who stands out, how many are drawn."""
+"""The trials of a plot: their labels, which of them are highlighted, and how many are drawn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,51 +11,51 @@ from trytable.results.tables.trials import ordered, varied_parameters
 
 T = TypeVar("T")
 
-MOST_DRAWN = 150
-"""Lines beyond which a picture shows no more and only takes longer to open."""
+MAX_LINES = 150
+"""More lines would show nothing new and only make the plot slower to open."""
 
 
 @dataclass(frozen=True)
-class Cast:
-    """The tries of a picture, best first: the best few and the baseline each with a colour."""
+class Highlights:
+    """The trials of a plot, best first; the best few and the baseline have a colour each."""
 
     study: StudyResult
-    tries: tuple[TrialResult, ...]
+    trials: tuple[TrialResult, ...]
     names: tuple[str, ...]
     colours: dict[int, str]
 
-    def told(self, one: TrialResult) -> str:
-        """A try with what was varied, as `Try 3: lr 2e-4`."""
-        values = point(one, self.names)
-        return f"{one.label}: {values}" if values else one.label
+    def label(self, trial: TrialResult) -> str:
+        """Return the trial's name and its varied parameters, such as `Try 3: lr 2e-4`."""
+        values = point(trial, self.names)
+        return f"{trial.label}: {values}" if values else trial.label
 
-    def name(self, one: TrialResult) -> str:
-        """A name short enough for a legend: with its value only where one parameter varies."""
-        return self.told(one) if len(self.names) == 1 else one.label
+    def name(self, trial: TrialResult) -> str:
+        """Return a label for the legend, with the value only if a single parameter varies."""
+        return self.label(trial) if len(self.names) == 1 else trial.label
 
-    def colour(self, one: TrialResult) -> str:
-        return self.colours.get(one.number, GREY)
+    def colour(self, trial: TrialResult) -> str:
+        return self.colours.get(trial.number, GREY)
 
-    def stands_out(self, one: TrialResult) -> bool:
-        return one.number in self.colours
+    def is_highlighted(self, trial: TrialResult) -> bool:
+        return trial.number in self.colours
 
 
-def cast(study: StudyResult) -> Cast:
-    """The best tries and, among them or after them, the baseline stand out."""
+def highlight_trials(study: StudyResult) -> Highlights:
+    """Highlight the best trials and the baseline."""
     best = list(study.ranked[: len(COLOURS)])
     baseline = study.baseline
     if baseline is not None and baseline not in best:
         best = [*best[: len(COLOURS) - 1], baseline]
-    return Cast(
+    return Highlights(
         study=study,
-        tries=ordered(study),
+        trials=ordered(study),
         names=varied_parameters(study.trials),
-        colours={one.number: colour for one, colour in zip(best, COLOURS, strict=False)},
+        colours={trial.number: colour for trial, colour in zip(best, COLOURS, strict=False)},
     )
 
 
-def thinned(items: Sequence[T], most: int = MOST_DRAWN) -> tuple[T, ...]:
-    """At most so many, evenly over their order."""
-    if len(items) <= most:
+def evenly_chosen(items: Sequence[T], limit: int = MAX_LINES) -> tuple[T, ...]:
+    """Return at most `limit` items, evenly spaced in their order."""
+    if len(items) <= limit:
         return tuple(items)
-    return tuple(items[round(i * (len(items) - 1) / (most - 1))] for i in range(most))
+    return tuple(items[round(i * (len(items) - 1) / (limit - 1))] for i in range(limit))

@@ -1,4 +1,4 @@
-"""Pictures as files for papers, by matplotlib: PNG to look at, SVG to print."""
+"""Plots as files for papers, drawn by matplotlib: PNG for the screen, SVG for print."""
 
 import io
 import warnings
@@ -14,15 +14,15 @@ from matplotlib.font_manager import fontManager
 from matplotlib.ticker import MaxNLocator
 
 from trytable.files import write_atomic
-from trytable.results.plots.types import Axis, Bars, Layer, Lines, Marks, Picture
+from trytable.results.plots.types import Axis, Bars, Layer, Lines, Marks, Plot
 from trytable.results.text.format import clean, one_line
 
 FORMATS = ("png", "svg")
 _INCHES, _TALL_INCHES = (5.2, 3.2), (5.2, 3.8)
 _DPI = 160
 _LONGEST_NAME = 40
-_CROWDED = 2000
-"""Points beyond which a layer is an image even in an SVG file."""
+_MAX_VECTOR_POINTS = 2000
+"""A layer with more points is a bitmap even in an SVG file."""
 _SYMBOLS = {
     "circle": "o",
     "circle-open": "o",
@@ -45,7 +45,7 @@ _FONTS = (
     "PingFang SC",
     "SimHei",
 )
-"""The font that matplotlib brings along, then some that have Chinese letters, where installed."""
+"""The font that comes with matplotlib, then fonts with Chinese characters, if installed."""
 _SETTINGS: Any = {
     "font.size": 9,
     "svg.hashsalt": "trytable",
@@ -53,41 +53,41 @@ _SETTINGS: Any = {
 }
 
 
-def write_pictures(pictures: Iterable[Picture], folder: Path) -> list[Path]:
-    """Write NAME.png and NAME.svg of each picture, each whole or not at all; returns the paths.
+def write_plots(plots: Iterable[Plot], folder: Path) -> list[Path]:
+    """Write NAME.png and NAME.svg for each plot, each file atomically, and return the paths.
 
-    Pictures of these names that are no longer drawn are left as they are. Raises OSError.
+    Files of plots that are no longer drawn stay as they are. Raises OSError.
     """
     paths = []
     installed = set(fontManager.get_font_names())
     fonts = [name for name in _FONTS if name in installed]
     with mpl.rc_context({**_SETTINGS, "font.sans-serif": fonts}), warnings.catch_warnings():
-        # A letter that no font has is drawn as a box; that is no reason to stop or to warn.
+        # A character that no font has is drawn as a box, which needs no warning.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        for picture in pictures:
-            figure = _drawn(picture)
+        for plot in plots:
+            figure = _draw_plot(plot)
             for kind in FORMATS:
-                path = folder / f"{picture.name}.{kind}"
-                write_atomic(path, _saved(figure, kind))
-                figure.set_layout_engine("none")  # laid out once for both formats
+                path = folder / f"{plot.name}.{kind}"
+                write_atomic(path, _render(figure, kind))
+                figure.set_layout_engine("none")  # the layout is computed once for both formats
                 paths.append(path)
     return paths
 
 
-def _saved(figure: Figure, kind: str) -> bytes:
+def _render(figure: Figure, kind: str) -> bytes:
     content = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
     figure.savefig(content, format=kind, dpi=_DPI, metadata=metadata)
     return content.getvalue()
 
 
-def _drawn(picture: Picture) -> Figure:
-    figure = Figure(figsize=_TALL_INCHES if picture.tall else _INCHES, layout="constrained")
+def _draw_plot(plot: Plot) -> Figure:
+    figure = Figure(figsize=_TALL_INCHES if plot.tall else _INCHES, layout="constrained")
     axes = figure.subplots()
-    for layer in picture.layers:
+    for layer in plot.layers:
         _draw(axes, layer)
     axes.autoscale_view()
-    _finish(axes, picture)
+    _finish(axes, plot)
     handles, _ = axes.get_legend_handles_labels()
     if handles:
         figure.legend(loc="outside upper left", ncols=4, fontsize=7, frameon=False)
@@ -123,20 +123,20 @@ def _draw_bars(axes: Axes, layer: Bars, label: str | None) -> None:
         linewidths=0,
         hatch=_HATCHES[layer.hatch] or None,
         label=label,
-        rasterized=len(layer.bars) > _CROWDED,
+        rasterized=len(layer.bars) > _MAX_VECTOR_POINTS,
     )
     axes.add_collection(bars)
 
 
 def _draw_lines(axes: Axes, layer: Lines, label: str | None) -> None:
     lines = LineCollection(
-        [list(zip(one.x, _numbers(one.y), strict=True)) for one in layer.strands],
+        [list(zip(curve.x, _numbers(curve.y), strict=True)) for curve in layer.curves],
         colors=layer.colour,
         linewidths=layer.width * 0.75,
         linestyles=_DASHES[layer.dash],
         alpha=layer.opacity,
         label=label,
-        rasterized=sum(len(one.x) for one in layer.strands) > _CROWDED,
+        rasterized=sum(len(curve.x) for curve in layer.curves) > _MAX_VECTOR_POINTS,
     )
     axes.add_collection(lines)
 
@@ -155,7 +155,7 @@ def _draw_marks(axes: Axes, layer: Marks, label: str | None) -> None:
         linewidths=1 if is_open or is_cross else 0,
         label=label,
         zorder=3,
-        rasterized=len(x) > _CROWDED,
+        rasterized=len(x) > _MAX_VECTOR_POINTS,
         **look,
     )
     within = [mark for mark in layer.marks if mark.low is not None and mark.high is not None]
@@ -169,22 +169,22 @@ def _draw_marks(axes: Axes, layer: Marks, label: str | None) -> None:
         )
 
 
-def _finish(axes: Axes, picture: Picture) -> None:
-    _finish_axis(axes.xaxis, picture.x, axes.set_xlabel, axes.set_xscale, axes.set_xlim)
-    _finish_axis(axes.yaxis, picture.y, axes.set_ylabel, axes.set_yscale, axes.set_ylim)
+def _finish(axes: Axes, plot: Plot) -> None:
+    _finish_axis(axes.xaxis, plot.x, axes.set_xlabel, axes.set_xscale, axes.set_xlim)
+    _finish_axis(axes.yaxis, plot.y, axes.set_ylabel, axes.set_yscale, axes.set_ylim)
     axes.grid(visible=True, alpha=0.25)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _finish_axis(drawn: Any, axis: Axis, label: Any, scale: Any, limits: Any) -> None:
+def _finish_axis(target: Any, axis: Axis, label: Any, scale: Any, limits: Any) -> None:
     label(safe_label(axis.title))
     scale(axis.scale)
     if axis.ticks:
         texts = ["\n".join(map(safe_label, text.split("\n"))) for _, text in axis.ticks]
-        drawn.set_ticks([place for place, _ in axis.ticks], texts)
+        target.set_ticks([position for position, _ in axis.ticks], texts)
     elif axis.whole:
-        drawn.set_major_locator(MaxNLocator(integer=True))
+        target.set_major_locator(MaxNLocator(integer=True))
     if axis.span:
         limits(*axis.span)
 
@@ -194,5 +194,5 @@ def _numbers(values: tuple[float | None, ...]) -> list[float]:
 
 
 def safe_label(text: str) -> str:
-    """A name from outside for a picture: one line, and a dollar sign in it starts no formula."""
+    """Return a user's text as a one-line label in which a dollar sign starts no formula."""
     return one_line(clean(text)).replace("$", r"\$")

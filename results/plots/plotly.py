@@ -1,4 +1,4 @@
-"""Pictures as plotly's JSON for the page. Plotly reads tags in texts, so every text is escaped."""
+"""Plots as plotly JSON for the page. Plotly interprets tags in texts, so every text is escaped."""
 
 import base64
 from collections.abc import Iterable
@@ -6,39 +6,39 @@ from typing import Any
 
 import numpy as np
 
-from trytable.results.plots.types import Axis, Bars, Layer, Lines, Mark, Marks, Picture
+from trytable.results.plots.types import Axis, Bars, Layer, Lines, Mark, Marks, Plot
 from trytable.results.text.escape import script_json, tagless
 
-_MOST_TICKS = 15
+_MAX_TICKS = 15
 
 
-def figures_json(pictures: Iterable[Picture]) -> str:
-    """An object of figures by picture name, safe inside a script element.
+def figures_json(plots: Iterable[Plot]) -> str:
+    """Return figures by plot name as JSON that is safe inside a script element.
 
-    Numbers are packed as 64-bit floats. A layer's `meta` holds its hover texts with the number of
-    points that each is of; the page's script spreads them over the points.
+    Numbers are packed as 64-bit floats. A layer's `meta` holds its hover texts, each with its
+    number of points; the page's script repeats them for every point.
     """
-    return script_json({one.name: _figure(one) for one in pictures})
+    return script_json({plot.name: _figure(plot) for plot in plots})
 
 
-def _figure(picture: Picture) -> dict[str, Any]:
-    traces = [_trace(layer, picture) for layer in picture.layers]
+def _figure(plot: Plot) -> dict[str, Any]:
+    traces = [_trace(layer, plot) for layer in plot.layers]
     for rank, trace in enumerate(reversed(traces), start=1):
-        trace["legendrank"] = rank  # what is drawn last, on top, is named first
+        trace["legendrank"] = rank  # the layer on top comes first in the legend
     layout = {
-        "xaxis": _axis(picture.x, [x for layer in picture.layers for x in _places(layer)]),
-        "yaxis": _axis(picture.y, []),
+        "xaxis": _axis(plot.x, [x for layer in plot.layers for x in _positions(layer)]),
+        "yaxis": _axis(plot.y, []),
         "showlegend": any(trace["showlegend"] for trace in traces),
         "barmode": "overlay",
     }
     return {"data": traces, "layout": layout}
 
 
-def _trace(layer: Layer, picture: Picture) -> dict[str, Any]:
+def _trace(layer: Layer, plot: Plot) -> dict[str, Any]:
     shared = {
         "name": tagless(layer.name),
         "showlegend": bool(layer.name),
-        "hovertemplate": _hover(layer, picture),
+        "hovertemplate": _hover(layer, plot),
     }
     match layer:
         case Lines():
@@ -50,17 +50,17 @@ def _trace(layer: Layer, picture: Picture) -> dict[str, Any]:
 
 
 def _lines(layer: Lines) -> dict[str, Any]:
-    # One trace for all of them: a gap parts one from the next.
-    x = [place for strand in layer.strands for place in (*strand.x, None)]
-    y = [value for strand in layer.strands for value in (*strand.y, None)]
+    # One trace for all curves, separated by gaps: plotly is slow with many traces.
+    x = [value for curve in layer.curves for value in (*curve.x, None)]
+    y = [value for curve in layer.curves for value in (*curve.y, None)]
     return {
         "type": "scatter",
         "mode": "lines",
-        "x": _packed(x),
-        "y": _packed(y),
+        "x": _pack(x),
+        "y": _pack(y),
         "opacity": layer.opacity,
         "line": {"color": layer.colour, "width": layer.width, "dash": layer.dash},
-        "meta": [[tagless(one.told), len(one.x) + 1] for one in layer.strands],
+        "meta": [[tagless(curve.hover), len(curve.x) + 1] for curve in layer.curves],
         **_group(layer.group),
     }
 
@@ -69,15 +69,15 @@ def _marks(layer: Marks) -> dict[str, Any]:
     trace = {
         "type": "scatter",
         "mode": "markers",
-        "x": _packed([mark.x for mark in layer.marks]),
-        "y": _packed([mark.y for mark in layer.marks]),
+        "x": _pack([mark.x for mark in layer.marks]),
+        "y": _pack([mark.y for mark in layer.marks]),
         "marker": {
             "color": layer.colour,
             "symbol": layer.symbol,
             "size": layer.size,
             "line": {"color": layer.colour, "width": 2 if "open" in layer.symbol else 0},
         },
-        "meta": [[tagless(mark.told), 1] for mark in layer.marks],
+        "meta": [[tagless(mark.hover), 1] for mark in layer.marks],
         **_group(layer.group),
     }
     if any(mark.low is not None for mark in layer.marks):
@@ -97,9 +97,9 @@ def _bars(layer: Bars) -> dict[str, Any]:
     return {
         "type": "bar",
         "orientation": "h",
-        "base": _packed([bar.start for bar in layer.bars]),
-        "x": _packed([bar.length for bar in layer.bars]),
-        "y": _packed([bar.row for bar in layer.bars]),
+        "base": _pack([bar.start for bar in layer.bars]),
+        "x": _pack([bar.length for bar in layer.bars]),
+        "y": _pack([bar.row for bar in layer.bars]),
         "width": 0.7,
         "textposition": "none",
         "marker": {
@@ -107,38 +107,40 @@ def _bars(layer: Bars) -> dict[str, Any]:
             "line": {"width": 0},
             "pattern": {"shape": layer.hatch, "solidity": 0.35},
         },
-        "meta": [[tagless(bar.told), 1] for bar in layer.bars],
+        "meta": [[tagless(bar.hover), 1] for bar in layer.bars],
     }
 
 
-def _hover(layer: Layer, picture: Picture) -> str:
-    if isinstance(layer, Bars) or not picture.y.title:
+def _hover(layer: Layer, plot: Plot) -> str:
+    if isinstance(layer, Bars) or not plot.y.title:
         return "%{text}<extra></extra>"
-    x = "" if picture.x.ticks else f"{tagless(picture.x.title)} %{{x:.6~g}}: "
-    y = "%{y:.4~g}" if picture.y.whole or picture.y.scale == "log" else "%{y:.3~g}"
-    return f"%{{text}}<br>{x}{tagless(picture.y.title)} {y}<extra></extra>"
+    x = "" if plot.x.ticks else f"{tagless(plot.x.title)} %{{x:.6~g}}: "
+    y = "%{y:.4~g}" if plot.y.whole or plot.y.scale == "log" else "%{y:.3~g}"
+    return f"%{{text}}<br>{x}{tagless(plot.y.title)} {y}<extra></extra>"
 
 
-def _axis(axis: Axis, places: list[float]) -> dict[str, Any]:
-    made: dict[str, Any] = {"title": {"text": tagless(axis.title)}, "type": axis.scale}
+def _axis(axis: Axis, positions: list[float]) -> dict[str, Any]:
+    properties: dict[str, Any] = {"title": {"text": tagless(axis.title)}, "type": axis.scale}
     if axis.ticks:
-        made["tickvals"] = [place for place, _ in axis.ticks]
-        made["ticktext"] = ["<br>".join(map(tagless, text.split("\n"))) for _, text in axis.ticks]
+        properties["tickvals"] = [position for position, _ in axis.ticks]
+        properties["ticktext"] = [
+            "<br>".join(map(tagless, text.split("\n"))) for _, text in axis.ticks
+        ]
         first, last = axis.ticks[0][0], axis.ticks[-1][0]
-        made["range"] = [first - 0.5, last + 0.5]
+        properties["range"] = [first - 0.5, last + 0.5]
     elif axis.scale == "log":
-        made |= {"dtick": 1, "exponentformat": "power"}
-    elif axis.whole and places and max(places) <= _MOST_TICKS:
-        made["dtick"] = 1
+        properties |= {"dtick": 1, "exponentformat": "power"}
+    elif axis.whole and positions and max(positions) <= _MAX_TICKS:
+        properties["dtick"] = 1
     if axis.span:
-        made["range"] = list(axis.span)
-    return made
+        properties["range"] = list(axis.span)
+    return properties
 
 
-def _places(layer: Layer) -> list[float]:
+def _positions(layer: Layer) -> list[float]:
     match layer:
         case Lines():
-            return [x for strand in layer.strands for x in strand.x]
+            return [x for curve in layer.curves for x in curve.x]
         case Marks():
             return [mark.x for mark in layer.marks]
         case Bars():
@@ -157,6 +159,6 @@ def _below(mark: Mark) -> float:
     return 0.0 if mark.low is None else max(0.0, mark.y - mark.low)
 
 
-def _packed(values: Iterable[float | None]) -> dict[str, str]:
+def _pack(values: Iterable[float | None]) -> dict[str, str]:
     numbers = np.array([np.nan if value is None else value for value in values], dtype="<f8")
     return {"dtype": "f8", "bdata": base64.b64encode(numbers.tobytes()).decode()}

@@ -1,13 +1,14 @@
-"""What a picture is made of, whoever draws it: axes and layers of lines, marks and bars.
+"""The records of a plot, for plotly and matplotlib alike: axes and layers of lines, marks and bars.
 
-Texts are plain; whoever draws escapes them. Categories stand at 0, 1, ... with ticks of that name.
+Texts are plain; the module that draws them escapes them. Categories are at 0, 1, ... with named
+ticks.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 COLOURS = ("#3b82d6", "#c2650a", "#148a5c", "#8b6ce0", "#d6558f", "#0c8a9b")
-"""Told apart, and from the background, on white and on near-black: each has a contrast of 3."""
+"""Distinct colours, each with a contrast of at least 3 on white and on near-black."""
 GREY = "#858b94"
 
 Symbol = Literal["circle", "circle-open", "diamond", "x", "square", "triangle-down"]
@@ -17,9 +18,10 @@ Hatch = Literal["", "/", "x", "."]
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis; `ticks` are places with their names, `whole` asks for whole numbers only.
+    """An axis.
 
-    `span` are its ends, where the data should not say.
+    `ticks` are positions with their names, `whole` restricts ticks to whole numbers, and `span`
+    fixes the ends, which otherwise follow the data.
     """
 
     title: str
@@ -30,23 +32,23 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Strand:
-    """One line; None breaks it. `told` is its hover text."""
+class Curve:
+    """One line with its hover text; None in `y` breaks the line."""
 
-    told: str
+    hover: str
     x: tuple[float, ...]
     y: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines that look alike; without a name they stay out of the legend.
+    """Lines of one style; without a name they have no entry in the legend.
 
-    A `group` is shown and hidden with the entry of that name.
+    The legend entry of the same name shows and hides a `group`.
     """
 
     name: str
-    strands: tuple[Strand, ...]
+    curves: tuple[Curve, ...]
     colour: str
     width: float = 1.0
     dash: Dash = "solid"
@@ -56,9 +58,9 @@ class Lines:
 
 @dataclass(frozen=True)
 class Mark:
-    """A point, with the ends of its interval where it has one."""
+    """A point, with the ends of its interval if it has one."""
 
-    told: str
+    hover: str
     x: float
     y: float
     low: float | None = None
@@ -67,7 +69,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Marks:
-    """Points that look alike; without a name they stay out of the legend."""
+    """Points of one style; without a name they have no entry in the legend."""
 
     name: str
     marks: tuple[Mark, ...]
@@ -81,7 +83,7 @@ class Marks:
 class Bar:
     """A horizontal bar at height `row`, from `start`, of this length."""
 
-    told: str
+    hover: str
     row: float
     start: float
     length: float
@@ -89,7 +91,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Bars:
-    """Bars that look alike; a hatch tells them apart where colour does not."""
+    """Bars of one style; a hatch distinguishes them without colour."""
 
     name: str
     bars: tuple[Bar, ...]
@@ -101,8 +103,8 @@ Layer = Lines | Marks | Bars
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture; `name` is that of its file and of its place in the page, `tall` a wish."""
+class Plot:
+    """A plot; `name` names its file and its element in the page; `tall` asks for more height."""
 
     name: str
     title: str

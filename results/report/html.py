@@ -12,10 +12,10 @@ from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]  # it sh
 
 from trytable.files import write_atomic
 from trytable.results.analysis.analysis import Analysis, analyze
-from trytable.results.plots.all import pictures
-from trytable.results.plots.parameters import MOST_INTERVALS
+from trytable.results.plots.all import study_plots
+from trytable.results.plots.parameters import MAX_INTERVALS
 from trytable.results.plots.plotly import figures_json
-from trytable.results.plots.types import Picture
+from trytable.results.plots.types import Plot
 from trytable.results.report.story import story
 from trytable.results.report.verdict import confirmed, verdict
 from trytable.results.report.view import (
@@ -49,7 +49,7 @@ def write_report(
     judged: Analysis | None = None,
     table: TryTable | None = None,
     pairs: TryTable | None = None,
-    drawn: tuple[Picture, ...] | None = None,
+    drawn: tuple[Plot, ...] | None = None,
 ) -> list[Path]:
     """Write report.html and report.md, each completely or not at all; returns their paths.
 
@@ -59,7 +59,7 @@ def write_report(
     judged = judged or analyze(study, words.language)
     table = table or try_table(study, words, judged=judged)
     pairs = pairs or pairs_table(study, judged.comparison, words)
-    drawn = pictures(study, words, judged) if drawn is None else drawn
+    drawn = study_plots(study, words, judged) if drawn is None else drawn
     contents = {
         "report.html": _page(study, table, judged, drawn, words, pairs=pairs),
         "report.md": _markdown(study, table, pairs, judged, words),
@@ -74,7 +74,7 @@ def to_html(study: StudyResult, words: Words = ENGLISH) -> str:
     judged = analyze(study, words.language)
     table = try_table(study, words, judged=judged)
     pairs = pairs_table(study, judged.comparison, words)
-    drawn = pictures(study, words, judged)
+    drawn = study_plots(study, words, judged)
     return _page(study, table, judged, drawn, words, pairs=pairs)
 
 
@@ -89,7 +89,7 @@ def _page(
     study: StudyResult,
     table: TryTable,
     judged: Analysis,
-    drawn: tuple[Picture, ...],
+    drawn: tuple[Plot, ...],
     words: Words,
     *,
     pairs: TryTable,
@@ -170,12 +170,12 @@ def _body(study: StudyResult, table: TryTable, judged: Analysis, words: Words) -
     }
 
 
-def _drawn(study: StudyResult, drawn: tuple[Picture, ...]) -> dict[str, Any]:
+def _drawn(study: StudyResult, drawn: tuple[Plot, ...]) -> dict[str, Any]:
     points = sum(one.best_value is not None for one in study.trials)
     return {
         "pictures": {one.name: one for one in drawn},
         "parameters": [one for one in drawn if one.name.startswith("parameter-")],
-        "intervals": "intervals" if points <= MOST_INTERVALS else "hover",
+        "intervals": "intervals" if points <= MAX_INTERVALS else "hover",
         "figures": Markup(figures_json(drawn)),  # noqa: S704  it holds no <, > and &
     }
 

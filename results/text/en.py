@@ -140,7 +140,7 @@ _PAGE = {
     "page.settings.differ.other": "≠ {count} differ",
     "page.settings.same": "no difference",
     "page.facts": "What was swept, and on what",
-    "picture.told": "{told}, {what}",
+    "picture.hover": "{hover}, {what}",
     "picture.epoch": "epoch",
     "picture.step": "optimizer step",
     "picture.rate": "learning rate",
@@ -160,7 +160,7 @@ _PAGE = {
     "picture.minutes": "minutes since the first start",
     "picture.wall_seconds": "worker seconds",
     "picture.saved": "saved by ending early",
-    "picture.attempt": "{told}, attempt {attempt}: {outcome} after {seconds} s",
+    "picture.attempt": "{hover}, attempt {attempt}: {outcome} after {seconds} s",
     "picture.thinned": (
         "Of {count} such lines {shown} are drawn, evenly by rank; the numbers of all stand in the "
         "table."

@@ -131,7 +131,7 @@ _PAGE = {
     "page.settings.differ.other": "≠ {count} 处不一致",
     "page.settings.same": "全部一致",
     "page.facts": "扫描内容与条件",
-    "picture.told": "{told}，{what}",
+    "picture.hover": "{hover}，{what}",
     "picture.epoch": "轮次",
     "picture.step": "优化步数",
     "picture.rate": "学习率",
@@ -151,7 +151,7 @@ _PAGE = {
     "picture.minutes": "自首次启动起的分钟数",
     "picture.wall_seconds": "进程秒",
     "picture.saved": "提前结束所省",
-    "picture.attempt": "{told}，第 {attempt} 次启动：{outcome}，历时 {seconds} 秒",
+    "picture.attempt": "{hover}，第 {attempt} 次启动：{outcome}，历时 {seconds} 秒",
     "picture.thinned": "此类曲线共 {count} 条，按名次均匀画出 {shown} 条；全部数字见实验表。",
     "picture.curves": "曲线",
     "picture.curves.caption": (

@@ -15,8 +15,8 @@ from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, display_path
 from trytable.results.analysis.analysis import Analysis, analyze
 from trytable.results.analysis.confirmation import read_confirmation
-from trytable.results.plots.all import pictures
-from trytable.results.plots.matplotlib import write_pictures
+from trytable.results.plots.all import study_plots
+from trytable.results.plots.matplotlib import write_plots
 from trytable.results.report.dashboard import serve
 from trytable.results.report.html import write_report
 from trytable.results.report.verdict import confirmed, verdict
@@ -48,12 +48,12 @@ def report(folders: Folders, console: Console, reading: Reading = Reading()) -> 
     study, judged = _judged(folders, words)
     table = try_table(study, words, judged=judged, all_tests=reading.all_tests)
     pairs = pairs_table(study, judged.comparison, words)
-    drawn = pictures(study, words, judged)
+    drawn = study_plots(study, words, judged)
     paths = [
         *write_report(
             study, folders.home, words, judged=judged, table=table, pairs=pairs, drawn=drawn
         ),
-        *write_pictures(drawn, folders.home / "pictures"),
+        *write_plots(drawn, folders.home / "pictures"),
         *write_tables(table, folders.tables),
         *write_tables(pairs, folders.tables, stem=PAIRS),
     ]

@@ -14,12 +14,12 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tests.results.studies import Maker, Planned
 from trytable.records import DEFAULT_OBJECTIVE
-from trytable.results.plots.all import pictures
-from trytable.results.plots.highlights import MOST_DRAWN
-from trytable.results.plots.matplotlib import write_pictures
-from trytable.results.plots.parameters import MOST_INTERVALS
+from trytable.results.plots.all import study_plots
+from trytable.results.plots.highlights import MAX_LINES
+from trytable.results.plots.matplotlib import write_plots
+from trytable.results.plots.parameters import MAX_INTERVALS
 from trytable.results.plots.plotly import figures_json
-from trytable.results.plots.types import GREY, Bars, Lines, Marks, Picture
+from trytable.results.plots.types import GREY, Bars, Lines, Marks, Plot
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import AttemptRow
 from trytable.results.storage.study import StudyResult
@@ -39,7 +39,7 @@ def test_scales_of_parameters(folder: Path) -> None:
         grid = [0.0, 1e-4, 1e-3, 1e-2, 1e-1][n % 5]
         params = {"lr": 0.01 + n / 1000, "freeze": word, "dropout": n / 12, "decay": grid}
         maker.add(Planned({**params, "steps": 10 ** (n % 4)}, (0.5,)))
-    found = {one.title: one.x for one in pictures(_read(maker)) if "parameter-" in one.name}
+    found = {one.title: one.x for one in study_plots(_read(maker)) if "parameter-" in one.name}
     scales = {name: axis.scale for name, axis in found.items()}
     ticks = {name: [text for _, text in axis.ticks] for name, axis in found.items()}
     assert scales == {
@@ -80,31 +80,28 @@ def test_many_curves_are_thinned_and_the_caption_says_so(maker: Maker) -> None:
     tries = tuple(replace(one, number=n, best_value=n / 1000) for n in range(400))
     picture = _named(replace(study, trials=tries), "curves")
     faint = [
-        strand
-        for layer in _layers(picture, Lines)
-        for strand in layer.strands
-        if layer.colour == GREY
+        curve for layer in _layers(picture, Lines) for curve in layer.curves if layer.colour == GREY
     ]
-    assert len(faint) == MOST_DRAWN
-    assert f"Of 394 such lines {MOST_DRAWN} are drawn" in picture.caption
-    assert {faint[0].told, faint[-1].told} == {"Try 394", "Try 1"}
+    assert len(faint) == MAX_LINES
+    assert f"Of 394 such lines {MAX_LINES} are drawn" in picture.caption
+    assert {faint[0].hover, faint[-1].hover} == {"Try 394", "Try 1"}
     assert "such lines" not in _named(_read(maker), "curves").caption
 
 
 def test_intervals_stand_at_the_points_until_there_are_too_many(full: Maker) -> None:
     study = _read(full)
     marks = [m for one in _layers(_named(study, "parameter-1"), Marks) for m in one.marks]
-    best = next(mark for mark in marks if mark.told.startswith("Try 2:"))
+    best = next(mark for mark in marks if mark.hover.startswith("Try 2:"))
     assert (best.x, best.y) == (0.3, 0.64)
     assert best.low == pytest.approx(0.597, abs=1e-3)
     assert best.high == pytest.approx(0.681, abs=1e-3)
-    assert "[0.597, 0.681]" in best.told
-    crowd = tuple(replace(study.trials[1], number=n) for n in range(MOST_INTERVALS + 1))
+    assert "[0.597, 0.681]" in best.hover
+    crowd = tuple(replace(study.trials[1], number=n) for n in range(MAX_INTERVALS + 1))
     other = replace(study.trials[0], number=len(crowd))
     many = _named(replace(study, trials=(*crowd, other)), "parameter-1")
     marks = [mark for one in _layers(many, Marks) for mark in one.marks]
     assert {mark.low for mark in marks} == {None}
-    assert all("[0." in mark.told for mark in marks)
+    assert all("[0." in mark.hover for mark in marks)
 
 
 def test_parallel_axes_run_from_least_to_greatest(folder: Path) -> None:
@@ -121,11 +118,11 @@ def test_parallel_axes_run_from_least_to_greatest(folder: Path) -> None:
         "freeze\nnone, half, full",
         "best dev accuracy\n0.400 – 0.600",
     ]
-    strands = {s.told[:5]: s.y for one in _layers(picture, Lines) for s in one.strands}
-    assert strands["Try 1"] == pytest.approx((0, 0, 0.5))
-    assert strands["Try 2"] == pytest.approx((0.5, 1, 1))
-    assert strands["Try 3"] == pytest.approx((1, 0.5, 0))
-    assert "parallel" not in [one.name for one in pictures(replace(_read(maker), trials=()))]
+    curves = {s.hover[:5]: s.y for one in _layers(picture, Lines) for s in one.curves}
+    assert curves["Try 1"] == pytest.approx((0, 0, 0.5))
+    assert curves["Try 2"] == pytest.approx((0.5, 1, 1))
+    assert curves["Try 3"] == pytest.approx((1, 0.5, 0))
+    assert "parallel" not in [one.name for one in study_plots(replace(_read(maker), trials=()))]
 
 
 def test_where_each_try_ended_and_why(full: Maker) -> None:
@@ -171,8 +168,8 @@ def test_the_cost_picture_has_the_tables_seconds(full: Maker) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_files_of_all_pictures(full: Maker, folder: Path, language: str) -> None:
-    drawn = pictures(_read(full), Words(language))  # type: ignore[arg-type]  # they are languages
-    paths = write_pictures(drawn, folder / "pictures")
+    drawn = study_plots(_read(full), Words(language))  # type: ignore[arg-type]  # they are languages
+    paths = write_plots(drawn, folder / "pictures")
     assert [path.name for path in paths] == [
         f"{one.name}.{kind}" for one in drawn for kind in ("png", "svg")
     ]
@@ -183,7 +180,7 @@ def test_files_of_all_pictures(full: Maker, folder: Path, language: str) -> None
 
 
 def test_plotly_takes_every_setting_of_the_pages_figures(full: Maker) -> None:
-    drawn = pictures(_read(full))
+    drawn = study_plots(_read(full))
     found = json.loads(figures_json(drawn))
     assert list(found) == [one.name for one in drawn]
     for picture, made in zip(drawn, found.values(), strict=True):
@@ -197,8 +194,8 @@ def test_numbers_come_back_from_the_pages_figures(full: Maker) -> None:
     for trace, layer in zip(made, picture.layers, strict=True):
         numbers = np.frombuffer(base64.b64decode(trace["y"]["bdata"]), dtype="<f8")
         if isinstance(layer, Lines):
-            meant = [y for one in layer.strands for y in (*one.y, None)]
-            assert [count for _, count in trace["meta"]] == [len(s.x) + 1 for s in layer.strands]
+            meant = [y for one in layer.curves for y in (*one.y, None)]
+            assert [count for _, count in trace["meta"]] == [len(s.x) + 1 for s in layer.curves]
         elif isinstance(layer, Marks):
             meant = [mark.y for mark in layer.marks]
         assert [None if np.isnan(y) else y for y in numbers] == meant
@@ -206,19 +203,19 @@ def test_numbers_come_back_from_the_pages_figures(full: Maker) -> None:
 
 def test_an_empty_study_has_no_pictures(folder: Path) -> None:
     empty = StudyResult("s", None, DEFAULT_OBJECTIVE, {}, {}, None, ())
-    assert pictures(empty) == ()
-    assert write_pictures((), folder) == []
+    assert study_plots(empty) == ()
+    assert write_plots((), folder) == []
 
 
 def _attempt(attempt: int, began: float, ended: float, slot: str) -> AttemptRow:
     return AttemptRow("u", attempt, slot, "cpu", 1, began, ended, outcome="completed")
 
 
-def _named(study: StudyResult, name: str) -> Picture:
-    return next(one for one in pictures(study) if one.name == name)
+def _named(study: StudyResult, name: str) -> Plot:
+    return next(one for one in study_plots(study) if one.name == name)
 
 
-def _layers(picture: Picture, kind: type[L]) -> Iterator[L]:
+def _layers(picture: Plot, kind: type[L]) -> Iterator[L]:
     return (layer for layer in picture.layers if isinstance(layer, kind))
 
 

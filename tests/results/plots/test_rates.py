@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.results.studies import Maker
-from trytable.results.plots.all import pictures
+from trytable.results.plots.all import study_plots
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import StepRow
 from trytable.results.storage.study import StudyResult
@@ -45,13 +45,13 @@ def test_a_long_course_keeps_its_swings(full: Maker) -> None:
     assert dict(zip(steps, rates, strict=True))[7777] == 1e-3
 
 
-def test_a_study_without_steps_has_no_such_picture(full: Maker) -> None:
-    names = [one.name for one in pictures(read_study(full.url, full.name))]
+def test_a_study_without_steps_has_no_such_plot(full: Maker) -> None:
+    names = [one.name for one in study_plots(read_study(full.url, full.name))]
     assert "curves" in names
     assert "rates" not in names
 
 
 def _courses(study: StudyResult) -> list[tuple[str, tuple[float, ...], tuple[float | None, ...]]]:
-    picture = next(one for one in pictures(study) if one.name == "rates")
-    strands = [strand for layer in picture.layers for strand in layer.strands]  # type: ignore[union-attr]  # all are lines
-    return sorted((one.told, one.x, one.y) for one in strands)
+    picture = next(one for one in study_plots(study) if one.name == "rates")
+    curves = [curve for layer in picture.layers for curve in layer.curves]  # type: ignore[union-attr]  # all are lines
+    return sorted((one.hover, one.x, one.y) for one in curves)

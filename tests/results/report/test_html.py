@@ -12,8 +12,8 @@ from tests.results.browser import Browser
 from tests.results.studies import Maker, Planned
 from trytable.records import DEFAULT_OBJECTIVE
 from trytable.results.analysis.importance import MIN_COMPLETED, importances
-from trytable.results.plots.all import pictures
-from trytable.results.plots.matplotlib import write_pictures
+from trytable.results.plots.all import study_plots
+from trytable.results.plots.matplotlib import write_plots
 from trytable.results.report.html import to_html, to_report_markdown, write_report
 from trytable.results.storage.reader import StudyResult, read_study
 from trytable.results.tables.summary import facts, summary
@@ -205,7 +205,7 @@ def test_the_same_study_gives_the_same_bytes(full: Maker, folder: Path) -> None:
     first = [path.read_bytes() for path in write_report(study, folder / "a")]
     second = [path.read_bytes() for path in write_report(_read(full), folder / "b")]
     assert first == second
-    written = [write_pictures(pictures(study), folder / name) for name in "ab"]
+    written = [write_plots(study_plots(study), folder / name) for name in "ab"]
     assert [p.read_bytes() for p in written[0]] == [p.read_bytes() for p in written[1]]
 
 
