@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, create_trial
 from benchmarks.measure import Result, seconds
 from benchmarks.surfaces import SURFACES
 from trytable.orchestrator.study.history import Bounds
-from trytable.orchestrator.study.in_memory import Mirror
+from trytable.orchestrator.study.in_memory import InMemoryStudyStorage
 from trytable.orchestrator.study.search_space import Tpe
 
 HISTORIES = (100, 1_000, 10_000, 50_000)
@@ -41,7 +41,7 @@ def ask_times(histories: tuple[int, ...]) -> Iterator[tuple[int, float, float]]:
     """So many trials, and the seconds of an ask, bounded and not."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     plain = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=1))
-    mirror = Mirror(plain, Tpe(seed=1), optuna.pruners.NopPruner(), Bounds())
+    mirror = InMemoryStudyStorage(plain, Tpe(seed=1), optuna.pruners.NopPruner(), Bounds())
     for study in (plain, mirror.study):
         _ask(study)  # the first imports what is needed
     ended = 0

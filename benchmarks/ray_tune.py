@@ -35,7 +35,7 @@ from rich.console import Console
 from benchmarks.measure import Result
 from trytable.orchestrator.backends.base import Backend, Slot, WorkerExit, WorkerMessage
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.run.engine import EngineOptions, engine
+from trytable.orchestrator.run.engine import EngineOptions, open_engine
 from trytable.orchestrator.run.sweep import BackendStarter, run_sweep, start_local
 from trytable.sweeps.config.loader import Sweep, read_sweep
 from trytable.trainers.protocol.messages import TRAINERS, Job, StopReason
@@ -49,7 +49,7 @@ _TOP = Path(__file__).resolve().parents[1]
 
 @contextmanager
 def _on_ray() -> Iterator[BackendStarter]:
-    with engine(EngineOptions("ray", len(SLOTS)), Console(file=io.StringIO())) as ready:
+    with open_engine(EngineOptions("ray", len(SLOTS)), Console(file=io.StringIO())) as ready:
         yield ready.start
 
 

@@ -31,7 +31,7 @@ from trytable.orchestrator.backends.base import Backend, Slot, WorkerExit, Worke
 from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.sweep import run_sweep
-from trytable.orchestrator.study.integrity import judge
+from trytable.orchestrator.study.integrity import check_trials
 from trytable.orchestrator.study.study import AskedTrial, OptunaStudy
 from trytable.results.storage.ledger import Ledger
 from trytable.sweeps.config.loader import Sweep, read_sweep
@@ -226,7 +226,7 @@ def play(folder: Path, slots: int, trials: int, epochs: int) -> Scaled:
             wall = time.perf_counter() - began
         peak = _peak_bytes()  # before the check
         found = storage.get_all_trials(0, deepcopy=False)
-        counts, problems = judge(found, ledger.read(ledger.studies()[0].uid))
+        counts, problems = check_trials(found, ledger.read(ledger.studies()[0].uid))
     return Scaled(
         slots=slots,
         states={str(status): number for status, number in counts.items()},

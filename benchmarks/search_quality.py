@@ -20,7 +20,7 @@ import optuna
 from benchmarks.measure import Result
 from benchmarks.surfaces import SURFACES, Surface
 from trytable.orchestrator.study.history import Bounds
-from trytable.orchestrator.study.in_memory import Mirror
+from trytable.orchestrator.study.in_memory import InMemoryStudyStorage
 from trytable.orchestrator.study.search_space import Tpe
 
 SEEDS = range(4)
@@ -102,7 +102,7 @@ def best_of_search(place: int, bounds: Bounds, trials: int, seed: int) -> float:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     surface: Surface = SURFACES[place]
     original = optuna.create_study(direction="maximize")
-    mirror = Mirror(original, Tpe(seed=seed), optuna.pruners.NopPruner(), bounds)
+    mirror = InMemoryStudyStorage(original, Tpe(seed=seed), optuna.pruners.NopPruner(), bounds)
     noise = random.Random(seed)  # noqa: S311 - no secret
     best = -float("inf")
     for _ in range(trials):

@@ -17,7 +17,7 @@ from trytable.results.storage.engine import postgresql_url
 from trytable.sweeps.config.overrides import parse_overrides
 
 if TYPE_CHECKING:
-    from trytable.orchestrator.run.sweep import Outcome
+    from trytable.orchestrator.run.sweep import SweepOutcome
     from trytable.results.text.catalog import Words
 
 FAULT_OF_THE_USER = 2
@@ -378,7 +378,7 @@ def _study(name: str, runs: Path, storage: str) -> Folders:
     return replace(_place(runs, storage), study=name)
 
 
-def _exit_as(outcome: "Outcome") -> None:
+def _exit_as(outcome: "SweepOutcome") -> None:
     """Exit with the code of a run that did not go well."""
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)

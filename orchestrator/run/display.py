@@ -14,7 +14,7 @@ from rich.text import Text
 
 from trytable.orchestrator.backends.base import CPU, GPU, Slot, WorkerMessage
 from trytable.orchestrator.run.jobs import tells_memory
-from trytable.orchestrator.run.progress import Lane, Progress, metric_title
+from trytable.orchestrator.run.progress import Progress, SlotProgress, metric_title
 from trytable.orchestrator.scheduler.events import Instruction
 from trytable.results.storage.rows import TrialRow
 from trytable.sweeps.config.loader import Sweep
@@ -26,11 +26,11 @@ def introduction(
     """What is about to run on what, and what the person should know of the data."""
     sizes = ", ".join(f"{size} {split}" for split, size in facts.get("sizes", {}).items())
     work = f" of {sweep.model} on {sweep.data['name']} ({sizes})" if sizes else ""
-    first = f"{study}: {', '.join(sweep.parameters)}{work}, {places(sweep, slots)}"
+    first = f"{study}: {', '.join(sweep.parameters)}{work}, {describe_slots(sweep, slots)}"
     return (first, *facts.get("notes", ()))
 
 
-def places(sweep: Sweep, slots: Sequence[Slot]) -> str:
+def describe_slots(sweep: Sweep, slots: Sequence[Slot]) -> str:
     """As `6 slots on 2 GPUs, as far as memory allows`."""
     found = f"{len(slots)} slot{'s' if len(slots) > 1 else ''}"
     gpus = {slot.device for slot in slots} - {CPU}
@@ -55,7 +55,7 @@ class Display:
         self._console = console
         self._live = Live(
             console=console,
-            get_renderable=lambda: screen(progress, console.height - _OTHER_LINES),
+            get_renderable=lambda: render(progress, console.height - _OTHER_LINES),
             refresh_per_second=4,
         )
 
@@ -73,17 +73,17 @@ class Display:
         if self._console.is_terminal:
             self._live.stop()
 
-    def saw(self, instruction: Instruction, trial: TrialRow) -> None:
+    def on_instruction(self, instruction: Instruction, trial: TrialRow) -> None:
         """An instruction about a trial is being carried out."""
-        self._progress.saw(instruction, trial)
+        self._progress.on_instruction(instruction, trial)
         self._print_lines()
 
-    def heard(self, messages: Sequence[WorkerMessage]) -> None:
+    def on_messages(self, messages: Sequence[WorkerMessage]) -> None:
         """Messages have come."""
-        self._progress.heard(messages)
+        self._progress.on_messages(messages)
         self._print_lines()
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print a line above the display."""
         self._console.print(Text(text))
 
@@ -95,12 +95,12 @@ class Display:
         lines.clear()
 
 
-def screen(progress: Progress, most: int = sys.maxsize) -> Group:
+def render(progress: Progress, most: int = sys.maxsize) -> Group:
     """What a terminal shows: the slots, then one line of counts, then the best so far.
 
     Of more slots than `most` the first are shown; the others are counted.
     """
-    slots = sorted(progress.lanes, key=lambda name: (len(name), name))
+    slots = sorted(progress.slots, key=lambda name: (len(name), name))
     shown = slots[: max(most, 1)]
     more = [Text(f"and {len(slots) - len(shown)} more slots")] if len(shown) < len(slots) else []
     return Group(_lanes(progress, shown), *more, _counts(progress), _best(progress))
@@ -110,18 +110,18 @@ def _lanes(progress: Progress, slots: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("slot", justify="right")
     table.add_column("try", justify="right")
-    table.add_column(", ".join(progress.varied))
+    table.add_column(", ".join(progress.parameters))
     table.add_column("epoch", justify="right")
     table.add_column("progress", width=24)
     table.add_column("loss", justify="right")
     table.add_column(metric_title(progress.objective.name), justify="right")
     table.add_column("")
     for slot in slots:
-        table.add_row(*_row(progress.lanes[slot], progress.varied))
+        table.add_row(*_row(progress.slots[slot], progress.parameters))
     return table
 
 
-def _row(lane: Lane, varied: Sequence[str]) -> tuple[str | Text | ProgressBar, ...]:
+def _row(lane: SlotProgress, varied: Sequence[str]) -> tuple[str | Text | ProgressBar, ...]:
     # With one parameter its name stands in the heading.
     params = lane.params.removeprefix(f"{varied[0]} ") if len(varied) == 1 else lane.params
     return (

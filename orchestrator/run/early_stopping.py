@@ -28,7 +28,7 @@ class _Course:
         self.steps = {at: row for at, row in self.steps.items() if at <= step}
 
 
-class Gatekeeper:
+class EarlyStopping:
     """Judges every trial by its course, the part that earlier runs heard included.
 
     Args:
@@ -53,7 +53,7 @@ class Gatekeeper:
             known = EpochResult(epoch.epoch, dev_accuracy=epoch.dev_accuracy)
             self._course(epoch.trial_uid).epochs[epoch.epoch] = known
 
-    def judge(self, message: WorkerMessage) -> EarlyStopAdvice | None:
+    def check(self, message: WorkerMessage) -> EarlyStopAdvice | None:
         """Take in a message; the advice to stop its trial, or None."""
         if not self._limit.stopping_kinds or not isinstance(message, WorkerEvent):
             return None

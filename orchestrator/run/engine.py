@@ -24,7 +24,7 @@ from trytable.sweeps.config.loader import Sweep
 
 ENGINES = ("local", "ray")
 
-PATIENCE_SECONDS = 600.0
+CLUSTER_WAIT_SECONDS = 600.0
 """So long a sweep waits for a cluster to have room for a single slot."""
 
 
@@ -48,7 +48,7 @@ class Engine:
 
 
 @contextmanager
-def engine(options: EngineOptions, console: Console) -> Iterator[Engine]:
+def open_engine(options: EngineOptions, console: Console) -> Iterator[Engine]:
     """An engine, ready for as long as the block runs. Raises UserError."""
     name, slots = options.engine, options.slots
     if name not in ("", *ENGINES):
@@ -100,4 +100,4 @@ def start_ray(
         checkpoints=checkpoints,
         silence_seconds=sweep.silence_minutes * 60,
     )
-    return RayBackend(slots, plan, gpu_share(len(slots), nodes), PATIENCE_SECONDS)
+    return RayBackend(slots, plan, gpu_share(len(slots), nodes), CLUSTER_WAIT_SECONDS)

@@ -15,7 +15,7 @@ from trytable.results.storage.engine import driver_message
 
 
 @contextmanager
-def readable_errors(folders: Folders) -> Iterator[None]:
+def as_user_errors(folders: Folders) -> Iterator[None]:
     """Say in one paragraph what a backend or a database cannot do."""
     try:
         yield
@@ -32,7 +32,7 @@ def readable_errors(folders: Folders) -> Iterator[None]:
 
 
 @contextmanager
-def noticed_if_deleted(folders: Folders, storage: BaseStorage) -> Iterator[None]:
+def detect_deleted_study(folders: Folders, storage: BaseStorage) -> Iterator[None]:
     """Raise StudyDeleted where that is why Optuna finds a trial no longer."""
     try:
         yield

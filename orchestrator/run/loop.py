@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from trytable.orchestrator.backends.base import Backend, WorkerEvent, WorkerMessage
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.run.recorder import Book
+from trytable.orchestrator.run.recorder import Recorder
 from trytable.orchestrator.scheduler.events import (
     AnnounceGpuExclusion,
     AnnounceGpuFit,
@@ -48,16 +48,16 @@ def best_first(
 JobMaker = Callable[[TrialRow, StartAttempt], Job]
 
 
-class Watcher(Protocol):
+class SweepListener(Protocol):
     """Sees all that happens, for the person's eyes; changes nothing."""
 
-    def saw(self, instruction: Instruction, trial: TrialRow) -> None:
+    def on_instruction(self, instruction: Instruction, trial: TrialRow) -> None:
         """An instruction about a trial is being carried out."""
 
-    def heard(self, messages: Sequence[WorkerMessage]) -> None:
+    def on_messages(self, messages: Sequence[WorkerMessage]) -> None:
         """Messages have come; none where the wait ran out."""
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Something that the person should read now."""
 
 
@@ -81,35 +81,35 @@ class SweepLoop:
         *,
         machine: StateMachine,
         study: OptunaStudy,
-        book: Book,
+        recorder: Recorder,
         backend: Backend,
         folders: Folders,
-        watcher: Watcher,
-        requested: Callable[[dict[str, Any]], dict[str, Any]],
+        listener: SweepListener,
+        full_settings: Callable[[dict[str, Any]], dict[str, Any]],
         make_job: JobMaker,
-        interrupts: Callable[[], int] = lambda: 0,
+        interrupt_count: Callable[[], int] = lambda: 0,
         now: Callable[[], float] = time.monotonic,
         objective: Objective = DEFAULT_OBJECTIVE,
         best: Iterable[tuple[float, int]] = (),
         after_end: Callable[[TrialRow], None] = lambda _: None,
-        judge: Callable[[WorkerMessage], SchedulerEvent | None] = lambda _: None,
-        shape: Callable[[dict[str, Any]], str] = lambda _: "",
+        check_early_stopping: Callable[[WorkerMessage], SchedulerEvent | None] = lambda _: None,
+        memory_shape: Callable[[dict[str, Any]], str] = lambda _: "",
     ) -> None:
         self._machine = machine
         self._study = study
-        self._book = book
+        self._recorder = recorder
         self._backend = backend
         self._folders = folders
-        self._watcher = watcher
-        self._requested = requested
+        self._listener = listener
+        self._full_settings = full_settings
         self._make_job = make_job
-        self._interrupts = interrupts
+        self._interrupt_count = interrupt_count
         self._now = now
         self._objective = objective
         self._completed = list(best)
         self._after_end = after_end
-        self._judge = judge
-        self._shape = shape
+        self._check_early_stopping = check_early_stopping
+        self._memory_shape = memory_shape
         self._seen_interrupts = 0
 
     def run(self) -> None:
@@ -124,10 +124,10 @@ class SweepLoop:
         if self._machine.is_done:
             return True
         messages = self._backend.poll(POLL_SECONDS)
-        self._book.heard(messages)
+        self._recorder.record_messages(messages)
         for message in messages:
             self._take(message)
-        self._watcher.heard(messages)
+        self._listener.on_messages(messages)
         return False
 
     def replay(self, trial: LiveTrial) -> None:
@@ -137,19 +137,19 @@ class SweepLoop:
         """
         events = self._folders.events(trial.number, trial.attempt)
         messages = [WorkerEvent(trial.uid, trial.attempt, event) for event in events]
-        self._book.heard(messages)
+        self._recorder.record_messages(messages)
         for message in messages:
             self._take(message)
         self._feed(AttemptLost(trial.uid))
 
     def _take(self, message: WorkerMessage) -> None:
         self._feed(message)
-        advice = self._judge(message)
+        advice = self._check_early_stopping(message)
         if advice is not None:
             self._feed(advice)
 
     def _feed_interrupts(self) -> None:
-        while self._seen_interrupts < self._interrupts():
+        while self._seen_interrupts < self._interrupt_count():
             self._seen_interrupts += 1
             self._feed(Interrupt())
 
@@ -166,29 +166,31 @@ class SweepLoop:
             case StartAttempt():
                 self._start(instruction)
             case ReportValue(uid, epoch, value):
-                number = self._book.trial(uid).number
+                number = self._recorder.trial(uid).number
                 advised = self._study.report(number, epoch, value)
                 return PruneAdvice(uid) if advised else None
             case StopWorker(uid, reason):
-                self._watcher.saw(instruction, self._book.trial(uid))
+                self._listener.on_instruction(instruction, self._recorder.trial(uid))
                 self._backend.stop(uid, reason)
             case EndAttempt():
                 self._settle(instruction)
             case AnnounceGpuExclusion(device):
-                self._watcher.say(
+                self._listener.print_line(
                     f"GPU {device} is set aside: one trial after another failed there. The others "
                     "go on; the next run uses it again."
                 )
             case AnnounceGpuFit(uid, fit):
-                self._watcher.say(f"Try {self._book.trial(uid).number + 1}: {fit.description}")
+                self._listener.print_line(
+                    f"Try {self._recorder.trial(uid).number + 1}: {fit.description}"
+                )
             case AnnounceSharingLimit():
-                self._watcher.say(self._repacked(instruction))
+                self._listener.print_line(self._repacked(instruction))
             case KillWorkers():
                 self._backend.close()
         return None
 
     def _repacked(self, told: AnnounceSharingLimit) -> str:
-        name = f"Try {self._book.trial(told.uid).number + 1}"
+        name = f"Try {self._recorder.trial(told.uid).number + 1}"
         if told.limit == 1:
             beside = "" if told.sharing == 1 else f" beside {told.sharing - 1} more"
             return f"Memory ran out for {name}{beside}: its like have a GPU each from now on."
@@ -201,25 +203,25 @@ class SweepLoop:
         asked = self._study.ask()
         if asked is None:
             return SearchExhausted()
-        requested = self._requested(asked.params)
-        self._book.asked(asked, requested)
-        return NewTrial(ask.slot, asked.uid, asked.number, self._shape(requested))
+        full_settings = self._full_settings(asked.params)
+        self._recorder.record_trial(asked, full_settings)
+        return NewTrial(ask.slot, asked.uid, asked.number, self._memory_shape(full_settings))
 
     def _start(self, start: StartAttempt) -> None:
-        trial = self._book.trial(start.uid)
+        trial = self._recorder.trial(start.uid)
         self._folders.claim(trial.number, trial.uid)
         job = self._make_job(trial, start)
-        self._book.starting(start, job)
-        self._watcher.saw(start, trial)
+        self._recorder.record_start(start, job)
+        self._listener.on_instruction(start, trial)
         self._backend.start(job, start.slot)
 
     def _settle(self, settle: EndAttempt) -> None:
-        trial = self._book.settled(settle)
+        trial = self._recorder.record_end(settle)
         if settle.status in TERMINAL:
             self._study.tell(trial.number, settle.status, trial.best_value)
             self._tidy(trial)
             self._after_end(trial)
-        self._watcher.saw(settle, trial)
+        self._listener.on_instruction(settle, trial)
 
     def _tidy(self, trial: TrialRow) -> None:
         """Keep the checkpoints of the best completed trials and no other ended trial's."""

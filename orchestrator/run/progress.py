@@ -12,7 +12,7 @@ from trytable.trainers.protocol.messages import Epoch, Event, Started, Step
 
 
 @dataclass
-class Lane:
+class SlotProgress:
     """One slot and the trial in it. `value` is the objective's after the last epoch."""
 
     slot: str
@@ -32,7 +32,7 @@ class Lane:
         """As `3/5`; `3` where a script has no number of epochs."""
         return f"{self.epoch}/{self.epochs}" if self.epochs else str(self.epoch)
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Take in what the worker of this slot says."""
         match event:
             case Started():
@@ -52,22 +52,22 @@ class Progress:
 
     Args:
         total: trials in all, as far as is known.
-        varied: the names of the parameters that vary.
+        parameters: the names of the parameters that vary.
         objective: what the sweep is after.
         counts: ended trials of earlier runs by status.
     """
 
     total: int
-    varied: Sequence[str]
+    parameters: Sequence[str]
     objective: Objective = DEFAULT_OBJECTIVE
     counts: dict[str, int] = field(default_factory=dict)
     best: tuple[float, int, str] | None = None
     epochs_saved: int = 0
-    lanes: dict[str, Lane] = field(default_factory=dict)
+    slots: dict[str, SlotProgress] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     started_at: float = field(default_factory=time.monotonic)
     _ended_here: int = 0
-    _lane_of: dict[str, Lane] = field(default_factory=dict)  # by the trial's UUID
+    _slot_of: dict[str, SlotProgress] = field(default_factory=dict)  # by the trial's UUID
 
     @property
     def ended(self) -> int:
@@ -80,13 +80,13 @@ class Progress:
             return None
         return (now - self.started_at) / self._ended_here * max(0, self.total - self.ended)
 
-    def saw(self, instruction: Instruction, trial: TrialRow) -> None:
+    def on_instruction(self, instruction: Instruction, trial: TrialRow) -> None:
         """Take in an instruction about a trial."""
         match instruction:
             case StartAttempt():
                 self._start(instruction, trial)
             case StopWorker(_, reason):
-                lane = self._lane(trial.uid)
+                lane = self._slot(trial.uid)
                 if lane:
                     lane.note = {"prune": "pruning", "drain": "saving", "gate": "stopping"}[reason]
             case EndAttempt():
@@ -94,22 +94,22 @@ class Progress:
             case _:
                 pass
 
-    def heard(self, messages: Sequence[WorkerMessage]) -> None:
+    def on_messages(self, messages: Sequence[WorkerMessage]) -> None:
         """Take in what workers said."""
         for message in messages:
-            lane = self._lane(message.trial_uid)
+            lane = self._slot(message.trial_uid)
             if lane and isinstance(message, WorkerEvent):
-                lane.hear(message.event)
+                lane.on_event(message.event)
                 if isinstance(message.event, Epoch):
                     self.lines.append(_epoch_line(lane, message.event, self.objective))
 
-    def _lane(self, uid: str) -> Lane | None:
-        return self._lane_of.get(uid)
+    def _slot(self, uid: str) -> SlotProgress | None:
+        return self._slot_of.get(uid)
 
     def _start(self, start: StartAttempt, trial: TrialRow) -> None:
-        params = describe(trial, self.varied)
+        params = describe(trial, self.parameters)
         epochs = trial.requested.get("epochs")
-        self.lanes[start.slot.name] = self._lane_of[trial.uid] = Lane(
+        self.slots[start.slot.name] = self._slot_of[trial.uid] = SlotProgress(
             start.slot.name,
             trial.uid,
             trial.number,
@@ -120,9 +120,9 @@ class Progress:
         self.lines.append(f"Try {trial.number + 1} starts ({params}{again})")
 
     def _settle(self, settle: EndAttempt, trial: TrialRow) -> None:
-        lane = self._lane_of.pop(trial.uid, None)
+        lane = self._slot_of.pop(trial.uid, None)
         if lane:
-            del self.lanes[lane.slot]
+            del self.slots[lane.slot]
         if settle.status in ("completed", "pruned", "stopped", "failed"):
             self.counts[settle.status] = self.counts.get(settle.status, 0) + 1
             self._ended_here += 1
@@ -135,7 +135,7 @@ class Progress:
 
     def _keep_best(self, best: float, trial: TrialRow) -> None:
         if self.objective.is_better(best, self.best[0] if self.best else None):
-            self.best = (best, trial.number, describe(trial, self.varied))
+            self.best = (best, trial.number, describe(trial, self.parameters))
 
 
 def describe(trial: TrialRow, varied: Sequence[str]) -> str:
@@ -153,7 +153,7 @@ def metric_title(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _epoch_line(lane: Lane, epoch: Epoch, objective: Objective) -> str:
+def _epoch_line(lane: SlotProgress, epoch: Epoch, objective: Objective) -> str:
     measured = {
         "train loss": epoch.train_loss,
         "dev loss": epoch.dev_loss,

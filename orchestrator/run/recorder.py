@@ -33,7 +33,7 @@ from trytable.trainers.protocol.messages import (
 )
 
 
-class Book:
+class Recorder:
     """The rows of the trials that have not ended, and their way into the ledger."""
 
     def __init__(self, ledger: Ledger, study_uid: str) -> None:
@@ -49,7 +49,7 @@ class Book:
         """The row of a trial that has not ended."""
         return self._trials[uid]
 
-    def asked(self, asked: AskedTrial, requested: dict[str, Any]) -> None:
+    def record_trial(self, asked: AskedTrial, requested: dict[str, Any]) -> None:
         """A new trial, with all the settings that it will be trained with."""
         row = TrialRow(
             uid=asked.uid,
@@ -63,13 +63,13 @@ class Book:
         self._trials[asked.uid] = row
         self._ledger.write(row)
 
-    def resumed(self, trial: TrialRow, attempt: AttemptRow | None) -> None:
+    def resume(self, trial: TrialRow, attempt: AttemptRow | None) -> None:
         """A trial of an earlier run that goes on."""
         self._trials[trial.uid] = trial
         if attempt is not None:
             self._attempts[trial.uid] = attempt
 
-    def starting(self, start: StartAttempt, job: Job) -> None:
+    def record_start(self, start: StartAttempt, job: Job) -> None:
         """An attempt is about to start."""
         trial = replace(self._trials[start.uid], status="running", reason="")
         attempt = AttemptRow(
@@ -84,7 +84,7 @@ class Book:
         self._trials[start.uid], self._attempts[start.uid] = trial, attempt
         self._ledger.write(trial, attempt)
 
-    def heard(self, messages: Iterable[WorkerMessage]) -> None:
+    def record_messages(self, messages: Iterable[WorkerMessage]) -> None:
         """Write all that workers said, in one transaction."""
         rows: list[Row] = []
         for message in messages:
@@ -93,7 +93,7 @@ class Book:
                 rows.extend(self._rows(message))
         self._ledger.write(*rows)
 
-    def settled(self, settle: EndAttempt) -> TrialRow:
+    def record_end(self, settle: EndAttempt) -> TrialRow:
         """An attempt has ended; returns the trial as it stands now."""
         trial = replace(
             self._trials[settle.uid],
@@ -134,14 +134,14 @@ class Book:
             return self._started(message.trial_uid, message.event)
         if isinstance(message.event, Epoch):
             return self._epoch(message.trial_uid, message.event)
-        return rows_of(message.trial_uid, message.event)
+        return event_rows(message.trial_uid, message.event)
 
     def _epoch(self, uid: str, event: Epoch) -> Sequence[Row]:
         """An epoch's row. One told twice counts as it was told first, as it does in the study."""
         told_before = self._epochs.setdefault(uid, {})
         first = told_before.setdefault((event.attempt, event.epoch), event)
         if first is event or first.model_dump(exclude={"at"}) == event.model_dump(exclude={"at"}):
-            return rows_of(uid, first)
+            return event_rows(uid, first)
         told = {
             "epoch": event.epoch,
             "first": finite_or_none(first.value),
@@ -174,7 +174,7 @@ class Book:
         return [attempt, *(EffectiveRow(uid, event.attempt, *item) for item in effective)]
 
 
-def rows_of(uid: str, event: AnyEvent) -> Sequence[Row]:
+def event_rows(uid: str, event: AnyEvent) -> Sequence[Row]:
     """The rows of what a worker said of its training; none for what only says how it stands."""
     match event:
         case Step():

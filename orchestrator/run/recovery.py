@@ -6,14 +6,14 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from trytable.orchestrator.run.recorder import Book
+from trytable.orchestrator.run.recorder import Recorder
 from trytable.orchestrator.scheduler.trial import LiveTrial
 from trytable.orchestrator.study.study import OptunaStudy
 from trytable.results.storage.rows import TERMINAL, AttemptRow, StudyLedger, TrialRow
 
 
 @dataclass(frozen=True)
-class Leftovers:
+class UnfinishedTrials:
     """`waiting` trials go on; the last attempt of each `interrupted` one was under way."""
 
     waiting: tuple[LiveTrial, ...]
@@ -22,11 +22,11 @@ class Leftovers:
 
 def reconcile(
     study: OptunaStudy,
-    book: Book,
+    recorder: Recorder,
     ledger: StudyLedger,
     requested: Callable[[dict[str, Any]], dict[str, Any]],
     shape: Callable[[dict[str, Any]], str] = lambda _: "",
-) -> Leftovers:
+) -> UnfinishedTrials:
     """Bring study and ledger together and say which trials go on.
 
     `requested` are the full settings of a point, `shape` names what of them decides memory.
@@ -43,16 +43,16 @@ def reconcile(
             study.tell(trial.number, "failed", None)  # never made ready, so never started
         elif asked.uid not in rows:
             settings = requested(asked.params)
-            book.asked(asked, settings)
+            recorder.record_trial(asked, settings)
             waiting.append(LiveTrial(asked.uid, asked.number, shape=shape(settings)))
         elif rows[asked.uid].status in TERMINAL:
             _tell_again(study, rows[asked.uid], ledger)
         else:
             row, attempt = rows[asked.uid], attempts.get(asked.uid)
-            book.resumed(row, attempt)
+            recorder.resume(row, attempt)
             state = _state(row, trial, attempt, shape(row.requested))
             (interrupted if state.status == "running" else waiting).append(state)
-    return Leftovers(tuple(waiting), tuple(interrupted))
+    return UnfinishedTrials(tuple(waiting), tuple(interrupted))
 
 
 def _state(row: TrialRow, trial: FrozenTrial, attempt: AttemptRow | None, shape: str) -> LiveTrial:

@@ -8,7 +8,7 @@ from typing import Any, Self
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Interrupts:
+class SignalCounter:
     """Counts signals while the block runs: the first means drain, the second stop now.
 
     Must be entered in the main thread. `on_first` is called once, from the handler.

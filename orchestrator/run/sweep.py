@@ -19,21 +19,25 @@ from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run import subprocesses
 from trytable.orchestrator.run.display import Display, introduction
-from trytable.orchestrator.run.early_stopping import Gatekeeper
-from trytable.orchestrator.run.error_messages import noticed_if_deleted, readable_errors
+from trytable.orchestrator.run.early_stopping import EarlyStopping
+from trytable.orchestrator.run.error_messages import as_user_errors, detect_deleted_study
 from trytable.orchestrator.run.jobs import check_script, settings_of, tells_memory
 from trytable.orchestrator.run.loop import SweepLoop, best_first
 from trytable.orchestrator.run.progress import Progress, describe
-from trytable.orchestrator.run.recorder import Book
+from trytable.orchestrator.run.recorder import Recorder
 from trytable.orchestrator.run.recovery import reconcile
-from trytable.orchestrator.run.signals import Interrupts
+from trytable.orchestrator.run.signals import SignalCounter
 from trytable.orchestrator.scheduler.events import StartAttempt
 from trytable.orchestrator.scheduler.machine import StateMachine
 from trytable.orchestrator.scheduler.trial import LiveTrial
-from trytable.orchestrator.study.carry_over import carry_over, seeded_like, sources_of
-from trytable.orchestrator.study.compatibility import changes_since, refuse, study_that_fits
-from trytable.orchestrator.study.dashboard_note import NoteKeeper
-from trytable.orchestrator.study.database import Patience, open_database
+from trytable.orchestrator.study.carry_over import carry_over, find_sources, with_seed_from
+from trytable.orchestrator.study.compatibility import (
+    changes_since,
+    matching_study_name,
+    sweep_changed_error,
+)
+from trytable.orchestrator.study.dashboard_note import DashboardNoteWriter
+from trytable.orchestrator.study.database import DatabaseRetry, open_database
 from trytable.orchestrator.study.locks import study_lock
 from trytable.orchestrator.study.study import OptunaStudy
 from trytable.records import Objective
@@ -43,7 +47,7 @@ from trytable.results.storage.rows import SEED, TERMINAL, GoldRow, StudyLedger, 
 from trytable.sweeps.config.loader import Sweep
 from trytable.trainers.protocol.messages import TRAINERS, DataSource, Job, Prepared, memory_shape
 
-PINS = ("torch", "transformers", "optuna")
+PINNED_PACKAGES = ("torch", "transformers", "optuna")
 """The packages whose versions are kept with a study."""
 
 _SEED_BITS = 31
@@ -57,7 +61,7 @@ DatabaseOpener = Callable[[Folders], AbstractContextManager[tuple[BaseStorage, L
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SweepOutcome:
     """How a run of a study ended. `failed` and `completed` count the study's trials."""
 
     study: str
@@ -78,7 +82,7 @@ def run_sweep(
     check_facts: Callable[[dict[str, Any]], None] = lambda _: None,
     start_backend: BackendStarter | None = None,
     open_database: DatabaseOpener = open_database,
-) -> Outcome:
+) -> SweepOutcome:
     """Run what is missing of a sweep, or all of it; on this machine unless told otherwise.
 
     The study lies in the database of `folders`, or in what `open_database` opens.
@@ -91,33 +95,33 @@ def run_sweep(
     Raises UserError for all that the person can mend; then nothing half-written stays behind.
     """
     with ExitStack() as stack:
-        stack.enter_context(readable_errors(folders))
+        stack.enter_context(as_user_errors(folders))
         begin = partial(start_backend or start_local, sweep, folders, slots)
         with console.status("Reading data and model"):
             backend, facts, gold = _prepared(sweep, folders, begin, stack)
         check_facts(facts)
         storage, ledger = stack.enter_context(open_database(folders))
         if any_study:
-            name = study_that_fits(sweep.name, facts, ledger.studies())
+            name = matching_study_name(sweep.name, facts, ledger.studies())
             folders = replace(folders, study=name)
-        patience = Patience(folders.url, stack.enter_context(study_lock(folders)))
-        ledger.retry = patience
+        retry = DatabaseRetry(folders.url, stack.enter_context(study_lock(folders)))
+        ledger.retry = retry
         stack.callback(folders.discard_if_unused)
         known = ledger.studies()
-        sources = sources_of(sweep.to_json(), facts, known) if as_new else ()
-        sweep = _seeded(seeded_like(sweep, sources), folders.study, known)
-        study = OptunaStudy(storage, sweep, folders.study, retry_failed, patience=patience)
-        facts = {**facts, "defaults": defaults_of(sweep.trainer)}
+        sources = find_sources(sweep.to_json(), facts, known) if as_new else ()
+        sweep = _seeded(with_seed_from(sweep, sources), folders.study, known)
+        study = OptunaStudy(storage, sweep, folders.study, retry_failed, retry=retry)
+        facts = {**facts, "defaults": knob_defaults(sweep.trainer)}
         start = study.imported_start()
         _write_study(ledger, study.uid, folders.study, sweep, facts=facts, gold=gold)
-        work = _Open(sweep, folders, storage, study, ledger, patience)
+        work = _Open(sweep, folders, storage, study, ledger, retry)
         carried = carry_over(
             study.study,
             ledger,
             folders,
             sweep,
             sources=sources,
-            requested=work.requested,
+            full_settings=work.full_settings,
             defaults=facts["defaults"],
         )
         lines = (*introduction(sweep, folders.study, slots, facts), *start.lines(), *carried)
@@ -141,7 +145,7 @@ def _prepared(
 
     Data are checked and tokenised while the warm parent reads the model.
     """
-    pins = {name: importlib.metadata.version(name) for name in PINS}
+    pins = {name: importlib.metadata.version(name) for name in PINNED_PACKAGES}
     if sweep.trainer == "script":
         check_script(sweep.to_json(), folders.trial(0))
     if sweep.trainer != "finetune":
@@ -199,15 +203,15 @@ def _write_study(
     created_at = time.time()
     if uid in {row.uid for row in ledger.studies()}:
         then = ledger.read(uid).study
-        found = changes_since(then, now, facts, defaults_of(sweep.trainer))
+        found = changes_since(then, now, facts, knob_defaults(sweep.trainer))
         if found:
-            raise refuse(name, found)
+            raise sweep_changed_error(name, found)
         created_at = then.created_at
     rows = [GoldRow(uid, split, list(labels)) for split, labels in gold.items()]
     ledger.write(StudyRow(uid, name, now, facts, created_at), *rows)
 
 
-def defaults_of(trainer: str) -> dict[str, Any]:
+def knob_defaults(trainer: str) -> dict[str, Any]:
     """The values that a trainer's knobs have where nobody sets them."""
     fields = TRAINERS[trainer].model_fields.items()
     return {name: field.default for name, field in fields if not field.is_required()}
@@ -222,75 +226,77 @@ class _Open:
     storage: BaseStorage
     study: OptunaStudy
     ledger: Ledger
-    patience: Patience
+    retry: DatabaseRetry
 
-    def requested(self, params: dict[str, Any]) -> dict[str, Any]:
+    def full_settings(self, params: dict[str, Any]) -> dict[str, Any]:
         """The full settings of a trial."""
         settings = {**self.sweep.baseline, **params}
         settings.pop(SEED, None)  # a trial's own seed is no knob
         return TRAINERS[self.sweep.trainer].model_validate(settings).model_dump()
 
-    def shape(self, requested: dict[str, Any]) -> str:
+    def memory_shape(self, requested: dict[str, Any]) -> str:
         """What of a trial's full settings decides its memory; nothing where no trial tells it."""
         return memory_shape(requested) if tells_memory(self.sweep.trainer) else ""
 
 
-def _run(work: _Open, backend: Backend, console: Console) -> Outcome:
+def _run(work: _Open, backend: Backend, console: Console) -> SweepOutcome:
     """Take up what an earlier run left, then go on to the end."""
     study, ledger = work.study, work.ledger
-    book = Book(ledger, study.uid)
-    left = reconcile(study, book, ledger.read(study.uid), work.requested, work.shape)
+    recorder = Recorder(ledger, study.uid)
+    left = reconcile(study, recorder, ledger.read(study.uid), work.full_settings, work.memory_shape)
     unfinished = [*left.waiting, *left.interrupted]
-    machine = _machine(work.sweep, study.left_to_ask(), unfinished)
+    machine = _machine(work.sweep, study.trials_to_ask(), unfinished)
     earlier = ledger.read(study.uid)
     progress = _progress(work, machine, earlier)
-    notes = _notes(work)
-    gate = _gatekeeper(work.sweep, earlier, machine.trials)
-    with Interrupts() as interrupts, Display(progress, console) as display:
-        interrupts.on_first = partial(display.say, _DRAINING)
-        work.patience.tell = display.say
+    note_writer = _note_writer(work)
+    early_stopping = _early_stopping(work.sweep, earlier, machine.trials)
+    with SignalCounter() as signals, Display(progress, console) as display:
+        signals.on_first = partial(display.print_line, _DRAINING)
+        work.retry.notify = display.print_line
         loop = SweepLoop(
             machine=machine,
             study=study,
-            book=book,
+            recorder=recorder,
             backend=backend,
             folders=work.folders,
-            watcher=display,
-            requested=work.requested,
+            listener=display,
+            full_settings=work.full_settings,
             make_job=partial(_job, work, earlier.study.facts.get("data_hash", "")),
-            interrupts=lambda: interrupts.count,
+            interrupt_count=lambda: signals.count,
             objective=work.sweep.objective,
             best=_best(earlier, work.sweep.objective),
-            after_end=partial(_after_end, gate, notes),
-            judge=gate.judge,
-            shape=work.shape,
+            after_end=partial(_after_end, early_stopping, note_writer),
+            check_early_stopping=early_stopping.check,
+            memory_shape=work.memory_shape,
         )
-        with noticed_if_deleted(work.folders, work.storage):
+        with detect_deleted_study(work.folders, work.storage):
             for trial in left.interrupted:
                 loop.replay(trial)
             loop.run()
-            if notes:
-                notes.write()
+            if note_writer:
+                note_writer.write()
     counts = progress.counts
-    return Outcome(
+    return SweepOutcome(
         study=work.folders.study,
-        interrupted=interrupts.count > 0,
+        interrupted=signals.count > 0,
         completed=counts.get("completed", 0),
         failed=counts.get("failed", 0),
     )
 
 
-def _notes(work: _Open) -> NoteKeeper | None:
+def _note_writer(work: _Open) -> DashboardNoteWriter | None:
     """Keeps the note in the dashboard; a study that lies in memory is shown in none."""
     if not isinstance(work.storage, RDBStorage):
         return None
-    return NoteKeeper(work.study.study, work.folders.url, work.patience)
+    return DashboardNoteWriter(work.study.study, work.folders.url, work.retry)
 
 
-def _after_end(gate: Gatekeeper, notes: NoteKeeper | None, trial: TrialRow) -> None:
-    gate.forget(trial.uid)
-    if notes:
-        notes.refresh()
+def _after_end(
+    early_stopping: EarlyStopping, note_writer: DashboardNoteWriter | None, trial: TrialRow
+) -> None:
+    early_stopping.forget(trial.uid)
+    if note_writer:
+        note_writer.refresh()
 
 
 def _machine(sweep: Sweep, to_ask: int, unfinished: Sequence[LiveTrial]) -> StateMachine:
@@ -306,10 +312,10 @@ def _machine(sweep: Sweep, to_ask: int, unfinished: Sequence[LiveTrial]) -> Stat
     )
 
 
-def _gatekeeper(sweep: Sweep, earlier: StudyLedger, going_on: Container[str]) -> Gatekeeper:
+def _early_stopping(sweep: Sweep, earlier: StudyLedger, going_on: Container[str]) -> EarlyStopping:
     """The gate of a sweep, which knows what the trials that go on have said so far."""
     gold = {row.split: tuple(row.labels) for row in earlier.gold}
-    return Gatekeeper(
+    return EarlyStopping(
         make_task(earlier.study.facts, gold.get("dev", ())),
         thresholds_of(sweep.to_json()),
         (row for row in earlier.steps if row.trial_uid in going_on),

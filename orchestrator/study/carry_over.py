@@ -20,14 +20,14 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study import search_space
 from trytable.orchestrator.study.compatibility import differences, fact_differences
-from trytable.orchestrator.study.imported import SOURCE
+from trytable.orchestrator.study.imported import SOURCE_ATTRIBUTE
 from trytable.orchestrator.study.search_space import key_of, known_point, same_point
 from trytable.records import Point
 from trytable.results.storage.ledger import STUDY_UID, Ledger
 from trytable.results.storage.rows import SEED, Row, StudyLedger, StudyRow, TrialRow
 from trytable.sweeps.config.loader import Sweep
 
-CARRIED = "carried"
+CARRIED_OVER_SOURCE = "carried"
 """Source of a try that was taken along."""
 
 _FROM = "trytable:carry_from"
@@ -40,21 +40,21 @@ _MOST_REASONS = 5
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """The tries to take along, each with its point in the new space, and why not the others."""
 
-    kept: tuple[tuple[TrialRow, Point], ...]
-    reasons: Mapping[str, int]
+    trials: tuple[tuple[TrialRow, Point], ...]
+    skipped: Mapping[str, int]
 
     def lines(self, source: str) -> Iterator[str]:
         """What the person should know."""
-        others = sum(self.reasons.values())
-        yield f"{len(self.kept)} of {len(self.kept) + others} tries carried over from {source}"
-        listed = Counter(self.reasons).most_common(_MOST_REASONS)
+        others = sum(self.skipped.values())
+        yield f"{len(self.trials)} of {len(self.trials) + others} tries carried over from {source}"
+        listed = Counter(self.skipped).most_common(_MOST_REASONS)
         yield from (f"  {times} not: {reason}" for reason, times in listed)
 
 
-def sources_of(
+def find_sources(
     sweep: Mapping[str, Any], facts: Mapping[str, Any], studies: Iterable[StudyRow]
 ) -> tuple[StudyRow, ...]:
     """This sweep's studies of the same data, model, trainer and objective, oldest first."""
@@ -73,22 +73,22 @@ def _alike(row: StudyRow, sweep: Mapping[str, Any], facts: Mapping[str, Any]) ->
     return not other
 
 
-def choose(
+def select_trials(
     ledger: StudyLedger,
     seed: int | None,
     distributions: Mapping[str, BaseDistribution],
     *,
-    requested: Callable[[Point], Mapping[str, Any]],
+    full_settings: Callable[[Point], Mapping[str, Any]],
     defaults: Mapping[str, Any],
     taken: Sequence[Point] = (),
-) -> Choice:
+) -> Selection:
     """Decide for each try of a study whether it is one of the new sweep's, too.
 
     Args:
         ledger: the earlier study.
         seed: the new sweep's.
         distributions: the new space.
-        requested: the settings with which the new sweep trains a point.
+        full_settings: the settings with which the new sweep trains a point.
         defaults: the knobs', for those that did not exist then.
         taken: points of still earlier studies; a try there has perhaps been carried here before.
     """
@@ -107,11 +107,11 @@ def choose(
             reasons["of another seed"] += 1
         elif outside := [name for name in distributions if name not in point]:
             reasons[f"{', '.join(outside)} outside the new space"] += 1
-        elif changed := list(differences({**defaults, **row.requested}, requested(point))):
+        elif changed := list(differences({**defaults, **row.requested}, full_settings(point))):
             reasons["; ".join(changed)] += 1
         elif key_of(point) not in known:
             kept.append((row, point))
-    return Choice(tuple(kept), reasons)
+    return Selection(tuple(kept), reasons)
 
 
 def carry_over(
@@ -121,7 +121,7 @@ def carry_over(
     sweep: Sweep,
     *,
     sources: Sequence[StudyRow],
-    requested: Callable[[Point], Mapping[str, Any]],
+    full_settings: Callable[[Point], Mapping[str, Any]],
     defaults: Mapping[str, Any],
 ) -> tuple[str, ...]:
     """Give a new study its sources' tries, or the rest of them after a crash; says what came.
@@ -141,24 +141,24 @@ def carry_over(
         originals = _originals(study, row)
         read = ledger.read(row.uid)
         source = replace(read, trials=tuple(one for one in read.trials if one.uid in originals))
-        choice = choose(
+        choice = select_trials(
             source,
             sweep.seed,
             distributions,
-            requested=requested,
+            full_settings=full_settings,
             defaults=defaults,
             taken=taken,
         )
-        taken += [point for _, point in choice.kept]
-        target = Target(study, ledger, folders, distributions, baseline)
-        carry(choice, source, originals, target)
+        taken += [point for _, point in choice.trials]
+        target = CopyTarget(study, ledger, folders, distributions, baseline)
+        copy_trials(choice, source, originals, target)
         told += choice.lines(row.name) if originals else ()
     study.set_user_attr(_DONE, True)
     return tuple(told)
 
 
 @dataclass(frozen=True)
-class Target:
+class CopyTarget:
     """Where tries are carried to."""
 
     study: optuna.Study
@@ -179,8 +179,8 @@ def _originals(study: optuna.Study, source: StudyRow) -> dict[str, FrozenTrial]:
     return {uid: trial for uid, trial in uids if uid is not None}
 
 
-def carry(
-    choice: Choice, source: StudyLedger, originals: Mapping[str, FrozenTrial], to: Target
+def copy_trials(
+    choice: Selection, source: StudyLedger, originals: Mapping[str, FrozenTrial], to: CopyTarget
 ) -> None:
     """Copy the chosen tries: folders, then the ledger's rows, then Optuna's. Again is as once."""
     uid = str(to.study.user_attrs[STUDY_UID])
@@ -188,7 +188,7 @@ def carry(
     present = {trial.user_attrs.get(STUDY_UID) for trial in there}
     numbers = count(len(there))
     rows = _rows_by_trial(source)
-    for row, point in choice.kept:
+    for row, point in choice.trials:
         new = uuid.uuid5(uuid.UUID(uid), row.uid).hex
         if new in present:
             continue
@@ -197,7 +197,7 @@ def carry(
         _copy_folder(old.trial(row.number), to.folders.trial(number))
         mark = f"carried over from {source.study.name}, Try {row.number + 1}"
         reason = "; ".join(filter(None, (row.reason, mark)))
-        origin = "baseline" if same_point(point, to.baseline) else CARRIED
+        origin = "baseline" if same_point(point, to.baseline) else CARRIED_OVER_SOURCE
         to.ledger.write(
             replace(row, uid=new, study_uid=uid, number=number, source=origin, reason=reason),
             *(replace(one, trial_uid=new) for one in rows.get(row.uid, ())),
@@ -233,7 +233,7 @@ def _frozen(
         params=dict(point),
         distributions=dict(distributions),
         intermediate_values=dict(trial.intermediate_values),
-        user_attrs={STUDY_UID: uid, SOURCE: origin},
+        user_attrs={STUDY_UID: uid, SOURCE_ATTRIBUTE: origin},
     )
     made.datetime_start = trial.datetime_start
     made.datetime_complete = trial.datetime_complete
@@ -251,7 +251,7 @@ def _copy_folder(old: Path, new: Path) -> None:
     temporary.rename(new)
 
 
-def seeded_like(sweep: Sweep, sources: Sequence[StudyRow]) -> Sweep:
+def with_seed_from(sweep: Sweep, sources: Sequence[StudyRow]) -> Sweep:
     """The sweep with the seed that its newest source has drawn, where it names none."""
     if sweep.seed is not None or not sources:
         return sweep

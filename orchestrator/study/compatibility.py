@@ -74,7 +74,7 @@ def changes_since(
     return list(differences(kept, {"objective": now.get("objective")}))
 
 
-def study_that_fits(name: str, facts: Mapping[str, Any], studies: Iterable[StudyRow]) -> str:
+def matching_study_name(name: str, facts: Mapping[str, Any], studies: Iterable[StudyRow]) -> str:
     """The first of name, name@2, name@3 ... that is of this data and model, or is not there yet.
 
     One of imported tries alone is of data and model that nobody knows, and takes the first that
@@ -86,10 +86,10 @@ def study_that_fits(name: str, facts: Mapping[str, Any], studies: Iterable[Study
         if not row.facts.get("imported")
         and any(row.facts.get(key) != facts.get(key) for key in _FACTS)
     }
-    return first_free(name, others)
+    return first_free_name(name, others)
 
 
-def first_free(name: str, taken: Container[str]) -> str:
+def first_free_name(name: str, taken: Container[str]) -> str:
     """The first of name, name@2, name@3 ... that is not taken."""
     names = (name if number == 1 else f"{name}@{number}" for number in count(1))
     return next(one for one in names if one not in taken)
@@ -123,7 +123,7 @@ def _source(sweep: Mapping[str, Any], key: str) -> str:
     return str(sweep.get("data", {}).get("name"))
 
 
-def refuse(study: str, found: list[str]) -> SweepChanged:
+def sweep_changed_error(study: str, found: list[str]) -> SweepChanged:
     """The error for a study that cannot go on."""
     listed = "\n".join(f"  {line}" for line in found)
     return SweepChanged(

@@ -23,7 +23,7 @@ _LONGEST_SECONDS = 1.0
 """No slot waits longer for a note: after one that took longer, the next is the sweep's last."""
 
 
-class NoteKeeper:
+class DashboardNoteWriter:
     """Keeps a study's note up to date.
 
     Args:
@@ -37,12 +37,12 @@ class NoteKeeper:
         self,
         study: optuna.Study,
         url: str,
-        patience: Caller = call_once,
+        retry: Caller = call_once,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._study = study
         self._url = url
-        self._patience = patience
+        self._retry = retry
         self._now = now
         self._not_before = now() + _PAUSE_SECONDS
 
@@ -54,16 +54,16 @@ class NoteKeeper:
     def write(self) -> None:
         """Write the note now, unless a person has written one."""
         began = self._now()
-        self._patience(self._write)
+        self._retry(self._write)
         cost = self._now() - began
         pause = max(_PAUSE_SECONDS, _PAUSE_PER_COST * cost)
         self._not_before = math.inf if cost > _LONGEST_SECONDS else self._now() + pause
 
     def _write(self) -> None:
-        save(self._study, note(try_table(read_study(self._url, self._study.study_name))))
+        save_note(self._study, note(try_table(read_study(self._url, self._study.study_name))))
 
 
-def save(study: optuna.Study, text: str) -> bool:
+def save_note(study: optuna.Study, text: str) -> bool:
     """Save a note, and tell whether it was: a note that is not ours is left as it is."""
     # Here, not at the top: it takes two seconds, which no sweep should wait for at its start.
     import optuna_dashboard  # noqa: PLC0415 - see above

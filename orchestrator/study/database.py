@@ -13,8 +13,8 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.study.integrity import refuse_damaged
-from trytable.orchestrator.study.locks import Renew, brief_lock, tables_lock
+from trytable.orchestrator.study.integrity import raise_if_damaged
+from trytable.orchestrator.study.locks import RenewLock, blocking_file_lock, tables_lock
 from trytable.orchestrator.study.study import open_storage
 from trytable.results.storage.engine import DatabaseUnreadable, T, driver_message, is_sqlite
 from trytable.results.storage.ledger import Ledger
@@ -26,7 +26,7 @@ _CHECK_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 5.0
 
 
-class Patience:
+class DatabaseRetry:
     """Calls what uses the database, and calls it again while the server is away.
 
     SQLite waits by itself; its errors are raised at once.
@@ -42,37 +42,37 @@ class Patience:
     def __init__(
         self,
         url: str,
-        renew: Renew,
-        tell: Callable[[str], None] = lambda _: None,
+        renew: RenewLock,
+        notify: Callable[[str], None] = lambda _: None,
         seconds: float = RETRY_SECONDS,
     ) -> None:
-        self.tell = tell
+        self.notify = notify
         self._renew = renew
         self._checked_at = 0.0
-        self._again = tenacity.Retrying(
+        self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_never if is_sqlite(url) else is_cut_off),
             wait=tenacity.wait_random_exponential(0.2, _LONGEST_PAUSE_SECONDS),
             stop=tenacity.stop_after_delay(seconds),
-            before_sleep=self._say,
+            before_sleep=self._notify_once,
             reraise=True,
         )
 
     def __call__(self, action: Callable[[], T]) -> T:
         """What the action gives. Raises what it raises, and StudyLocked."""
-        found: T = self._again.copy()(self._tried, action)
+        found: T = self._retrying.copy()(self._attempt, action)
         return found
 
-    def _tried(self, action: Callable[[], T]) -> T:
+    def _attempt(self, action: Callable[[], T]) -> T:
         if time.monotonic() - self._checked_at >= _CHECK_SECONDS:
             self._renew()
             self._checked_at = time.monotonic()
         return action()
 
-    def _say(self, state: tenacity.RetryCallState) -> None:
+    def _notify_once(self, state: tenacity.RetryCallState) -> None:
         self._checked_at = 0.0
         error = state.outcome and state.outcome.exception()
         if state.attempt_number == 1 and isinstance(error, Exception):
-            self.tell(
+            self.notify(
                 f"The database is away ({driver_message(error)}). Trying again; workers go on."
             )
 
@@ -102,7 +102,7 @@ def open_database(folders: Folders) -> Iterator[tuple[RDBStorage, Ledger]]:
     """
     folders.runs.mkdir(parents=True, exist_ok=True)
     if not folders.storage:
-        refuse_damaged(folders)
+        raise_if_damaged(folders)
     ledger = Ledger(folders.url)
     with _alone(folders):
         storage = open_storage(folders.url)
@@ -117,4 +117,6 @@ def open_database(folders: Folders) -> Iterator[tuple[RDBStorage, Ledger]]:
 
 def _alone(folders: Folders) -> AbstractContextManager[None]:
     """Two processes must not make the same tables."""
-    return tables_lock(folders.url) if folders.storage else brief_lock(folders.database_lock)
+    return (
+        tables_lock(folders.url) if folders.storage else blocking_file_lock(folders.database_lock)
+    )

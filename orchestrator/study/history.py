@@ -108,7 +108,7 @@ class Sample:
         self._trials: dict[int, FrozenTrial] = {}
         self._listed: list[FrozenTrial] | None = None
 
-    def put(self, trial: FrozenTrial) -> None:
+    def update(self, trial: FrozenTrial) -> None:
         """Take in a trial, or how it stands now."""
         if trial.number in self._trials:
             self._trials[trial.number] = trial

@@ -9,10 +9,10 @@ from optuna.trial import FrozenTrial
 from trytable.orchestrator.errors import SweepChanged
 from trytable.sweeps.config.loader import Sweep
 
-SOURCE = "trytable:source"
+SOURCE_ATTRIBUTE = "trytable:source"
 """Attribute of a trial: where its point came from."""
 
-IMPORTED = "imported"
+IMPORTED_SOURCE = "imported"
 """Source of a trial that was run by hand and adopted from a log."""
 
 _WHOLE_SPACE = ("gp", "qmc")
@@ -22,7 +22,7 @@ _MOST = 10
 
 
 @dataclass(frozen=True)
-class Start:
+class ImportedStart:
     """How many imported tries the sampler starts from, and why not from the others."""
 
     count: int
@@ -40,12 +40,12 @@ class Start:
 
 def is_imported(trial: FrozenTrial) -> bool:
     """Whether a trial was run by hand and adopted from a log."""
-    return trial.user_attrs.get(SOURCE) == IMPORTED
+    return trial.user_attrs.get(SOURCE_ATTRIBUTE) == IMPORTED_SOURCE
 
 
-def start_from(
+def imported_start(
     sweep: Sweep, trials: Sequence[FrozenTrial], distributions: Mapping[str, BaseDistribution]
-) -> Start:
+) -> ImportedStart:
     """What a sweep starts from.
 
     Raises SweepChanged where it cannot go on at all: a parameter that was imported as a number is
@@ -68,7 +68,7 @@ def start_from(
             f"parameter or lie outside the sweep's space:\n{listed}\nsampler=tpe and "
             "sampler=random can; AS_NEW=1 starts a study without them."
         )
-    return Start(len(imported) - len(others), others)
+    return ImportedStart(len(imported) - len(others), others)
 
 
 def _clashes(

@@ -18,7 +18,7 @@ _FOR_OTHER_PROCESSES = ":relative_params:"
 """Of system attributes in which samplers tell processes that ask meanwhile what they draw."""
 
 
-class Mirror(InMemoryStorage):
+class InMemoryStudyStorage(InMemoryStorage):
     """A study of the same name in Optuna's storage in memory.
 
     It shows no more trials than `history` says. Numbers and ids are the order of `add` and `ask`.
@@ -58,7 +58,7 @@ class Mirror(InMemoryStorage):
             self.create_new_trial(self._id, create_trial(state=TrialState.FAIL))
         return self.create_new_trial(self._id, trial)
 
-    def waiting(self) -> list[FrozenTrial]:
+    def waiting_trials(self) -> list[FrozenTrial]:
         """The trials that are to be asked for before any other."""
         return self.get_all_trials(self._id, deepcopy=False, states=(TrialState.WAITING,))
 
@@ -76,7 +76,7 @@ class Mirror(InMemoryStorage):
             self.set_study_system_attr(self._id, key, value)
 
     @contextmanager
-    def seen_by_pruner(self) -> Iterator[None]:
+    def pruner_view(self) -> Iterator[None]:
         """Within the block `get_all_trials` shows what a pruner is to see."""
         self._for_pruner = True
         try:
@@ -146,7 +146,7 @@ class Mirror(InMemoryStorage):
 
     def _changed(self, trial_id: int) -> None:
         trial = self.get_trial(trial_id)
-        self._sampled.put(trial)
+        self._sampled.update(trial)
         if not trial.state.is_finished():
             self._open[trial.number] = trial
             return
@@ -155,7 +155,7 @@ class Mirror(InMemoryStorage):
         if trial.state != TrialState.FAIL:
             self._shared = _shared(self._shared, trial.distributions)
         if trial.state == TrialState.COMPLETE:
-            self._completed.put(trial)
+            self._completed.update(trial)
 
 
 def _shared(

@@ -36,7 +36,7 @@ _ENDED_AS: dict[TrialState, frozenset[Status]] = {
 
 
 @dataclass(frozen=True)
-class Checked:
+class StudyCheck:
     """A study's trials by status, and every sentence that should not be true of it."""
 
     name: str
@@ -44,13 +44,13 @@ class Checked:
     problems: tuple[str, ...]
 
     @property
-    def asked(self) -> int:
+    def trial_count(self) -> int:
         """How many trials the study holds; those that wait in its queue are not asked yet."""
         return sum(self.counts.values())
 
 
 @dataclass(frozen=True)
-class Handed:
+class StartedAttempt:
     """An attempt that a worker was given, by the job in its trial's folder."""
 
     uid: str
@@ -58,7 +58,7 @@ class Handed:
     folder: Path
 
 
-def check_studies(folders: Folders) -> list[Checked]:
+def check_studies(folders: Folders) -> list[StudyCheck]:
     """Check the studies as they are at one moment each, so that sweeps may go on writing."""
     read_only_url(folders.url)  # says so where there is no database
     handed = _handed_over(folders.runs)  # first: what a file says stands in the ledger already
@@ -67,11 +67,11 @@ def check_studies(folders: Folders) -> list[Checked]:
     # A file's pages are looked at, too, and a reader of its copy holds no writer up.
     with tempfile.TemporaryDirectory(prefix="trytable-") as temporary:
         copy = replace(folders, runs=Path(temporary))
-        snapshot(folders, copy.database)
+        copy_database(folders, copy.database)
         return _check(folders, copy.url, handed)
 
 
-def _check(folders: Folders, url: str, handed: list[Handed]) -> list[Checked]:
+def _check(folders: Folders, url: str, handed: list[StartedAttempt]) -> list[StudyCheck]:
     with closing(Ledger(url)) as ledger:
         uids = {row.name: row.uid for row in ledger.studies()}
     if folders.study and folders.study not in uids:
@@ -84,7 +84,7 @@ def _check(folders: Folders, url: str, handed: list[Handed]) -> list[Checked]:
     ]
 
 
-def _check_one(name: str, uid: str, url: str, handed: list[Handed]) -> Checked:
+def _check_one(name: str, uid: str, url: str, handed: list[StartedAttempt]) -> StudyCheck:
     try:
         whole = read_snapshot(url, name)
     except StudyNotFound:
@@ -92,15 +92,15 @@ def _check_one(name: str, uid: str, url: str, handed: list[Handed]) -> Checked:
     if whole is None or whole.ledger is None or whole.uid != uid:
         with closing(Ledger(url)) as ledger:
             read = ledger.read(uid)
-        counts, problems = judge((), read)
+        counts, problems = check_trials((), read)
         problems = ["the study itself is no longer in the database", *problems]
     else:
         read = whole.ledger
-        counts, problems = judge(whole.trials, read)
-    return Checked(name, counts, (*problems, *_of_files(handed, read)))
+        counts, problems = check_trials(whole.trials, read)
+    return StudyCheck(name, counts, (*problems, *_of_files(handed, read)))
 
 
-def judge(
+def check_trials(
     trials: Sequence[FrozenTrial], ledger: StudyLedger
 ) -> tuple[dict[Status, int], list[str]]:
     """Trials by status, and what is wrong, out of Optuna's trials and the ledger of a study."""
@@ -173,19 +173,19 @@ def _of_attempts(ledger: StudyLedger) -> Iterator[str]:
             yield f"{_name(rows[uid].number)} has {kind} of attempt {number}, which never was"
 
 
-def _handed_over(runs: Path) -> list[Handed]:
+def _handed_over(runs: Path) -> list[StartedAttempt]:
     """The attempts that were handed to workers, by what lies in the trials' folders."""
     found = []
     for path in sorted(runs.glob("*/trials/[0-9]*/job.json")):
         try:
             job = json.loads(path.read_text())
-            found.append(Handed(job["trial_uid"], job["attempt"], path.parent))
+            found.append(StartedAttempt(job["trial_uid"], job["attempt"], path.parent))
         except (OSError, ValueError, KeyError, TypeError):
             continue  # cut off while it was written: no worker has read it
     return found
 
 
-def _of_files(handed: list[Handed], ledger: StudyLedger) -> Iterator[str]:
+def _of_files(handed: list[StartedAttempt], ledger: StudyLedger) -> Iterator[str]:
     known = {(one.trial_uid, one.attempt) for one in ledger.attempts}
     uids = {row.uid for row in ledger.trials}
     for one in handed:
@@ -200,37 +200,37 @@ def _name(number: int) -> str:
 _PROBLEMS_SHOWN = 5
 
 
-def snapshot(folders: Folders, target: Path) -> None:
+def copy_database(folders: Folders, target: Path) -> None:
     """Copy all pages in one step, so that the copy is of one moment; then look at the copy.
 
     Raises DatabaseDamaged; UserError where the copy cannot be made.
     """
-    with reading(folders.database) as source, closing(sqlite3.connect(target)) as copy:
+    with read_only_connection(folders.database) as source, closing(sqlite3.connect(target)) as copy:
         try:
             source.backup(copy)
-            found = faults(copy)
+            found = sqlite_problems(copy)
         except sqlite3.DatabaseError as error:
             if not _is_damage(error):
                 raise UserError(f"{folders.database} cannot be copied: {error}.") from error
             found = [str(error)]
     if found:
-        raise damaged(folders, found)
+        raise damaged_error(folders, found)
 
 
-def refuse_damaged(folders: Folders) -> None:
+def raise_if_damaged(folders: Folders) -> None:
     """Look at the database before anything is written to it. Raises DatabaseDamaged."""
     if not folders.database.is_file():
         return
     read_only_url(folders.url)  # has SQLite undo what a killed process left half committed
     try:
-        with reading(folders.database) as connection:
-            found = faults(connection, "quick_check")
+        with read_only_connection(folders.database) as connection:
+            found = sqlite_problems(connection, "quick_check")
     except sqlite3.DatabaseError as error:
         if not _is_damage(error):
             return  # locked, perhaps: whoever writes to it will say so
         found = [str(error)]
     if found:
-        raise damaged(folders, found)
+        raise damaged_error(folders, found)
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
@@ -239,20 +239,20 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
+def read_only_connection(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that cannot write."""
     address = f"file:{quote(str(path))}?mode=ro"
     with closing(sqlite3.connect(address, BUSY_SECONDS, uri=True)) as connection:
         yield connection
 
 
-def faults(connection: sqlite3.Connection, how: str = "integrity_check") -> list[str]:
+def sqlite_problems(connection: sqlite3.Connection, how: str = "integrity_check") -> list[str]:
     """What SQLite finds wrong with a database; empty for a sound one. `quick_check` is faster."""
     rows = [str(row[0]) for row in connection.execute(f"PRAGMA {how}")]
     return [] if rows == ["ok"] else rows
 
 
-def damaged(folders: Folders, found: list[str]) -> DatabaseDamaged:
+def damaged_error(folders: Folders, found: list[str]) -> DatabaseDamaged:
     """The error for a database that is not sound."""
     listed = "\n".join(f"  {line}" for line in found[:_PROBLEMS_SHOWN])
     kept = sorted(folders.backups.glob("studies-*.db"))

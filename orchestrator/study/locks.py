@@ -62,13 +62,13 @@ def tables_lock(url: str) -> Iterator[None]:
     engine = sa.create_engine(url, **engine_arguments(url), isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
-            connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": key_of(_TABLES)})
+            connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": lock_key(_TABLES)})
             yield
     finally:
         engine.dispose()
 
 
-def key_of(study: str) -> int:
+def lock_key(study: str) -> int:
     """The number of a study's lock; PostgreSQL's are numbers of 63 bits, here, and no names."""
     digest = hashlib.sha256(f"trytable {study}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
@@ -78,7 +78,7 @@ class _ServerLock:
     def __init__(self, folders: Folders) -> None:
         self._study = folders.study
         self._where = folders.database_label
-        self._key = {"key": key_of(f"study {folders.study}")}
+        self._key = {"key": lock_key(f"study {folders.study}")}
         host = platform.node()[:_HOST_LENGTH]
         self._name = f"trytable {os.getpid()} on {host} {uuid.uuid4().hex[:8]}"
         self._engine = sa.create_engine(
@@ -137,12 +137,12 @@ class _ServerLock:
         )
 
 
-Renew = Callable[[], None]
+RenewLock = Callable[[], None]
 """Makes sure that the lock is still ours. Raises StudyLocked where it is another's."""
 
 
 @contextmanager
-def brief_lock(path: Path) -> Iterator[None]:
+def blocking_file_lock(path: Path) -> Iterator[None]:
     """Hold a lock file for a short while, after waiting for whoever holds it."""
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -150,7 +150,7 @@ def brief_lock(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def study_lock(folders: Folders) -> Iterator[Renew]:
+def study_lock(folders: Folders) -> Iterator[RenewLock]:
     """Hold the study's lock while the block runs: in PostgreSQL the server's, and its folder's.
 
     Raises StudyLocked where another process holds either.

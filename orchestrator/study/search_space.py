@@ -17,7 +17,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from trytable.orchestrator.study.in_memory import Mirror
+from trytable.orchestrator.study.in_memory import InMemoryStudyStorage
 from trytable.records import Point, Scalar
 from trytable.sweeps.config.loader import Range, Sweep, Values, grid_points
 
@@ -94,7 +94,7 @@ class Tpe(optuna.samplers.TPESampler):
     ) -> dict[str, BaseDistribution]:
         """The space that is drawn from at once, in a fixed order."""
         storage = study._storage
-        if not isinstance(storage, Mirror):
+        if not isinstance(storage, InMemoryStudyStorage):
             return super().infer_relative_search_space(study, trial)
         shared = sorted(storage.shared_space().items())
         return {name: one for name, one in shared if not one.single()}

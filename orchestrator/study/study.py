@@ -24,10 +24,15 @@ from optuna.trial import FrozenTrial, TrialState
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.study import search_space
 from trytable.orchestrator.study.history import Bounds
-from trytable.orchestrator.study.imported import SOURCE, Start, is_imported, start_from
-from trytable.orchestrator.study.in_memory import Mirror
+from trytable.orchestrator.study.imported import (
+    SOURCE_ATTRIBUTE,
+    ImportedStart,
+    imported_start,
+    is_imported,
+)
+from trytable.orchestrator.study.in_memory import InMemoryStudyStorage
 from trytable.orchestrator.study.search_space import points_left
-from trytable.orchestrator.study.trial_store import StudyTables
+from trytable.orchestrator.study.trial_store import TrialStore
 from trytable.records import Point
 from trytable.results.storage.engine import (
     BUSY_SECONDS,
@@ -72,7 +77,7 @@ def open_storage(url: str) -> RDBStorage:
     return RDBStorage(optuna_url(url), engine_kwargs=own)
 
 
-def uid_of(study: optuna.Study, objective: str) -> str:
+def ensure_study_uid(study: optuna.Study, objective: str) -> str:
     """Our UUID of a study; made on first use.
 
     Raises UserError for a study that is not ours, or was carried to another database.
@@ -131,7 +136,7 @@ class OptunaStudy:
         retry_failed: bool = True,
         *,
         bounds: Bounds = Bounds(),  # noqa: B008 - it is frozen
-        patience: Caller = call_once,
+        retry: Caller = call_once,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sweep = sweep
@@ -142,15 +147,15 @@ class OptunaStudy:
             direction=sweep.objective.direction,
             load_if_exists=True,
         )
-        self._tables = StudyTables(self.study, storage, patience)
-        self._earlier = len(self._tables.trials())
+        self._store = TrialStore(self.study, storage, retry)
+        self._earlier = len(self._store.trials())
         self._distributions = search_space.distributions(sweep)
         self._sampler = search_space.sampler(sweep, self._earlier)
         self._pruner = search_space.pruner(sweep, self._epochs)
         self._bounds = bounds.at_least(sweep.sampler.startup_trials, sweep.pruner.startup_trials)
         self._retry_failed = retry_failed
         self._now = now
-        self._mirror: Mirror  # from the first look on
+        self._in_memory: InMemoryStudyStorage  # from the first look on
         self._looked_at = -math.inf
         self._places: dict[int, _Place] = {}
         self._known: deque[tuple[Point, str]] = deque()
@@ -158,16 +163,16 @@ class OptunaStudy:
     @property
     def uid(self) -> str:
         """Our UUID of the study; made on first use. Raises UserError for a study not ours."""
-        return uid_of(self.study, self._sweep.objective.name)
+        return ensure_study_uid(self.study, self._sweep.objective.name)
 
-    def imported_start(self) -> Start:
+    def imported_start(self) -> ImportedStart:
         """The imported tries that the sampler starts from. Raises SweepChanged where none can."""
-        return start_from(self._sweep, self._tables.trials(), self._distributions)
+        return imported_start(self._sweep, self._store.trials(), self._distributions)
 
-    def left_to_ask(self) -> int:
+    def trials_to_ask(self) -> int:
         """How many trials are still to be asked for: the sweep's number is one for all runs."""
         counted = _TAKEN if self._retry_failed else (*_TAKEN, TrialState.FAIL)
-        trials = self._tables.trials()
+        trials = self._store.trials()
         self._known = self._points_left(trials)  # those of trials that were told since, too
         # A trial that waits in the study's own queue has not been asked for yet.
         asked = sum(
@@ -189,15 +194,18 @@ class OptunaStudy:
         """The next trial: one that waits in the study, a known point, else the sampler's."""
         while True:
             self._look_for_waiting()
-            if not self._mirror.waiting():
+            if not self._in_memory.waiting_trials():
                 if self._known:
                     self._enqueue(*self._known.popleft())
                 elif self._sweep.sampler.name == "grid":
                     return None
             number = self._written(self._drawn())
             if number is not None:
-                trial = self._mirror.get_trial(self._places[number].mirrored)
-                uid, source = trial.user_attrs[STUDY_UID], trial.user_attrs.get(SOURCE, "sampler")
+                trial = self._in_memory.get_trial(self._places[number].mirrored)
+                uid, source = (
+                    trial.user_attrs[STUDY_UID],
+                    trial.user_attrs.get(SOURCE_ATTRIBUTE, "sampler"),
+                )
                 return AskedTrial(uid, number, dict(trial.params), source)
 
     def report(self, number: int, epoch: int, value: float) -> bool:
@@ -206,16 +214,16 @@ class OptunaStudy:
         After the last epoch the pruner is not asked: there is nothing left to save.
         """
         place = self._places[number]
-        self._tables.report(place.trial_id, epoch, value)
-        self._mirror.set_trial_intermediate_value(place.mirrored, epoch, value)
+        self._store.report(place.trial_id, epoch, value)
+        self._in_memory.set_trial_intermediate_value(place.mirrored, epoch, value)
         if epoch >= place.epochs:
             return False
-        before = self._mirror.get_trial(place.mirrored)
-        with self._mirror.seen_by_pruner():
-            advised = self._pruner.prune(self._mirror.study, before)
-        after = self._mirror.get_trial(place.mirrored)
+        before = self._in_memory.get_trial(place.mirrored)
+        with self._in_memory.pruner_view():
+            advised = self._pruner.prune(self._in_memory.study, before)
+        after = self._in_memory.get_trial(place.mirrored)
         for key, said in _new_in(after.system_attrs, before.system_attrs):
-            self._tables.keep_pruner_state(place.trial_id, key, said)
+            self._store.set_pruner_state(place.trial_id, key, said)
         return advised
 
     def tell(self, number: int, status: Status, value: float | None) -> None:
@@ -225,17 +233,20 @@ class OptunaStudy:
             return
         state = _OPTUNA_STATE[status]
         told = value if state == TrialState.COMPLETE else None
-        self._mirror.study.tell(number, told, state=state)
-        self._tables.end(place.trial_id, self._mirror.get_trial(place.mirrored))
+        self._in_memory.study.tell(number, told, state=state)
+        self._store.finish(place.trial_id, self._in_memory.get_trial(place.mirrored))
 
     def _look_at_all(self) -> list[FrozenTrial]:
         """Read the whole study: at first, and where somebody else has made trials in it."""
         trials = [
-            self._tables.made_ready(trial, self._distributions) for trial in self._tables.trials()
+            self._store.complete_enqueued(trial, self._distributions)
+            for trial in self._store.trials()
         ]
-        self._mirror = Mirror(self.study, self._sampler, self._pruner, self._bounds)
-        self._sampler_state = self._tables.sampler_state()
-        self._mirror.set_sampler_state(self._sampler_state)
+        self._in_memory = InMemoryStudyStorage(
+            self.study, self._sampler, self._pruner, self._bounds
+        )
+        self._sampler_state = self._store.sampler_state()
+        self._in_memory.set_sampler_state(self._sampler_state)
         self._places = {}
         for trial in trials:
             self._add(trial)
@@ -244,7 +255,7 @@ class OptunaStudy:
         return trials
 
     def _add(self, trial: FrozenTrial) -> None:
-        mirrored = self._mirror.add(trial)
+        mirrored = self._in_memory.add(trial)
         if not trial.state.is_finished():
             self._places[trial.number] = self._place(trial._trial_id, mirrored, trial)
 
@@ -259,33 +270,33 @@ class OptunaStudy:
             self._look_at_all()
             return
         self._looked_at = self._now()
-        for trial in self._tables.waiting():
-            if trial.number > self._mirror.count:
+        for trial in self._store.waiting_trials():
+            if trial.number > self._in_memory.count:
                 self._look_at_all()
                 return
-            if trial.number == self._mirror.count:
+            if trial.number == self._in_memory.count:
                 self._add(trial)
 
     def _enqueue(self, point: Point, source: str) -> None:
-        attributes = {STUDY_UID: uuid.uuid4().hex, SOURCE: source}
-        self._mirror.study.enqueue_trial(point, user_attrs=attributes)
+        attributes = {STUDY_UID: uuid.uuid4().hex, SOURCE_ATTRIBUTE: source}
+        self._in_memory.study.enqueue_trial(point, user_attrs=attributes)
 
     def _drawn(self) -> FrozenTrial:
         """The mirror's next trial, with our UUID."""
-        trial = self._mirror.study.ask(self._distributions)
+        trial = self._in_memory.study.ask(self._distributions)
         if STUDY_UID not in trial.user_attrs:
             trial.set_user_attr(STUDY_UID, uuid.uuid4().hex)
-        return self._mirror.get_trial(trial._trial_id)
+        return self._in_memory.get_trial(trial._trial_id)
 
     def _written(self, drawn: FrozenTrial) -> int | None:
         """Write a trial that the mirror has; its number, None where others took it meanwhile."""
         # The sampler's place first: killed between the two, a point is left out and none doubled.
-        for key, said in _new_in(self._mirror.sampler_state(), self._sampler_state):
-            self._tables.keep_sampler_state(key, said)
+        for key, said in _new_in(self._in_memory.sampler_state(), self._sampler_state):
+            self._store.set_sampler_state(key, said)
             self._sampler_state[key] = said
         if drawn.number in self._places:
             return self._taken(drawn)
-        trial_id, number = self._tables.create(drawn, drawn.number)
+        trial_id, number = self._store.create_trial(drawn, drawn.number)
         if number == drawn.number:
             self._places[number] = self._place(trial_id, drawn._trial_id, drawn)
         else:
@@ -295,7 +306,7 @@ class OptunaStudy:
     def _taken(self, drawn: FrozenTrial) -> int | None:
         """Write a trial that has waited in the database."""
         trial_id = self._places[drawn.number].trial_id
-        if not self._tables.take(trial_id, drawn):
+        if not self._store.start_waiting(trial_id, drawn):
             self._look_at_all()
             return None
         self._places[drawn.number] = self._place(trial_id, drawn._trial_id, drawn)
@@ -304,11 +315,12 @@ class OptunaStudy:
         return drawn.number
 
     def _as_asked(self, trial: FrozenTrial) -> AskedTrial | None:
-        uid = trial.user_attrs.get(STUDY_UID)
-        if uid is None or trial.params.keys() != self._distributions.keys():
+        if (
+            trial.user_attrs.get(STUDY_UID) is None
+            or trial.params.keys() != self._distributions.keys()
+        ):
             return None
-        source = trial.user_attrs.get(SOURCE, "sampler")
-        return AskedTrial(uid, trial.number, dict(trial.params), source)
+        return _asked_trial(trial)
 
     def _points_left(self, trials: Sequence[FrozenTrial]) -> deque[tuple[Point, str]]:
         return deque(points_left(self._sweep, trials, self._is_taken))
@@ -320,6 +332,12 @@ class OptunaStudy:
             return True
         # A point that failed in this very run would fail again: it waits for the next run.
         return not self._retry_failed or trial.number >= self._earlier
+
+
+def _asked_trial(trial: FrozenTrial) -> AskedTrial:
+    attributes = trial.user_attrs
+    source = attributes.get(SOURCE_ATTRIBUTE, "sampler")
+    return AskedTrial(attributes[STUDY_UID], trial.number, dict(trial.params), source)
 
 
 def _new_in(now: Mapping[str, Any], then: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -24,16 +24,16 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _patiently(
-    method: Callable[Concatenate["StudyTables", P], R],
-) -> Callable[Concatenate["StudyTables", P], R]:
-    def called(self: "StudyTables", /, *args: P.args, **named: P.kwargs) -> R:
-        return self._patience(lambda: method(self, *args, **named))
+def _retried(
+    method: Callable[Concatenate["TrialStore", P], R],
+) -> Callable[Concatenate["TrialStore", P], R]:
+    def called(self: "TrialStore", /, *args: P.args, **named: P.kwargs) -> R:
+        return self._retry(lambda: method(self, *args, **named))
 
     return update_wrapper(called, method)
 
 
-class StudyTables:
+class TrialStore:
     """Optuna's tables of one study.
 
     Args:
@@ -43,20 +43,20 @@ class StudyTables:
     """
 
     def __init__(
-        self, study: optuna.Study, storage: BaseStorage, patience: Caller = call_once
+        self, study: optuna.Study, storage: BaseStorage, retry: Caller = call_once
     ) -> None:
-        self._patience = patience
+        self._retry = retry
         self._study = study
         self._storage = storage
         self._remembering = study._storage  # knows the numbers of the trials that it has made
         self._id = study._study_id
 
-    @_patiently
+    @_retried
     def trials(self) -> list[FrozenTrial]:
         """All trials, by number. Not to be changed."""
         return self._study.get_trials(deepcopy=False)
 
-    def made_ready(
+    def complete_enqueued(
         self, trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]
     ) -> FrozenTrial:
         """The trial; with all its parameters, where another program was cut off before it wrote
@@ -68,26 +68,26 @@ class StudyTables:
         whole = copy.copy(trial)
         whole.params = {**{name: fixed[name] for name in distributions}, **trial.params}
         whole.distributions = {**distributions, **trial.distributions}
-        self.complete(trial._trial_id, whole)
+        self.add_missing_parameters(trial._trial_id, whole)
         return whole
 
-    @_patiently
-    def waiting(self) -> list[FrozenTrial]:
+    @_retried
+    def waiting_trials(self) -> list[FrozenTrial]:
         """The trials that somebody has enqueued."""
         return self._storage.get_all_trials(self._id, deepcopy=False, states=(TrialState.WAITING,))
 
-    @_patiently
+    @_retried
     def sampler_state(self) -> dict[str, Any]:
         """What samplers keep with the study."""
         return dict(self._storage.get_study_system_attrs(self._id))
 
-    @_patiently
-    def keep_sampler_state(self, key: str, value: Any) -> None:
+    @_retried
+    def set_sampler_state(self, key: str, value: Any) -> None:
         """Keep what a sampler has set with the study."""
         self._storage.set_study_system_attr(self._id, key, value)
 
-    @_patiently
-    def create(self, trial: FrozenTrial, number: int) -> tuple[int, int]:
+    @_retried
+    def create_trial(self, trial: FrozenTrial, number: int) -> tuple[int, int]:
         """Make a trial in one transaction; its id and number.
 
         `number` is the one that it gets unless somebody else has made a trial meanwhile. One that
@@ -130,11 +130,11 @@ class StudyTables:
                 found.append(trial_id)
         return found
 
-    @_patiently
-    def take(self, trial_id: int, trial: FrozenTrial) -> bool:
+    @_retried
+    def start_waiting(self, trial_id: int, trial: FrozenTrial) -> bool:
         """Make a trial that waits RUNNING, as the last of its writes; False where others were
         faster."""
-        self.complete(trial_id, trial)
+        self.add_missing_parameters(trial_id, trial)
         for key, said in trial.user_attrs.items():
             self._storage.set_trial_user_attr(trial_id, key, said)
         try:
@@ -142,8 +142,8 @@ class StudyTables:
         except UpdateFinishedTrialError:
             return False
 
-    @_patiently
-    def complete(self, trial_id: int, trial: FrozenTrial) -> None:
+    @_retried
+    def add_missing_parameters(self, trial_id: int, trial: FrozenTrial) -> None:
         """Write a trial's parameters; those that are there already stay."""
         there = self._storage.get_trial(trial_id).params
         for name in trial.params.keys() - there.keys():
@@ -151,18 +151,18 @@ class StudyTables:
             number = distribution.to_internal_repr(trial.params[name])
             self._storage.set_trial_param(trial_id, name, number, distribution)
 
-    @_patiently
+    @_retried
     def report(self, trial_id: int, epoch: int, value: float) -> None:
         """Write the objective after an epoch; a second one replaces the first."""
         self._storage.set_trial_intermediate_value(trial_id, epoch, value)
 
-    @_patiently
-    def keep_pruner_state(self, trial_id: int, key: str, value: Any) -> None:
+    @_retried
+    def set_pruner_state(self, trial_id: int, key: str, value: Any) -> None:
         """Keep what a pruner has set with a trial."""
         self._storage.set_trial_system_attr(trial_id, key, value)
 
-    @_patiently
-    def end(self, trial_id: int, trial: FrozenTrial) -> None:
+    @_retried
+    def finish(self, trial_id: int, trial: FrozenTrial) -> None:
         """Write how a trial has ended. One that has ended there stays as it is."""
         with suppress(UpdateFinishedTrialError):
             self._storage.set_trial_state_values(trial_id, trial.state, trial.values)

@@ -11,7 +11,7 @@ from rich.text import Text
 from trytable.files import flush_to_disk
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, display_path
-from trytable.orchestrator.study.integrity import snapshot
+from trytable.orchestrator.study.integrity import copy_database
 from trytable.results.storage.engine import read_only_url
 
 
@@ -32,7 +32,7 @@ def backup(folders: Folders, console: Console) -> Path:
     target = _free(folders.backups, name)
     temporary = target.with_name(f".{uuid.uuid4().hex}")
     try:
-        snapshot(folders, temporary)
+        copy_database(folders, temporary)
         flush_to_disk(temporary)
         temporary.rename(target)
         flush_to_disk(target.parent)

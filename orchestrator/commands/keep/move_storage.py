@@ -18,7 +18,7 @@ from rich.text import Text
 
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, display_path
-from trytable.orchestrator.run.error_messages import readable_errors
+from trytable.orchestrator.run.error_messages import as_user_errors
 from trytable.orchestrator.study.database import open_database
 from trytable.orchestrator.study.locks import file_lock, server_lock
 from trytable.results.analysis.confirmation import CONFIRM_SUFFIX
@@ -53,7 +53,7 @@ def move_storage(source: str, target: str, name: str, runs: Path, console: Conso
     there, here = _place("FROM", source, runs), _place("TO", target, runs)
     if there.url == here.url:
         raise UserError(f"FROM and TO are the same database, {there.database_label}.")
-    with readable_errors(here):
+    with as_user_errors(here):
         names = _wanted(there, name)
         pairs = [(replace(there, study=one), replace(here, study=one)) for one in names]
         same = [_move(*pair, console) for pair in pairs]

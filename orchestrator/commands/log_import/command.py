@@ -33,11 +33,11 @@ from trytable.orchestrator.commands.look.report import report
 from trytable.orchestrator.commands.sweep_files import sweeps_folder
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, display_path
-from trytable.orchestrator.run.error_messages import readable_errors
+from trytable.orchestrator.run.error_messages import as_user_errors
 from trytable.orchestrator.study import search_space
 from trytable.orchestrator.study.database import open_database
 from trytable.orchestrator.study.locks import study_lock
-from trytable.orchestrator.study.study import uid_of
+from trytable.orchestrator.study.study import ensure_study_uid
 from trytable.records import DEFAULT_OBJECTIVE, Objective, Scalar
 from trytable.results.storage.ledger import STUDY_UID, Ledger
 from trytable.results.storage.rows import StudyRow, TrialRow
@@ -77,7 +77,7 @@ def import_log(log: str, folders: Folders, pattern: str, console: Console) -> No
         return
     wanted = read_mapping(mapping, found.sha256, folders.study, found.blocks)
     console.print(Text(f"Importing by {display_path(mapping)}"), soft_wrap=True)
-    with readable_errors(folders):
+    with as_user_errors(folders):
         _import(found, wanted, sweep, folders, console)
     report(folders, console)
 
@@ -189,7 +189,7 @@ def _import(
             direction=objective.direction,
             load_if_exists=True,
         )
-        uid = uid_of(study, objective.name)
+        uid = ensure_study_uid(study, objective.name)
         target = _Target(study, uid, ledger, objective, sweep)
         _check_objective(target)
         if uid not in {row.uid for row in ledger.studies()}:

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from trytable.orchestrator.commands.log_import.mapping_file import told
 from trytable.orchestrator.commands.log_import.runs import Block, Epoch, Oddity
-from trytable.orchestrator.study.imported import IMPORTED, SOURCE
+from trytable.orchestrator.study.imported import IMPORTED_SOURCE, SOURCE_ATTRIBUTE
 from trytable.orchestrator.study.search_space import known_point
 from trytable.records import Objective, Scalar, finite_or_none, is_number
 from trytable.results.storage.ledger import STUDY_UID
@@ -137,7 +137,11 @@ def frozen_trial(
             for epoch in one.block.epochs
             if (value := finite_or_none(epoch.metrics.get(canonical(objective)))) is not None
         },
-        user_attrs={STUDY_UID: one.uid, SOURCE: IMPORTED, "trytable:origin": asdict(one.origin)},
+        user_attrs={
+            STUDY_UID: one.uid,
+            SOURCE_ATTRIBUTE: IMPORTED_SOURCE,
+            "trytable:origin": asdict(one.origin),
+        },
     )
 
 
@@ -150,7 +154,7 @@ def rows_of(one: Adopted, study_uid: str, number: int, objective: str) -> list[R
         study_uid=study_uid,
         number=number,
         requested=dict(one.parameters),
-        source=IMPORTED,
+        source=IMPORTED_SOURCE,
         status="completed",
         reason=_reason(one.origin),
         best_epoch=best.epoch if best else None,

@@ -20,7 +20,7 @@ def check(folders: Folders, console: Console) -> bool:
     for heading in ("asked", *occurring, "problems"):
         table.add_column(heading, justify="right")
     for one in found:
-        numbers = [one.asked, *(one.counts.get(status, 0) for status in occurring)]
+        numbers = [one.trial_count, *(one.counts.get(status, 0) for status in occurring)]
         cells = [*numbers, len(one.problems)]
         table.add_row(Text(one.name), *(str(cell) for cell in cells))
     console.print(table)

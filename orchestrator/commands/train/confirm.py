@@ -10,8 +10,8 @@ from rich.console import Console
 from trytable.orchestrator.backends.base import Slot
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.run.sweep import BackendStarter, Outcome, defaults_of, run_sweep
-from trytable.orchestrator.study.compatibility import fact_differences, refuse
+from trytable.orchestrator.run.sweep import BackendStarter, SweepOutcome, knob_defaults, run_sweep
+from trytable.orchestrator.study.compatibility import fact_differences, sweep_changed_error
 from trytable.orchestrator.study.search_space import same_point
 from trytable.records import DEFAULT_OBJECTIVE, Objective, Point
 from trytable.results.analysis.confirmation import CONFIRM_SUFFIX, is_confirmation
@@ -41,7 +41,7 @@ def confirm(
     *,
     retry_failed: bool = True,
     start_backend: BackendStarter | None = None,
-) -> Outcome:
+) -> SweepOutcome:
     """Train the `top` best tries of a study and its baseline with so many seeds each.
 
     Goes on where an earlier call was interrupted; more leaders or seeds are added to what is there.
@@ -57,7 +57,7 @@ def confirm(
     def check_facts(found: dict[str, Any]) -> None:
         differing = fact_differences(search.sweep, sweep.to_json(), search.facts, found)
         if differing:
-            raise refuse(search.name, differing)
+            raise sweep_changed_error(search.name, differing)
 
     return run_sweep(
         sweep,
@@ -76,7 +76,7 @@ def confirming_sweep(search: StudyResult, top: int, seeds: int) -> Sweep:
     given = search.sweep
     fresh = fresh_seeds(int(given["seed"]), seeds)
     parameters = {name: _parameter(one) for name, one in given["parameters"].items()}
-    baseline = {**defaults_of(given["trainer"]), **given["baseline"], SEED: fresh[0]}
+    baseline = {**knob_defaults(given["trainer"]), **given["baseline"], SEED: fresh[0]}
     points = [_point({name: baseline[name] for name in parameters}), *leaders(search, top)]
     return Sweep(
         name=given["name"],

@@ -24,8 +24,8 @@ from trytable.orchestrator.commands.trial_record import (
 )
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.run.recorder import rows_of
-from trytable.orchestrator.run.signals import Interrupts
+from trytable.orchestrator.run.recorder import event_rows
+from trytable.orchestrator.run.signals import SignalCounter
 from trytable.results.analysis import reproducibility
 from trytable.results.analysis.reproducibility import Measurements, Reproduction, TrainingConditions
 from trytable.results.storage.rows import EpochRow, FindingRow, PredictionRow, StepRow
@@ -82,18 +82,18 @@ def rerun(folders: Folders, number: str, console: Console) -> Outcome:
     model have gone or changed.
     """
     record = read_record(folders, number)
-    with Interrupts() as interrupts:
+    with SignalCounter() as signals:
         try:
-            return _rerun(record, folders, console, interrupts)
+            return _rerun(record, folders, console, signals)
         except BackendError as error:
             raise UserError(str(error)) from error
         except UserError:
-            if interrupts.count:  # Ctrl-C ends the preparation, too
+            if signals.count:  # Ctrl-C ends the preparation, too
                 return Outcome(interrupted=True)
             raise
 
 
-def _rerun(record: Recorded, folders: Folders, console: Console, interrupts: Interrupts) -> Outcome:
+def _rerun(record: Recorded, folders: Folders, console: Console, signals: SignalCounter) -> Outcome:
     slot = slot_of(record)
     folder = folders.new_rerun(record.one.number)
     with ExitStack() as discard:
@@ -104,8 +104,8 @@ def _rerun(record: Recorded, folders: Folders, console: Console, interrupts: Int
             job = job_of(record, folders, folder, slot)
             told = f"{record.study.name}: {record.one.label} again on {slot.device}"
             console.print(Text(f"{told}, CPU threads: {slot.threads}"), soft_wrap=True)
-            trained = _train(backend, job, slot, interrupts, _Listener(record, console))
-        if interrupts.count:
+            trained = _train(backend, job, slot, signals, _Listener(record, console))
+        if signals.count:
             return Outcome(interrupted=True)
         found = _compare(record, trained)
         paths = _write(found, folder)
@@ -172,12 +172,12 @@ def _told(value: float | None) -> str:
 
 
 def _train(
-    backend: Backend, job: Job, slot: Slot, interrupts: Interrupts, listener: _Listener
+    backend: Backend, job: Job, slot: Slot, signals: SignalCounter, listener: _Listener
 ) -> _Trained:
     """Train to the end, or as far as the try was trained."""
     backend.start(job, slot)
-    while interrupts.count < 2:  # noqa: PLR2004 - the second Ctrl-C does not wait any more
-        if interrupts.count or listener.has_enough:
+    while signals.count < 2:  # noqa: PLR2004 - the second Ctrl-C does not wait any more
+        if signals.count or listener.has_enough:
             backend.stop(job.trial_uid, "prune")
         for message in backend.poll(POLL_SECONDS):
             if isinstance(message, WorkerExit):
@@ -187,7 +187,7 @@ def _train(
 
 
 def _measured(events: Iterable[AnyEvent]) -> Measurements:
-    rows = [row for event in events for row in rows_of("", event)]
+    rows = [row for event in events for row in event_rows("", event)]
     return reproducibility.collect_measurements(
         [row for row in rows if isinstance(row, StepRow)],
         [row for row in rows if isinstance(row, EpochRow)],

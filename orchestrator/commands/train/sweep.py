@@ -10,9 +10,9 @@ from trytable.orchestrator.commands.sweep_files import sweeps_folder
 from trytable.orchestrator.commands.train import confirm as confirming
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.run.engine import EngineOptions, engine
-from trytable.orchestrator.run.sweep import Outcome, run_sweep
-from trytable.orchestrator.study.compatibility import first_free
+from trytable.orchestrator.run.engine import EngineOptions, open_engine
+from trytable.orchestrator.run.sweep import SweepOutcome, run_sweep
+from trytable.orchestrator.study.compatibility import first_free_name
 from trytable.results.analysis.confirmation import CONFIRM_SUFFIX
 from trytable.results.storage.engine import database_exists
 from trytable.results.storage.reader import list_studies
@@ -30,7 +30,7 @@ def sweep(
     as_new: bool,
     reading: Reading,
     console: Console,
-) -> Outcome:
+) -> SweepOutcome:
     """Run a sweep, then write its reports and print its Try table.
 
     `dropout@2` is the second study of the sweep `dropout`; `as_new` starts the next one. `place`
@@ -44,7 +44,7 @@ def sweep(
     file_name, at, _ = name.partition("@")
     found = loader.read_sweep(loader.find_sweep(sweeps_folder(), file_name), TRAINERS, overrides)
     folders = replace(place, study=_new_name(found.name, place) if as_new else name)
-    with engine(engine_options, console) as ready:
+    with open_engine(engine_options, console) as ready:
         outcome = run_sweep(
             found,
             folders,
@@ -68,9 +68,9 @@ def confirm(
     retry_failed: bool,
     reading: Reading,
     console: Console,
-) -> Outcome:
+) -> SweepOutcome:
     """Train a study's leaders again on fresh seeds, then report on both studies."""
-    with engine(engine_options, console) as ready:
+    with open_engine(engine_options, console) as ready:
         outcome = confirming.confirm(
             folders,
             top,
@@ -87,4 +87,4 @@ def confirm(
 
 def _new_name(name: str, place: Folders) -> str:
     """A name that no study there has."""
-    return first_free(name, list_studies(place.url) if database_exists(place.url) else ())
+    return first_free_name(name, list_studies(place.url) if database_exists(place.url) else ())

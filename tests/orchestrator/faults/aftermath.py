@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from tests.orchestrator.running import trials, url, values_of, wait_all_gone
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.study.integrity import Checked, check_studies
+from trytable.orchestrator.study.integrity import StudyCheck, check_studies
 from trytable.results.storage.reader import read_study
 from trytable.trainers.entrypoints import simulated
 from trytable.trainers.protocol.messages import ScriptedSettings
@@ -17,14 +17,14 @@ from trytable.trainers.protocol.messages import ScriptedSettings
 POINTS = [0.1, 0.2, 0.3, 0.5, 0.7, 0.9]
 
 
-def check_sound(folder: Path, processes: Iterable[psutil.Process] = ()) -> Checked:
+def check_sound(folder: Path, processes: Iterable[psutil.Process] = ()) -> StudyCheck:
     """Each asked trial in one state, every attempt in the Try table, the file sound, no process."""
     wait_all_gone(list(processes))
     left = [one for one in psutil.process_iter() if _works_in(one, folder)]
     assert not left, left
     (found,) = check_studies(Folders(folder / "runs", "quality"))
     assert not found.problems, found
-    assert found.asked == len(trials(folder))
+    assert found.trial_count == len(trials(folder))
     return found
 
 

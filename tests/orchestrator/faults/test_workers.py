@@ -104,7 +104,7 @@ def test_a_stop_that_races_with_the_end(tmp_path: Path, ending: str) -> None:
     play(sweep_of(tmp_path, RACE), folders, script, [Slot("1")])
     (found,) = check_studies(folders)
     assert found.problems == ()
-    assert found.asked == 6
+    assert found.trial_count == 6
     ended = sum(found.counts.get(one, 0) for one in ("completed", "pruned", "failed"))
     assert ended == 6
     if ending == "completes":  # what was said wins over a stop that came too late

@@ -20,11 +20,11 @@ from trytable.orchestrator.backends.base import (
 )
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.loop import SweepLoop
-from trytable.orchestrator.run.recorder import Book
+from trytable.orchestrator.run.recorder import Recorder
 from trytable.orchestrator.run.recovery import reconcile
 from trytable.orchestrator.scheduler.events import Instruction, StartAttempt
 from trytable.orchestrator.scheduler.machine import StateMachine
-from trytable.orchestrator.study.integrity import judge
+from trytable.orchestrator.study.integrity import check_trials
 from trytable.orchestrator.study.study import OptunaStudy, open_storage
 from trytable.results.storage.ledger import Ledger
 from trytable.results.storage.rows import StudyRow, TrialRow
@@ -106,13 +106,13 @@ class Puppets(Backend):
 
 
 class Silent:
-    """A watcher that shows nothing."""
+    """A listener that shows nothing."""
 
-    def saw(self, instruction: Instruction, trial: TrialRow) -> None: ...
+    def on_instruction(self, instruction: Instruction, trial: TrialRow) -> None: ...
 
-    def heard(self, messages: Sequence[WorkerMessage]) -> None: ...
+    def on_messages(self, messages: Sequence[WorkerMessage]) -> None: ...
 
-    def say(self, text: str) -> None: ...
+    def print_line(self, text: str) -> None: ...
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -136,7 +136,7 @@ class AnyOrder(RuleBasedStateMachine):
             while not self.loop.turn():
                 for uid in self.puppets.talking:
                     self.finish(uid)
-            if not self.study.left_to_ask() and not self.machine.trials:
+            if not self.study.trials_to_ask() and not self.machine.trials:
                 break
         self.nothing_is_lost_or_doubled()
         found = [trial for trial in self.study.study.trials if trial.state.name != "FAIL"]
@@ -151,20 +151,22 @@ class AnyOrder(RuleBasedStateMachine):
         self.presses = 0
         self.study = OptunaStudy(self.storage, self.sweep, "quality")
         self.ledger.write(StudyRow(self.study.uid, "quality", self.sweep.to_json(), {}, 1.0))
-        book = Book(self.ledger, self.study.uid)
-        left = reconcile(self.study, book, self.ledger.read(self.study.uid), self.requested)
+        recorder = Recorder(self.ledger, self.study.uid)
+        left = reconcile(self.study, recorder, self.ledger.read(self.study.uid), self.requested)
         unfinished = [*left.waiting, *left.interrupted]
-        self.machine = StateMachine(self.study.left_to_ask(), self.sweep.attempts, None, unfinished)
+        self.machine = StateMachine(
+            self.study.trials_to_ask(), self.sweep.attempts, None, unfinished
+        )
         self.loop = SweepLoop(
             machine=self.machine,
             study=self.study,
-            book=book,
+            recorder=recorder,
             backend=self.puppets,
             folders=self.folders,
-            watcher=Silent(),
-            requested=self.requested,
+            listener=Silent(),
+            full_settings=self.requested,
             make_job=self.job,
-            interrupts=lambda: self.presses,
+            interrupt_count=lambda: self.presses,
         )
         for trial in left.interrupted:
             self.loop.replay(trial)
@@ -233,7 +235,7 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def nothing_is_lost_or_doubled(self) -> None:
         trials = self.study.study.get_trials(deepcopy=False)
-        counts, problems = judge(trials, self.ledger.read(self.study.uid))
+        counts, problems = check_trials(trials, self.ledger.read(self.study.uid))
         assert problems == []
         assert sum(counts.values()) == sum(one.state.name != "WAITING" for one in trials)
         running = {one.uid for one in self.machine.trials.values() if one.status == "running"}

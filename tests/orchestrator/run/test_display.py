@@ -8,7 +8,7 @@ from rich.console import Console
 from tests.orchestrator.scheduler.test_machine import epoch
 from trytable.orchestrator.backends.base import Slot, WorkerEvent
 from trytable.orchestrator.commands.terminal import print_table
-from trytable.orchestrator.run.display import Display, duration, screen
+from trytable.orchestrator.run.display import Display, duration, render
 from trytable.orchestrator.run.progress import Progress
 from trytable.orchestrator.scheduler.events import EndAttempt, StartAttempt, StopWorker
 from trytable.results.storage.rows import TrialRow
@@ -39,17 +39,17 @@ def watched() -> Progress:
     progress = Progress(
         5, ("lr",), counts={"completed": 1, "failed": 1}, best=(0.81, 0, "lr 0.001")
     )
-    progress.saw(StartAttempt("a", 1, Slot("1")), TRIAL)
+    progress.on_instruction(StartAttempt("a", 1, Slot("1")), TRIAL)
     step = Step(attempt=1, step=15, epoch=2, loss=0.5, lr=1e-4, gradient_norm=1.0)
     for event in (started(), epoch(1, 0.6), step):
-        progress.heard([WorkerEvent("a", 1, event)])
-    progress.saw(StopWorker("a", "prune"), TRIAL)
+        progress.on_messages([WorkerEvent("a", 1, event)])
+    progress.on_instruction(StopWorker("a", "prune"), TRIAL)
     return progress
 
 
 def shown(progress: Progress) -> str:
     file = io.StringIO()
-    Console(file=file, width=100, force_terminal=False).print(screen(progress))
+    Console(file=file, width=100, force_terminal=False).print(render(progress))
     return file.getvalue()
 
 
@@ -57,9 +57,9 @@ def test_of_many_slots_a_screenful_is_shown_and_the_others_are_counted() -> None
     progress = watched()
     for number in range(2, 41):
         trial = replace(TRIAL, uid=str(number), number=number)
-        progress.saw(StartAttempt(trial.uid, 1, Slot(str(number))), trial)
+        progress.on_instruction(StartAttempt(trial.uid, 1, Slot(str(number))), trial)
     file = io.StringIO()
-    Console(file=file, width=100, force_terminal=False).print(screen(progress, most=10))
+    Console(file=file, width=100, force_terminal=False).print(render(progress, most=10))
     lines = file.getvalue().splitlines()
     assert [line.split()[0] for line in lines[1:11]] == [str(slot) for slot in range(1, 11)]
     assert lines[11] == "and 30 more slots"
@@ -75,7 +75,7 @@ def test_a_row_a_slot_and_the_counts() -> None:
 
 def test_epochs_saved_by_pruning_are_counted() -> None:
     progress = watched()
-    progress.saw(EndAttempt("a", 1, "pruned", "after epoch 1", 0), TRIAL)
+    progress.on_instruction(EndAttempt("a", 1, "pruned", "after epoch 1", 0), TRIAL)
     text = shown(progress)
     assert "3/5 done" in text
     assert "1 pruned" in text
@@ -87,8 +87,8 @@ def test_a_pipe_gets_plain_lines() -> None:
     file = io.StringIO()
     progress = Progress(5, ("lr",))
     with Display(progress, Console(file=file)) as display:
-        display.saw(StartAttempt("a", 2, Slot("1")), TRIAL)
-        display.heard([WorkerEvent("a", 2, epoch(1, 0.6))])
+        display.on_instruction(StartAttempt("a", 2, Slot("1")), TRIAL)
+        display.on_messages([WorkerEvent("a", 2, epoch(1, 0.6))])
     assert file.getvalue().splitlines() == [
         "Try 4 starts (lr 0.0002, attempt 2)",
         "Try 4 epoch 1/3: train loss 1.000, dev loss 1.000, dev accuracy 0.600",
@@ -99,7 +99,7 @@ def test_markup_in_a_value_is_text() -> None:
     file = io.StringIO()
     row = TrialRow("a", "s", 3, {"name": "[bold]x[/bold] [link=e]"}, "grid", "running")
     with Display(Progress(1, ("name",)), Console(file=file)) as display:
-        display.saw(StartAttempt("a", 1, Slot("1")), row)
+        display.on_instruction(StartAttempt("a", 1, Slot("1")), row)
     assert "[bold]x[/bold] [link=e]" in file.getvalue()
 
 

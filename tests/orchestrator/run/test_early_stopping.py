@@ -14,7 +14,7 @@ from tests.trainers.small import save_data, save_model
 from trytable.orchestrator.backends.base import Backend, Slot, WorkerEvent, WorkerExit
 from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.run.early_stopping import Gatekeeper
+from trytable.orchestrator.run.early_stopping import EarlyStopping
 from trytable.orchestrator.run.sweep import run_sweep
 from trytable.results.analysis.diagnosis.api import diagnose
 from trytable.results.analysis.diagnosis.thresholds import Thresholds
@@ -56,10 +56,10 @@ def step(number: int, loss: float, attempt: int = 1) -> WorkerEvent:
     return WorkerEvent("a", attempt, said)
 
 
-def first_advice(keeper: Gatekeeper, messages: Sequence[WorkerEvent]) -> tuple[int, str] | None:
+def first_advice(keeper: EarlyStopping, messages: Sequence[WorkerEvent]) -> tuple[int, str] | None:
     """Step and reason of the first advice."""
     for message in messages:
-        advice = keeper.judge(message)
+        advice = keeper.check(message)
         if advice is not None:
             assert isinstance(message.event, Step)
             return message.event.step, advice.reason
@@ -68,20 +68,20 @@ def first_advice(keeper: Gatekeeper, messages: Sequence[WorkerEvent]) -> tuple[i
 
 def test_a_flat_loss_is_stopped_at_the_end_of_the_window_and_not_before() -> None:
     messages = [started(), *(step(10 * i, STUCK) for i in range(1, 60))]
-    found = first_advice(Gatekeeper(FOUR, Thresholds()), messages)
+    found = first_advice(EarlyStopping(FOUR, Thresholds()), messages)
     assert found == (
         300,
         "no_learning: over steps 1 to 300 the loss stood at 1.386, within 5% of ln 4 = 1.386",
     )
     longer = Thresholds(window_steps=500)
-    assert first_advice(Gatekeeper(FOUR, longer), messages) is not None
-    assert first_advice(Gatekeeper(FOUR, longer), messages[:50]) is None
-    assert first_advice(Gatekeeper(FOUR, Thresholds(stopping_kinds=())), messages) is None
-    assert first_advice(Gatekeeper(Task(), Thresholds()), messages) is None
+    assert first_advice(EarlyStopping(FOUR, longer), messages) is not None
+    assert first_advice(EarlyStopping(FOUR, longer), messages[:50]) is None
+    assert first_advice(EarlyStopping(FOUR, Thresholds(stopping_kinds=())), messages) is None
+    assert first_advice(EarlyStopping(Task(), Thresholds()), messages) is None
 
 
 def test_accuracy_above_chance_keeps_a_trial_going() -> None:
-    keeper = Gatekeeper(FOUR, Thresholds())
+    keeper = EarlyStopping(FOUR, Thresholds())
     learnt = Epoch(attempt=1, epoch=1, step=100, dev_accuracy=0.4)
     steps = [step(10 * i, STUCK) for i in range(1, 60)]
     messages = [started(), *steps[:10], WorkerEvent("a", 1, learnt), *steps[10:]]
@@ -90,13 +90,13 @@ def test_accuracy_above_chance_keeps_a_trial_going() -> None:
 
 def test_infinity_stops_at_once_and_divergence_past_the_window_where_asked() -> None:
     rising = [started(), *(step(10 * i, 1.4 + 0.1 * i) for i in range(1, 60))]
-    assert first_advice(Gatekeeper(FOUR, Thresholds()), rising) is None
-    found = first_advice(Gatekeeper(FOUR, Thresholds(stopping_kinds=("divergence",))), rising)
+    assert first_advice(EarlyStopping(FOUR, Thresholds()), rising) is None
+    found = first_advice(EarlyStopping(FOUR, Thresholds(stopping_kinds=("divergence",))), rising)
     assert found is not None
     assert found[0] == 300
     assert found[1].startswith("divergence: the loss rose from 1.6")
     broken = [started(), step(10, 1.4), step(20, math.inf)]
-    found = first_advice(Gatekeeper(FOUR, Thresholds(stopping_kinds=("non_finite",))), broken)
+    found = first_advice(EarlyStopping(FOUR, Thresholds(stopping_kinds=("non_finite",))), broken)
     assert found == (20, "non_finite: the loss is not finite at step 20")
 
 
@@ -105,20 +105,20 @@ def test_a_trial_that_goes_on_is_judged_by_all_that_it_has_said() -> None:
     steps = [StepRow("a", 1, 10 * i, 1, STUCK, 1e-4, 1.0, None) for i in range(1, 28)]
     epochs = [EpochRow("a", 1, 1, 100, 1.4, None, None, None, 0.25, None, 1.0)]
     messages = [started(2, resumed_from_step=250), *(step(10 * i, STUCK, 2) for i in range(26, 40))]
-    found = first_advice(Gatekeeper(FOUR, Thresholds(), steps, epochs), messages)
+    found = first_advice(EarlyStopping(FOUR, Thresholds(), steps, epochs), messages)
     assert found is not None
     assert found[0] == 300
     assert "accuracy 0.250 at chance" in found[1]
     # From the start again, the steps of the attempt that is over count for nothing.
     again = [started(2), *(step(10 * i, STUCK, 2) for i in range(1, 30))]
-    assert first_advice(Gatekeeper(FOUR, Thresholds(), steps, epochs), again) is None
+    assert first_advice(EarlyStopping(FOUR, Thresholds(), steps, epochs), again) is None
 
 
 def test_an_attempt_that_is_over_is_not_heard() -> None:
-    keeper = Gatekeeper(FOUR, Thresholds())
-    keeper.judge(started(2))
+    keeper = EarlyStopping(FOUR, Thresholds())
+    keeper.check(started(2))
     assert first_advice(keeper, [step(10 * i, STUCK) for i in range(1, 60)]) is None
-    assert keeper.judge(WorkerExit("a", 1, "exit code 0")) is None
+    assert keeper.check(WorkerExit("a", 1, "exit code 0")) is None
 
 
 DIVERGING = """

@@ -8,11 +8,11 @@ from rich.console import Console
 
 from tests.orchestrator.running import run, write_sweep
 from trytable.orchestrator.errors import UserError
-from trytable.orchestrator.run.engine import EngineOptions, check_url, engine
+from trytable.orchestrator.run.engine import EngineOptions, check_url, open_engine
 
 
 def refused(options: EngineOptions) -> str:
-    with pytest.raises(UserError) as refusal, engine(options, Console()):
+    with pytest.raises(UserError) as refusal, open_engine(options, Console()):
         pass
     return str(refusal.value)
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from trytable.orchestrator.backends.base import Backend, Slot
 from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.run.sweep import Outcome, run_sweep
+from trytable.orchestrator.run.sweep import SweepOutcome, run_sweep
 from trytable.results.storage.ledger import Ledger
 from trytable.results.storage.reader import read_study
 from trytable.sweeps.config.loader import Sweep, read_sweep
@@ -57,7 +57,7 @@ def sweep(tmp_path: Path) -> Sweep:
     return read_sweep(tmp_path / "chaos.yaml", TRAINERS)
 
 
-def play(sweep: Sweep, folders: Folders) -> Outcome:
+def play(sweep: Sweep, folders: Folders) -> SweepOutcome:
     slots = [Slot(str(i)) for i in range(7)]
     console = Console(file=io.StringIO())
     return run_sweep(sweep, folders, slots, console, start_backend=start_fake)

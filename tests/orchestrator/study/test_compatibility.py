@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from trytable.orchestrator.study.compatibility import study_that_fits, sweep_differences
+from trytable.orchestrator.study.compatibility import matching_study_name, sweep_differences
 from trytable.results.storage.rows import StudyRow
 
 SWEEP: dict[str, Any] = {
@@ -51,7 +51,7 @@ def test_a_study_is_of_one_data_set_and_one_model() -> None:
     ]
 
     def fits(data: str, model: str) -> str:
-        return study_that_fits("s", {"data_hash": data, "model_hash": model}, studies)
+        return matching_study_name("s", {"data_hash": data, "model_hash": model}, studies)
 
     assert [fits("a", "m"), fits("b", "m"), fits("c", "m"), fits("a", "n")] == [
         "s",

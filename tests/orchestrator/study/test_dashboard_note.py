@@ -9,20 +9,20 @@ import pytest
 
 from tests.orchestrator.playing import play, sweep_of
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.study.dashboard_note import NoteKeeper, save
+from trytable.orchestrator.study.dashboard_note import DashboardNoteWriter, save_note
 
 
 def test_our_note_is_replaced_and_a_persons_is_kept() -> None:
     study = optuna.create_study()
-    assert save(study, "ours, first")
-    assert save(study, "ours, second")
-    assert save(study, "ours, second")
+    assert save_note(study, "ours, first")
+    assert save_note(study, "ours, second")
+    assert save_note(study, "ours, second")
     assert optuna_dashboard.get_note(study) == "ours, second"
     optuna_dashboard.save_note(study, "a person's words")
-    assert not save(study, "ours, third")
+    assert not save_note(study, "ours, third")
     assert optuna_dashboard.get_note(study) == "a person's words"
     optuna_dashboard.save_note(study, "")
-    assert save(study, "ours, fourth")
+    assert save_note(study, "ours, fourth")
     assert optuna_dashboard.get_note(study) == "ours, fourth"
 
 
@@ -35,7 +35,7 @@ def test_slots_do_not_wait_twice_for_a_note_that_took_long(
     play(sweep_of(tmp_path, "trainer: scripted\nparameters: {value: [0.1, 0.5]}\n"), folders)
     study = optuna.load_study(study_name="quality", storage=folders.url)
     clock = count(0.0, cost_seconds)
-    keeper = NoteKeeper(study, folders.url, now=lambda: next(clock))
+    keeper = DashboardNoteWriter(study, folders.url, now=lambda: next(clock))
     keeper.write()
     optuna_dashboard.save_note(study, "")
     for _ in range(200):

@@ -17,7 +17,7 @@ from tests.postgres import postgres
 from trytable.orchestrator.backends.fake import ScriptedExit
 from trytable.orchestrator.errors import StudyLocked
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.study.database import Patience, is_cut_off
+from trytable.orchestrator.study.database import DatabaseRetry, is_cut_off
 from trytable.orchestrator.study.integrity import check_studies
 from trytable.results.storage.reader import read_study
 from trytable.trainers.protocol.messages import AnyEvent, Job
@@ -42,7 +42,7 @@ def away() -> sa.exc.OperationalError:
 def test_what_fails_for_a_while_is_called_again() -> None:
     told: list[str] = []
     renewed: list[int] = []
-    patience = Patience(POSTGRES, lambda: renewed.append(1), told.append)
+    retry = DatabaseRetry(POSTGRES, lambda: renewed.append(1), told.append)
     failures = iter([away(), away()])
 
     def action() -> int:
@@ -50,15 +50,15 @@ def test_what_fails_for_a_while_is_called_again() -> None:
             raise failure
         return 7
 
-    assert patience(action) == 7
+    assert retry(action) == 7
     assert len(renewed) == 3  # before each try
     assert told == ["The database is away (the server has gone). Trying again; workers go on."]
 
 
 def test_what_never_works_raises_in_the_end() -> None:
-    patience = Patience(POSTGRES, lambda: None, seconds=0.5)
+    retry = DatabaseRetry(POSTGRES, lambda: None, seconds=0.5)
     with pytest.raises(sa.exc.OperationalError):
-        patience(lambda: (_ for _ in ()).throw(away()))
+        retry(lambda: (_ for _ in ()).throw(away()))
 
 
 def test_a_lock_that_is_lost_ends_it_at_once() -> None:
@@ -66,7 +66,7 @@ def test_a_lock_that_is_lost_ends_it_at_once() -> None:
         raise StudyLocked("another has it")
 
     with pytest.raises(StudyLocked):
-        Patience(POSTGRES, lost)(lambda: 7)
+        DatabaseRetry(POSTGRES, lost)(lambda: 7)
 
 
 def test_sqlite_waits_by_itself() -> None:
@@ -77,7 +77,7 @@ def test_sqlite_waits_by_itself() -> None:
         raise away()
 
     with pytest.raises(sa.exc.OperationalError):
-        Patience("sqlite:///file", lambda: None)(action)
+        DatabaseRetry("sqlite:///file", lambda: None)(action)
     assert next(calls) == 2
 
 

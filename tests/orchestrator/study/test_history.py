@@ -17,7 +17,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from trytable.orchestrator.study.history import BestAndLatest, Bounds, Sample
-from trytable.orchestrator.study.in_memory import Mirror
+from trytable.orchestrator.study.in_memory import InMemoryStudyStorage
 
 BOUNDS = Bounds(12, 5)
 ENDED = ("COMPLETE", "PRUNED", "FAIL")
@@ -104,10 +104,10 @@ def test_a_sample_is_the_same_in_whatever_order_it_is_drawn(
     trials = [made(number, "COMPLETE") for number in range(count)]
     forwards, shuffled = Sample(most), Sample(most)
     for trial in trials:
-        forwards.put(trial)
+        forwards.update(trial)
     order.shuffle(trials)
     for trial in [*trials, *trials]:
-        shuffled.put(trial)
+        shuffled.update(trial)
     assert forwards.trials() == shuffled.trials()
     assert len(forwards.trials()) == min(count, most)
 
@@ -116,7 +116,7 @@ def test_a_sample_is_as_good_as_its_whole() -> None:
     """The best come last here and the pruned ones first: neither has a better chance."""
     sample = Sample(500)
     for number in range(20_000):
-        sample.put(made(number, "COMPLETE", value=number / 20_000))
+        sample.update(made(number, "COMPLETE", value=number / 20_000))
     drawn = sorted(trial.value or 0.0 for trial in sample.trials())
     # A quantile of 500 strays from the true one by 0.022 (one standard deviation) at most.
     for share in (0.1, 0.25, 0.5, 0.75, 0.9):
@@ -124,19 +124,19 @@ def test_a_sample_is_as_good_as_its_whole() -> None:
     assert max(one - other for other, one in pairwise(drawn)) < 0.03
 
 
-def mirror_of(trials: Sequence[FrozenTrial], bounds: Bounds) -> Mirror:
+def mirror_of(trials: Sequence[FrozenTrial], bounds: Bounds) -> InMemoryStudyStorage:
     original = optuna.create_study(direction="maximize")
-    mirror = Mirror(original, RandomSampler(1), NopPruner(), bounds)
+    mirror = InMemoryStudyStorage(original, RandomSampler(1), NopPruner(), bounds)
     for trial in trials:
         mirror.add(trial)
     return mirror
 
 
-def judged(mirror: Mirror, value: float) -> bool:
+def judged(mirror: InMemoryStudyStorage, value: float) -> bool:
     """Whether the median would end a trial that has reached this."""
     trial = mirror.study.ask()
     trial.report(value, 1)
-    with mirror.seen_by_pruner():
+    with mirror.pruner_view():
         return MedianPruner(n_warmup_steps=0).prune(mirror.study, mirror.get_trial(trial._trial_id))
 
 
@@ -164,7 +164,7 @@ def test_halving_sees_ended_and_running_trials_by_their_shares(share: float) -> 
     for number, trial in enumerate(trials):
         trial.number = number
     mirror = mirror_of(trials, Bounds(500, 100))
-    with mirror.seen_by_pruner():
+    with mirror.pruner_view():
         found = mirror.study.get_trials(deepcopy=False)
     assert len(found) == 500
     still = sum(trial.state == TrialState.RUNNING for trial in found)

@@ -52,7 +52,7 @@ def printed(folders: Folders) -> tuple[bool, str]:
 
 def test_a_sound_study_has_no_problem(folders: Folders) -> None:
     (found,) = check_studies(folders)
-    assert (found.counts, found.problems, found.asked) == ({"completed": 6}, (), 6)
+    assert (found.counts, found.problems, found.trial_count) == ({"completed": 6}, (), 6)
     holds, told = printed(folders)
     assert holds
     assert told.split() == ["study", "asked", "completed", "problems", "quality", "6", "6", "0"]

@@ -11,7 +11,7 @@ from tests.databases import NEW
 from tests.postgres import postgres
 from trytable.orchestrator.errors import StudyLocked
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.study.locks import key_of, study_lock
+from trytable.orchestrator.study.locks import lock_key, study_lock
 
 TOP = Path(__file__).resolve().parents[3]
 HOLD = (
@@ -105,6 +105,6 @@ def test_a_former_self_that_the_server_still_hears_is_ended(away: Folders) -> No
 
 
 def test_locks_of_different_studies_differ() -> None:
-    keys = {key_of(f"study {number}") for number in range(10_000)}
+    keys = {lock_key(f"study {number}") for number in range(10_000)}
     assert len(keys) == 10_000
     assert all(0 <= key < 2**63 for key in keys)

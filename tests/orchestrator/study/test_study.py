@@ -91,11 +91,11 @@ def test_a_point_of_the_grid_that_others_began_and_left_is_run_all_the_same(
     """It has none of our UUIDs, so it is told as failed; the point comes to its turn again."""
     study.study.enqueue_trial({"value": 0.1, "epochs": 3})
     study.study.ask()
-    again = OptunaStudy(study._tables._storage, study._sweep, "quality")
+    again = OptunaStudy(study._store._storage, study._sweep, "quality")
     ((found, trial),) = again.running()
     assert found is None
     again.tell(trial.number, "failed", None)
-    assert again.left_to_ask() == 4
+    assert again.trials_to_ask() == 4
     assert trial.params in [asked(again).params for _ in range(4)]
     assert again.ask() is None
 
@@ -116,10 +116,10 @@ def test_a_trial_that_was_written_is_found_by_its_uuid_and_not_made_again(
 ) -> None:
     first = asked(study)
     trial = trials_in(url)[0]
-    assert study._tables.create(trial, 0) == (trial._trial_id, first.number)
+    assert study._store.create_trial(trial, 0) == (trial._trial_id, first.number)
     assert len(trials_in(url)) == 1
     other = optuna.create_trial(state=TrialState.RUNNING, user_attrs={STUDY_UID: "another"})
-    assert study._tables.create(other, 0)[1] == 1
+    assert study._store.create_trial(other, 0)[1] == 1
 
 
 def test_what_somebody_enqueues_comes_first_and_only_once(tmp_path: Path, url: str) -> None:
@@ -246,7 +246,7 @@ def test_a_point_that_failed_is_asked_again_by_the_next_run_only(tmp_path: Path,
     assert study.ask() is None
     assert OptunaStudy(storage, sweep, "quality", retry_failed=False).ask() is None
     again = OptunaStudy(storage, sweep, "quality")
-    assert again.left_to_ask() == 4
+    assert again.trials_to_ask() == 4
     found = [asked(again) for _ in range(4)]
     assert [one.source for one in found] == ["baseline", "grid", "grid", "grid"]
     assert again.ask() is None
