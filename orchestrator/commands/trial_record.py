@@ -10,8 +10,8 @@ from trytable.orchestrator.backends.base import Slot
 from trytable.orchestrator.backends.slots import gpu_uuids
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.run import subprocesses
 from trytable.orchestrator.run.jobs import settings_of
+from trytable.orchestrator.run.subprocesses import Subprocess, start_preparation
 from trytable.results.analysis import reproducibility
 from trytable.results.analysis.reproducibility import Measurements, TrainingConditions
 from trytable.results.storage.reader import read_study
@@ -141,11 +141,11 @@ def seed_of(one: TrialResult) -> int:
     return one.seed
 
 
-def begin_preparing(record: Recorded, folders: Folders) -> subprocesses.Preparation | None:
+def begin_preparing(record: Recorded, folders: Folders) -> Subprocess[Prepared] | None:
     """Start reading data and model; None for a trainer that needs neither."""
     if not isinstance(record.settings, FinetuneSettings):
         return None
-    return subprocesses.begin(record.model, record.data, record.settings.max_length, folders.cache)
+    return start_preparation(record.model, record.data, record.settings.max_length, folders.cache)
 
 
 def check_same(record: Recorded, found: Prepared) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from trytable.orchestrator.backends.base import Slot
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.run.subprocesses import ask
+from trytable.orchestrator.run.subprocesses import Subprocess
 from trytable.sweeps.config.loader import Sweep
 from trytable.sweeps.config.script import literal
 from trytable.trainers.protocol.messages import (
@@ -51,11 +51,9 @@ def check_script(sweep: Mapping[str, Any], folder: Path) -> ScriptChecked:
         "seed": sweep["seed"] or 0,
         "folder": str(folder),
     }
-    question = ask("check_script", request, "The script could not be looked at")
-    try:
-        return ScriptChecked.model_validate(question.answer()["checked"])
-    finally:
-        question.close()
+    failure = "The script could not be checked"
+    with Subprocess("check_script", ScriptChecked, request, failure) as program:
+        return program.result()
 
 
 def baseline_job(sweep: Sweep, folders: Folders, slot: Slot, purpose: str) -> Job:

@@ -1,4 +1,8 @@
-"""Asks a process of its own a question that needs torch: one JSON object in, one line out."""
+"""The asking side of the programs in `trainers.entrypoints` that need torch or run user code.
+
+The orchestrator never imports torch itself. It starts such a program with one request, as JSON, and
+reads the lines of JSON that come back (see `trainers/entrypoints/jsonl.py`).
+"""
 
 import json
 import os
@@ -6,118 +10,106 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any
+from typing import Any, Generic, Self, TypeVar
 
-from trytable.orchestrator.backends.base import Slot
 from trytable.orchestrator.errors import UserError
-from trytable.trainers.protocol.messages import DataSource, Prepared
+from trytable.trainers.protocol.messages import DataSource, Prepared, Record
 
-_PROGRAMS = "trytable.trainers.entrypoints."
+_ENTRYPOINTS = "trytable.trainers.entrypoints."
 
-
-@dataclass(frozen=True)
-class Question:
-    """A question that a process is working on; `failure` is what to say where it gives up."""
-
-    process: "subprocess.Popen[bytes]"
-    request: bytes
-    failure: str
-
-    def answer(self) -> dict[str, Any]:
-        """Wait for it. Raises UserError with the refusal, or with what the process last said."""
-        out, err = self.process.communicate(self.request)
-        if self.process.returncode != 0:
-            last = err.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-            raise UserError(f"{self.failure}: {last[0]}")
-        answer: dict[str, Any] = json.loads(out.splitlines()[-1])
-        if "refused" in answer:
-            raise UserError(answer["refused"])
-        return answer
-
-    def close(self) -> None:
-        """End it, whether or not its answer was waited for."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.communicate()
+R = TypeVar("R", bound=Record)
 
 
-def start_program(
-    program: str, environment: Mapping[str, str], errors: "int | IO[bytes]" = subprocess.PIPE
-) -> "subprocess.Popen[bytes]":
-    """Start a program of `trainers.entrypoints` with pipes for its input and its output."""
-    return subprocess.Popen(  # noqa: S603 - our own module, no shell
-        [sys.executable, "-P", "-m", _PROGRAMS + program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        env={**os.environ, **environment},
-    )
+class Subprocess(Generic[R]):
+    """A program of `trainers.entrypoints` that runs in the background until its results are read.
 
+    It starts at once, so that other work can go on meanwhile. Close it, or use it as a context
+    manager: that kills the process if it still runs.
 
-def ask(
-    program: str,
-    request: Mapping[str, Any],
-    failure: str,
-    environment: Mapping[str, str] = MappingProxyType({}),
-) -> Question:
-    """Start a program of `trainers.entrypoints`; the answer is awaited later."""
-    return Question(start_program(program, environment), json.dumps(request).encode(), failure)
-
-
-def answers(program: str, request: str, slot: Slot, doing: str) -> Iterator[dict[str, Any]]:
-    """Start a program of `trainers.entrypoints`; yields the JSON objects that it prints.
-
-    It runs on the slot's device and ends with this iterator. `doing` says what could not be done
-    where it fails. Raises UserError with its refusal, or with what it last said.
+    Args:
+        program: the module's name.
+        result_type: the record that each result is read as.
+        request: the JSON object that the program gets on stdin.
+        failure: what to report if the process fails, in front of its last line on stderr.
+        device: `cpu`, or the UUID of the only GPU that the program may see.
+        environment: variables to set besides the orchestrator's own.
     """
-    environment = {} if slot.device == "cpu" else {"CUDA_VISIBLE_DEVICES": slot.device}
-    # A file: a pipe that nobody empties would hold the program up.
-    with tempfile.TemporaryFile() as errors:
-        process = start_program(program, environment, errors)
-        try:
-            yield from _heard(process, request)
-            if process.wait() != 0:
-                errors.seek(0)
-                said = errors.read().decode(errors="replace").strip().splitlines()
-                raise UserError(f"{doing}: {said[-1] if said else 'it said nothing'}")
-        finally:
-            process.kill()
-            process.wait()
 
+    def __init__(
+        self,
+        program: str,
+        result_type: type[R],
+        request: Mapping[str, Any],
+        failure: str,
+        *,
+        device: str = "cpu",
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._result_type = result_type
+        self._failure = failure
+        gpu = {} if device == "cpu" else {"CUDA_VISIBLE_DEVICES": device}
+        # Files, not pipes: a pipe that nobody reads would block the program once it is full, and
+        # writing to a program that has died would raise BrokenPipeError in its error's place.
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - close() closes it
+        with tempfile.TemporaryFile() as stdin:
+            stdin.write(json.dumps(request).encode())
+            stdin.seek(0)
+            self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+                # -P: the user's working folder is not searched for imports. A data.py or random.py
+                # there would otherwise take the place of a module that the program needs.
+                [sys.executable, "-P", "-m", _ENTRYPOINTS + program],
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env={**os.environ, **gpu, **environment},
+            )
 
-def _heard(process: "subprocess.Popen[bytes]", request: str) -> Iterator[dict[str, Any]]:
-    assert process.stdin is not None, "asked for above"
-    assert process.stdout is not None, "asked for above"
-    with process.stdin as line:
-        line.write(request.encode())
-    with process.stdout as lines:
-        for said in lines:
-            answer: dict[str, Any] = json.loads(said)
+    def messages(self) -> Iterator[str | R]:
+        """Yield progress texts and results as they come, until the program has ended.
+
+        Raises UserError with the program's refusal, or with its last line on stderr if it failed.
+        """
+        assert self._process.stdout is not None, "it is a pipe"
+        for line in self._process.stdout:
+            answer: dict[str, Any] = json.loads(line)
             if "refused" in answer:
                 raise UserError(answer["refused"])
-            yield answer
+            if "progress" in answer:
+                yield str(answer["progress"])
+            else:
+                yield self._result_type.model_validate(answer["result"])
+        if self._process.wait() != 0:
+            self._errors.seek(0)
+            lines = self._errors.read().decode(errors="replace").strip().splitlines()
+            raise UserError(f"{self._failure}: {lines[-1] if lines else 'it printed no error'}")
 
-
-@dataclass(frozen=True)
-class Preparation:
-    """A preparation under way in a process of its own."""
-
-    question: Question
-
-    def result(self) -> Prepared:
-        """Wait for it. Raises UserError with the refusal, or with what the process last said."""
-        return Prepared.model_validate(self.question.answer()["prepared"])
+    def result(self) -> R:
+        """Wait for the only result. Raises UserError as `messages` does."""
+        *_, result = self.messages()
+        assert isinstance(result, self._result_type), "these programs end with their result"
+        return result
 
     def close(self) -> None:
-        """End it, whether or not its result was waited for."""
-        self.question.close()
+        """Kill the process if it still runs."""
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None, "it is a pipe"
+        self._process.stdout.close()
+        self._errors.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
-def begin(model: str, data: DataSource, max_length: int, cache: Path) -> Preparation:
-    """Start preparing; it ends with this process."""
+def start_preparation(
+    model: str, data: DataSource, max_length: int, cache: Path
+) -> Subprocess[Prepared]:
+    """Start to check the model and to read and tokenize the data into the cache."""
     cache.mkdir(parents=True, exist_ok=True)
     request = {
         "model": model,
@@ -125,4 +117,4 @@ def begin(model: str, data: DataSource, max_length: int, cache: Path) -> Prepara
         "max_length": max_length,
         "cache_folder": str(cache),
     }
-    return Preparation(ask("prepare", request, "Data and model could not be prepared"))
+    return Subprocess("prepare", Prepared, request, "Data and model could not be prepared")

@@ -17,7 +17,6 @@ from trytable.orchestrator.backends.base import Backend, Slot
 from trytable.orchestrator.backends.local import LocalBackend
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.run import subprocesses
 from trytable.orchestrator.run.display import Display, introduction
 from trytable.orchestrator.run.early_stopping import EarlyStopping
 from trytable.orchestrator.run.error_messages import as_user_errors, detect_deleted_study
@@ -27,6 +26,7 @@ from trytable.orchestrator.run.progress import Progress, describe
 from trytable.orchestrator.run.recorder import Recorder
 from trytable.orchestrator.run.recovery import reconcile
 from trytable.orchestrator.run.signals import SignalCounter
+from trytable.orchestrator.run.subprocesses import start_preparation
 from trytable.orchestrator.scheduler.events import StartAttempt
 from trytable.orchestrator.scheduler.machine import StateMachine
 from trytable.orchestrator.scheduler.trial import LiveTrial
@@ -45,7 +45,7 @@ from trytable.results.analysis.diagnosis.api import make_task, thresholds_of
 from trytable.results.storage.ledger import Ledger
 from trytable.results.storage.rows import SEED, TERMINAL, GoldRow, StudyLedger, StudyRow, TrialRow
 from trytable.sweeps.config.loader import Sweep
-from trytable.trainers.protocol.messages import TRAINERS, DataSource, Job, Prepared, memory_shape
+from trytable.trainers.protocol.messages import TRAINERS, DataSource, Job, memory_shape
 
 PINNED_PACKAGES = ("torch", "transformers", "optuna")
 """The packages whose versions are kept with a study."""
@@ -152,10 +152,9 @@ def _prepared(
         return _closed_after(stack, start()), {"pins": pins}, {}
     data = DataSource.model_validate(sweep.data)
     length = int(sweep.baseline["max_length"])
-    preparation = subprocesses.begin(sweep.model, data, length, folders.cache)
-    stack.callback(preparation.close)
+    preparation = stack.enter_context(start_preparation(sweep.model, data, length, folders.cache))
     backend = _closed_after(stack, start())
-    found: Prepared = preparation.result()
+    found = preparation.result()
     check_batch_sizes(sweep, found.sizes["train"])
     return backend, {**found.model_dump(exclude={"gold"}), "pins": pins}, found.gold
 

@@ -10,7 +10,7 @@ import torch
 from trytable.records import UNLABELLED, Scalar
 from trytable.trainers.data.batches import batches_by_length
 from trytable.trainers.data.tokens import Indices, TokenSplit
-from trytable.trainers.entrypoints.jsonl import answer_stdin
+from trytable.trainers.entrypoints.jsonl import answer_request
 from trytable.trainers.entrypoints.prepare import prepare
 from trytable.trainers.finetune.optimizer import parameter_blocks, set_learning_rates
 from trytable.trainers.finetune.step import NonFinite
@@ -270,4 +270,4 @@ def diagnose(job: Job) -> Iterator[str | Check]:
 
 
 if __name__ == "__main__":
-    answer_stdin("check", lambda asked: diagnose(Job.model_validate(asked)))
+    answer_request(lambda request: diagnose(Job.model_validate(request)))

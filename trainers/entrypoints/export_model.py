@@ -5,12 +5,8 @@ One JSON object comes in on stdin (`job`, `checkpoints`, `out`), one JSON line g
 the checkpoint's own classifier before it is handed over.
 """
 
-import contextlib
 import copy
-import json
-import os
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +21,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from trytable.trainers.data.batches import Collator, batches_in_order
 from trytable.trainers.data.dataset import TextData
 from trytable.trainers.data.tokens import Indices, TokenSplit, encode, load_cached_data, tokenise
+from trytable.trainers.entrypoints.jsonl import answer_request
 from trytable.trainers.finetune.checkpoints import CheckpointFolder
 from trytable.trainers.finetune.evaluation import EVALUATION_BATCH_SIZE
 from trytable.trainers.models import text_classifier
@@ -182,21 +179,12 @@ class _Check:
         return logits
 
 
-def main() -> None:
-    """Answer the one request on stdin."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    request = json.loads(sys.stdin.buffer.read())
+def answer(request: dict[str, Any]) -> list[HandedOver]:
+    """Export what a request names."""
     job = Job.model_validate(request["job"])
     assert isinstance(job.settings, FinetuneSettings), "no other trainer keeps weights"
-    answer: dict[str, Any]
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no answer
-            made = hand_over(job, job.settings, Path(request["checkpoints"]), Path(request["out"]))
-        answer = {"handed_over": made.model_dump()}
-    except Refused as refusal:
-        answer = {"refused": str(refusal)}
-    sys.stdout.write(json.dumps(answer) + "\n")
+    return [hand_over(job, job.settings, Path(request["checkpoints"]), Path(request["out"]))]
 
 
 if __name__ == "__main__":
-    main()
+    answer_request(answer)

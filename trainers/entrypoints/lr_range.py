@@ -15,7 +15,7 @@ import torch
 from trytable.trainers.data.batches import batches_by_length
 from trytable.trainers.data.tokens import Indices
 from trytable.trainers.entrypoints.diagnose import Nobody
-from trytable.trainers.entrypoints.jsonl import answer_stdin
+from trytable.trainers.entrypoints.jsonl import answer_request
 from trytable.trainers.entrypoints.prepare import prepare
 from trytable.trainers.finetune.step import NonFinite
 from trytable.trainers.finetune.trainer import TrainingRun
@@ -170,4 +170,4 @@ def _check_all(loaded: LoadedModel, strategies: list[FinetuneSettings], classes:
 
 
 if __name__ == "__main__":
-    answer_stdin("point", all_tests)
+    answer_request(all_tests)

@@ -4,16 +4,13 @@ One JSON object comes in on stdin (`model`, `data`, `max_length`, `cache_folder`
 goes out on stdout: `{"prepared": …}` or `{"refused": "why"}`.
 """
 
-import contextlib
-import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from trytable.records import UNLABELLED
 from trytable.trainers.data import docstrings, tokens
 from trytable.trainers.data.dataset import SPLITS, TextData, read_data
+from trytable.trainers.entrypoints.jsonl import answer_request
 from trytable.trainers.models.locate import model_hash, resolve
 from trytable.trainers.protocol.messages import DataSource, Prepared, Refused
 
@@ -63,24 +60,12 @@ def _gold(data: TextData) -> dict[str, tuple[int, ...]]:
     }
 
 
-def main() -> None:
-    """Answer the one request on stdin."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    request = json.loads(sys.stdin.buffer.read())
-    answer: dict[str, Any]
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no answer
-            prepared = prepare(
-                request["model"],
-                DataSource.model_validate(request["data"]),
-                request["max_length"],
-                Path(request["cache_folder"]),
-            )
-        answer = {"prepared": prepared.model_dump()}
-    except Refused as refusal:
-        answer = {"refused": str(refusal)}
-    sys.stdout.write(json.dumps(answer) + "\n")
+def answer(request: dict[str, Any]) -> list[Prepared]:
+    """Prepare what a request names."""
+    data = DataSource.model_validate(request["data"])
+    cache = Path(request["cache_folder"])
+    return [prepare(request["model"], data, request["max_length"], cache)]
 
 
 if __name__ == "__main__":
-    main()
+    answer_request(answer)

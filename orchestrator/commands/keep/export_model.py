@@ -23,7 +23,7 @@ from trytable.orchestrator.commands.trial_record import (
 )
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.run.subprocesses import ask
+from trytable.orchestrator.run.subprocesses import Subprocess
 from trytable.results.report.model_card import HandOver, made_by, model_card, predictions_csv
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult
@@ -109,7 +109,7 @@ def _is_exact(folder: Path) -> bool:
 def _prepare(record: Recorded, folders: Folders, stack: ExitStack) -> None:
     preparation = begin_preparing(record, folders)
     assert preparation is not None, "only a try with a model comes so far"
-    stack.callback(preparation.close)
+    stack.enter_context(preparation)
     check_same(record, preparation.result())
 
 
@@ -121,16 +121,15 @@ def _ask(job: Job, checkpoints: Path, staging: Path, stack: ExitStack) -> Handed
     }
     # transformers copies the file that it loads along with the model: into this folder then.
     environment = {"HF_MODULES_CACHE": str(staging / "modules")}
-    if job.device != "cpu":
-        environment["CUDA_VISIBLE_DEVICES"] = job.device
-    question = ask(
+    program = Subprocess(
         "export_model",
+        HandedOver,
         request,
-        "The model could not be written",
-        environment,
+        "The model could not be exported",
+        device=job.device,
+        environment=environment,
     )
-    stack.callback(question.close)
-    return HandedOver.model_validate(question.answer()["handed_over"])
+    return stack.enter_context(program).result()
 
 
 def _handed(record: Recorded, study: StudyResult, made: HandedOver) -> HandOver:

@@ -1,6 +1,6 @@
 """`make diagnose`: looks at a sweep's data, model and baseline before it spends any time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -14,7 +14,7 @@ from trytable.orchestrator.commands.sweep_files import sweeps_folder
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.jobs import baseline_job
-from trytable.orchestrator.run.subprocesses import answers
+from trytable.orchestrator.run.subprocesses import Subprocess
 from trytable.records import Scalar, is_number
 from trytable.results.text.format import short
 from trytable.sweeps.config import loader
@@ -31,12 +31,14 @@ def print_checks(sweep: Sweep, folders: Folders, slot: Slot, console: Console) -
     job = _job(sweep, folders, slot)
     verdicts = []
     with console.status("Starting") as status:
-        for one in _checks(job, slot):
-            if isinstance(one, Check):
-                verdicts.append(one.verdict)
-                _print(one, console)
-            else:
-                status.update(Text(one))
+        request, failure = job.model_dump(mode="json"), "The sweep could not be checked"
+        with Subprocess("diagnose", Check, request, failure, device=slot.device) as program:
+            for message in program.messages():
+                if isinstance(message, Check):
+                    verdicts.append(message.verdict)
+                    _print(message, console)
+                else:
+                    status.update(Text(message))
     failed, warned = verdicts.count("failed"), verdicts.count("warning")
     console.print()
     console.print(Text(f"{len(verdicts)} checks: {failed} failed, {warned} with a warning"))
@@ -50,13 +52,6 @@ def _job(sweep: Sweep, folders: Folders, slot: Slot) -> Job:
             "Allowed: finetune."
         )
     return baseline_job(sweep, folders, slot, "diagnose")
-
-
-def _checks(job: Job, slot: Slot) -> Iterator[str | Check]:
-    """The checks, and words of what is under way."""
-    asked = job.model_dump_json()
-    for answer in answers("diagnose", asked, slot, "The sweep could not be looked at"):
-        yield answer["doing"] if "doing" in answer else Check.model_validate(answer["check"])
 
 
 def _print(check: Check, console: Console) -> None:

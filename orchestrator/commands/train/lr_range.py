@@ -1,6 +1,5 @@
 """`make lr-range`: a learning-rate range test of a sweep's baseline, repeated over seeds."""
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ from trytable.orchestrator.commands.train.lr_apply import why_not, write_bounds
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, display_path
 from trytable.orchestrator.run.jobs import baseline_job
-from trytable.orchestrator.run.subprocesses import answers
+from trytable.orchestrator.run.subprocesses import Subprocess
 from trytable.results.analysis.lr_range import RangeCurve, StrategyResult, strategy_results
 from trytable.results.report.lr_range import HEADINGS, advice, cells, rate, write_lr_range
 from trytable.results.text.format import short
@@ -165,9 +164,10 @@ def _said(
 ) -> Iterator[str | RangePoint]:
     """Every step as it comes, and words of what is under way."""
     rising = {"low": rise.low, "high": rise.high, "steps": rise.steps, "seeds": rise.seeds}
-    request = json.dumps({**rising, "job": job.model_dump(mode="json"), "freezes": freezes})
-    for one in answers("lr_range", request, slot, "The range test could not be made"):
-        yield one["doing"] if "doing" in one else RangePoint.model_validate(one["point"])
+    request = {**rising, "job": job.model_dump(mode="json"), "freezes": freezes}
+    failure = "The range test failed"
+    with Subprocess("lr_range", RangePoint, request, failure, device=slot.device) as program:
+        yield from program.messages()
 
 
 def _step(point: RangePoint) -> str:

@@ -122,7 +122,7 @@ def _ready(
     """A backend with one slot, once data and model are known to be the recorded ones."""
     preparation = begin_preparing(record, folders)
     if preparation is not None:
-        stack.callback(preparation.close)
+        stack.enter_context(preparation)
     trainer = record.study.sweep["trainer"]
     backend = LocalBackend([slot], trainer, record.model, folder / "warm.log")
     stack.callback(backend.close)

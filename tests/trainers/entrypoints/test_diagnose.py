@@ -113,8 +113,8 @@ def test_the_program_says_each_check_as_it_is_made(odd: Path, bert_folder: Path)
         input=json.dumps(asked).encode(), capture_output=True, check=True,
     )  # fmt: skip
     said = [json.loads(line) for line in done.stdout.splitlines()]
-    assert said[0] == {"doing": "Reading data and model"}
-    made = [Check.model_validate(one["check"]) for one in said if "check" in one]
+    assert said[0] == {"progress": "Reading data and model"}
+    made = [Check.model_validate(one["result"]) for one in said if "result" in one]
     assert [one.name for one in made] == [
         "labels", "class balance", "text lengths", "parameters", "learning rates", "one step",
         "by heart",

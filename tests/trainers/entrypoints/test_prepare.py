@@ -121,7 +121,7 @@ def test_the_program_answers_one_line(odd: Path, bert_folder: Path) -> None:
         "max_length": 16,
         "cache_folder": str(odd),
     }
-    prepared = Prepared.model_validate(ask(request)["prepared"])
+    prepared = Prepared.model_validate(ask(request)["result"])
     assert prepared.sizes == {"train": 3, "dev": 3}
     assert "no such folder" in str(ask({**request, "model": str(odd / "none")})["refused"])
     (data / "dev.txt").write_text("")

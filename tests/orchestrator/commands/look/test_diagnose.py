@@ -1,6 +1,5 @@
 """`diagnose`: what is said before a sweep, by the command line and a process of its own."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +7,9 @@ import pytest
 
 from tests.orchestrator.running import run, write_sweep
 from tests.trainers.small import save_data, save_model
-from trytable.orchestrator.backends.base import Slot
 from trytable.orchestrator.errors import UserError
-from trytable.orchestrator.run.subprocesses import answers
+from trytable.orchestrator.run.subprocesses import Subprocess
+from trytable.trainers.protocol.messages import RangePoint
 
 SWEEP = """
 baseline: {lr: RATE, epochs: 3, batch_size: 8, precision: fp32}
@@ -53,12 +52,8 @@ def test_a_person_s_mistake_is_said_in_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_program_that_dies_is_quoted() -> None:
-    with pytest.raises(UserError, match=r"It could not be done: .*JSON"):
-        list(
-            answers(
-                "diagnose",
-                json.dumps({})[:1],
-                Slot("1"),
-                "It could not be done",
-            )
-        )
+    with (
+        Subprocess("lr_range", RangePoint, {}, "It failed") as program,
+        pytest.raises(UserError, match="It failed: KeyError: 'job'"),
+    ):
+        program.result()
