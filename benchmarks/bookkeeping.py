@@ -17,7 +17,7 @@ from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.sweep import run_sweep
 from trytable.sweeps.config.loader import Sweep, read_sweep
 from trytable.trainers.entrypoints import simulated
-from trytable.trainers.protocol.messages import TRAINERS, AnyEvent, Job, ScriptedSettings
+from trytable.trainers.protocol.messages import TRAINERS, AnyEvent, Job, SimulatedSettings
 
 REPEATS = 3
 TRIALS = 60
@@ -58,8 +58,8 @@ def _fake(_sweep: Sweep, _folders: Folders, slots: Sequence[Slot]) -> Backend:
 
 
 def _play(job: Job) -> Iterator[tuple[float, AnyEvent | ScriptedExit]]:
-    if not isinstance(job.settings, ScriptedSettings):
+    if not isinstance(job.settings, SimulatedSettings):
         raise TypeError(type(job.settings))
-    for said in simulated.script(job, job.settings):
+    for said in simulated.events(job, job.settings):
         if not isinstance(said, simulated.Crash):
             yield 0.0, said

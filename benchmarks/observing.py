@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from benchmarks.measure import Result, median_ratio
-from trytable.trainers.script.observer import GRADIENT_STEPS, Watch
+from trytable.trainers.script.observer import GRADIENT_NORM_INTERVAL, TrainingObserver
 
 REPEATS = 21
 LEAST_STEP_SECONDS = 0.005
@@ -40,15 +40,15 @@ def run(folder: Path) -> Result:
             pairs.append((whole, whole - watch.inside))
         watch.forget()
     ratio = median_ratio(pairs)
-    step = min(plain for _, plain in pairs) / GRADIENT_STEPS
+    step = min(plain for _, plain in pairs) / GRADIENT_NORM_INTERVAL
     figures = (
         f"{ratio - 1:+.2%} for steps of {step * 1000:.1f} ms, median of {REPEATS} blocks of "
-        f"{GRADIENT_STEPS} steps"
+        f"{GRADIENT_NORM_INTERVAL} steps"
     )
     return Result("observe", figures, "at most +1 %", ratio <= AIM)
 
 
-class _Timed(Watch):
+class _Timed(TrainingObserver):
     """An observer that counts its own seconds."""
 
     inside = 0.0
@@ -75,7 +75,7 @@ def _seconds(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     rows: torch.Tensor,
-    steps: int = GRADIENT_STEPS,
+    steps: int = GRADIENT_NORM_INTERVAL,
 ) -> float:
     """What some steps take."""
     began = time.perf_counter()

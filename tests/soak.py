@@ -30,7 +30,7 @@ from trytable.orchestrator.study.integrity import STATUSES, check_studies
 from trytable.results.storage.reader import read_study
 from trytable.sweeps.config.loader import Sweep
 from trytable.trainers.entrypoints import simulated
-from trytable.trainers.protocol.messages import ScriptedSettings
+from trytable.trainers.protocol.messages import SimulatedSettings
 
 POINTS = 200
 SLOTS = [Slot("1"), Slot("2")]
@@ -152,7 +152,7 @@ class Soak:
         if len(set(found)) != len(found) or len(found) + failed < POINTS:
             raise Lost(f"{len(found)} points have completed, {len(set(found))} different ones")
         for trial in ended:
-            settings = ScriptedSettings(value=trial.params["value"], epochs=3)
+            settings = SimulatedSettings(value=trial.params["value"], epochs=3)
             if trial.value != simulated.accuracy(settings, 3):
                 raise Lost(f"trial {trial.number} has the value {trial.value}")
 

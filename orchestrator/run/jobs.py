@@ -14,11 +14,11 @@ from trytable.trainers.protocol.messages import (
     DataSource,
     FinetuneSettings,
     Job,
-    Launch,
+    LaunchSettings,
     ScriptChecked,
-    ScriptedSettings,
     ScriptSettings,
     Settings,
+    SimulatedSettings,
 )
 
 
@@ -28,13 +28,13 @@ def settings_of(sweep: Mapping[str, Any], requested: Mapping[str, Any]) -> Setti
     Raises pydantic.ValidationError for settings of another version.
     """
     if sweep["trainer"] == "script":
-        launch = Launch.model_validate(sweep["script"])
+        launch = LaunchSettings.model_validate(sweep["script"])
         # Braces in `cwd` are places; those of the folder that it is found from are its own.
         folder = Path(literal(str(Path.cwd()))) / launch.cwd
         here = launch.model_copy(update={"cwd": str(folder)})
         return ScriptSettings(launch=here, values=dict(requested))
     found = TRAINERS[sweep["trainer"]].model_validate(dict(requested))
-    assert isinstance(found, FinetuneSettings | ScriptedSettings), "the rest is a script's"
+    assert isinstance(found, FinetuneSettings | SimulatedSettings), "the rest is a script's"
     return found
 
 

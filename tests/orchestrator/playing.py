@@ -13,13 +13,13 @@ from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.sweep import run_sweep
 from trytable.sweeps.config.loader import Sweep, read_sweep
 from trytable.trainers.entrypoints import simulated
-from trytable.trainers.protocol.messages import TRAINERS, AnyEvent, Job, ScriptedSettings
+from trytable.trainers.protocol.messages import TRAINERS, AnyEvent, Job, SimulatedSettings
 
 
 def as_scripted(job: Job) -> Iterator[tuple[float, AnyEvent | ScriptedExit]]:
     """What the scripted trainer says, a tenth of a second a word."""
-    assert isinstance(job.settings, ScriptedSettings)
-    for said in simulated.script(job, job.settings):
+    assert isinstance(job.settings, SimulatedSettings)
+    for said in simulated.events(job, job.settings):
         assert not isinstance(said, simulated.Crash)
         yield 0.1, said
 

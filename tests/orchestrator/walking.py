@@ -32,7 +32,7 @@ from trytable.orchestrator.study.integrity import check_studies
 from trytable.results.storage.reader import read_study
 from trytable.sweeps.config.loader import Sweep, read_sweep
 from trytable.trainers.entrypoints import simulated
-from trytable.trainers.protocol.messages import TRAINERS, AnyEvent, Job, ScriptedSettings
+from trytable.trainers.protocol.messages import TRAINERS, AnyEvent, Job, SimulatedSettings
 
 SWEEP = """
 trainer: scripted
@@ -50,8 +50,8 @@ POLLS_BEFORE_INTERRUPT = 5
 
 
 def played(job: Job) -> Iterator[tuple[float, AnyEvent | ScriptedExit]]:
-    assert isinstance(job.settings, ScriptedSettings)
-    for said in simulated.script(job, job.settings):
+    assert isinstance(job.settings, SimulatedSettings)
+    for said in simulated.events(job, job.settings):
         assert not isinstance(said, simulated.Crash)
         if job.settings.value == DIES_ONCE and job.attempt == 1 and _epoch(said) == 2:
             yield 0.1, ScriptedExit("killed by SIGKILL")
@@ -135,7 +135,7 @@ def _completeness(folders: Folders) -> list[str]:
     found = sorted(trial.params["value"] for trial in trials if trial.state in ended)
     problems = [] if found == POINTS else [f"the points {found} have ended"]
     for trial in trials:
-        settings = ScriptedSettings(value=trial.params.get("value", 0.0), epochs=3)
+        settings = SimulatedSettings(value=trial.params.get("value", 0.0), epochs=3)
         for epoch, value in trial.intermediate_values.items():
             if value != simulated.accuracy(settings, epoch):
                 problems.append(f"trial {trial.number} reports {value} after epoch {epoch}")

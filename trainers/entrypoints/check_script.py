@@ -9,14 +9,14 @@ from typing import Any
 from trytable.trainers.entrypoints.jsonl import answer_request
 from trytable.trainers.protocol.messages import ScriptChecked, ScriptSettings
 from trytable.trainers.script import trainer
-from trytable.trainers.script.command import Circumstances
+from trytable.trainers.script.command import CommandContext
 from trytable.trainers.script.supervisor import interpreter
 
 
 def answer(request: dict[str, Any]) -> list[ScriptChecked]:
     """Check the command that a request has. Raises Refused."""
     settings = ScriptSettings.model_validate(request["settings"])
-    context = Circumstances(request["seed"], Path(request["folder"]), "cpu", interpreter())
+    context = CommandContext(request["seed"], Path(request["folder"]), "cpu", interpreter())
     return [ScriptChecked(code_hash=trainer.check(settings, context))]
 
 

@@ -242,14 +242,14 @@ def all_of(run: TrainingRun, rested: TrainingRun) -> Iterator[str | Check]:
     yield from by_heart(rested)
 
 
-class Nobody:
+class DiscardedEvents:
     """A line that nobody listens to: what is checked here is no attempt at a trial."""
 
     def say(self, event: Event) -> None:
         """Forget it."""
 
     def stop_reason(self) -> StopReason | None:
-        """Nobody asks for a stop."""
+        """Return None: nobody can ask for a stop."""
         return None
 
 
@@ -265,7 +265,8 @@ def diagnose(job: Job) -> Iterator[str | Check]:
     # Without dropout and decay there is nothing left that keeps a model from learning by heart.
     bare = settings.model_copy(update={"dropout": 0.0, "weight_decay": 0.0})
     yield from all_of(
-        TrainingRun(known, settings, Nobody(), loaded), TrainingRun(known, bare, Nobody(), loaded)
+        TrainingRun(known, settings, DiscardedEvents(), loaded),
+        TrainingRun(known, bare, DiscardedEvents(), loaded),
     )
 
 

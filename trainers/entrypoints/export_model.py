@@ -29,14 +29,14 @@ from trytable.trainers.models.adapters import merge_adapters
 from trytable.trainers.models.backbone import LoadedModel, load_model, pad_token_id
 from trytable.trainers.models.classifier import Classifier, build_classifier
 from trytable.trainers.models.precision import Precision, autocast, choose_precision
-from trytable.trainers.protocol.messages import FinetuneSettings, HandedOver, Job, Refused
+from trytable.trainers.protocol.messages import ExportedModel, FinetuneSettings, Job, Refused
 
 _CLASS = "text_classifier.TextClassifier"
 _CLOSE: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2, "bf16": 5e-2}
 """Shares of the largest logit: some hundred times what one number is rounded by."""
 
 
-def hand_over(job: Job, settings: FinetuneSettings, checkpoints: Path, out: Path) -> HandedOver:
+def export(job: Job, settings: FinetuneSettings, checkpoints: Path, out: Path) -> ExportedModel:
     """Write the folder, load it again and predict dev and test with it. Raises Refused."""
     torch.set_num_threads(job.threads)
     device = torch.device("cpu" if job.device == "cpu" else "cuda")
@@ -45,7 +45,7 @@ def hand_over(job: Job, settings: FinetuneSettings, checkpoints: Path, out: Path
     ours = _classifier(job, settings, loaded, len(data.classes), checkpoints)
     _write(ours, loaded, data, settings, out)
     check = _Check(job, settings, data, loaded, out, device)
-    return HandedOver(
+    return ExportedModel(
         predictions={
             split: tuple(check.predictions(split, ours))
             for split in ("dev", "test")
@@ -179,11 +179,11 @@ class _Check:
         return logits
 
 
-def answer(request: dict[str, Any]) -> list[HandedOver]:
+def answer(request: dict[str, Any]) -> list[ExportedModel]:
     """Export what a request names."""
     job = Job.model_validate(request["job"])
     assert isinstance(job.settings, FinetuneSettings), "no other trainer keeps weights"
-    return [hand_over(job, job.settings, Path(request["checkpoints"]), Path(request["out"]))]
+    return [export(job, job.settings, Path(request["checkpoints"]), Path(request["out"]))]
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def main() -> None:
         _answer(control, {"refused": str(refusal)})
         return
     _answer(control, {"ready": True})
-    Warm(control, loaded).serve()
+    ForkServer(control, loaded).serve()
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -64,7 +64,7 @@ def _load(model: str) -> "LoadedModel":
     return backbone.load_model(model)
 
 
-class Warm:
+class ForkServer:
     """Forks workers, reaps them and says so."""
 
     def __init__(self, control: socket.socket, loaded: "LoadedModel | None") -> None:

@@ -14,7 +14,7 @@ import torch
 
 from trytable.trainers.data.batches import batches_by_length
 from trytable.trainers.data.tokens import Indices
-from trytable.trainers.entrypoints.diagnose import Nobody
+from trytable.trainers.entrypoints.diagnose import DiscardedEvents
 from trytable.trainers.entrypoints.jsonl import answer_request
 from trytable.trainers.entrypoints.prepare import prepare
 from trytable.trainers.finetune.step import NonFinite
@@ -144,7 +144,7 @@ def all_tests(request: dict[str, Any]) -> Iterator[str | RangePoint]:
         for number in range(request["seeds"]):
             seeded = job.model_copy(update={"seed": job.seed + number})
             yield f"freeze {settings.freeze}, seed {seeded.seed}"
-            run = TrainingRun(seeded, settings, Nobody(), loaded)
+            run = TrainingRun(seeded, settings, DiscardedEvents(), loaded)
             points = range_test(run, request["low"], request["high"], request["steps"])
             for step, (lr, loss, smoothed) in enumerate(points, start=1):
                 yield RangePoint(

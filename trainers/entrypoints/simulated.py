@@ -16,7 +16,7 @@ from trytable.trainers.protocol.messages import (
     Finished,
     Job,
     Line,
-    ScriptedSettings,
+    SimulatedSettings,
     Started,
     Step,
 )
@@ -31,8 +31,8 @@ class Crash:
     how: str
 
 
-def script(
-    job: Job, settings: ScriptedSettings, first_epoch: int = 1
+def events(
+    job: Job, settings: SimulatedSettings, first_epoch: int = 1
 ) -> Iterator[AnyEvent | Crash]:
     """What one attempt says from an epoch on."""
     yield _started(job, settings, first_epoch)
@@ -52,17 +52,17 @@ def script(
     yield _finished(job, settings)
 
 
-def accuracy(settings: ScriptedSettings, epoch: int) -> float:
+def accuracy(settings: SimulatedSettings, epoch: int) -> float:
     """Dev accuracy at the end of an epoch: it closes half of what is missing in each."""
     return settings.value * (1 - 0.5**epoch)
 
 
-def _crashes(job: Job, settings: ScriptedSettings, epoch: int) -> bool:
+def _crashes(job: Job, settings: SimulatedSettings, epoch: int) -> bool:
     due = settings.crash != "none" and epoch == settings.crash_at_epoch
     return due and job.attempt <= settings.crash_attempts
 
 
-def _started(job: Job, settings: ScriptedSettings, first_epoch: int) -> Started:
+def _started(job: Job, settings: SimulatedSettings, first_epoch: int) -> Started:
     return Started(
         attempt=job.attempt,
         effective={"value": settings.value, "epochs": settings.epochs},
@@ -80,7 +80,7 @@ def _started(job: Job, settings: ScriptedSettings, first_epoch: int) -> Started:
     )
 
 
-def _epoch(job: Job, settings: ScriptedSettings, epoch: int) -> Epoch:
+def _epoch(job: Job, settings: SimulatedSettings, epoch: int) -> Epoch:
     reached = accuracy(settings, epoch)
     return Epoch(
         attempt=job.attempt,
@@ -97,11 +97,11 @@ def _epoch(job: Job, settings: ScriptedSettings, epoch: int) -> Epoch:
     )
 
 
-def _measured(job: Job, settings: ScriptedSettings, epoch: int) -> float:
+def _measured(job: Job, settings: SimulatedSettings, epoch: int) -> float:
     return 1 / epoch if job.objective.name == "dev_loss" else accuracy(settings, epoch)
 
 
-def _finished(job: Job, settings: ScriptedSettings) -> Finished:
+def _finished(job: Job, settings: SimulatedSettings) -> Finished:
     epochs = range(1, settings.epochs + 1)
     best = job.objective.best(epochs, lambda epoch: _measured(job, settings, epoch))
     return Finished(
@@ -115,11 +115,11 @@ def _finished(job: Job, settings: ScriptedSettings) -> Finished:
     )
 
 
-def train(job: Job, settings: ScriptedSettings, line: Line) -> None:
+def train(job: Job, settings: SimulatedSettings, line: Line) -> None:
     """Play the script in real time; a drained attempt remembers its epoch for the next one."""
     memory = Path(job.folder) / "checkpoints" / "epoch.txt"
     first_epoch = int(memory.read_text()) if memory.exists() else 1
-    for said in script(job, settings, first_epoch):
+    for said in events(job, settings, first_epoch):
         if isinstance(said, Crash):
             _crash(said.how, job, line)
             return
@@ -132,7 +132,7 @@ def train(job: Job, settings: ScriptedSettings, line: Line) -> None:
         line.say(said)
 
 
-def _stopped_while_waiting(settings: ScriptedSettings, line: Line) -> bool:
+def _stopped_while_waiting(settings: SimulatedSettings, line: Line) -> bool:
     until = time.monotonic() + settings.epoch_seconds
     while line.stop_reason() is None:
         left = until - time.monotonic()

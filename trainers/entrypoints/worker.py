@@ -17,7 +17,7 @@ from trytable.trainers.protocol.messages import (
     FinetuneSettings,
     Job,
     Refused,
-    ScriptedSettings,
+    SimulatedSettings,
     StopReason,
 )
 
@@ -104,7 +104,7 @@ def _train(job: Job, line: SocketLine, loaded: "LoadedModel | None") -> None:
         from trytable.trainers.models import backbone  # noqa: PLC0415 - see above
 
         trainer.train(job, job.settings, line, loaded or backbone.load_model(job.model))
-    elif isinstance(job.settings, ScriptedSettings):
+    elif isinstance(job.settings, SimulatedSettings):
         simulated.train(job, job.settings, line)
     else:
         from trytable.trainers.script import trainer as script  # noqa: PLC0415 - what scripts need, no other worker imports

@@ -64,7 +64,7 @@ class DataSource(Record):
     label: str = "label"
 
 
-class ScriptedSettings(Record):
+class SimulatedSettings(Record):
     """Knobs of the scripted trainer, which trains nothing: it says what a trial would say.
 
     It shows the orchestrator at work where training is beside the point.
@@ -82,7 +82,7 @@ class ScriptedSettings(Record):
     crash_attempts: int = Field(1_000_000, ge=0, description="how many attempts crash")
 
 
-class Launch(Record):
+class LaunchSettings(Record):
     """What runs a script, and how it is read.
 
     `command` are the words as they are run, with `{name}` to be filled in; `style` is how
@@ -108,7 +108,7 @@ class Launch(Record):
 class ScriptSettings(Record):
     """A script and its parameters, of any names."""
 
-    launch: Launch
+    launch: LaunchSettings
     values: dict[str, Scalar]
 
 
@@ -118,11 +118,11 @@ class FreeValues(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", ser_json_inf_nan="constants")
 
 
-Settings = FinetuneSettings | ScriptedSettings | ScriptSettings
+Settings = FinetuneSettings | SimulatedSettings | ScriptSettings
 
-TRAINERS: dict[str, type[FinetuneSettings] | type[ScriptedSettings] | type[FreeValues]] = {
+TRAINERS: dict[str, type[FinetuneSettings] | type[SimulatedSettings] | type[FreeValues]] = {
     "finetune": FinetuneSettings,
-    "scripted": ScriptedSettings,
+    "scripted": SimulatedSettings,
     "script": FreeValues,
 }
 """The trainers that a sweep may name, and the knobs of each."""
@@ -323,7 +323,7 @@ class ScriptChecked(Record):
     code_hash: str
 
 
-class HandedOver(Record):
+class ExportedModel(Record):
     """What `entrypoints.export_model` wrote: its predictions, class indices in file order."""
 
     predictions: dict[str, tuple[int, ...]]

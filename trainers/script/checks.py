@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trytable.records import Scalar
-from trytable.trainers.protocol.messages import Finding, Job, Launch, Line, Started
+from trytable.trainers.protocol.messages import Finding, Job, LaunchSettings, Line, Started
 
 _NEAR = 1e-6
 """Relative: a number that was echoed may have been rounded to a float32."""
@@ -21,11 +21,16 @@ _ROLES: dict[str, tuple[str, ...]] = {
 """What people call the knobs that can be observed. Any name that holds `dropout` is a dropout."""
 
 
-class ReadBack:
+class ParameterCheck:
     """Says `started` anew whenever more is known of what really is trained."""
 
     def __init__(
-        self, job: Job, launch: Launch, asked: Mapping[str, Scalar], line: Line, started: Started
+        self,
+        job: Job,
+        launch: LaunchSettings,
+        asked: Mapping[str, Scalar],
+        line: Line,
+        started: Started,
     ) -> None:
         self.asked = asked
         self.names = {name: {_plain(name), *_flags(launch, name)} for name in asked}
@@ -90,7 +95,7 @@ class ReadBack:
             self.find("mismatch", "error", "; ".join(told), **evidence)
 
 
-def _flags(launch: Launch, name: str) -> Iterator[str]:
+def _flags(launch: LaunchSettings, name: str) -> Iterator[str]:
     """What the command calls a parameter: `--hidden_dropout_prob {dropout}`."""
     before = ""
     for word in launch.command:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trytable.records import Scalar
-from trytable.trainers.protocol.messages import Launch, Refused
+from trytable.trainers.protocol.messages import LaunchSettings, Refused
 from trytable.trainers.script.configs import FORMATS, merged, written
 
 # As in sweeps/config/script.py, which has refused whatever could not be filled in here.
@@ -15,7 +15,7 @@ _PLACE = re.compile(r"\{\{([\w.+~/-]+)\}\}|\{([A-Za-z_+~][\w.+~/-]*)\}")
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class CommandContext:
     """What is filled in besides parameters; `out` is absolute, `device` is cpu or cuda."""
 
     seed: int
@@ -35,9 +35,11 @@ class Invocation:
     metrics_file: Path | None
 
 
-def invocation(launch: Launch, values: Mapping[str, Scalar], given: Circumstances) -> Invocation:
+def build_invocation(
+    launch: LaunchSettings, values: Mapping[str, Scalar], given: CommandContext
+) -> Invocation:
     """Fill a command in. Raises Refused where a config file cannot take the values."""
-    known = {name: spelled(value) for name, value in values.items()}
+    known = {name: argument_text(value) for name, value in values.items()}
     ours = {
         "seed": str(given.seed),
         "out": str(given.out),
@@ -70,12 +72,12 @@ def invocation(launch: Launch, values: Mapping[str, Scalar], given: Circumstance
     )
 
 
-def spelled(value: Scalar) -> str:
+def argument_text(value: Scalar) -> str:
     """A value as one word: shortest decimals that read back the same, `true` and `false`."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _placed(launch: Launch) -> set[str]:
+def _placed(launch: LaunchSettings) -> set[str]:
     """The parameters that have a place of their own."""
     texts = [*launch.command, *launch.env.values(), launch.cwd, launch.metrics_file or ""]
     return {found[2] for text in texts for found in _PLACE.finditer(text) if found[2]}
@@ -85,10 +87,10 @@ def _filled(text: str, texts: Mapping[str, str]) -> str:
     return _PLACE.sub(lambda at: f"{{{at[1]}}}" if at[1] else texts[at[2]], text)
 
 
-def _arguments(launch: Launch, rest: Mapping[str, Scalar]) -> list[str]:
+def _arguments(launch: LaunchSettings, rest: Mapping[str, Scalar]) -> list[str]:
     words: list[str] = []
     for name, value in rest.items():
-        word = spelled(value)
+        word = argument_text(value)
         if name in launch.switches:
             if value is not True and value is not False:
                 raise Refused(f"{name} is a switch, and {word} is neither true nor false.")

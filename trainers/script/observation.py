@@ -8,10 +8,10 @@ from typing import Any
 
 from trytable.records import Scalar
 from trytable.trainers.protocol.messages import Job, Line, Step
-from trytable.trainers.script.checks import ReadBack, number, same
+from trytable.trainers.script.checks import ParameterCheck, number, same
 
-LAUNCHER = Path(__file__).with_name("observer.py")
-VARIABLE = "TRYTABLE_OBSERVE"
+OBSERVER_FILE = Path(__file__).with_name("observer.py")
+OBSERVER_VARIABLE = "TRYTABLE_OBSERVE"
 MAX_LINE_BYTES = 1 << 20
 
 _PYTHON = re.compile(r"python(\d+(\.\d+)*)?")
@@ -32,7 +32,7 @@ def observed(words: Sequence[str]) -> tuple[str, ...] | str:
         at += 1
     if at >= len(words) or words[at:] == ["-m"]:
         return "the command names no script"
-    return (*words[:at], str(LAUNCHER), *words[at:])
+    return (*words[:at], str(OBSERVER_FILE), *words[at:])
 
 
 class Observation:
@@ -45,7 +45,7 @@ class Observation:
         why_not: why nothing is observed, where that is known beforehand.
     """
 
-    def __init__(self, job: Job, line: Line, read_back: ReadBack, why_not: str = "") -> None:
+    def __init__(self, job: Job, line: Line, read_back: ParameterCheck, why_not: str = "") -> None:
         self._job = job
         self._line = line
         self._read_back = read_back

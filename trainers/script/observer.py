@@ -39,13 +39,13 @@ import time  # noqa: E402
 import weakref  # noqa: E402
 from typing import Any, Callable, Iterable  # noqa: E402, UP035 - 3.8
 
-EVERY_STEP = 400
+FULL_DETAIL_STEPS = 400
 """So many steps are told each; later ones ever more rarely, so that their number stays small."""
 
 THINNED = 200
 """Told of every doubling of the steps after that."""
 
-GRADIENT_STEPS = 100
+GRADIENT_NORM_INTERVAL = 100
 """The gradient's norm is taken every so many steps."""
 
 TOGETHER = 25
@@ -60,8 +60,8 @@ _HIGH_DESCRIPTOR = 200
 
 def main() -> None:
     """Set the watch, then become the script."""
-    watch = Watch(_pipe())
-    sys.meta_path.insert(0, AfterImport("torch", watch.torch_imported))
+    watch = TrainingObserver(_pipe())
+    sys.meta_path.insert(0, ImportHook("torch", watch.torch_imported))
     del sys.argv[0]
     try:
         if sys.argv[0] == "-m":
@@ -145,7 +145,7 @@ def _as_if_alone(run: Callable[[], object]) -> None:
         sys.exit(1)
 
 
-class AfterImport:
+class ImportHook:
     """Calls back once, when a module has been imported by somebody else."""
 
     def __init__(self, name: str, then: Callable[[Any], None]) -> None:
@@ -171,7 +171,7 @@ class AfterImport:
         return spec
 
 
-class Watch:
+class TrainingObserver:
     """What is seen of a training, and the telling of it."""
 
     def __init__(self, pipe: Any) -> None:
@@ -187,7 +187,7 @@ class Watch:
         self._highest = -math.inf
         self._decays: list[Any] = []
         self._decay_changed_at: int | None = None
-        self._loaders = Loaders()
+        self._loaders = LoaderTracker()
         self._pending: list[dict[str, Any]] = []
         self._flushed_at = -math.inf
 
@@ -255,8 +255,8 @@ class Watch:
             "epoch": self._loaders.epoch,
             "lr": [group["lr"] for group in groups[:MOST_GROUPS]],
         }
-        with_norm = number % GRADIENT_STEPS == 0
-        if with_norm or is_told(number):
+        with_norm = number % GRADIENT_NORM_INTERVAL == 0
+        if with_norm or is_reported_step(number):
             norm = {"gradient_norm": self._gradient_norm(optimizer)} if with_norm else {}
             self._pending.append({"step": {**self._told, **norm}})
             now = time.monotonic()
@@ -352,7 +352,7 @@ class Watch:
             self._pipe = None
 
 
-class Loaders:
+class LoaderTracker:
     """Which data loader feeds the training: the last one whose pass began before the first step."""
 
     def __init__(self) -> None:
@@ -427,9 +427,9 @@ _MOST_PASSES = 1000
 """A program that begins more before its first step trains from no loader of torch."""
 
 
-def is_told(step: int) -> bool:
+def is_reported_step(step: int) -> bool:
     """Whether a step is told: the first ones all, then of every doubling about as many."""
-    if step <= EVERY_STEP:
+    if step <= FULL_DETAIL_STEPS:
         return True
     return step % (1 << int(math.log2(step / THINNED))) == 0
 

@@ -8,12 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trytable.records import Severity
-from trytable.trainers.protocol.messages import Epoch, Finding, Job, Launch, Line, Step
-from trytable.trainers.script.checks import ReadBack
-from trytable.trainers.script.logs.metric_files import Tails
-from trytable.trainers.script.logs.metric_names import canonical
-from trytable.trainers.script.logs.patterns import OwnPattern
-from trytable.trainers.script.logs.reader import LogReader, LogRecord, Oddity, OddityKind, Read
+from trytable.trainers.protocol.messages import Epoch, Finding, Job, LaunchSettings, Line, Step
+from trytable.trainers.script.checks import ParameterCheck
+from trytable.trainers.script.logs.metric_files import FileTails
+from trytable.trainers.script.logs.metric_names import canonical_name
+from trytable.trainers.script.logs.patterns import CustomPattern
+from trytable.trainers.script.logs.reader import (
+    LogIssue,
+    LogIssueKind,
+    LogItem,
+    LogReader,
+    LogRecord,
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Curve:
     """
 
     def __init__(self, objective: str) -> None:
-        self.objective = canonical(objective)
+        self.objective = canonical_name(objective)
         self.finals: dict[str, float] = {}
         self._current: _Current | None = None
         self._first: float | None = None
@@ -134,7 +140,7 @@ _FIELDS = {
 }
 """A metric's name in one spelling, and the field of an epoch that it is kept in."""
 
-_ODD: dict[OddityKind, Severity] = {
+_ODD: dict[LogIssueKind, Severity] = {
     "doubled_epoch": "warning",
     "cut_number": "warning",
     "cut_line": "warning",
@@ -156,17 +162,22 @@ class Output:
     """
 
     def __init__(
-        self, job: Job, launch: Launch, line: Line, read_back: ReadBack, files: tuple[str, ...]
+        self,
+        job: Job,
+        launch: LaunchSettings,
+        line: Line,
+        read_back: ParameterCheck,
+        files: tuple[str, ...],
     ) -> None:
         self._job = job
         self._line = line
         self._read_back = read_back
-        self._own = [OwnPattern(pattern) for pattern in launch.patterns]
+        self._own = [CustomPattern(pattern) for pattern in launch.patterns]
         self._readers: dict[int, LogReader] = {}
-        self._files = Tails(files)
+        self._files = FileTails(files)
         self._curve = Curve(job.objective.name)
-        self._odd: dict[OddityKind, str] = {}
-        self._odd_count = Counter[OddityKind]()
+        self._odd: dict[LogIssueKind, str] = {}
+        self._odd_count = Counter[LogIssueKind]()
         self._tail = b""
         self._epoch_at = time.monotonic()
         self._last_told = 0
@@ -208,11 +219,11 @@ class Output:
         for kind, first in self._odd.items():
             self._say_odd(kind, first)
 
-    def _learn(self, found: Iterable[Read]) -> bool:
+    def _learn(self, found: Iterable[LogItem]) -> bool:
         any_came = False
         for one in found:
             any_came = True
-            if isinstance(one, Oddity):
+            if isinstance(one, LogIssue):
                 self._odd_count[one.kind] += 1
                 self._odd.setdefault(one.kind, f"line {one.line}: {one.text}")
             elif one.kind == "args":
@@ -271,7 +282,7 @@ class Output:
         if one.epoch == self.best_epoch:
             self.best = one.metrics
 
-    def _say_odd(self, kind: OddityKind, first: str) -> None:
+    def _say_odd(self, kind: LogIssueKind, first: str) -> None:
         count = self._odd_count[kind]
         more = f", and {count - 1} more" if count > 1 else ""
         self._line.say(

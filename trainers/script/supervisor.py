@@ -29,14 +29,14 @@ _TIRELESS_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Ended:
+class CommandExit:
     """How a command ended: its exit code, negative for a signal, or why it never began."""
 
     code: int | None
     cannot_start: str = ""
 
 
-class Kept:
+class SupervisedCommand:
     """A command under a keeper, with pipes from it (non-blocking).
 
     `out` has its output, `err` its errors, `told` what it writes to the descriptor of its own.
@@ -57,7 +57,7 @@ class Kept:
         with suppress(OSError):  # it has ended already
             self._control.send(b"s")
 
-    def ended(self) -> Ended:
+    def ended(self) -> CommandExit:
         """Wait for the end of the command and of all that it left behind."""
         said = b""
         with suppress(ConnectionResetError):  # a stop came when it had ended
@@ -66,16 +66,16 @@ class Kept:
         os.waitpid(self._pid, 0)
         self._control.close()
         # Nothing was said where the keeper itself was killed.
-        return Ended(**json.loads(said)) if said else Ended(-signal.SIGKILL)
+        return CommandExit(**json.loads(said)) if said else CommandExit(-signal.SIGKILL)
 
 
-def keep(
+def start_supervised(
     words: Sequence[str],
     cwd: Path,
     env: Mapping[str, str],
     grace_seconds: float,
     variable: str,
-) -> Kept:
+) -> SupervisedCommand:
     """Start a command under a keeper. The caller must have one thread only.
 
     The environment's `variable` has the number of a descriptor that the command may write to.
@@ -86,9 +86,9 @@ def keep(
     pid = os.fork()
     if pid == 0:
         try:
-            _become_keeper((theirs.fileno(), *writing))
+            _become_supervisor((theirs.fileno(), *writing))
             known = {**env, variable: str(writing[2])}
-            _Keeper(theirs, grace_seconds).run(words, cwd, known, writing)
+            _Supervisor(theirs, grace_seconds).run(words, cwd, known, writing)
         finally:
             os._exit(0)
     theirs.close()
@@ -96,10 +96,10 @@ def keep(
         os.close(descriptor)
     for descriptor in reading:
         os.set_blocking(descriptor, False)
-    return Kept(pid, ours, reading)
+    return SupervisedCommand(pid, ours, reading)
 
 
-def _become_keeper(kept: Sequence[int]) -> None:
+def _become_supervisor(kept: Sequence[int]) -> None:
     """Leave the worker's group, and all its files but these: others wait for their end."""
     os.setsid()
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -110,7 +110,7 @@ def _become_keeper(kept: Sequence[int]) -> None:
     os.closerange(start, os.sysconf("SC_OPEN_MAX"))
 
 
-class _Keeper:
+class _Supervisor:
     def __init__(self, control: socket.socket, grace_seconds: float) -> None:
         self._control = control
         self._grace_seconds = grace_seconds
@@ -129,7 +129,7 @@ class _Keeper:
                 stderr=streams[1],
                 pass_fds=[streams[2]],
                 start_new_session=True,
-                preexec_fn=_die_with_keeper,  # noqa: PLW1509 - there is one thread
+                preexec_fn=_die_with_supervisor,  # noqa: PLW1509 - there is one thread
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             why = getattr(error, "strerror", None) or str(error)
@@ -167,7 +167,7 @@ class _Keeper:
         self._control.close()
 
 
-def _die_with_keeper() -> None:
+def _die_with_supervisor() -> None:
     """In the command's process: the keeper is killed by nobody, but should it be, so is this."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -187,7 +187,7 @@ def _kill_descendants() -> None:
         time.sleep(_SWEEP_SECONDS)
 
 
-def own_environment(threads: int) -> dict[str, str]:
+def script_environment(threads: int) -> dict[str, str]:
     """The environment that Trytable was started in, as a script should find it."""
     # Lines must come when they are printed, not when a buffer is full.
     return {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": str(threads)}

@@ -15,21 +15,27 @@ from trytable.trainers.protocol.messages import (
     FailureKind,
     Finished,
     Job,
-    Launch,
+    LaunchSettings,
     Line,
     Refused,
     ScriptSettings,
     Started,
 )
-from trytable.trainers.script.checks import ReadBack
-from trytable.trainers.script.command import Circumstances, Invocation, invocation
-from trytable.trainers.script.observation import VARIABLE, Observation, observed
+from trytable.trainers.script.checks import ParameterCheck
+from trytable.trainers.script.command import CommandContext, Invocation, build_invocation
+from trytable.trainers.script.observation import OBSERVER_VARIABLE, Observation, observed
 from trytable.trainers.script.output import Output
-from trytable.trainers.script.supervisor import Ended, Kept, interpreter, keep, own_environment
+from trytable.trainers.script.supervisor import (
+    CommandExit,
+    SupervisedCommand,
+    interpreter,
+    script_environment,
+    start_supervised,
+)
 
 LOG = "output.log"
 MAX_LOG_BYTES = 64 * 2**20
-"""Kept of what a script prints; metrics are read of all of it."""
+"""SupervisedCommand of what a script prints; metrics are read of all of it."""
 
 _LAST_SHOWN = 3
 _LONGEST_SHOWN = 200
@@ -40,21 +46,23 @@ _LOOK_SECONDS = 0.2
 
 def train(job: Job, settings: ScriptSettings, line: Line) -> None:
     """Run the script to its end, or to the stop that is asked for. Raises Refused."""
-    given = circumstances(job)
-    call = invocation(settings.launch, settings.values, given)
+    given = command_context(job)
+    call = build_invocation(settings.launch, settings.values, given)
     for path, text in call.files.items():
         path.write_text(text, encoding="utf-8")
-    read_back = ReadBack(
+    read_back = ParameterCheck(
         job, settings.launch, settings.values, line, _started(job, code_hash(call))
     )
     words, why_not = _watched(settings, call)
     watch = Observation(job, line, read_back, why_not)
     files = (str(call.metrics_file),) if call.metrics_file is not None else ()
     output = Output(job, settings.launch, line, read_back, files)
-    environment = {**own_environment(job.threads), **call.env}
+    environment = {**script_environment(job.threads), **call.env}
     with (given.out / LOG).open("ab") as log:
         reader = _Reader(launch=settings.launch, line=line, output=output, watch=watch, log=log)
-        kept = keep(words, call.cwd, environment, settings.launch.grace_seconds, VARIABLE)
+        kept = start_supervised(
+            words, call.cwd, environment, settings.launch.grace_seconds, OBSERVER_VARIABLE
+        )
         try:
             reader.follow(kept)
         except BaseException:
@@ -75,10 +83,10 @@ def _watched(settings: ScriptSettings, call: Invocation) -> tuple[tuple[str, ...
     return (call.words, found) if isinstance(found, str) else (found, "")
 
 
-def circumstances(job: Job) -> Circumstances:
+def command_context(job: Job) -> CommandContext:
     """What is filled into a command besides its parameters. A GPU is the only one in sight."""
     device = "cpu" if job.device == "cpu" else "cuda"
-    return Circumstances(job.seed, Path(job.folder), device, interpreter())
+    return CommandContext(job.seed, Path(job.folder), device, interpreter())
 
 
 def code_hash(call: Invocation) -> str:
@@ -114,7 +122,7 @@ class _Reader:
     def __init__(
         self,
         *,
-        launch: Launch,
+        launch: LaunchSettings,
         line: Line,
         output: Output,
         watch: Observation,
@@ -132,7 +140,7 @@ class _Reader:
         self._told = -1
         self._heard_at = time.monotonic()
 
-    def follow(self, kept: Kept) -> None:
+    def follow(self, kept: SupervisedCommand) -> None:
         """Read until the command has ended, or has been asked to."""
         self._sources, self._told = (kept.out, kept.err, kept.told), kept.told
         with selectors.DefaultSelector() as selector:
@@ -185,7 +193,7 @@ class _Reader:
         if self.output.look_at_files():
             self._heard_at = time.monotonic()
 
-    def _stop_if_asked(self, kept: Kept) -> None:
+    def _stop_if_asked(self, kept: SupervisedCommand) -> None:
         silent = time.monotonic() - self._heard_at
         if silent > self.launch.no_progress_minutes * 60 and not (self.hung or self.stopped):
             self.hung = True
@@ -195,7 +203,7 @@ class _Reader:
             kept.stop()
 
 
-def _say_end(job: Job, reader: _Reader, ended: Ended) -> None:
+def _say_end(job: Job, reader: _Reader, ended: CommandExit) -> None:
     """Say how it ended; of a stop that was asked for there is nothing to say."""
     failure = _failure(job, reader, ended)
     if failure is not None:
@@ -211,7 +219,7 @@ def _say_end(job: Job, reader: _Reader, ended: Ended) -> None:
         reader.line.say(_finished(job, reader))
 
 
-def _failure(job: Job, reader: _Reader, ended: Ended) -> tuple[FailureKind, str] | None:
+def _failure(job: Job, reader: _Reader, ended: CommandExit) -> tuple[FailureKind, str] | None:
     if ended.cannot_start:
         return "user", f"the command cannot be started: {ended.cannot_start}"
     if reader.hung:
@@ -248,9 +256,9 @@ def _finished(job: Job, reader: _Reader) -> Finished:
     )
 
 
-def check(settings: ScriptSettings, given: Circumstances) -> str:
+def check(settings: ScriptSettings, given: CommandContext) -> str:
     """Look whether the command could be run; the sha256 of its files. Raises Refused."""
-    call = invocation(settings.launch, settings.values, given)
+    call = build_invocation(settings.launch, settings.values, given)
     if not call.cwd.is_dir():
         raise Refused(f"cwd {call.cwd} is no folder.")
     program = call.words[0]

@@ -29,7 +29,7 @@ from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult
 from trytable.results.text.format import shown
 from trytable.sweeps.config.yaml_source import parse_value
-from trytable.trainers.protocol.messages import DataSource, FinetuneSettings, HandedOver, Job
+from trytable.trainers.protocol.messages import DataSource, ExportedModel, FinetuneSettings, Job
 
 VERSIONS = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "trytable")
 
@@ -113,7 +113,7 @@ def _prepare(record: Recorded, folders: Folders, stack: ExitStack) -> None:
     check_same(record, preparation.result())
 
 
-def _ask(job: Job, checkpoints: Path, staging: Path, stack: ExitStack) -> HandedOver:
+def _ask(job: Job, checkpoints: Path, staging: Path, stack: ExitStack) -> ExportedModel:
     request = {
         "job": job.model_dump(mode="json"),
         "checkpoints": str(checkpoints),
@@ -123,7 +123,7 @@ def _ask(job: Job, checkpoints: Path, staging: Path, stack: ExitStack) -> Handed
     environment = {"HF_MODULES_CACHE": str(staging / "modules")}
     program = Subprocess(
         "export_model",
-        HandedOver,
+        ExportedModel,
         request,
         "The model could not be exported",
         device=job.device,
@@ -132,7 +132,7 @@ def _ask(job: Job, checkpoints: Path, staging: Path, stack: ExitStack) -> Handed
     return stack.enter_context(program).result()
 
 
-def _handed(record: Recorded, study: StudyResult, made: HandedOver) -> HandOver:
+def _handed(record: Recorded, study: StudyResult, made: ExportedModel) -> HandOver:
     return HandOver(
         study=study,
         one=record.one,

@@ -44,7 +44,7 @@ from trytable.results.storage.rows import StudyRow, TrialRow
 from trytable.results.text.format import clean, one_line
 from trytable.sweeps.config import loader
 from trytable.trainers.protocol.messages import TRAINERS
-from trytable.trainers.script.logs.patterns import OwnPattern
+from trytable.trainers.script.logs.patterns import CustomPattern
 
 BY_HAND = "the mapping file"
 """Where a setting came from that the person has written there."""
@@ -104,9 +104,9 @@ def read_log(log: str, pattern: str = "") -> Log:
     return Log(path, sha256, found)
 
 
-def _own(pattern: str) -> Sequence[OwnPattern]:
+def _own(pattern: str) -> Sequence[CustomPattern]:
     try:
-        return [OwnPattern(pattern)] if pattern else []
+        return [CustomPattern(pattern)] if pattern else []
     except ValueError as error:
         raise UserError(f"PATTERN={pattern!r}: {error}.") from error
 

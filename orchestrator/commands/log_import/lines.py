@@ -17,8 +17,8 @@ from trytable.orchestrator.commands.log_import.parameters import (
 )
 from trytable.orchestrator.errors import UserError
 from trytable.trainers.script.logs.metric_files import CsvReader
-from trytable.trainers.script.logs.patterns import OwnPattern
-from trytable.trainers.script.logs.reader import LineSplitter, LogReader, LogRecord, Oddity
+from trytable.trainers.script.logs.patterns import CustomPattern
+from trytable.trainers.script.logs.reader import LineSplitter, LogIssue, LogReader, LogRecord
 
 MAX_JSON_BYTES = 64 * 2**20
 """A larger trainer_state.json is refused: unlike logs it is read whole."""
@@ -109,7 +109,7 @@ def sha256_of(path: Path) -> str:
     return found.hexdigest()
 
 
-def read_items(path: Path, file: BinaryIO, own: Sequence[OwnPattern] = ()) -> Iterator[Item]:
+def read_items(path: Path, file: BinaryIO, own: Sequence[CustomPattern] = ()) -> Iterator[Item]:
     """What the lines of a file are, in order.
 
     The ending says the format: `.json` is HF Trainer's trainer_state.json, `.csv` and `.tsv` are
@@ -199,7 +199,7 @@ def _form(line: str) -> tuple[str, str]:
 class _LogItems:
     """Reads a log. Only lines that can hold results reach the log reader: not prose, not code."""
 
-    def __init__(self, own: Sequence[OwnPattern]) -> None:
+    def __init__(self, own: Sequence[CustomPattern]) -> None:
         self._own = own
         self._reader = LogReader(own)
         self._endings = _Endings()
@@ -224,7 +224,7 @@ class _LogItems:
     def _results(self, number: int, text: str) -> Iterator[Item]:
         records = []
         for one in self._reader.feed(text.encode("utf-8", "replace") + b"\n"):
-            if isinstance(one, Oddity):
+            if isinstance(one, LogIssue):
                 if one.kind == "slow_pattern" or "in a point" in one.text:
                     yield Odd(number, one.kind, one.text)
             elif one.kind == "args":

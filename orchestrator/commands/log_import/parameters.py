@@ -11,7 +11,7 @@ from itertools import dropwhile, zip_longest
 from typing import Literal
 
 from trytable.records import Scalar, is_finite
-from trytable.trainers.script.logs.patterns import value_of
+from trytable.trainers.script.logs.values import parse_literal
 
 Where = Literal["command line", "arguments", "heading", "file"]
 
@@ -153,5 +153,5 @@ def _scalar(text: str) -> Scalar:
     """A number or a truth value, else nothing."""
     if not _NUMBER.fullmatch(text) and text.lower() not in ("true", "false"):
         return None
-    value = value_of(text.lower())
+    value = parse_literal(text.lower())
     return value if isinstance(value, bool | int | float) and is_finite(value) else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from trytable.orchestrator.commands.log_import.lines import Command, Heading, Item, Odd, Prose
 from trytable.orchestrator.commands.log_import.parameters import Given, from_heading, merged
-from trytable.trainers.script.logs.metric_names import is_metric
+from trytable.trainers.script.logs.metric_names import is_metric_name
 from trytable.trainers.script.logs.reader import LogRecord
 
 _NAMED = re.compile(r"(?:^|[^a-z])(?:try|run|exp|experiment|trial)[\W_]{0,3}\d", re.IGNORECASE)
@@ -234,7 +234,7 @@ def _tells(record: LogRecord) -> bool:
 def _is_measured(name: str) -> bool:
     """Whether a metric is one of this epoch, not a rate, nor the best so far."""
     words = name.split("_")
-    return is_metric(name) and words[-1] != "lr" and "best" not in words
+    return is_metric_name(name) and words[-1] != "lr" and "best" not in words
 
 
 def _begins_again(block: _Open, record: LogRecord, printed: float) -> bool:

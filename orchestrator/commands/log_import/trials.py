@@ -22,7 +22,7 @@ from trytable.records import Objective, Scalar, finite_or_none, is_number
 from trytable.results.storage.ledger import STUDY_UID
 from trytable.results.storage.rows import EpochRow, FindingRow, Row, TrialRow
 from trytable.sweeps.config.loader import Range, Sweep, Values
-from trytable.trainers.script.logs.metric_names import canonical
+from trytable.trainers.script.logs.metric_names import canonical_name
 
 _ATTEMPT = 1
 _LONGEST_HEADING = 40
@@ -69,7 +69,7 @@ def adopt(
     the study and the block's numbers, so importing again finds it; `copies` counts the blocks with
     the very same numbers before it.
     """
-    metric = canonical(objective.name)
+    metric = canonical_name(objective.name)
     course = [
         (value, one)
         for one in block.epochs
@@ -135,7 +135,7 @@ def frozen_trial(
         intermediate_values={
             epoch.epoch: value
             for epoch in one.block.epochs
-            if (value := finite_or_none(epoch.metrics.get(canonical(objective)))) is not None
+            if (value := finite_or_none(epoch.metrics.get(canonical_name(objective)))) is not None
         },
         user_attrs={
             STUDY_UID: one.uid,
@@ -187,7 +187,7 @@ def _epoch_row(uid: str, epoch: Epoch, objective: str) -> EpochRow:
         running_accuracy=train if epoch.is_running else None,
         probe_accuracy=None if epoch.is_running else train,
         seconds=None,
-        value=metrics.get(canonical(objective)),
+        value=metrics.get(canonical_name(objective)),
         metrics=metrics,
         **{name: metrics.get(name) for name in _MEASURED},
     )

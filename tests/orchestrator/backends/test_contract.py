@@ -17,7 +17,7 @@ from trytable.orchestrator.backends.base import (
 from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.backends.local import LocalBackend
 from trytable.trainers.entrypoints import simulated
-from trytable.trainers.protocol.messages import AnyEvent, DataSource, Job, ScriptedSettings
+from trytable.trainers.protocol.messages import AnyEvent, DataSource, Job, SimulatedSettings
 
 SLOTS = (Slot("1"), Slot("2"))
 ODD_NAME = 'it\'s a "trial"\nwith $(odd) names'
@@ -33,15 +33,15 @@ def make_job(folder: Path, uid: str, attempt: int = 1, **knobs: object) -> Job:
         cache_folder=str(folder),
         model="none",
         data=DataSource(),
-        settings=ScriptedSettings.model_validate(knobs),
+        settings=SimulatedSettings.model_validate(knobs),
         seed=1,
     )
 
 
 def play(job: Job) -> Iterable[tuple[float, AnyEvent | ScriptedExit]]:
     """The scripted trainer's script, for the simulated clock."""
-    assert isinstance(job.settings, ScriptedSettings)
-    for said in simulated.script(job, job.settings):
+    assert isinstance(job.settings, SimulatedSettings)
+    for said in simulated.events(job, job.settings):
         if isinstance(said, simulated.Crash):
             hangs = said.how == "hang"
             yield (1e9 if hangs else 0.0), ScriptedExit("killed by SIGKILL")

@@ -12,7 +12,7 @@ from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.integrity import StudyCheck, check_studies
 from trytable.results.storage.reader import read_study
 from trytable.trainers.entrypoints import simulated
-from trytable.trainers.protocol.messages import ScriptedSettings
+from trytable.trainers.protocol.messages import SimulatedSettings
 
 POINTS = [0.1, 0.2, 0.3, 0.5, 0.7, 0.9]
 
@@ -37,7 +37,7 @@ def check_complete(folder: Path, processes: Iterable[psutil.Process] = ()) -> No
     for trial in trials(folder):
         if trial.state != TrialState.COMPLETE:
             continue
-        settings = ScriptedSettings(value=trial.params["value"], epochs=4)
+        settings = SimulatedSettings(value=trial.params["value"], epochs=4)
         expected = {epoch: simulated.accuracy(settings, epoch) for epoch in range(1, 5)}
         assert trial.intermediate_values == expected
         assert trial.value == expected[4]

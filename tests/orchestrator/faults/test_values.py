@@ -21,7 +21,7 @@ from trytable.trainers.protocol.messages import (
     Failed,
     Finished,
     Job,
-    ScriptedSettings,
+    SimulatedSettings,
 )
 
 SWEEP = """
@@ -39,10 +39,10 @@ def changed(change: Any) -> Script:
     """The first trial's epochs as `change` makes them; the second's are left alone."""
 
     def script(job: Job) -> Iterator[tuple[float, AnyEvent | ScriptedExit]]:
-        assert isinstance(job.settings, ScriptedSettings)
+        assert isinstance(job.settings, SimulatedSettings)
         words = [
             one
-            for one in simulated.script(job, job.settings)
+            for one in simulated.events(job, job.settings)
             if not isinstance(one, simulated.Crash)
         ]
         for said in change(words) if job.number == 0 else words:

@@ -35,7 +35,7 @@ from trytable.trainers.protocol.messages import (
     DataSource,
     Failed,
     Job,
-    ScriptedSettings,
+    SimulatedSettings,
     StopReason,
 )
 
@@ -65,9 +65,9 @@ class Puppets(Backend):
     def start(self, job: Job, slot: Slot) -> None:
         assert job.trial_uid not in self.workers, "a trial runs twice"
         assert slot in self.free_slots(), "two workers in one slot"
-        assert isinstance(job.settings, ScriptedSettings)
+        assert isinstance(job.settings, SimulatedSettings)
         Path(job.folder).mkdir(parents=True, exist_ok=True)
-        words: list[Any] = list(simulated.script(job, job.settings))
+        words: list[Any] = list(simulated.events(job, job.settings))
         self.workers[job.trial_uid] = (job, slot, words)
 
     def poll(self, timeout_seconds: float) -> Sequence[WorkerMessage]:
@@ -185,7 +185,7 @@ class AnyOrder(RuleBasedStateMachine):
             model="none",
             data=DataSource(name="none"),
             data_hash="",
-            settings=ScriptedSettings.model_validate(trial.requested),
+            settings=SimulatedSettings.model_validate(trial.requested),
             seed=1,
         )
 

@@ -28,7 +28,7 @@ from trytable.trainers.protocol.messages import (
     AnyEvent,
     Epoch,
     Job,
-    ScriptedSettings,
+    SimulatedSettings,
     Started,
     Step,
 )
@@ -131,8 +131,8 @@ gate: {kinds: [divergence], window_steps: 100}
 
 def rising_where_the_value_is_low(job: Job) -> Iterator[tuple[float, AnyEvent | ScriptedExit]]:
     """Its loss doubles every epoch in the trial whose value is 0.5."""
-    assert isinstance(job.settings, ScriptedSettings)
-    for said in simulated.script(job, job.settings):
+    assert isinstance(job.settings, SimulatedSettings)
+    for said in simulated.events(job, job.settings):
         assert not isinstance(said, simulated.Crash)
         if isinstance(said, Step) and job.settings.value < 0.6:
             yield 1.0, said.model_copy(update={"loss": 2.0**said.epoch})

@@ -18,7 +18,7 @@ from trytable.results.storage.ledger import Ledger
 from trytable.results.storage.reader import read_study
 from trytable.sweeps.config.loader import Sweep, read_sweep
 from trytable.trainers.entrypoints import simulated
-from trytable.trainers.protocol.messages import TRAINERS, AnyEvent, Failed, Job, ScriptedSettings
+from trytable.trainers.protocol.messages import TRAINERS, AnyEvent, Failed, Job, SimulatedSettings
 
 SWEEP = """
 trainer: scripted
@@ -33,10 +33,10 @@ trials: 60
 
 def chaotic(job: Job) -> Iterator[tuple[float, AnyEvent | ScriptedExit]]:
     """A worker that dies, fails or goes on, as a draw for its trial and attempt has it."""
-    assert isinstance(job.settings, ScriptedSettings)
+    assert isinstance(job.settings, SimulatedSettings)
     draw = random.Random(f"{job.number} {job.attempt}")
     doom, at_epoch = draw.choice(["none", "none", "kill", "error", "user"]), draw.randint(1, 5)
-    for said in simulated.script(job, job.settings):
+    for said in simulated.events(job, job.settings):
         assert not isinstance(said, simulated.Crash)
         if said.event == "step" and said.epoch == at_epoch and doom != "none":
             if doom != "kill":

@@ -69,7 +69,7 @@ def test_the_folder_predicts_what_was_predicted(
 ) -> None:
     job, settings, finished = trained(odd, save_model(odd / "model", kind), **knobs)
     out = odd / "handed over"
-    made = export_model.hand_over(job, settings, kept(job), out)
+    made = export_model.export(job, settings, kept(job), out)
     assert made.predictions == {
         "dev": finished.dev_predictions,
         "test": finished.test_predictions,
@@ -99,7 +99,7 @@ def predicted(out: Path, split: Split, settings: FinetuneSettings) -> list[int]:
 
 def test_text_pairs(tmp_path: Path, bert_folder: Path) -> None:
     job, settings, finished = trained(tmp_path, bert_folder, PAIRS)
-    made = export_model.hand_over(job, settings, kept(job), tmp_path / "out")
+    made = export_model.export(job, settings, kept(job), tmp_path / "out")
     assert made.predictions["dev"] == finished.dev_predictions
 
 
@@ -107,7 +107,7 @@ def test_the_config_names_the_classes_and_what_reads_the_texts(
     tmp_path: Path, bert_folder: Path
 ) -> None:
     job, settings, _ = trained(tmp_path, bert_folder, pooling="cls", max_length=8)
-    export_model.hand_over(job, settings, kept(job), tmp_path / "out")
+    export_model.export(job, settings, kept(job), tmp_path / "out")
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["id2label"] == {"0": "no", "1": "yes"}
     assert config["trytable"]["pooling"] == "cls"
@@ -127,7 +127,7 @@ def kept_with(job: Job, settings: FinetuneSettings, make: Any, model: Path) -> N
 def test_a_head_of_several_layers(tmp_path: Path, bert_folder: Path) -> None:
     knobs: dict[str, Any] = {"head": "mlp", "head_widths": 8, "head_batch_norm": True}
     job, settings, _ = trained(tmp_path, bert_folder, **knobs)
-    export_model.hand_over(job, settings, kept(job), tmp_path / "out")
+    export_model.export(job, settings, kept(job), tmp_path / "out")
     loaded = text_classifier.TextClassifier.from_pretrained(str(tmp_path / "out"))
     kinds = [type(layer).__name__ for layer in loaded.head.children()]
     assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Dropout", "Linear"]
@@ -152,7 +152,7 @@ def test_adapters_that_were_not_folded_in_are_seen(
     job, settings, _ = trained(tmp_path, bert_folder, lora_rank=2, lr=0.1)
     monkeypatch.setattr(export_model, "merge_adapters", forget)
     with pytest.raises(Refused, match="logits are not those of the checkpoint"):
-        export_model.hand_over(job, settings, kept(job), tmp_path / "out")
+        export_model.export(job, settings, kept(job), tmp_path / "out")
 
 
 class Doubled(nn.Linear):
@@ -190,7 +190,7 @@ def test_a_head_that_the_folder_could_not_hold_is_refused(
     kept_with(job, settings, make, bert_folder)
     monkeypatch.setattr(export_model, "build_classifier", make)
     with pytest.raises(Refused, match=message):
-        export_model.hand_over(job, settings, kept(job), tmp_path / "out")
+        export_model.export(job, settings, kept(job), tmp_path / "out")
 
 
 def test_flipped_weights_are_refused(tmp_path: Path, bert_folder: Path) -> None:
@@ -200,7 +200,7 @@ def test_flipped_weights_are_refused(tmp_path: Path, bert_folder: Path) -> None:
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(Refused, match="not whole"):
-        export_model.hand_over(job, settings, kept(job), tmp_path / "out")
+        export_model.export(job, settings, kept(job), tmp_path / "out")
 
 
 @pytest.mark.parametrize("change", [{"seed": 8}, {"model": "minilm"}])
@@ -212,7 +212,7 @@ def test_weights_of_another_trial_are_refused(
     assert found is not None
     CheckpointFolder(kept(job)).save_best({**found.values, **change}, found.tensors)
     with pytest.raises(Refused, match="those of another trial"):
-        export_model.hand_over(job, settings, kept(job), tmp_path / "out")
+        export_model.export(job, settings, kept(job), tmp_path / "out")
 
 
 def test_a_tokenizer_without_padding_gets_one(tmp_path: Path) -> None:
@@ -221,6 +221,6 @@ def test_a_tokenizer_without_padding_gets_one(tmp_path: Path) -> None:
     config = {**json.loads(path.read_text()), "pad_token": None, "eos_token": "[UNK]"}
     path.write_text(json.dumps({**config, "padding_side": "left"}))
     job, settings, finished = trained(tmp_path, model)
-    export_model.hand_over(job, settings, kept(job), tmp_path / "out")
+    export_model.export(job, settings, kept(job), tmp_path / "out")
     found = predicted(tmp_path / "out", DATA.splits["test"], settings)
     assert np.array_equal(found, finished.test_predictions)

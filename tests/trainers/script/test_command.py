@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from trytable.records import Scalar
-from trytable.trainers.protocol.messages import Launch, Refused
-from trytable.trainers.script.command import Circumstances, invocation, spelled
+from trytable.trainers.protocol.messages import LaunchSettings, Refused
+from trytable.trainers.script.command import CommandContext, argument_text, build_invocation
 from trytable.trainers.script.configs import merged, written
 
 pyyaml: Any = importlib.import_module("yaml").safe_load  # it ships no types
-GIVEN = Circumstances(seed=7, out=Path("/out"), device="cuda", python="py")
+GIVEN = CommandContext(seed=7, out=Path("/out"), device="cuda", python="py")
 VALUES: dict[str, Scalar] = {"lr": 1e-5, "note": "a 'b' \"c\" $HOME", "flag": "--no", "deep": True}
 
 
 def words(command: list[str], values: dict[str, Scalar] = VALUES, **options: object) -> list[str]:
-    launch = Launch.model_validate({"command": command, **options})
-    return list(invocation(launch, values, GIVEN).words)
+    launch = LaunchSettings.model_validate({"command": command, **options})
+    return list(build_invocation(launch, values, GIVEN).words)
 
 
 @pytest.mark.parametrize(
@@ -58,10 +58,10 @@ def test_what_is_ours_is_filled_in() -> None:
 
 
 def test_environment_folder_and_metrics_file_are_filled_in() -> None:
-    launch = Launch(
+    launch = LaunchSettings(
         command=("run",), cwd="/in/{lr}", env={"RATE": "{lr}"}, metrics_file="{out}/log.csv"
     )
-    call = invocation(launch, {"lr": 0.5}, GIVEN)
+    call = build_invocation(launch, {"lr": 0.5}, GIVEN)
     assert (call.cwd, call.env) == (Path("/in/0.5"), {"RATE": "0.5"})
     assert call.metrics_file == Path("/out/log.csv")
 
@@ -84,7 +84,7 @@ def test_a_file_of_parameters_holds_them(values: dict[str, Scalar]) -> None:
 
 @given(VALUE)
 def test_a_value_is_spelled_so_that_it_reads_back(value: Scalar) -> None:
-    assert isinstance(value, str) or json.loads(spelled(value)) == value
+    assert isinstance(value, str) or json.loads(argument_text(value)) == value
 
 
 def test_any_word_reaches_a_program_whole(tmp_path: Path) -> None:

@@ -20,11 +20,16 @@ from trytable.records import Scalar
 from trytable.results.analysis.diagnosis.learning_rate import is_observed, schedule, with_knob_names
 from trytable.results.analysis.diagnosis.types import DiagnosedTrial, Symptom
 from trytable.results.storage.rows import StepRow
-from trytable.trainers.protocol.messages import Epoch, Finding, Launch, Started, Step
+from trytable.trainers.protocol.messages import Epoch, Finding, LaunchSettings, Started, Step
 from trytable.trainers.script import trainer
-from trytable.trainers.script.checks import ReadBack
-from trytable.trainers.script.observation import LAUNCHER, VARIABLE, Observation, observed
-from trytable.trainers.script.observer import EVERY_STEP, Watch, is_told
+from trytable.trainers.script.checks import ParameterCheck
+from trytable.trainers.script.observation import (
+    OBSERVER_FILE,
+    OBSERVER_VARIABLE,
+    Observation,
+    observed,
+)
+from trytable.trainers.script.observer import FULL_DETAIL_STEPS, TrainingObserver, is_reported_step
 
 Seen = Callable[..., Heard]
 
@@ -78,15 +83,17 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Seen]:
         words = [f"--{name}={value}" for name, value in asked.items()]
         monkeypatch.setattr(sys, "argv", ["its.py", *words])
         pipe = BytesIO()
-        watch = Watch(pipe)
+        watch = TrainingObserver(pipe)
         watches.append(watch)
         watch.torch_imported(torch)
         exec(compile(text, "its.py", "exec"), {"__name__": "__main__"})  # noqa: S102 - ours
         watch.end()
         heard = Heard(lambda _: False)
-        given = Launch.model_validate({"command": ("python", "its.py", "{params}"), **launch})
+        given = LaunchSettings.model_validate(
+            {"command": ("python", "its.py", "{params}"), **launch}
+        )
         job = job_of(tmp_path, given, asked)
-        back = ReadBack(job, given, asked, heard, trainer._started(job, ""))
+        back = ParameterCheck(job, given, asked, heard, trainer._started(job, ""))
         told = Observation(job, heard, back)
         for at in range(0, len(pipe.getvalue()), 1000):
             told.feed(pipe.getvalue()[at : at + 1000])
@@ -285,7 +292,7 @@ def test_scripts_of_python_alone_are_observed(words: list[str], before: int | No
     if before is None:
         assert isinstance(found, str)
     else:
-        assert found == (*words[:before], str(LAUNCHER), *words[before:])
+        assert found == (*words[:before], str(OBSERVER_FILE), *words[before:])
 
 
 def both(folder: Path, text: str, *arguments: str, module: bool = False) -> Any:
@@ -299,7 +306,7 @@ def both(folder: Path, text: str, *arguments: str, module: bool = False) -> Any:
     assert not isinstance(watched, str)
     env = {key: one for key, one in os.environ.items() if key != "PYTHONPATH"}
     with (folder / "told").open("wb") as told:
-        known = {**env, VARIABLE: str(told.fileno())}
+        known = {**env, OBSERVER_VARIABLE: str(told.fileno())}
         done = [
             subprocess.run(
                 words,
@@ -317,10 +324,10 @@ def both(folder: Path, text: str, *arguments: str, module: bool = False) -> Any:
 
 LOOK = """
     import os, pickle, sys, inspect, data, __main__
-    class Kept: pass
-    assert type(pickle.loads(pickle.dumps(Kept()))) is Kept
+    class Point: pass
+    assert type(pickle.loads(pickle.dumps(Point()))) is Point
     print(sys.argv, __name__, __file__, __spec__, __package__, __doc__, sys.path[0], data.WHOSE)
-    print(sorted(vars(__main__)), inspect.getsource(Kept), sys.flags, os.getcwd())
+    print(sorted(vars(__main__)), inspect.getsource(Point), sys.flags, os.getcwd())
     print(open(__file__).fileno())
     print("to errors", file=sys.stderr)
 """
@@ -370,7 +377,9 @@ def test_torch_is_not_imported_for_a_script_that_does_without(tmp_path: Path) ->
 
 
 def test_ever_fewer_steps_are_told() -> None:
-    told = [step for step in range(1, 100_001) if is_told(step)]
-    assert told[:EVERY_STEP] == list(range(1, EVERY_STEP + 1))
+    told = [step for step in range(1, 100_001) if is_reported_step(step)]
+    assert told[:FULL_DETAIL_STEPS] == list(range(1, FULL_DETAIL_STEPS + 1))
     assert len(told) < 3000
-    assert all(after - before <= before / 100 for before, after in pairwise(told[EVERY_STEP:]))
+    assert all(
+        after - before <= before / 100 for before, after in pairwise(told[FULL_DETAIL_STEPS:])
+    )

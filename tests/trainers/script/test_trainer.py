@@ -19,7 +19,7 @@ from trytable.trainers.protocol.messages import (
     Finding,
     Finished,
     Job,
-    Launch,
+    LaunchSettings,
     Refused,
     ScriptSettings,
     Started,
@@ -53,7 +53,7 @@ class Heard:
         return found
 
 
-def job_of(folder: Path, launch: Launch, values: dict[str, Scalar]) -> Job:
+def job_of(folder: Path, launch: LaunchSettings, values: dict[str, Scalar]) -> Job:
     return Job(
         study="s",
         trial_uid="t",
@@ -81,7 +81,7 @@ def run(tmp_path: Path) -> Run:
     ) -> Heard:
         (tmp_path / "its.py").write_text(textwrap.dedent(program))
         command = ("{python}", "its.py", *(["{params}"] if values else []))
-        asked = Launch.model_validate(
+        asked = LaunchSettings.model_validate(
             {"command": command, "cwd": str(tmp_path), "observe": False, **launch}
         )
         heard = Heard(stop_when)
@@ -210,7 +210,7 @@ def test_grandchildren_that_hold_the_pipe_hold_nothing_up(run: Run, tmp_path: Pa
 def test_nothing_is_left_of_a_worker_that_was_killed(tmp_path: Path) -> None:
     """The worker is this test's own child, killed as a dying warm parent would."""
     (tmp_path / "its.py").write_text(DEAF % 600)
-    launch = Launch(command=("{python}", "its.py"), cwd=str(tmp_path), observe=False)
+    launch = LaunchSettings(command=("{python}", "its.py"), cwd=str(tmp_path), observe=False)
     program = (
         "import sys; from trytable.trainers.script import trainer\n"
         "from trytable.trainers.protocol.messages import Job\n"
@@ -311,7 +311,7 @@ def test_the_environment_is_the_persons_own(run: Run, monkeypatch: pytest.Monkey
 def test_a_command_that_cannot_run_is_refused_before(
     launch: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
-    asked = Launch.model_validate({"cwd": str(tmp_path), **launch})
+    asked = LaunchSettings.model_validate({"cwd": str(tmp_path), **launch})
     job = job_of(tmp_path, asked, {})
     with pytest.raises(Refused, match=said):
-        trainer.check(ScriptSettings(launch=asked, values={}), trainer.circumstances(job))
+        trainer.check(ScriptSettings(launch=asked, values={}), trainer.command_context(job))

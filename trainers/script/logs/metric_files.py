@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from trytable.trainers.script.logs.metric_names import canonical, is_of_dev_or_test
-from trytable.trainers.script.logs.patterns import number_of
-from trytable.trainers.script.logs.reader import LineSplitter, LogReader, LogRecord, Read
-from trytable.trainers.script.logs.tensorboard import EventReader
+from trytable.trainers.script.logs.metric_names import canonical_name, is_evaluation_metric
+from trytable.trainers.script.logs.reader import LineSplitter, LogItem, LogReader, LogRecord
+from trytable.trainers.script.logs.tensorboard import TensorBoardReader
+from trytable.trainers.script.logs.values import parse_number
 
 MAX_FILES = 100
 """More files than that match no pattern that was meant."""
@@ -21,10 +21,10 @@ _HEAD_BYTES = 256
 class Reader(Protocol):
     """Takes a file's bytes as they come."""
 
-    def feed(self, chunk: bytes) -> Iterator[Read]:
+    def feed(self, chunk: bytes) -> Iterator[LogItem]:
         """What these bytes complete."""
 
-    def finish(self) -> Iterator[Read]:
+    def finish(self) -> Iterator[LogItem]:
         """What the end of the file completes."""
 
 
@@ -39,12 +39,12 @@ class CsvReader:
         self._lines = LineSplitter()
         self._names: list[str] | None = None
 
-    def feed(self, chunk: bytes) -> Iterator[Read]:
+    def feed(self, chunk: bytes) -> Iterator[LogItem]:
         """The rows that these bytes complete."""
         for number, line, _ in self._lines.feed(chunk):
             yield from self._row(number, line)
 
-    def finish(self) -> Iterator[Read]:
+    def finish(self) -> Iterator[LogItem]:
         """The last row, if it has no line end."""
         for number, line, _ in self._lines.finish():
             yield from self._row(number, line)
@@ -55,17 +55,17 @@ class CsvReader:
         except csv.Error:
             return
         if self._names is None:
-            self._names = [canonical(cell) for cell in cells]
+            self._names = [canonical_name(cell) for cell in cells]
             return
         values = {
             name: value
             for name, cell in zip(self._names, cells, strict=False)
-            if name and (value := number_of(cell)) is not None
+            if name and (value := parse_number(cell)) is not None
         }
         epoch, step = values.pop("epoch", None), values.pop("step", None)
         if not values:
             return
-        at_end = step is None or any(is_of_dev_or_test(name) for name in values)
+        at_end = step is None or any(is_evaluation_metric(name) for name in values)
         whole = int(step) if step is not None else None
         kind = "epoch" if at_end and (epoch is not None or whole is not None) else "step"
         if epoch is None and whole is None:
@@ -73,7 +73,7 @@ class CsvReader:
         yield LogRecord(number, kind, "csv", epoch, whole, values)  # type: ignore[arg-type] # a Kind
 
 
-class Tail:
+class FileTail:
     """Follows one file while it grows. A file that was written anew is read from its start."""
 
     def __init__(self, path: Path) -> None:
@@ -85,7 +85,7 @@ class Tail:
         self._offset = 0
         self._head = b""
 
-    def poll(self) -> Iterator[Read]:
+    def poll(self) -> Iterator[LogItem]:
         """What has come since the last call; nothing where the file cannot be read."""
         try:
             with self.path.open("rb") as file:
@@ -93,12 +93,12 @@ class Tail:
         except OSError:
             return
 
-    def finish(self) -> Iterator[Read]:
+    def finish(self) -> Iterator[LogItem]:
         """What has come since, and what the end completes."""
         yield from self.poll()
         yield from self._reader.finish()
 
-    def _read(self, file: "BinaryFile") -> Iterator[Read]:
+    def _read(self, file: "BinaryFile") -> Iterator[LogItem]:
         head = file.read(_HEAD_BYTES)
         if not head.startswith(self._head):
             self._begin()
@@ -110,7 +110,7 @@ class Tail:
 
 
 class BinaryFile(Protocol):
-    """What Tail needs of an open file."""
+    """What FileTail needs of an open file."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -120,13 +120,13 @@ class BinaryFile(Protocol):
 def reader_for(path: Path) -> Reader:
     """The reader that a file's name asks for; anything unknown is read as a log."""
     if "tfevents" in path.name:
-        return EventReader()
+        return TensorBoardReader()
     if path.suffix in (".csv", ".tsv"):
         return CsvReader("\t" if path.suffix == ".tsv" else ",")
     return LogReader()
 
 
-class Tails:
+class FileTails:
     """Follows all files that match some patterns, also those that appear later.
 
     Args:
@@ -135,15 +135,15 @@ class Tails:
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
         self._patterns = patterns
-        self._tails: dict[str, Tail] = {}
+        self._tails: dict[str, FileTail] = {}
 
-    def poll(self) -> Iterator[Read]:
+    def poll(self) -> Iterator[LogItem]:
         """What has come since the last call."""
         self._look()
         for tail in self._tails.values():
             yield from tail.poll()
 
-    def finish(self) -> Iterator[Read]:
+    def finish(self) -> Iterator[LogItem]:
         """What has come since, and what the ends complete."""
         self._look()
         for tail in self._tails.values():
@@ -156,4 +156,4 @@ class Tails:
                 wanted = f"{glob.escape(pattern)}/**/*tfevents*"
             for found in sorted(glob.glob(wanted, recursive=True)):  # noqa: PTH207 - absolute
                 if len(self._tails) < MAX_FILES and Path(found).is_file():
-                    self._tails.setdefault(found, Tail(Path(found)))
+                    self._tails.setdefault(found, FileTail(Path(found)))

@@ -1,10 +1,13 @@
-"""What programs call their metrics, in one spelling: `val acc` and `eval_accuracy` alike.
+"""Metric names as programs print them, in one canonical form: `val acc` and `eval_accuracy` alike.
 
-Neither torch nor another module is imported here.
+This module imports the standard library alone, and nothing that needs torch.
 """
 
 import re
 from functools import lru_cache
+
+MAX_NAME_LENGTH = 80
+"""Characters of a metric's name. What is longer is prose, not a name."""
 
 _SPLITS = {
     "train": "train",
@@ -18,7 +21,7 @@ _SPLITS = {
     "evaluation": "dev",
     "test": "test",
 }
-_WORDS = {
+_ABBREVIATIONS = {
     "acc": "accuracy",
     "ppl": "perplexity",
     "gradnorm": "grad_norm",
@@ -36,55 +39,53 @@ _MEASURES = frozenset(
      "pearsonr", "spearmanr", "mse", "rmse", "mae", "r2", "error", "wer", "cer", "mrr", "ndcg",
      "iou", "dice", "miou", "psnr", "ssim", "fid", "score", "reward", "nll", "bpc", "bpb", "lr")
 )  # fmt: skip
-"""A name that holds one of these words is a metric's even where nobody asked for it."""
+"""A name that has one of these words is a metric's, even if the user did not ask for it."""
 
-_PIECE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[A-Z]")
-LONGEST = 80
-"""Characters of a name; longer ones are no names."""
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[A-Z]")
 
 
 @lru_cache(maxsize=4096)
-def canonical(name: str) -> str:
-    """The one spelling of a name: lower case, words joined by `_`, the split first.
+def canonical_name(name: str) -> str:
+    """Return the canonical form of a name: lower case, words joined by `_`, the split first.
 
-    `train acc` is train_accuracy; `val_loss`, `eval_loss` and `dev loss` are dev_loss;
-    `learning_rate` is lr; `F1 (macro)` is macro_f1. What is not known keeps its words.
+    `train acc` becomes train_accuracy; `val_loss`, `eval_loss` and `dev loss` become dev_loss;
+    `learning_rate` becomes lr; `F1 (macro)` becomes macro_f1. Unknown words stay as they are.
     """
-    words = [word for part in re.split(r"[^A-Za-z0-9]+", name[:LONGEST]) for word in _words(part)]
-    words = [_WORDS.get(word, word) for word in words if word not in _FILLERS] or words
+    parts = re.split(r"[^A-Za-z0-9]+", name[:MAX_NAME_LENGTH])
+    words = [word for part in parts for word in _words_of(part)]
+    words = [_ABBREVIATIONS.get(word, word) for word in words if word not in _FILLERS] or words
     if words[-2:] == ["learning", "rate"]:
         words[-2:] = ["lr"]
     split = next((_SPLITS[word] for word in words if word in _SPLITS), None)
-    rest = [word for word in words if word not in _SPLITS]
-    if "f1" in rest and "macro" in rest:
-        rest = ["macro", "f1", *(word for word in rest if word not in ("macro", "f1", "score"))]
-    if rest[-1:] == ["score"] and len(rest) > 1 and rest[-2] in _MEASURES:
-        rest.pop()
-    return "_".join([*([split] if split else []), *rest])
+    measure = [word for word in words if word not in _SPLITS]
+    if "f1" in measure and "macro" in measure:
+        measure = ["macro", "f1", *(w for w in measure if w not in ("macro", "f1", "score"))]
+    if measure[-1:] == ["score"] and len(measure) > 1 and measure[-2] in _MEASURES:
+        measure.pop()
+    return "_".join([*([split] if split else []), *measure])
 
 
-def _words(part: str) -> list[str]:
-    """`valLoss` as val and loss, `rouge1` and `f1` whole."""
+def _words_of(part: str) -> list[str]:
+    """Split camel case: `valLoss` into val and loss. `rouge1` and `f1` stay whole."""
     lower = part.lower()
-    if lower in _WORDS or lower in _MEASURES or part == lower:
+    if lower in _ABBREVIATIONS or lower in _MEASURES or part == lower:
         return [lower] if lower else []
-    found = [piece.lower() for piece in _PIECE.findall(part)]
-    joined: list[str] = []
-    for word in found:
-        if joined and word.isdigit() and joined[-1] + word in _MEASURES:
-            joined[-1] += word
+    words: list[str] = []
+    for word in map(str.lower, _WORD.findall(part)):
+        if words and word.isdigit() and words[-1] + word in _MEASURES:
+            words[-1] += word
         else:
-            joined.append(word)
-    return joined
+            words.append(word)
+    return words
 
 
-def is_metric(name: str) -> bool:
-    """Whether a name, in its one spelling, is known to be a metric's."""
+def is_metric_name(name: str) -> bool:
+    """Return whether a canonical name is known to be a metric's."""
     return name.endswith(("grad_norm", "gradient_norm")) or any(
         word in _MEASURES for word in name.split("_")
     )
 
 
-def is_of_dev_or_test(name: str) -> bool:
-    """Whether a name, in its one spelling, is measured on dev or test data."""
+def is_evaluation_metric(name: str) -> bool:
+    """Return whether a metric, by its canonical name, is measured on dev or test data."""
     return name.startswith(("dev_", "test_"))

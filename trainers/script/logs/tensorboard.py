@@ -7,8 +7,8 @@ Format: TFRecord framing (tensorflow/core/lib/io/record_writer.h) around Event m
 import struct
 from collections.abc import Iterator
 
-from trytable.trainers.script.logs.metric_names import canonical, is_of_dev_or_test
-from trytable.trainers.script.logs.reader import LogRecord, Oddity, Read
+from trytable.trainers.script.logs.metric_names import canonical_name, is_evaluation_metric
+from trytable.trainers.script.logs.reader import LogIssue, LogItem, LogRecord
 
 MAX_RECORD_BYTES = 16 * 2**20
 """Larger records (pictures, graphs) are passed over unread."""
@@ -39,7 +39,7 @@ def masked_crc(data: bytes) -> int:
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & _MASK
 
 
-class EventReader:
+class TensorBoardReader:
     """Takes an event file's bytes as they come; `line` of a record counts the file's records."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class EventReader:
         self._pass_over = 0
         self._is_broken = False
 
-    def feed(self, chunk: bytes) -> Iterator[Read]:
+    def feed(self, chunk: bytes) -> Iterator[LogItem]:
         """The scalars of the records that these bytes complete.
 
         After a record whose length does not check out nothing more is read: the framing is lost.
@@ -59,12 +59,12 @@ class EventReader:
         while not self._is_broken and (event := self._next()) is not None:
             yield from event
 
-    def finish(self) -> Iterator[Read]:
+    def finish(self) -> Iterator[LogItem]:
         """Names a record that was cut short."""
         if self._held and not self._is_broken:
-            yield Oddity(self._number + 1, "cut_line", "the last record has no end")
+            yield LogIssue(self._number + 1, "cut_line", "the last record has no end")
 
-    def _next(self) -> list[Read] | None:
+    def _next(self) -> list[LogItem] | None:
         if self._pass_over:
             gone = min(self._pass_over, len(self._held))
             del self._held[:gone]
@@ -75,7 +75,7 @@ class EventReader:
         if masked_crc(bytes(self._held[:8])) != crc:
             self._is_broken = True
             self._held.clear()
-            return [Oddity(self._number + 1, "cut_line", "this is no event file from here on")]
+            return [LogIssue(self._number + 1, "cut_line", "this is no event file from here on")]
         if length > MAX_RECORD_BYTES:
             self._number += 1
             self._pass_over = _HEADER.size + length + 4
@@ -89,17 +89,17 @@ class EventReader:
         self._number += 1
         return self._scalars(data, crc)
 
-    def _scalars(self, data: bytes, crc: int) -> list[Read]:
+    def _scalars(self, data: bytes, crc: int) -> list[LogItem]:
         if len(data) < _CHECKED_BYTES and masked_crc(data) != crc:
-            return [Oddity(self._number, "bad_utf8", "this record's checksum is wrong")]
+            return [LogIssue(self._number, "bad_utf8", "this record's checksum is wrong")]
         try:
             step, values = _event(data)
         except (ValueError, struct.error, IndexError):
-            return [Oddity(self._number, "bad_utf8", "this record is no event")]
+            return [LogIssue(self._number, "bad_utf8", "this record is no event")]
         return [
             LogRecord(
                 self._number,
-                "epoch" if is_of_dev_or_test(name) else "step",
+                "epoch" if is_evaluation_metric(name) else "step",
                 "tensorboard",
                 step=step,
                 metrics={name: value},
@@ -130,7 +130,7 @@ def _scalar(data: bytes) -> tuple[str, float] | None:
     for field, value in _fields(data):
         match field, value:
             case 1, bytes():
-                tag = canonical(value.decode("utf-8", "replace"))
+                tag = canonical_name(value.decode("utf-8", "replace"))
             case 2, float():
                 number = value
             case 8, bytes():

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from tensorboardX import SummaryWriter
 from tensorboardX.crc32c import crc32c
 
-from trytable.trainers.script.logs.metric_files import CsvReader, Tails
-from trytable.trainers.script.logs.reader import LogRecord, Oddity, Read
-from trytable.trainers.script.logs.tensorboard import EventReader, masked_crc
+from trytable.trainers.script.logs.metric_files import CsvReader, FileTails
+from trytable.trainers.script.logs.reader import LogIssue, LogItem, LogRecord
+from trytable.trainers.script.logs.tensorboard import TensorBoardReader, masked_crc
 
 
-def told(found: list[Read]) -> list[tuple[Any, ...]]:
+def told(found: list[LogItem]) -> list[tuple[Any, ...]]:
     assert all(isinstance(one, LogRecord) for one in found), found
     return [
         (one.kind, one.epoch, one.step, dict(one.metrics))
@@ -25,7 +25,7 @@ def told(found: list[Read]) -> list[tuple[Any, ...]]:
 
 
 def test_json_lines_come_as_they_are_written(tmp_path: Path) -> None:
-    tails = Tails((str(tmp_path / "*.jsonl"),))
+    tails = FileTails((str(tmp_path / "*.jsonl"),))
     assert list(tails.poll()) == []
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"epoch": 1, "val_loss": 0.5}\n{"epoch": 2, "val')
@@ -46,7 +46,7 @@ def test_a_csv_file_with_holes() -> None:
 
 def test_a_file_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
-    tails = Tails((str(path),))
+    tails = FileTails((str(path),))
     path.write_text("epoch,val_acc\n1,0.1\n")
     assert len(list(tails.poll())) == 1
     path.write_text("epoch,val_acc,val_loss\n1,0.1,0.2\n2,0.3,0.4\n")
@@ -60,7 +60,7 @@ def test_event_files_of_another_program(tmp_path: Path) -> None:
             writer.add_scalar("val/acc", step / 1000, step)
         writer.add_text("note", "no scalar", 1)
         writer.add_histogram("weights", [1.0, 2.0, 3.0], 1)
-    found = told(list(Tails((str(tmp_path),)).finish()))
+    found = told(list(FileTails((str(tmp_path),)).finish()))
     assert [one for one in found if one[0] == "epoch"] == [
         ("epoch", None, step, {"dev_accuracy": pytest.approx(step / 1000)}) for step in (1, 2, 300)
     ]
@@ -83,7 +83,7 @@ def test_a_tensor_of_one_number_is_a_scalar() -> None:
     value = b"\x0a\x07val_acc\x42" + bytes([len(tensor)]) + tensor
     summary = b"\x0a" + bytes([len(value)]) + value
     event = b"\x10\x07\x2a" + bytes([len(summary)]) + summary
-    assert told(list(EventReader().feed(framed(event)))) == [
+    assert told(list(TensorBoardReader().feed(framed(event)))) == [
         ("epoch", None, 7, {"dev_accuracy": 0.5})
     ]
 
@@ -91,16 +91,16 @@ def test_a_tensor_of_one_number_is_a_scalar() -> None:
 @given(st.binary(max_size=200), st.integers(0, 200))
 def test_broken_event_files_are_named(data: bytes, cut: int) -> None:
     good = framed(b"\x10\x07")
-    reader = EventReader()
+    reader = TensorBoardReader()
     raw = good + framed(data)[:cut] + data
     found = [*reader.feed(raw[:10]), *reader.feed(raw[10:]), *reader.finish()]
-    assert all(isinstance(one, Oddity | LogRecord) for one in found)
+    assert all(isinstance(one, LogIssue | LogRecord) for one in found)
 
 
 def test_a_huge_record_is_passed_over() -> None:
     size = 20 * 2**20
     head = struct.pack("<Q", size)
-    reader = EventReader()
+    reader = TensorBoardReader()
     parts = [head + struct.pack("<I", masked_crc(head)), *[b"x" * 2**20] * 20, b"crc."]
     assert [one for part in parts for one in reader.feed(part)] == []
     value = b"\x0a\x03acc\x15" + struct.pack("<f", 0.5)

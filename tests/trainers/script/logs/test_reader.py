@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trytable.trainers.script.logs.metric_names import canonical
-from trytable.trainers.script.logs.patterns import OwnPattern
+from trytable.trainers.script.logs.metric_names import canonical_name
+from trytable.trainers.script.logs.patterns import CustomPattern
 from trytable.trainers.script.logs.reader import (
     MAX_LINE_BYTES,
+    LogIssue,
+    LogItem,
     LogReader,
     LogRecord,
-    Oddity,
-    Read,
     read_log,
 )
 
@@ -29,9 +29,9 @@ test acc :: 0.259
 """
 
 
-def read(text: str | bytes, own: Sequence[str] = (), names: Sequence[str] = ()) -> list[Read]:
+def read(text: str | bytes, own: Sequence[str] = (), names: Sequence[str] = ()) -> list[LogItem]:
     raw = text if isinstance(text, bytes) else text.encode()
-    return list(read_log(BytesIO(raw), [OwnPattern(one) for one in own], names))
+    return list(read_log(BytesIO(raw), [CustomPattern(one) for one in own], names))
 
 
 def records(text: str | bytes, **options: Sequence[str]) -> list[LogRecord]:
@@ -40,7 +40,7 @@ def records(text: str | bytes, **options: Sequence[str]) -> list[LogRecord]:
 
 def oddities(text: str | bytes, **options: Sequence[str]) -> list[tuple[int, str]]:
     found = read(text, **options)
-    return [(one.line, one.kind) for one in found if isinstance(one, Oddity)]
+    return [(one.line, one.kind) for one in found if isinstance(one, LogIssue)]
 
 
 def test_a_log_that_people_copy_by_hand() -> None:
@@ -201,7 +201,7 @@ def test_an_own_pattern_that_explodes_is_taken_out_of_use() -> None:
 @pytest.mark.parametrize(("text", "word"), [("(", "missing"), ("epoch (?P<epoch>.)", "metric")])
 def test_an_own_pattern_of_no_use(text: str, word: str) -> None:
     with pytest.raises(ValueError, match=word):
-        OwnPattern(text)
+        CustomPattern(text)
 
 
 def test_an_objective_of_any_name_is_found() -> None:
@@ -222,7 +222,7 @@ def test_an_objective_of_any_name_is_found() -> None:
     ],
 )  # fmt: skip
 def test_names_in_one_spelling(names: tuple[str, ...], one: str) -> None:
-    assert {canonical(name) for name in names} == {one}
+    assert {canonical_name(name) for name in names} == {one}
 
 
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=6))
@@ -242,6 +242,6 @@ def test_a_line_without_end_takes_no_memory() -> None:
     for _ in range(1024):  # 1 GiB
         assert list(reader.feed(chunk)) == []
     found = list(reader.feed(b"\nepoch 1: dev acc :: 0.5\n"))
-    assert [type(one).__name__ for one in found] == ["Oddity", "LogRecord"]
+    assert [type(one).__name__ for one in found] == ["LogIssue", "LogRecord"]
     assert isinstance(found[1], LogRecord)
     assert found[1].line == 2
