@@ -35,8 +35,13 @@ from rich.console import Console
 from benchmarks.measure import Result
 from trytable.orchestrator.backends.base import Backend, Slot, WorkerExit, WorkerMessage
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.run.engine import EngineOptions, open_engine
-from trytable.orchestrator.run.sweep import BackendStarter, run_sweep, start_local
+from trytable.orchestrator.run.engine import (
+    BackendStarter,
+    EngineOptions,
+    open_engine,
+    start_local,
+)
+from trytable.orchestrator.run.sweep import run_sweep
 from trytable.sweeps.config.loader import Sweep, read_sweep
 from trytable.trainers.protocol.messages import TRAINERS, Job, StopReason
 

@@ -32,7 +32,8 @@ from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.sweep import run_sweep
 from trytable.orchestrator.study.integrity import check_trials
-from trytable.orchestrator.study.study import AskedTrial, OptunaStudy
+from trytable.orchestrator.study.study import OptunaStudy
+from trytable.orchestrator.study.trial_store import AskedTrial
 from trytable.results.storage.ledger import Ledger
 from trytable.sweeps.config.loader import Sweep, read_sweep
 from trytable.trainers.protocol.messages import (

@@ -1,4 +1,8 @@
-"""The live display: a row a slot on a terminal, plain lines elsewhere."""
+"""The display of a running sweep: a live table of the slots on a terminal, plain lines elsewhere.
+
+A file or a pipe gets one line for each start, epoch and end instead of the table, so that a log
+stays readable.
+"""
 
 import sys
 import time
@@ -19,11 +23,14 @@ from trytable.orchestrator.scheduler.events import Instruction
 from trytable.results.storage.rows import TrialRow
 from trytable.sweeps.config.loader import Sweep
 
+_OTHER_LINES = 5
+"""Screen lines that are not slots: heading, hidden slots, counts, best trial, one spare line."""
+
 
 def introduction(
     sweep: Sweep, study: str, slots: Sequence[Slot], facts: dict[str, Any]
 ) -> tuple[str, ...]:
-    """What is about to run on what, and what the person should know of the data."""
+    """Return the lines to print before the first trial: what runs where, and notes on the data."""
     sizes = ", ".join(f"{size} {split}" for split, size in facts.get("sizes", {}).items())
     work = f" of {sweep.model} on {sweep.data['name']} ({sizes})" if sizes else ""
     first = f"{study}: {', '.join(sweep.parameters)}{work}, {describe_slots(sweep, slots)}"
@@ -31,24 +38,20 @@ def introduction(
 
 
 def describe_slots(sweep: Sweep, slots: Sequence[Slot]) -> str:
-    """As `6 slots on 2 GPUs, as far as memory allows`."""
-    found = f"{len(slots)} slot{'s' if len(slots) > 1 else ''}"
+    """Describe the slots, such as `6 slots on 2 GPUs, as far as memory allows`."""
+    count = f"{len(slots)} slot{'s' if len(slots) > 1 else ''}"
     gpus = {slot.device for slot in slots} - {CPU}
     if not gpus:
-        return found
+        return count
     if GPU in gpus:
-        return f"{found} on the cluster's GPUs"
-    packed = len(slots) > len(gpus) and tells_memory(sweep.trainer)
-    on = f"{found} on {len(gpus)} GPU{'s' if len(gpus) > 1 else ''}"
-    return f"{on}, as far as memory allows" if packed else on
-
-
-_OTHER_LINES = 5
-"""Of the screen: heading, counts, best, how many more slots, and one to spare."""
+        return f"{count} on the cluster's GPUs"
+    may_share = len(slots) > len(gpus) and tells_memory(sweep.trainer)
+    places = f"{count} on {len(gpus)} GPU{'s' if len(gpus) > 1 else ''}"
+    return f"{places}, as far as memory allows" if may_share else places
 
 
 class Display:
-    """Shows a Progress while the block runs: redrawn in place on a terminal, else line by line."""
+    """Shows a `Progress` while its block runs: redrawn in place on a terminal, else as lines."""
 
     def __init__(self, progress: Progress, console: Console) -> None:
         self._progress = progress
@@ -74,17 +77,17 @@ class Display:
             self._live.stop()
 
     def on_instruction(self, instruction: Instruction, trial: TrialRow) -> None:
-        """An instruction about a trial is being carried out."""
+        """Show an instruction that is being carried out for a trial."""
         self._progress.on_instruction(instruction, trial)
         self._print_lines()
 
     def on_messages(self, messages: Sequence[WorkerMessage]) -> None:
-        """Messages have come."""
+        """Show what workers sent."""
         self._progress.on_messages(messages)
         self._print_lines()
 
     def print_line(self, text: str) -> None:
-        """Print a line above the display."""
+        """Print a line of text above the table."""
         self._console.print(Text(text))
 
     def _print_lines(self) -> None:
@@ -95,18 +98,19 @@ class Display:
         lines.clear()
 
 
-def render(progress: Progress, most: int = sys.maxsize) -> Group:
-    """What a terminal shows: the slots, then one line of counts, then the best so far.
+def render(progress: Progress, max_slots: int = sys.maxsize) -> Group:
+    """Render the slots, a line of counts and a line with the best trial for a terminal.
 
-    Of more slots than `most` the first are shown; the others are counted.
+    If there are more than `max_slots` slots, only the first are shown and the rest are counted.
     """
     slots = sorted(progress.slots, key=lambda name: (len(name), name))
-    shown = slots[: max(most, 1)]
-    more = [Text(f"and {len(slots) - len(shown)} more slots")] if len(shown) < len(slots) else []
-    return Group(_lanes(progress, shown), *more, _counts(progress), _best(progress))
+    visible = slots[: max(max_slots, 1)]
+    hidden = len(slots) - len(visible)
+    overflow = [Text(f"and {hidden} more slots")] if hidden else []
+    return Group(_slot_table(progress, visible), *overflow, _counts(progress), _best(progress))
 
 
-def _lanes(progress: Progress, slots: Sequence[str]) -> Table:
+def _slot_table(progress: Progress, slots: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("slot", justify="right")
     table.add_column("try", justify="right")
@@ -121,18 +125,19 @@ def _lanes(progress: Progress, slots: Sequence[str]) -> Table:
     return table
 
 
-def _row(lane: SlotProgress, varied: Sequence[str]) -> tuple[str | Text | ProgressBar, ...]:
-    # With one parameter its name stands in the heading.
-    params = lane.params.removeprefix(f"{varied[0]} ") if len(varied) == 1 else lane.params
+def _row(slot: SlotProgress, parameters: Sequence[str]) -> tuple[str | Text | ProgressBar, ...]:
+    # The heading already names a single parameter.
+    single = len(parameters) == 1
+    params = slot.params.removeprefix(f"{parameters[0]} ") if single else slot.params
     return (
-        lane.slot,
-        str(lane.number + 1),
+        slot.name,
+        str(slot.number + 1),
         Text(params),
-        lane.epoch_of_all,
-        ProgressBar(total=max(lane.steps_total, 1), completed=lane.step, width=24),
-        _number(lane.loss),
-        _number(lane.value),
-        Text(lane.note, style="dim"),
+        slot.epoch_of_all,
+        ProgressBar(total=max(slot.steps_total, 1), completed=slot.step, width=24),
+        _number(slot.loss),
+        _number(slot.value),
+        Text(slot.note, style="dim"),
     )
 
 
@@ -141,16 +146,16 @@ def _number(value: float | None) -> str:
 
 
 def _counts(progress: Progress) -> Text:
-    parts = [f"{progress.ended}/{progress.total} done"]
+    parts = [f"{progress.ended_count}/{progress.total} done"]
     for status in ("pruned", "stopped", "failed"):
         if progress.counts.get(status):
             parts.append(f"{progress.counts[status]} {status}")
     if progress.epochs_saved:
         parts.append(f"{progress.epochs_saved} epochs saved by pruning")
     parts.append(f"{duration(time.monotonic() - progress.started_at)} so far")
-    left = progress.seconds_left(time.monotonic())
-    if left is not None:
-        parts.append(f"about {duration(left)} left")
+    remaining = progress.seconds_left(time.monotonic())
+    if remaining is not None:
+        parts.append(f"about {duration(remaining)} left")
     return Text("  ".join(parts), style="bold")
 
 
@@ -158,14 +163,13 @@ def _best(progress: Progress) -> Text:
     if progress.best is None:
         return Text("")
     value, number, params = progress.best
-    reached = f"{metric_title(progress.objective.name)} {value:.3f}"
-    return Text(f"best so far: Try {number + 1}, {reached} ({params})")
+    result = f"{metric_title(progress.objective.name)} {value:.3f}"
+    return Text(f"best so far: Try {number + 1}, {result} ({params})")
 
 
 def duration(seconds: float) -> str:
-    """Seconds as `4 s`, `2 min 05 s` or `1 h 07 min`."""
-    whole = round(seconds)
-    minutes, rest = divmod(whole, 60)
+    """Format seconds as `4 s`, `2 min 05 s` or `1 h 07 min`."""
+    minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours} h {minutes:02d} min"

@@ -1,4 +1,4 @@
-"""Listens to running trials and says when a diagnosis would end one. No I/O, no clock."""
+"""Stops a running trial if a diagnosis finds it hopeless (`gate:` in a sweep). No I/O, no clock."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,25 +16,29 @@ from trytable.trainers.protocol.messages import Epoch, Started, Step
 
 
 @dataclass
-class _Course:
-    """What a trial has said so far, each step and epoch once."""
+class _TrialCurves:
+    """What a trial has reported so far: each step and each epoch once."""
 
     attempt: int = 0
     steps: dict[int, StepRow] = field(default_factory=dict)
     epochs: dict[int, EpochResult] = field(default_factory=dict)
 
-    def forget_after(self, step: int) -> None:
-        """A new attempt goes on from this step: what came after it did not happen."""
-        self.steps = {at: row for at, row in self.steps.items() if at <= step}
+    def add_epoch(self, epoch: EpochRow | Epoch) -> None:
+        self.epochs[epoch.epoch] = EpochResult(epoch.epoch, dev_accuracy=epoch.dev_accuracy)
+
+    def resume(self, attempt: int, last_step: int) -> None:
+        """Drop the steps that the previous attempt took after its last checkpoint."""
+        self.attempt = attempt
+        self.steps = {step: row for step, row in self.steps.items() if step <= last_step}
 
 
 class EarlyStopping:
-    """Judges every trial by its course, the part that earlier runs heard included.
+    """Diagnoses every running trial from all that it has reported, in earlier runs, too.
 
     Args:
-        task: what is known of the classes.
-        limit: which diagnoses end a trial, and past which window.
-        steps, epochs: what the ledger holds of trials that go on.
+        task: the classes of the data, as far as they are known.
+        limit: which findings stop a trial, and from which step on.
+        steps, epochs: the ledger's rows of the unfinished trials of earlier runs.
     """
 
     def __init__(
@@ -46,44 +50,43 @@ class EarlyStopping:
     ) -> None:
         self._task = task
         self._limit = limit
-        self._courses: dict[str, _Course] = {}
+        self._curves: dict[str, _TrialCurves] = {}
         for row in steps:
-            self._course(row.trial_uid).steps[row.step] = row
+            self._curves_of(row.trial_uid).steps[row.step] = row
         for epoch in epochs:
-            known = EpochResult(epoch.epoch, dev_accuracy=epoch.dev_accuracy)
-            self._course(epoch.trial_uid).epochs[epoch.epoch] = known
+            self._curves_of(epoch.trial_uid).add_epoch(epoch)
 
     def check(self, message: WorkerMessage) -> EarlyStopAdvice | None:
-        """Take in a message; the advice to stop its trial, or None."""
+        """Add a worker's message to its trial's curves; return advice if the trial should stop."""
         if not self._limit.stopping_kinds or not isinstance(message, WorkerEvent):
             return None
-        course, event = self._course(message.trial_uid), message.event
+        curves, event = self._curves_of(message.trial_uid), message.event
         match event:
             case Started():
-                course.attempt = event.attempt
-                course.forget_after(event.resumed_from_step)
+                curves.resume(event.attempt, event.resumed_from_step)
             case Epoch():
-                known = EpochResult(event.epoch, dev_accuracy=event.dev_accuracy)
-                course.epochs[event.epoch] = known
-            case Step() if event.attempt == course.attempt:
-                course.steps[event.step] = step_row(message.trial_uid, event)
-                return self._verdict(message.trial_uid, course)
+                curves.add_epoch(event)
+            case Step() if event.attempt == curves.attempt:
+                curves.steps[event.step] = step_row(message.trial_uid, event)
+                return self._diagnose(message.trial_uid, curves)
             case _:
                 pass
         return None
 
     def forget(self, uid: str) -> None:
-        """A trial has ended for good."""
-        self._courses.pop(uid, None)
+        """Drop the curves of a trial that has ended."""
+        self._curves.pop(uid, None)
 
-    def _verdict(self, uid: str, course: _Course) -> EarlyStopAdvice | None:
+    def _diagnose(self, uid: str, curves: _TrialCurves) -> EarlyStopAdvice | None:
         trial = DiagnosedTrial(
             status="running",
-            steps=tuple(course.steps[at] for at in sorted(course.steps)),
-            curve=tuple(course.epochs.values()),
+            steps=tuple(curves.steps[step] for step in sorted(curves.steps)),
+            curve=tuple(curves.epochs.values()),
         )
-        found = stopping_symptom(trial, self._task, self._limit)
-        return EarlyStopAdvice(uid, f"{found.kind}: {describe(found).message}") if found else None
+        symptom = stopping_symptom(trial, self._task, self._limit)
+        if symptom is None:
+            return None
+        return EarlyStopAdvice(uid, f"{symptom.kind}: {describe(symptom).message}")
 
-    def _course(self, uid: str) -> _Course:
-        return self._courses.setdefault(uid, _Course())
+    def _curves_of(self, uid: str) -> _TrialCurves:
+        return self._curves.setdefault(uid, _TrialCurves())

@@ -1,4 +1,4 @@
-"""What runs a sweep's trials: processes of this machine, or Ray's nodes."""
+"""Chooses where the trials of a sweep run: in processes of this machine, or on a Ray cluster."""
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from trytable.orchestrator.backends.base import Backend, Slot
+from trytable.orchestrator.backends.local import LocalBackend
 from trytable.orchestrator.backends.ray.cluster import (
     NodeResources,
     cluster_slots,
@@ -19,19 +20,25 @@ from trytable.orchestrator.backends.ray.cluster import (
 from trytable.orchestrator.backends.slots import find_slots
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.run.sweep import BackendStarter, start_local
 from trytable.sweeps.config.loader import Sweep
 
 ENGINES = ("local", "ray")
 
 CLUSTER_WAIT_SECONDS = 600.0
-"""So long a sweep waits for a cluster to have room for a single slot."""
+"""How long a sweep waits for a cluster to have room for its first slot."""
+
+BackendStarter = Callable[[Sweep, Folders, Sequence[Slot]], Backend]
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What a person asks for: the engine's name (empty is `local`), how many trials may run at
-    once, and an fsspec URL for the checkpoints of nodes that share no folder."""
+    """The user's choice of an engine.
+
+    Args:
+        engine: `local` or `ray`; empty is `local`.
+        slots: how many trials may run at once; None for as many as the machine has room for.
+        checkpoints: an fsspec URL for the checkpoints of nodes that share no folder, or empty.
+    """
 
     engine: str = ""
     slots: int | None = None
@@ -40,8 +47,7 @@ class EngineOptions:
 
 @dataclass(frozen=True)
 class Engine:
-    """The slots there are, where so many trials may share a GPU, and what starts a backend in
-    them."""
+    """Finds slots, given how many trials may share a GPU, and starts a backend in them."""
 
     slots: Callable[[int], tuple[Slot, ...]]
     start: BackendStarter
@@ -49,10 +55,10 @@ class Engine:
 
 @contextmanager
 def open_engine(options: EngineOptions, console: Console) -> Iterator[Engine]:
-    """An engine, ready for as long as the block runs. Raises UserError."""
+    """Open an engine, which is ready until the block ends. Raises UserError."""
     name, slots = options.engine, options.slots
     if name not in ("", *ENGINES):
-        raise UserError(f"ENGINE={name!r} is no engine. Allowed: {', '.join(ENGINES)}.")
+        raise UserError(f"ENGINE={name!r} is not an engine. Allowed: {', '.join(ENGINES)}.")
     if name != "ray":
         yield Engine(partial(find_slots, slots), start_local)
         return
@@ -65,20 +71,31 @@ def open_engine(options: EngineOptions, console: Console) -> Iterator[Engine]:
 
 
 def check_url(checkpoints: str) -> None:
-    """Raise UserError where nothing can be written and read at an fsspec URL."""
+    """Write, read and delete a file at an fsspec URL. Raises UserError if that fails."""
     if not checkpoints:
         return
-    from trytable.orchestrator.backends.ray.transfer import CheckpointStore  # noqa: PLC0415 - it takes its time
+    from trytable.orchestrator.backends.ray.transfer import CheckpointStore  # noqa: PLC0415 - slow to import
 
-    mirror, uid = CheckpointStore(checkpoints), f"check-{secrets.token_hex(8)}"
+    store, uid = CheckpointStore(checkpoints), f"check-{secrets.token_hex(8)}"
     try:
-        mirror.push(uid, b"trytable")
-        found = mirror.pull(uid)
-        mirror.forget(uid)
+        store.push(uid, b"trytable")
+        content = store.pull(uid)
+        store.forget(uid)
     except Exception as error:
         raise UserError(f"CHECKPOINTS={checkpoints} cannot be used: {error}") from error
-    if found != b"trytable":
-        raise UserError(f"CHECKPOINTS={checkpoints} does not hold what is written to it.")
+    if content != b"trytable":
+        raise UserError(f"CHECKPOINTS={checkpoints} does not return what was written to it.")
+
+
+def start_local(sweep: Sweep, folders: Folders, slots: Sequence[Slot]) -> Backend:
+    """Start workers on this machine."""
+    return LocalBackend(
+        slots,
+        sweep.trainer,
+        sweep.model,
+        folders.forkserver_log,
+        silence_seconds=sweep.silence_minutes * 60,
+    )
 
 
 def start_ray(
@@ -88,8 +105,8 @@ def start_ray(
     folders: Folders,
     slots: Sequence[Slot],
 ) -> Backend:
-    """Workers on the cluster that has been joined."""
-    # Here, not at the top: only who wants Ray has it.
+    """Start workers on the nodes of a cluster."""
+    # Not at the top of the module: Ray is an optional dependency.
     from trytable.orchestrator.backends.ray.backend import RayBackend  # noqa: PLC0415 - see above
     from trytable.orchestrator.backends.ray.plan import make_plan  # noqa: PLC0415 - see above
 

@@ -1,4 +1,4 @@
-"""What goes wrong under a running sweep, in one paragraph that a person can act on."""
+"""Turns errors of a running sweep into messages that tell the user what to do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,24 +16,24 @@ from trytable.results.storage.engine import driver_message
 
 @contextmanager
 def as_user_errors(folders: Folders) -> Iterator[None]:
-    """Say in one paragraph what a backend or a database cannot do."""
+    """Raise a backend's and a database's errors as UserError."""
     try:
         yield
     except BackendError as error:
         raise UserError(str(error)) from error
     except (sa.exc.SQLAlchemyError, StorageInternalError) as error:
-        other = "database with STORAGE=" if folders.storage else "folder with RUNS=folder"
+        alternative = "database with STORAGE=" if folders.storage else "folder with RUNS=folder"
         raise UserError(
             f"The study database {folders.database_label} cannot be used: {driver_message(error)}. "
-            "What workers said is kept in the trials' folders: mend it and run the same sweep "
-            "again, or "
-            f"choose another {other}."
+            "What the workers reported is kept in the trials' folders. Repair the database and run "
+            "the same sweep again, or choose another "
+            f"{alternative}."
         ) from error
 
 
 @contextmanager
 def detect_deleted_study(folders: Folders, storage: BaseStorage) -> Iterator[None]:
-    """Raise StudyDeleted where that is why Optuna finds a trial no longer."""
+    """Raise StudyDeleted if Optuna cannot find a trial because its study was deleted."""
     try:
         yield
     except KeyError as error:
@@ -41,6 +41,6 @@ def detect_deleted_study(folders: Folders, storage: BaseStorage) -> Iterator[Non
             raise
         raise StudyDeleted(
             f"The study {folders.study!r} was deleted (in the dashboard?) while its sweep ran, "
-            "so the sweep has stopped. What workers said is kept in "
-            f"{display_path(folders.trials)}; the same command starts the study anew."
+            "so the sweep has stopped. What the workers reported is kept in "
+            f"{display_path(folders.trials)}. The same command starts a new study."
         ) from error

@@ -1,4 +1,4 @@
-"""What the person sees of a running sweep, as plain numbers: no drawing here."""
+"""The state of a running sweep that its display shows, as plain numbers and lines of text."""
 
 import time
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from trytable.trainers.protocol.messages import Epoch, Event, Started, Step
 
 @dataclass
 class SlotProgress:
-    """One slot and the trial in it. `value` is the objective's after the last epoch."""
+    """A slot and the trial in it. `value` is the objective's value after the last epoch."""
 
-    slot: str
+    name: str
     uid: str
     number: int
     params: str
@@ -29,11 +29,11 @@ class SlotProgress:
 
     @property
     def epoch_of_all(self) -> str:
-        """As `3/5`; `3` where a script has no number of epochs."""
+        """The epoch as `3/5`, or as `3` if a script does not have a number of epochs."""
         return f"{self.epoch}/{self.epochs}" if self.epochs else str(self.epoch)
 
     def on_event(self, event: Event) -> None:
-        """Take in what the worker of this slot says."""
+        """Update the slot with an event of its worker."""
         match event:
             case Started():
                 self.steps_total, self.step = event.steps_total, event.resumed_from_step
@@ -48,13 +48,15 @@ class SlotProgress:
 
 @dataclass
 class Progress:
-    """Counts and lanes of a sweep.
+    """Counts, slots and best trial of a sweep.
 
     Args:
         total: trials in all, as far as is known.
-        parameters: the names of the parameters that vary.
-        objective: what the sweep is after.
-        counts: ended trials of earlier runs by status.
+        parameters: the names of the swept parameters.
+        objective: the metric that the sweep optimizes.
+        counts: number of ended trials by status; earlier runs included.
+        best: value, number and parameters of the best completed trial.
+        lines: the lines that have not been printed yet; the display prints and clears them.
     """
 
     total: int
@@ -66,42 +68,46 @@ class Progress:
     slots: dict[str, SlotProgress] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     started_at: float = field(default_factory=time.monotonic)
-    _ended_here: int = 0
+    _ended_in_this_run: int = 0
     _slot_of: dict[str, SlotProgress] = field(default_factory=dict)  # by the trial's UUID
 
     @property
-    def ended(self) -> int:
-        """Trials that have ended, in this run and earlier ones."""
+    def ended_count(self) -> int:
+        """The number of trials that have ended, in this run and earlier ones."""
         return sum(self.counts.values())
 
     def seconds_left(self, now: float) -> float | None:
-        """Seconds until the last trial ends, from the pace of this run; None before the first."""
-        if not self._ended_here:
+        """Estimate the seconds until the last trial ends from the pace of this run.
+
+        None before the first trial of this run has ended.
+        """
+        if not self._ended_in_this_run:
             return None
-        return (now - self.started_at) / self._ended_here * max(0, self.total - self.ended)
+        pace = (now - self.started_at) / self._ended_in_this_run
+        return pace * max(0, self.total - self.ended_count)
 
     def on_instruction(self, instruction: Instruction, trial: TrialRow) -> None:
-        """Take in an instruction about a trial."""
+        """Update the counts and slots with an instruction for a trial."""
         match instruction:
             case StartAttempt():
                 self._start(instruction, trial)
             case StopWorker(_, reason):
-                lane = self._slot(trial.uid)
-                if lane:
-                    lane.note = {"prune": "pruning", "drain": "saving", "gate": "stopping"}[reason]
+                slot = self._slot(trial.uid)
+                if slot:
+                    slot.note = {"prune": "pruning", "drain": "saving", "gate": "stopping"}[reason]
             case EndAttempt():
-                self._settle(instruction, trial)
+                self._end(instruction, trial)
             case _:
                 pass
 
     def on_messages(self, messages: Sequence[WorkerMessage]) -> None:
-        """Take in what workers said."""
+        """Update the slots with what workers sent."""
         for message in messages:
-            lane = self._slot(message.trial_uid)
-            if lane and isinstance(message, WorkerEvent):
-                lane.on_event(message.event)
+            slot = self._slot(message.trial_uid)
+            if slot and isinstance(message, WorkerEvent):
+                slot.on_event(message.event)
                 if isinstance(message.event, Epoch):
-                    self.lines.append(_epoch_line(lane, message.event, self.objective))
+                    self.lines.append(_epoch_line(slot, message.event, self.objective))
 
     def _slot(self, uid: str) -> SlotProgress | None:
         return self._slot_of.get(uid)
@@ -116,32 +122,31 @@ class Progress:
             params,
             epochs=epochs if isinstance(epochs, int) else 0,
         )
-        again = f", attempt {start.attempt}" if start.attempt > 1 else ""
-        self.lines.append(f"Try {trial.number + 1} starts ({params}{again})")
+        attempt = f", attempt {start.attempt}" if start.attempt > 1 else ""
+        self.lines.append(f"Try {trial.number + 1} started ({params}{attempt})")
 
-    def _settle(self, settle: EndAttempt, trial: TrialRow) -> None:
-        lane = self._slot_of.pop(trial.uid, None)
-        if lane:
-            del self.slots[lane.slot]
-        if settle.status in ("completed", "pruned", "stopped", "failed"):
-            self.counts[settle.status] = self.counts.get(settle.status, 0) + 1
-            self._ended_here += 1
-        if settle.status in ("pruned", "stopped") and lane:
-            self.epochs_saved += max(0, lane.epochs - lane.epoch)
-        best = trial.best_value
-        if settle.status == "completed" and best is not None:
-            self._keep_best(best, trial)
-        self.lines.append(_settled_line(settle, trial, self.objective))
+    def _end(self, end: EndAttempt, trial: TrialRow) -> None:
+        slot = self._slot_of.pop(trial.uid, None)
+        if slot:
+            del self.slots[slot.name]
+        if end.status in ("completed", "pruned", "stopped", "failed"):
+            self.counts[end.status] = self.counts.get(end.status, 0) + 1
+            self._ended_in_this_run += 1
+        if end.status in ("pruned", "stopped") and slot:
+            self.epochs_saved += max(0, slot.epochs - slot.epoch)
+        if end.status == "completed" and trial.best_value is not None:
+            self._update_best(trial.best_value, trial)
+        self.lines.append(_end_line(end, trial, self.objective))
 
-    def _keep_best(self, best: float, trial: TrialRow) -> None:
-        if self.objective.is_better(best, self.best[0] if self.best else None):
-            self.best = (best, trial.number, describe(trial, self.parameters))
+    def _update_best(self, value: float, trial: TrialRow) -> None:
+        if self.objective.is_better(value, self.best[0] if self.best else None):
+            self.best = (value, trial.number, describe(trial, self.parameters))
 
 
-def describe(trial: TrialRow, varied: Sequence[str]) -> str:
-    """The parameters that vary, as `lr 0.0002, dropout 0.1`."""
+def describe(trial: TrialRow, parameters: Sequence[str]) -> str:
+    """Describe a trial by its swept parameters, such as `lr 0.0002, dropout 0.1`."""
     settings = {**trial.requested, SEED: trial.seed}
-    return ", ".join(f"{name} {_short(settings.get(name))}" for name in varied)
+    return ", ".join(f"{name} {_short(settings.get(name))}" for name in parameters)
 
 
 def _short(value: object) -> str:
@@ -149,26 +154,26 @@ def _short(value: object) -> str:
 
 
 def metric_title(name: str) -> str:
-    """A metric's name as people read it."""
+    """Return a metric's name with spaces instead of underscores."""
     return name.replace("_", " ")
 
 
-def _epoch_line(lane: SlotProgress, epoch: Epoch, objective: Objective) -> str:
-    measured = {
+def _epoch_line(slot: SlotProgress, epoch: Epoch, objective: Objective) -> str:
+    metrics = {
         "train loss": epoch.train_loss,
         "dev loss": epoch.dev_loss,
         "dev accuracy": epoch.dev_accuracy,
         metric_title(objective.name): epoch.value,
     }
-    told = ", ".join(f"{name} {one:.3f}" for name, one in measured.items() if one is not None)
-    return f"Try {lane.number + 1} epoch {lane.epoch_of_all}: {told}"
+    parts = (f"{name} {value:.3f}" for name, value in metrics.items() if value is not None)
+    return f"Try {slot.number + 1} epoch {slot.epoch_of_all}: {', '.join(parts)}"
 
 
-def _settled_line(settle: EndAttempt, trial: TrialRow, objective: Objective) -> str:
+def _end_line(end: EndAttempt, trial: TrialRow, objective: Objective) -> str:
     name = f"Try {trial.number + 1}"
-    if settle.status == "completed":
-        reached = f"{metric_title(objective.name)} {trial.best_value:.3f}"
-        return f"{name} completed: {reached} at epoch {trial.best_epoch}"
-    if settle.status == "waiting":
-        return f"{name} will be tried again: {settle.reason}"
-    return f"{name} {settle.status}: {settle.reason}"
+    if end.status == "completed":
+        result = f"{metric_title(objective.name)} {trial.best_value:.3f}"
+        return f"{name} completed: {result} at epoch {trial.best_epoch}"
+    if end.status == "waiting":
+        return f"{name} will be retried: {end.reason}"
+    return f"{name} {end.status}: {end.reason}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from trytable.orchestrator.backends.base import WorkerEvent, WorkerMessage
 from trytable.orchestrator.scheduler.events import EndAttempt, StartAttempt
-from trytable.orchestrator.study.study import AskedTrial
+from trytable.orchestrator.study.trial_store import AskedTrial
 from trytable.records import finite_or_none
 from trytable.results.storage.ledger import Ledger
 from trytable.results.storage.rows import (

@@ -1,4 +1,10 @@
-"""What an earlier orchestrator left behind: read on start, so that nothing is lost or doubled."""
+"""Takes over the trials that an earlier orchestrator left unfinished; nothing is lost or doubled.
+
+Only the trials that Optuna holds as RUNNING are looked at, and that is enough, because of the
+order of writes: Optuna creates a trial before the ledger knows it, and every later change is
+written to the ledger first and to Optuna last. So the ledger is complete for every trial that
+has ended in Optuna, and a trial that is still RUNNING there lacks at most what the ledger has.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +20,10 @@ from trytable.results.storage.rows import TERMINAL, AttemptRow, StudyLedger, Tri
 
 @dataclass(frozen=True)
 class UnfinishedTrials:
-    """`waiting` trials go on; the last attempt of each `interrupted` one was under way."""
+    """The trials to go on with.
+
+    `waiting` trials have no worker; the last attempt of an `interrupted` one never ended.
+    """
 
     waiting: tuple[LiveTrial, ...]
     interrupted: tuple[LiveTrial, ...]
@@ -24,48 +33,56 @@ def reconcile(
     study: OptunaStudy,
     recorder: Recorder,
     ledger: StudyLedger,
-    requested: Callable[[dict[str, Any]], dict[str, Any]],
-    shape: Callable[[dict[str, Any]], str] = lambda _: "",
+    full_settings: Callable[[dict[str, Any]], dict[str, Any]],
+    memory_shape: Callable[[dict[str, Any]], str] = lambda _: "",
 ) -> UnfinishedTrials:
-    """Bring study and ledger together and say which trials go on.
+    """Bring ledger and study to the same state and return the trials to go on with.
 
-    `requested` are the full settings of a point, `shape` names what of them decides memory.
+    A trial that the ledger lacks is added to it. An end that only the ledger has is told to the
+    study.
 
-    The ledger is written first, so it may be ahead of the study: an end that it knows is told.
-    Only asking comes before it: a trial that it has not heard of yet is entered.
+    Args:
+        study: the study in Optuna.
+        recorder: writes the ledger; it gets the rows of the unfinished trials.
+        ledger: the study's rows.
+        full_settings: returns the full settings of a point.
+        memory_shape: names the settings that decide a trial's memory.
     """
     rows = {row.uid: row for row in ledger.trials}
-    attempts = {attempt.trial_uid: attempt for attempt in ledger.attempts}  # the last of each
+    last_attempts = {attempt.trial_uid: attempt for attempt in ledger.attempts}
     waiting: list[LiveTrial] = []
     interrupted: list[LiveTrial] = []
-    for asked, trial in study.running():
-        if asked is None:
-            study.tell(trial.number, "failed", None)  # never made ready, so never started
-        elif asked.uid not in rows:
-            settings = requested(asked.params)
-            recorder.record_trial(asked, settings)
-            waiting.append(LiveTrial(asked.uid, asked.number, shape=shape(settings)))
-        elif rows[asked.uid].status in TERMINAL:
-            _tell_again(study, rows[asked.uid], ledger)
+    for asked_trial, trial in study.running():
+        if asked_trial is None:
+            study.tell(trial.number, "failed", None)  # it lacks parameters, so it never started
+        elif asked_trial.uid not in rows:
+            settings = full_settings(asked_trial.params)
+            recorder.record_trial(asked_trial, settings)
+            shape = memory_shape(settings)
+            waiting.append(LiveTrial(asked_trial.uid, asked_trial.number, shape=shape))
+        elif rows[asked_trial.uid].status in TERMINAL:
+            _tell_again(study, rows[asked_trial.uid], ledger)
         else:
-            row, attempt = rows[asked.uid], attempts.get(asked.uid)
+            row, attempt = rows[asked_trial.uid], last_attempts.get(asked_trial.uid)
             recorder.resume(row, attempt)
-            state = _state(row, trial, attempt, shape(row.requested))
-            (interrupted if state.status == "running" else waiting).append(state)
+            live_trial = _live_trial(row, trial, attempt, memory_shape(row.requested))
+            (interrupted if live_trial.status == "running" else waiting).append(live_trial)
     return UnfinishedTrials(tuple(waiting), tuple(interrupted))
 
 
-def _state(row: TrialRow, trial: FrozenTrial, attempt: AttemptRow | None, shape: str) -> LiveTrial:
-    under_way = attempt is not None and attempt.ended_at is None
+def _live_trial(
+    row: TrialRow, trial: FrozenTrial, attempt: AttemptRow | None, shape: str
+) -> LiveTrial:
+    unfinished = attempt is not None and attempt.ended_at is None
     reported = max(trial.intermediate_values, default=0)
     return LiveTrial(
         uid=row.uid,
         number=row.number,
-        status="running" if under_way else "waiting",
+        status="running" if unfinished else "waiting",
         attempt=attempt.attempt if attempt else 0,
         failures=row.failures,
-        # The last report may have been made without hearing the pruner's answer: make it again.
-        last_epoch=max(0, reported - 1) if under_way else reported,
+        # The orchestrator may have exited between a report and the pruner's answer: report again.
+        last_epoch=max(0, reported - 1) if unfinished else reported,
         shape=shape,
     )
 

@@ -1,4 +1,8 @@
-"""Ctrl-C and its kin, counted instead of raised: the loop looks at the count."""
+"""Counts Ctrl-C and similar signals.
+
+An exception raised by a signal could interrupt a database write at any line. The sweep's loop
+reads the count between two instructions instead.
+"""
 
 import signal
 from collections.abc import Callable
@@ -9,19 +13,20 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class SignalCounter:
-    """Counts signals while the block runs: the first means drain, the second stop now.
+    """Counts SIGINT, SIGTERM and SIGHUP until its block ends.
 
-    Must be entered in the main thread. `on_first` is called once, from the handler.
+    The first signal asks a sweep to save its running trials and exit, the second to exit now.
+    Must be entered in the main thread. `on_first` is called once, from the signal handler.
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.on_first: Callable[[], None] = lambda: None
-        self._before: dict[signal.Signals, Any] = {}
+        self._previous_handlers: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         for number in _SIGNALS:
-            self._before[number] = signal.signal(number, self._handle)
+            self._previous_handlers[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(
@@ -30,7 +35,7 @@ class SignalCounter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:

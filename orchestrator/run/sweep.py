@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.text import Text
 
 from trytable.orchestrator.backends.base import Backend, Slot
-from trytable.orchestrator.backends.local import LocalBackend
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.display import Display, introduction
 from trytable.orchestrator.run.early_stopping import EarlyStopping
+from trytable.orchestrator.run.engine import BackendStarter, start_local
 from trytable.orchestrator.run.error_messages import as_user_errors, detect_deleted_study
 from trytable.orchestrator.run.jobs import check_script, settings_of, tells_memory
 from trytable.orchestrator.run.loop import SweepLoop, best_first
@@ -56,7 +56,6 @@ _SEED_BITS = 31
 _DRAINING = "Saving the running trials; the same command goes on later. Ctrl-C again stops now."
 
 
-BackendStarter = Callable[[Sweep, Folders, Sequence[Slot]], Backend]
 DatabaseOpener = Callable[[Folders], AbstractContextManager[tuple[BaseStorage, Ledger]]]
 
 
@@ -157,17 +156,6 @@ def _prepared(
     found = preparation.result()
     check_batch_sizes(sweep, found.sizes["train"])
     return backend, {**found.model_dump(exclude={"gold"}), "pins": pins}, found.gold
-
-
-def start_local(sweep: Sweep, folders: Folders, slots: Sequence[Slot]) -> Backend:
-    """Workers on this machine."""
-    return LocalBackend(
-        slots,
-        sweep.trainer,
-        sweep.model,
-        folders.forkserver_log,
-        silence_seconds=sweep.silence_minutes * 60,
-    )
 
 
 def _closed_after(stack: ExitStack, backend: Backend) -> Backend:
@@ -351,7 +339,7 @@ def _progress(work: _Open, machine: StateMachine, earlier: StudyLedger) -> Progr
     for trial in earlier.trials:
         if trial.status in TERMINAL:
             progress.counts[trial.status] = progress.counts.get(trial.status, 0) + 1
-    progress.total = progress.ended + len(machine.trials) + machine.trials_left
+    progress.total = progress.ended_count + len(machine.trials) + machine.trials_left
     for value, number in _best(earlier, work.sweep.objective)[:1]:
         row = next(trial for trial in earlier.trials if trial.number == number)
         progress.best = (value, number, describe(row, varied))

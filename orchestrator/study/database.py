@@ -1,12 +1,15 @@
-"""Asks a database again whose connection was cut: a restarted server loses nothing.
+"""Opens the study database, and retries its calls if the connection to a server is cut.
 
-Everything that is asked so writes the same twice as once, or looks first whether it is there.
+A call can be made twice: the server may have carried it out before the connection was lost. So
+every call that is retried here either writes the same twice as once, or first looks whether its
+work is already done.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+import optuna
 import sqlalchemy as sa
 import tenacity
 from optuna.exceptions import StorageInternalError
@@ -15,28 +18,74 @@ from optuna.storages import RDBStorage
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.integrity import raise_if_damaged
 from trytable.orchestrator.study.locks import RenewLock, blocking_file_lock, tables_lock
-from trytable.orchestrator.study.study import open_storage
-from trytable.results.storage.engine import DatabaseUnreadable, T, driver_message, is_sqlite
+from trytable.results.storage.engine import (
+    BUSY_SECONDS,
+    DatabaseUnreadable,
+    T,
+    driver_message,
+    engine_arguments,
+    is_sqlite,
+    optuna_url,
+)
 from trytable.results.storage.ledger import Ledger
 
 RETRY_SECONDS = 300.0
-"""How long a database may stay away, as long as a locked SQLite file may."""
+"""How long to retry a call: as long as SQLite waits for a locked file."""
 
-_CHECK_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 5.0
+_LOCK_CHECK_SECONDS = 1.0
+_MAX_PAUSE_SECONDS = 5.0
+
+
+@contextmanager
+def open_database(folders: Folders) -> Iterator[tuple[RDBStorage, Ledger]]:
+    """Open Optuna's storage and the ledger until the block ends; create missing tables.
+
+    Raises DatabaseDamaged.
+    """
+    folders.runs.mkdir(parents=True, exist_ok=True)
+    if not folders.storage:
+        raise_if_damaged(folders)
+    ledger = Ledger(folders.url)
+    with _creation_lock(folders):
+        storage = open_storage(folders.url)
+        ledger.create_tables()
+    try:
+        yield storage, ledger
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+        ledger.close()
+
+
+def _creation_lock(folders: Folders) -> AbstractContextManager[None]:
+    """Keep two processes from creating the same tables at once."""
+    if folders.storage:
+        return tables_lock(folders.url)
+    return blocking_file_lock(folders.database_lock)
+
+
+def open_storage(url: str) -> RDBStorage:
+    """Open Optuna's storage; create missing tables."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Not engine_arguments for a file: its NullPool opens a connection a call, which is slower.
+    arguments = (
+        {"connect_args": {"timeout": BUSY_SECONDS}} if is_sqlite(url) else engine_arguments(url)
+    )
+    return RDBStorage(optuna_url(url), engine_kwargs=arguments)
 
 
 class DatabaseRetry:
-    """Calls what uses the database, and calls it again while the server is away.
+    """Makes calls that use the database, and retries them while the server cannot be reached.
 
-    SQLite waits by itself; its errors are raised at once.
+    SQLite itself waits for a locked file, so its errors are raised at once.
 
     Args:
         url: the database.
-        renew: makes sure that the study's lock is still ours: at the first call in a second, and
-            before every further try.
-        tell: told once, in words, when the database has gone, and when it is back.
-        seconds: when to give up; then the last error is raised.
+        renew: checks that this process still holds the study's lock: at most once a second, and
+            before every retry, since another orchestrator may take the lock while the connection
+            is down.
+        notify: called with a message for the user when a call is retried for the first time.
+        seconds: how long to retry a call; then its last error is raised.
     """
 
     def __init__(
@@ -50,35 +99,38 @@ class DatabaseRetry:
         self._renew = renew
         self._checked_at = 0.0
         self._retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_never if is_sqlite(url) else is_cut_off),
-            wait=tenacity.wait_random_exponential(0.2, _LONGEST_PAUSE_SECONDS),
+            retry=tenacity.retry_if_exception(
+                lambda error: not is_sqlite(url) and is_cut_off(error)
+            ),
+            wait=tenacity.wait_random_exponential(0.2, _MAX_PAUSE_SECONDS),
             stop=tenacity.stop_after_delay(seconds),
-            before_sleep=self._notify_once,
+            before_sleep=self._before_retry,
             reraise=True,
         )
 
     def __call__(self, action: Callable[[], T]) -> T:
-        """What the action gives. Raises what it raises, and StudyLocked."""
-        found: T = self._retrying.copy()(self._attempt, action)
-        return found
+        """Return the action's result. Raises its errors, and StudyLocked."""
+        result: T = self._retrying.copy()(self._attempt, action)
+        return result
 
     def _attempt(self, action: Callable[[], T]) -> T:
-        if time.monotonic() - self._checked_at >= _CHECK_SECONDS:
+        if time.monotonic() - self._checked_at >= _LOCK_CHECK_SECONDS:
             self._renew()
             self._checked_at = time.monotonic()
         return action()
 
-    def _notify_once(self, state: tenacity.RetryCallState) -> None:
+    def _before_retry(self, state: tenacity.RetryCallState) -> None:
         self._checked_at = 0.0
         error = state.outcome and state.outcome.exception()
         if state.attempt_number == 1 and isinstance(error, Exception):
             self.notify(
-                f"The database is away ({driver_message(error)}). Trying again; workers go on."
+                f"Lost the database connection ({driver_message(error)}). Retrying; workers keep "
+                "running."
             )
 
 
 def is_cut_off(error: BaseException) -> bool:
-    """Whether the server or the way to it failed, so that the same call may do in a while."""
+    """Whether the server or the connection to it failed, so that a later call may succeed."""
     cause: BaseException | None = error
     if isinstance(error, StorageInternalError | DatabaseUnreadable):
         cause = error.__cause__
@@ -86,37 +138,5 @@ def is_cut_off(error: BaseException) -> bool:
             cause = cause.__cause__
     if not isinstance(cause, sa.exc.DBAPIError):
         return False
-    away = (sa.exc.OperationalError, sa.exc.InterfaceError)
-    return cause.connection_invalidated or isinstance(cause, away)
-
-
-def _never(_: BaseException) -> bool:
-    return False
-
-
-@contextmanager
-def open_database(folders: Folders) -> Iterator[tuple[RDBStorage, Ledger]]:
-    """Optuna's storage and the ledger, with their tables, until the block ends.
-
-    Raises DatabaseDamaged.
-    """
-    folders.runs.mkdir(parents=True, exist_ok=True)
-    if not folders.storage:
-        raise_if_damaged(folders)
-    ledger = Ledger(folders.url)
-    with _alone(folders):
-        storage = open_storage(folders.url)
-        ledger.create_tables()
-    try:
-        yield storage, ledger
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
-        ledger.close()
-
-
-def _alone(folders: Folders) -> AbstractContextManager[None]:
-    """Two processes must not make the same tables."""
-    return (
-        tables_lock(folders.url) if folders.storage else blocking_file_lock(folders.database_lock)
-    )
+    unreachable = (sa.exc.OperationalError, sa.exc.InterfaceError)
+    return cause.connection_invalidated or isinstance(cause, unreachable)

@@ -18,7 +18,7 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from trytable.orchestrator.errors import UserError
@@ -32,15 +32,11 @@ from trytable.orchestrator.study.imported import (
 )
 from trytable.orchestrator.study.in_memory import InMemoryStudyStorage
 from trytable.orchestrator.study.search_space import points_left
-from trytable.orchestrator.study.trial_store import TrialStore
+from trytable.orchestrator.study.trial_store import AskedTrial, TrialStore
 from trytable.records import Point
 from trytable.results.storage.engine import (
-    BUSY_SECONDS,
     Caller,
     call_once,
-    engine_arguments,
-    is_sqlite,
-    optuna_url,
 )
 from trytable.results.storage.ledger import STUDY_UID
 from trytable.results.storage.rows import Status
@@ -57,24 +53,6 @@ _LOOK_SECONDS = 1.0
 """So often the database is looked at for trials that somebody has enqueued."""
 
 _TAKEN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING)
-
-
-@dataclass(frozen=True)
-class AskedTrial:
-    """A trial that the study holds as RUNNING. `uid` is ours, `params` are the study's."""
-
-    uid: str
-    number: int
-    params: Point
-    source: str
-
-
-def open_storage(url: str) -> RDBStorage:
-    """Optuna's tables; made if they are not there."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # Not engine_arguments: one pooled connection to the file is enough, and faster.
-    own = {"connect_args": {"timeout": BUSY_SECONDS}} if is_sqlite(url) else engine_arguments(url)
-    return RDBStorage(optuna_url(url), engine_kwargs=own)
 
 
 def ensure_study_uid(study: optuna.Study, objective: str) -> str:

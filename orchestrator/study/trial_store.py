@@ -8,6 +8,7 @@ import itertools
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -17,11 +18,22 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from trytable.records import Point
 from trytable.results.storage.engine import Caller, call_once
 from trytable.results.storage.ledger import STUDY_UID
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class AskedTrial:
+    """A trial that the study holds as RUNNING. `uid` is our UUID of it."""
+
+    uid: str
+    number: int
+    params: Point
+    source: str
 
 
 def _retried(

@@ -56,7 +56,7 @@ def test_a_worker_that_is_slow_but_lives_is_left_alone(folder: Path) -> None:
     write_sweep(folder, GRID.replace("[0.1, 0.3, 0.5, 0.7, 0.9, 0.2]", "[0.5]"))
     code, printed = run(folder, SET="silence_minutes=0.13 epoch_seconds=9 epochs=1")
     assert code == 0, printed
-    assert "tried again" not in printed
+    assert "retried" not in printed
 
 
 def test_a_database_that_is_locked_for_a_minute(folder: Path) -> None:

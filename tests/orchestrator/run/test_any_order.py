@@ -24,8 +24,9 @@ from trytable.orchestrator.run.recorder import Recorder
 from trytable.orchestrator.run.recovery import reconcile
 from trytable.orchestrator.scheduler.events import Instruction, StartAttempt
 from trytable.orchestrator.scheduler.machine import StateMachine
+from trytable.orchestrator.study.database import open_storage
 from trytable.orchestrator.study.integrity import check_trials
-from trytable.orchestrator.study.study import OptunaStudy, open_storage
+from trytable.orchestrator.study.study import OptunaStudy
 from trytable.results.storage.ledger import Ledger
 from trytable.results.storage.rows import StudyRow, TrialRow
 from trytable.trainers.entrypoints import simulated

@@ -59,7 +59,7 @@ def test_of_many_slots_a_screenful_is_shown_and_the_others_are_counted() -> None
         trial = replace(TRIAL, uid=str(number), number=number)
         progress.on_instruction(StartAttempt(trial.uid, 1, Slot(str(number))), trial)
     file = io.StringIO()
-    Console(file=file, width=100, force_terminal=False).print(render(progress, most=10))
+    Console(file=file, width=100, force_terminal=False).print(render(progress, max_slots=10))
     lines = file.getvalue().splitlines()
     assert [line.split()[0] for line in lines[1:11]] == [str(slot) for slot in range(1, 11)]
     assert lines[11] == "and 30 more slots"

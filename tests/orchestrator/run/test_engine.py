@@ -18,7 +18,8 @@ def refused(options: EngineOptions) -> str:
 
 
 def test_an_engine_that_is_none() -> None:
-    assert refused(EngineOptions("spark")) == "ENGINE='spark' is no engine. Allowed: local, ray."
+    message = refused(EngineOptions("spark"))
+    assert message == "ENGINE='spark' is not an engine. Allowed: local, ray."
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:

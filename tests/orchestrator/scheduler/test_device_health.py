@@ -44,7 +44,7 @@ def test_a_gpu_that_fails_again_and_again_is_set_aside(tmp_path: Path, limit: in
     assert printed.count(f"GPU {BAD} is set aside") == 1
     (found,) = check_studies(folders)
     assert (found.counts, found.problems) == ({"completed": 8}, ())
-    assert printed.count("will be tried again") == limit
+    assert printed.count("will be retried") == limit
 
 
 def test_the_last_gpu_is_never_set_aside(tmp_path: Path) -> None:

@@ -52,7 +52,9 @@ def test_what_fails_for_a_while_is_called_again() -> None:
 
     assert retry(action) == 7
     assert len(renewed) == 3  # before each try
-    assert told == ["The database is away (the server has gone). Trying again; workers go on."]
+    assert told == [
+        "Lost the database connection (the server has gone). Retrying; workers keep running."
+    ]
 
 
 def test_what_never_works_raises_in_the_end() -> None:
@@ -126,7 +128,7 @@ def test_commits_whose_answers_are_lost_are_made_once(
 
     printed = play(sweep_of(served.runs.parent, SWEEP), through, script)
     armed.clear()
-    assert "The database is away" in printed
+    assert "Lost the database connection" in printed
     (checked,) = check_studies(served)
     assert checked.problems == ()
     assert sum(checked.counts.get(one, 0) for one in ("completed", "pruned")) == 6

@@ -12,8 +12,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study import search_space
+from trytable.orchestrator.study.database import open_storage
 from trytable.orchestrator.study.history import Bounds
-from trytable.orchestrator.study.study import AskedTrial, OptunaStudy, open_storage
+from trytable.orchestrator.study.study import OptunaStudy
+from trytable.orchestrator.study.trial_store import AskedTrial
 from trytable.results.storage.ledger import STUDY_UID
 from trytable.sweeps.config.loader import Sweep, read_sweep
 from trytable.trainers.protocol.messages import TRAINERS

@@ -16,7 +16,8 @@ from trytable.orchestrator.commands.log_import.command import import_log, read_l
 from trytable.orchestrator.commands.log_import.trials import Origin, adopt, rows_of
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.study.study import OptunaStudy, open_storage
+from trytable.orchestrator.study.database import open_storage
+from trytable.orchestrator.study.study import OptunaStudy
 from trytable.records import Objective
 from trytable.results.storage.ledger import STUDY_UID, Ledger
 from trytable.results.storage.reader import read_study
