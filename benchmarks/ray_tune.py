@@ -6,10 +6,10 @@ a result, and whose every word is stored in the database before the next trial s
 
 (b) 12 trials that load `minilm` and end. Tune's trainable reads the model by our own
 `load_model`, builds our classifier and reports once. Ours is a sweep of the built-in trainer over
-eight sentences: it builds the same classifier from the model that the warm parent has read, reads
+eight sentences: it builds the same classifier from the model that the fork server has read, reads
 back what it will train with, takes one training step, evaluates, keeps its best weights on disk
 (90 MB), and says its result and predictions. So ours does more than Tune's, but for reading the
-model's file, which it does once for all trials: that is what a warm parent is for.
+model's file, which it does once for all trials: that is what a fork server is for.
 
 A trial's cost is the time from the order to start the first to the end of the last, by their
 number; for Tune that of `Tuner.fit()`, with Ray running already. What either takes to get there is

@@ -43,10 +43,10 @@ def run(folder: Path) -> Result:
     """Measure a forked worker, a fresh one and the bare imports, in turn."""
     job = prepared_job(folder, "docstrings", epochs=1, log_every_steps=1)
     (folder / "job.json").write_text(job.model_dump_json())
-    backend = LocalBackend([Slot("1")], "finetune", job.model, folder / "warm.log")
+    backend = LocalBackend([Slot("1")], "finetune", job.model, folder / "forkserver.log")
     forked, fresh, bare = [], [], []
     try:
-        _forked(backend, job)  # the warm parent has read the model from here on
+        _forked(backend, job)  # the fork server has read the model from here on
         for _ in range(REPEATS):
             forked.append(_forked(backend, job))
             fresh.append(_fresh(folder / "job.json"))

@@ -1,15 +1,15 @@
-"""What the person can mend: one readable paragraph, exit code 2, never a traceback.
+"""Errors that the user can fix: one readable paragraph and exit code 2, never a traceback.
 
 UserError
- +-- StudyLocked     another orchestrator works on the study
- +-- SweepChanged    the sweep is not the one that the study was made with
- +-- DatabaseDamaged         the study database is not sound
- +-- StudyDeleted    the study was deleted while its sweep ran
+ +-- StudyLocked      another orchestrator works on the study
+ +-- SweepChanged     the sweep is not the one that the study was made with
+ +-- DatabaseDamaged  the study database is damaged
+ +-- StudyDeleted     the study was deleted while its sweep ran
 """
 
 
 class UserError(Exception):
-    """A mistake or a state of things that the person can mend; the message is all they see."""
+    """A mistake or a situation that the user can fix; the message is all that they see."""
 
 
 class StudyLocked(UserError):
@@ -21,8 +21,8 @@ class SweepChanged(UserError):
 
 
 class DatabaseDamaged(UserError):
-    """The study database is not sound; the message says what SQLite found, and what to do."""
+    """The study database is damaged; the message has SQLite's findings and what to do."""
 
 
 class StudyDeleted(UserError):
-    """Somebody deleted the study, in the dashboard perhaps, while its sweep ran."""
+    """The study was deleted while its sweep ran, in the dashboard for example."""

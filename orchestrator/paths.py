@@ -1,4 +1,4 @@
-"""Where everything lies: the one place that knows the paths under runs/."""
+"""The paths under runs/, which no other module spells out."""
 
 import itertools
 import json
@@ -21,7 +21,7 @@ class Folders:
     Args:
         runs: the folder of all studies, absolute.
         study: the study's name.
-        storage: SQLAlchemy's URL of a PostgreSQL database that takes the SQLite file's place.
+        storage: SQLAlchemy's URL of a PostgreSQL database to use instead of the SQLite file.
     """
 
     runs: Path
@@ -35,26 +35,27 @@ class Folders:
 
     @property
     def file_url(self) -> str:
-        """SQLAlchemy's URL of the SQLite file."""
+        """SQLAlchemy's URL of the SQLite file, whether it is used or not."""
         return sa.URL.create("sqlite", database=str(self.database)).render_as_string()
 
     @property
     def database_label(self) -> str:
-        """The study database in words for people, without a password."""
+        """The study database as messages name it, without a password."""
         return redacted_url(self.storage) if self.storage else str(self.database)
 
     @property
     def database(self) -> Path:
-        """The SQLite file, also where another database takes its place."""
+        """The SQLite file, whether it is used or not."""
         return self.runs / "studies.db"
 
     @property
     def backups(self) -> Path:
-        """Copies of the database, which a person asked for."""
+        """Copies of the database that the user asked for."""
         return self.runs / "backups"
 
     @property
     def database_lock(self) -> Path:
+        """Locked while a process opens the SQLite file and makes its tables."""
         return self.runs / ".studies.lock"
 
     @property
@@ -64,6 +65,7 @@ class Folders:
 
     @property
     def home(self) -> Path:
+        """The folder of the study."""
         return self.runs / self.study
 
     @property
@@ -72,6 +74,7 @@ class Folders:
 
     @property
     def forkserver_log(self) -> Path:
+        """The output of the study's fork servers."""
         return self.cache / f"{self.study}.warm.log"
 
     @property
@@ -91,24 +94,24 @@ class Folders:
         return self.trials / f"{number:04d}"
 
     def new_rerun(self, number: int) -> Path:
-        """Make a folder for one more repetition of a trial."""
+        """Make and return a folder for one more rerun of a trial."""
         for count in itertools.count(1):
             folder = self.home / "reruns" / f"{number:04d}-{count}"
             with suppress(FileExistsError):
                 folder.mkdir(parents=True)
                 return folder
-        raise AssertionError("there always is a next number")
+        raise AssertionError("itertools.count never ends")
 
     def reruns(self, number: int) -> list[Path]:
-        """The folders of a trial's repetitions, the newest first."""
-        found = (self.home / "reruns").glob(f"{number:04d}-*")
-        return sorted(found, key=lambda path: (len(path.name), path.name), reverse=True)
+        """Return the folders of a trial's reruns, the newest first."""
+        folders = (self.home / "reruns").glob(f"{number:04d}-*")
+        return sorted(folders, key=lambda path: (len(path.name), path.name), reverse=True)
 
     def checkpoints(self, number: int) -> Path:
         return self.trial(number) / "checkpoints"
 
     def events(self, number: int, attempt: int) -> list[AnyEvent]:
-        """What an attempt wrote down; a line cut short by its end is left out."""
+        """Return the events that an attempt wrote, without a line that a kill cut short."""
         path = self.trial(number) / "events.jsonl"
         if not path.exists():
             return []
@@ -116,10 +119,11 @@ class Folders:
         return [event for event in events if event is not None and event.attempt == attempt]
 
     def claim(self, number: int, uid: str) -> None:
-        """Set aside a trial folder that another trial of that number has left.
+        """Rename a trial's folder that a trial of a deleted study left under the same number.
 
-        Where a study or its database was deleted, new trials get old numbers, and must find
-        neither their events nor their checkpoints.
+        New trials get the old numbers after a study or its database was deleted, and must not
+        take over the old events and checkpoints. Nothing is deleted: the folder becomes
+        `NUMBER.old-1`, or the next free name.
         """
         folder = self.trial(number)
         if _owner(folder) in (None, uid):
@@ -127,20 +131,20 @@ class Folders:
         names = (folder.with_name(f"{folder.name}.old-{n}") for n in itertools.count(1))
         folder.rename(next(name for name in names if not name.exists()))
 
-    def keep_checkpoints(self, keep: Collection[int], ended: Collection[int]) -> None:
-        """Delete the checkpoints of ended trials, by number, but for those to keep."""
-        for number in set(ended) - set(keep):
+    def keep_checkpoints(self, keep: Collection[int], candidates: Collection[int]) -> None:
+        """Delete the checkpoints of the candidates (trial numbers) except those to keep."""
+        for number in set(candidates) - set(keep):
             shutil.rmtree(self.checkpoints(number), ignore_errors=True)
 
     def discard_if_unused(self) -> None:
-        """Remove a study's folder without trial or import: nothing half-written stays behind."""
+        """Delete the study's folder if it holds no trial, table or import."""
         used = (self.trials, self.tables, self.imports)
         if self.home.is_dir() and not any(path.exists() for path in used):
             shutil.rmtree(self.home)
 
 
 def _owner(folder: Path) -> str | None:
-    """The UUID of the trial that was last started there."""
+    """Return the UUID of the trial that was last started in a folder."""
     try:
         return str(json.loads((folder / "job.json").read_text())["trial_uid"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -155,5 +159,5 @@ def _event(line: bytes) -> AnyEvent | None:
 
 
 def display_path(path: Path) -> str:
-    """A path as people in this folder would write it."""
+    """Return a path for messages: relative if it is below the working folder."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

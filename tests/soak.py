@@ -1,6 +1,6 @@
 """`python -m tests.soak [KILLS] [SEED]`: kill at random, over a grid of 200 points, and look.
 
-Orchestrators, workers and warm parents are killed with SIGKILL at random moments of real sweeps.
+Orchestrators, workers and fork servers are killed with SIGKILL at random moments of real sweeps.
 After each kill nothing may be lost or doubled, and after an orchestrator's no process may be left.
 When a grid is done before all kills are, another begins. `make soak` runs it; it takes its time.
 """
@@ -41,7 +41,7 @@ baseline: {{value: 0.5, epochs: 3, epoch_seconds: 0.7}}
 parameters:
   value: [{", ".join(f"0.{number:04}" for number in range(4900, 4900 + POINTS))}]
 """
-WHOM = ("orchestrator",) * 6 + ("worker",) * 3 + ("warm parent",)
+WHOM = ("orchestrator",) * 6 + ("worker",) * 3 + ("fork server",)
 MEAN_SECONDS, MOST_SECONDS = 0.9, 3.0
 """How long the sweep goes on between two kills."""
 
@@ -113,11 +113,11 @@ class Soak:
     def _killed(self, whom: str) -> bool:
         """Kill one of a kind; False where there is none just now."""
         family = psutil.Process(self.pid).children(recursive=True)
-        warm = [one for one in family if one.ppid() == self.pid]
+        servers = [one for one in family if one.ppid() == self.pid]
         targets = {
             "orchestrator": [psutil.Process(self.pid)],
-            "warm parent": warm,
-            "worker": [one for one in family if one not in warm],
+            "fork server": servers,
+            "worker": [one for one in family if one not in servers],
         }[whom]
         if not targets:
             return False

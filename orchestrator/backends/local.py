@@ -1,4 +1,15 @@
-"""Workers as processes of this machine, forked from one warm parent (`entrypoints.forkserver`)."""
+"""Workers as processes of this machine, forked from a fork server.
+
+A worker needs torch and a model, which take seconds to import and read. So one process, the fork
+server (`trainers.entrypoints.forkserver`), does both once and forks every worker. What a fork
+cannot inherit, the fork server must never do: after a forward pass with more than one thread every
+forked worker hung in its first parallel region, and a CUDA context does not survive a fork.
+
+Every worker has a socket of its own: events as JSON lines come out, requests to stop go in. Only
+the fork server signals workers, since only a parent knows that a process id is still its child's:
+for anybody else the id may already belong to another process. The kernel kills the fork server
+with the orchestrator, and the workers with the fork server (PR_SET_PDEATHSIG).
+"""
 
 import json
 import os
@@ -29,10 +40,10 @@ from trytable.trainers.protocol.messages import Job, StopReason, parse_event
 _FORK_SERVER = "trytable.trainers.entrypoints.forkserver"
 
 MAX_LINE_BYTES = 64 * 2**20
-"""A worker that says a longer line is out of its mind and is killed."""
+"""A worker that sends a longer line is broken and is killed."""
 
-MAX_FALSE_STARTS = 3
-"""A warm parent that is killed so many times before it is ready is not started again."""
+MAX_FAILED_STARTS = 3
+"""A fork server that is killed this many times before it is ready is not started again."""
 
 _RECEIVE_BYTES = 1 << 18
 _PACKET_BYTES = 65536
@@ -43,11 +54,11 @@ class _Worker:
     job: Job
     slot: Slot
     connection: socket.socket
-    heard: bytearray = field(default_factory=bytearray)
+    buffer: bytearray = field(default_factory=bytearray)
+    is_stopping: bool = False
     kill_at: float | None = None
-    asked_to_stop: bool = False
-    heard_at: float = field(default_factory=time.monotonic)
-    hung: bool = False
+    last_heard: float = field(default_factory=time.monotonic)
+    is_silent: bool = False
 
     @property
     def key(self) -> str:
@@ -55,18 +66,19 @@ class _Worker:
 
 
 class LocalBackend(Backend):
-    """Forks workers on this machine.
+    """Forks workers on this machine. Must be made in the main thread.
+
+    The kernel ties the life of the fork server to the thread that started it, so a thread that
+    ended would take all workers with it.
 
     Args:
         slots: where workers may run.
-        trainer: `finetune` has the warm parent load the model; any other needs no torch.
-        model: the model that the warm parent reads once.
-        log: the file that takes what the warm parent prints.
-        grace_seconds: from a stop asked for to the kill.
-        silence_seconds: a worker that says nothing for so long is killed; between batches it says
-            at least that it lives.
-
-    Must be made in the main thread: the kernel ties the parent's life to the thread's.
+        trainer: with `finetune` the fork server loads the model; the others need no torch.
+        model: the model that the fork server reads once.
+        log: the file for the output of the fork server.
+        grace_seconds: kill a worker this long after it was asked to stop.
+        silence_seconds: kill a worker that sends nothing for this long; a worker that has no
+            event to send sends an empty line between batches.
     """
 
     def __init__(
@@ -85,16 +97,16 @@ class LocalBackend(Backend):
         self._grace_seconds = grace_seconds
         self._silence_seconds = silence_seconds
         self._workers: dict[str, _Worker] = {}
-        self._ended: list[WorkerMessage] = []
+        self._exits: list[WorkerMessage] = []
         self._selector = selectors.DefaultSelector()
-        self._ready = False
-        self._false_starts = 0
-        self._closed = False
-        self._warm_up()
+        self._is_ready = False
+        self._failed_starts = 0
+        self._is_closed = False
+        self._start_fork_server()
 
     def free_slots(self) -> tuple[Slot, ...]:
-        taken = {worker.slot.name for worker in self._workers.values()}
-        return tuple(slot for slot in self._slots if slot.name not in taken)
+        occupied = {worker.slot.name for worker in self._workers.values()}
+        return tuple(slot for slot in self._slots if slot.name not in occupied)
 
     def start(self, job: Job, slot: Slot) -> None:
         if slot not in self.free_slots():
@@ -102,47 +114,48 @@ class LocalBackend(Backend):
         if any(worker.job.trial_uid == job.trial_uid for worker in self._workers.values()):
             raise ValueError(f"trial {job.number} already has a worker")
         path = Path(job.folder) / "job.json"
-        # Atomic, because it says whose the folder is: a kill must not leave half of it.
+        # Atomic, because job.json says whose the folder is: a kill must not leave half of it.
         write_atomic(path, job.model_dump_json(indent=2).encode())
-        ours, theirs = socket.socketpair()
-        worker = _Worker(job, slot, ours)
+        connection, worker_end = socket.socketpair()
+        worker = _Worker(job, slot, connection)
         self._workers[worker.key] = worker
-        self._selector.register(ours, selectors.EVENT_READ, worker)
+        self._selector.register(connection, selectors.EVENT_READ, worker)
         request = json.dumps({"start": worker.key, "job": str(path)}).encode()
         try:
-            socket.send_fds(self._control, [request], [theirs.fileno()])
+            socket.send_fds(self._control, [request], [worker_end.fileno()])
         except OSError:
-            self._end(worker, "the warm parent had gone")
+            self._remove(worker, "the fork server had died")
         finally:
-            theirs.close()
+            worker_end.close()
 
     def poll(self, timeout_seconds: float) -> Sequence[WorkerMessage]:
-        messages, self._ended = self._ended, []
+        messages = self._take_exits()
         deadlines = [w.kill_at for w in self._workers.values() if w.kill_at is not None]
         wait = min([timeout_seconds, *(at - time.monotonic() for at in deadlines)])
         for key, _ in self._selector.select(0 if messages else max(wait, 0)):
             if key.fileobj is self._control:
-                messages.extend(self._hear_warm_parent())
+                messages.extend(self._read_fork_server())
             elif key.data.key in self._workers:
-                messages.extend(self._hear(key.data))
+                messages.extend(self._read(key.data))
         self._kill_overdue()
         return messages
 
     def stop(self, trial_uid: str, reason: StopReason) -> None:
         for worker in self._workers.values():
-            if worker.job.trial_uid == trial_uid and not worker.asked_to_stop:
-                worker.asked_to_stop = True
+            if worker.job.trial_uid == trial_uid and not worker.is_stopping:
+                worker.is_stopping = True
                 worker.kill_at = time.monotonic() + self._grace_seconds
-                self._tell(worker, reason)
+                with suppress(OSError):  # it is exiting already, and its exit will be reported
+                    worker.connection.send(json.dumps({"stop": reason}).encode() + b"\n")
 
     def close(self) -> None:
-        if self._closed:
+        if self._is_closed:
             return
-        self._closed = True
-        self._control.close()  # the warm parent kills its children and goes
+        self._is_closed = True
+        self._control.close()  # the fork server then kills its workers and exits
         try:
-            if not self._ready:
-                self._process.kill()  # still loading: it has no children and would not look
+            if not self._is_ready:
+                self._process.kill()  # it has no workers, and does not read the socket yet
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -152,69 +165,68 @@ class LocalBackend(Backend):
         self._workers.clear()
         self._selector.close()
 
-    def _warm_up(self) -> None:
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def _start_fork_server(self) -> None:
+        self._control, server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        trainer, model = self._arguments
-        command = [sys.executable, "-P", "-m", _FORK_SERVER, str(theirs.fileno()), trainer, model]
+        arguments = [str(server_end.fileno()), *self._arguments, str(os.getpid())]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-                [*command, str(os.getpid())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-P", "-m", _FORK_SERVER, *arguments],
+                pass_fds=[server_end.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment(trainer, model),
+                env=_environment(*self._arguments),
                 process_group=0,
             )
-        theirs.close()
+        server_end.close()
         self._selector.register(self._control, selectors.EVENT_READ)
 
-    def _hear_warm_parent(self) -> list[WorkerMessage]:
+    def _read_fork_server(self) -> list[WorkerMessage]:
         packet = _receive(self._control, _PACKET_BYTES)
         if not packet:
-            return self._warm_parent_gone()
+            return self._replace_fork_server()
         answer = json.loads(packet)
         if "refused" in answer:
             raise BackendError(answer["refused"])
         if "ready" in answer:
-            self._ready = True
+            self._is_ready = True
             return []
         worker = self._workers.get(answer["exited"])
-        return self._drained(worker, answer["status"]) if worker else []
+        return self._finish(worker, answer["status"]) if worker else []
 
-    def _warm_parent_gone(self) -> list[WorkerMessage]:
-        """Its workers died with it: they have ended, and a new parent takes its place."""
+    def _replace_fork_server(self) -> list[WorkerMessage]:
+        """Start a new fork server; the workers died with the old one."""
         self._selector.unregister(self._control)
         self._control.close()
         code = self._process.wait()
-        self._false_starts = 0 if self._ready else self._false_starts + 1
-        # What ends by itself would do so again; one that was killed may have had bad luck.
-        if self._false_starts and (code >= 0 or self._false_starts >= MAX_FALSE_STARTS):
-            raise BackendError(f"workers cannot start ({_how(code)}); see {self._log}")
-        self._ready = False
+        self._failed_starts = 0 if self._is_ready else self._failed_starts + 1
+        # A fork server that exits by itself would do so again. One that was killed, by the kernel
+        # for want of memory for example, may start the next time.
+        if self._failed_starts and (code >= 0 or self._failed_starts >= MAX_FAILED_STARTS):
+            raise BackendError(f"workers cannot start ({_exit_cause(code)}); see {self._log}")
+        self._is_ready = False
         for worker in tuple(self._workers.values()):
-            self._end(worker, "the warm parent died")
-        self._warm_up()
-        messages, self._ended = self._ended, []
-        return messages
+            self._remove(worker, "the fork server died")
+        self._start_fork_server()
+        return self._take_exits()
 
-    def _hear(self, worker: _Worker) -> list[WorkerMessage]:
-        """Read what is there. An end of file says nothing yet: the warm parent tells how."""
-        heard = _receive(worker.connection)
-        if not heard:
+    def _read(self, worker: _Worker) -> list[WorkerMessage]:
+        """Read what has arrived. End of file is no exit yet: the fork server reports its status."""
+        data = _receive(worker.connection)
+        if not data:
             self._selector.unregister(worker.connection)
             return []
-        worker.heard += heard
-        worker.heard_at = time.monotonic()
-        if b"\n" not in heard:
-            if len(worker.heard) > MAX_LINE_BYTES:
+        worker.buffer += data
+        worker.last_heard = time.monotonic()
+        if b"\n" not in data:
+            if len(worker.buffer) > MAX_LINE_BYTES:
                 self._kill(worker)
             return []
-        *lines, rest = worker.heard.split(b"\n")
-        worker.heard = bytearray(rest)
+        *lines, rest = worker.buffer.split(b"\n")
+        worker.buffer = bytearray(rest)
         messages: list[WorkerMessage] = []
-        for line in filter(None, lines):  # an empty one only says that the worker lives
+        for line in filter(None, lines):  # an empty line only shows that the worker is alive
             try:
                 event = parse_event(bytes(line))
             except ValidationError:
@@ -223,64 +235,66 @@ class LocalBackend(Backend):
             messages.append(WorkerEvent(worker.job.trial_uid, worker.job.attempt, event))
         return messages
 
-    def _drained(self, worker: _Worker, status: int) -> list[WorkerMessage]:
-        """The worker has been reaped: take what it still said, then end it.
+    def _finish(self, worker: _Worker, status: int) -> list[WorkerMessage]:
+        """Read the last events of a worker that has been reaped, then report its exit.
 
-        A grandchild may hold the other end open, so this does not wait for the end of file.
+        Does not wait for the end of file, since a grandchild may hold the other end open.
         """
         messages: list[WorkerMessage] = []
         worker.connection.setblocking(False)
         while worker.connection in self._selector.get_map():
             try:
-                messages.extend(self._hear(worker))
+                messages.extend(self._read(worker))
             except BlockingIOError:
                 break
-        silent = f"said nothing for {self._silence_seconds:g} seconds and was killed"
-        self._end(worker, silent if worker.hung else _how(status))
-        messages.extend(self._ended)
-        self._ended = []
-        return messages
+        silence = f"killed after {self._silence_seconds:g} seconds without a message"
+        self._remove(worker, silence if worker.is_silent else _exit_cause(status))
+        return messages + self._take_exits()
 
-    def _end(self, worker: _Worker, how: str) -> None:
+    def _remove(self, worker: _Worker, cause: str) -> None:
         if worker.connection in self._selector.get_map():
             self._selector.unregister(worker.connection)
         worker.connection.close()
         del self._workers[worker.key]
-        self._ended.append(WorkerExit(worker.job.trial_uid, worker.job.attempt, how))
+        self._exits.append(WorkerExit(worker.job.trial_uid, worker.job.attempt, cause))
 
-    def _tell(self, worker: _Worker, reason: StopReason) -> None:
-        with suppress(OSError):  # it is ending already; its end is on its way
-            worker.connection.send(json.dumps({"stop": reason}).encode() + b"\n")
+    def _take_exits(self) -> list[WorkerMessage]:
+        exits, self._exits = self._exits, []
+        return exits
 
     def _kill_overdue(self) -> None:
         now = time.monotonic()
         for worker in self._workers.values():
             if worker.kill_at is not None and now >= worker.kill_at:
                 self._kill(worker)
-            if not worker.hung and now - worker.heard_at >= self._silence_seconds:
-                worker.hung = True
+            if not worker.is_silent and now - worker.last_heard >= self._silence_seconds:
+                worker.is_silent = True
                 self._kill(worker)
 
     def _kill(self, worker: _Worker) -> None:
-        """Have the warm parent kill it: only a parent knows that a pid is still its child's."""
+        """Have the fork server kill a worker (see the top of this module)."""
         worker.kill_at = None
-        with suppress(OSError):  # the warm parent has gone, and its workers with it
+        with suppress(OSError):  # the fork server has died, and its workers with it
             self._control.send(json.dumps({"kill": worker.key}).encode())
 
 
-def _receive(connection: socket.socket, most: int = _RECEIVE_BYTES) -> bytes:
-    """What there is; nothing at the end, also where the other side died with words unread."""
+def _receive(connection: socket.socket, limit: int = _RECEIVE_BYTES) -> bytes:
+    """Receive what has arrived; empty at the end of file.
+
+    A peer that dies with unread data resets the connection, which is an end of file, too.
+    """
     try:
-        return connection.recv(most)
+        return connection.recv(limit)
     except ConnectionError:
         return b""
 
 
 def _environment(trainer: str, model: str) -> dict[str, str]:
-    """One thread until a worker sets its own number; CUDA asked about without a context.
-    A script gets the environment that Trytable was started in.
+    """Return the environment of the fork server; a script gets the orchestrator's unchanged.
 
-    A model that lies on this machine needs no hub, and a slow network should not be asked.
+    One thread, since a child that is forked after a parallel region hangs; a worker sets its own
+    number. torch asks NVML whether there is a GPU, since asking CUDA would make a context. A model
+    on this machine needs no hub, and a slow network should not delay the start.
     """
     if trainer == "script":
         return dict(os.environ)
@@ -294,8 +308,8 @@ def _environment(trainer: str, model: str) -> dict[str, str]:
     }
 
 
-def _how(code: int) -> str:
-    """An exit code in words; negative is a signal."""
+def _exit_cause(code: int) -> str:
+    """Return an exit code in words; a negative one is a signal."""
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
     return f"exit code {code}"

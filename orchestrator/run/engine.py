@@ -80,7 +80,7 @@ def check_url(checkpoints: str) -> None:
     try:
         store.push(uid, b"trytable")
         content = store.pull(uid)
-        store.forget(uid)
+        store.delete(uid)
     except Exception as error:
         raise UserError(f"CHECKPOINTS={checkpoints} cannot be used: {error}") from error
     if content != b"trytable":

@@ -142,7 +142,7 @@ def _prepared(
 ) -> tuple[Backend, dict[str, Any], dict[str, tuple[int, ...]]]:
     """The backend, what is known of data and model, and the gold labels by split.
 
-    Data are checked and tokenised while the warm parent reads the model.
+    Data are checked and tokenised while the fork server reads the model.
     """
     pins = {name: importlib.metadata.version(name) for name in PINNED_PACKAGES}
     if sweep.trainer == "script":

@@ -1,4 +1,4 @@
-"""What the orchestrator tells the slots on a Ray cluster, and what they tell of their nodes."""
+"""What the orchestrator sends to the slots of a Ray cluster, and what they find on their nodes."""
 
 import importlib.metadata
 import secrets
@@ -8,11 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trytable.orchestrator.backends.base import CPU
 from trytable.orchestrator.backends.ray.transfer import FileSizes, file_sizes
 from trytable.orchestrator.backends.slots import gpu_uuids
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors")
-"""What decides a trial's numbers must be of one version on all nodes."""
+"""They decide a trial's numbers, so they must have the same version on all nodes."""
 
 
 def _token() -> str:
@@ -25,16 +26,17 @@ def _versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Plan:
-    """What every slot of a sweep is told.
+    """What every slot of a sweep needs to know.
 
     Args:
-        trainer, model: as the local backend's.
-        log: the file beside the runs that takes what warm parents print.
-        checkpoints: an fsspec URL for checkpoints of nodes that do not share the runs, or nothing.
-        grace_seconds, silence_seconds: as the local backend's.
-
-    Whoever reads `written` in the file `marker` shares the runs. `model_files` lists a model's
-    folder, None where the model is no folder here. `session` names this run's scratch folders.
+        trainer, model, grace_seconds, silence_seconds: as in LocalBackend.
+        log: the file beside the runs for the output of fork servers.
+        checkpoints: an fsspec URL for the checkpoints of nodes that do not share the runs, or "".
+        cwd: the orchestrator's working folder.
+        session: names this run's scratch folders.
+        marker_text: the content of the file `marker`; a node that reads it shares the runs.
+        model_files: the files of the model's folder; None if the model is no folder here.
+        packages: the versions of PACKAGES that nodes must have.
     """
 
     trainer: str
@@ -45,18 +47,18 @@ class Plan:
     silence_seconds: float = 1800.0
     cwd: Path = field(default_factory=Path.cwd)
     session: str = field(default_factory=_token)
-    written: str = field(default_factory=_token)
+    marker_text: str = field(default_factory=_token)
     model_files: FileSizes | None = None
     packages: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def marker(self) -> Path:
-        """The file that tells whether a node shares the runs."""
+        """The file that shows whether a node shares the runs."""
         return self.log.with_name(f".seen-{self.session}")
 
 
-def make_plan(trainer: str, model: str, log: Path, **others: str | float) -> Plan:
-    """A plan for slots that are to be asked for from here; writes its marker. Raises OSError."""
+def make_plan(trainer: str, model: str, log: Path, **options: str | float) -> Plan:
+    """Return a plan for this process's sweep and write its marker. Raises OSError."""
     folder = Path(model).expanduser()
     plan = Plan(
         trainer,
@@ -64,19 +66,23 @@ def make_plan(trainer: str, model: str, log: Path, **others: str | float) -> Pla
         log,
         model_files=file_sizes(folder) if folder.is_dir() else None,
         packages=_versions() if trainer == "finetune" else {},
-        **others,  # type: ignore[arg-type] # the three of one type or the other
+        **options,  # type: ignore[arg-type] # a str for `checkpoints`, a float for the seconds
     )
     log.parent.mkdir(parents=True, exist_ok=True)
-    plan.marker.write_text(plan.written)
+    plan.marker.write_text(plan.marker_text)
     return plan
 
 
 @dataclass(frozen=True)
 class NodeInfo:
-    """Where Ray put a slot: the node's name, its GPU or `cpu`, and what it shares with us.
+    """What a slot found on its node.
 
-    `device` is empty where a GPU was to be there and is not. `differing` tells the packages of
-    other versions than the orchestrator's.
+    Args:
+        host: the node's name.
+        device: the slot's GPU or `cpu`; empty if a GPU was expected and not found.
+        shares_runs, shares_cwd: whether the node sees the runs and the working folder.
+        has_model: whether the node can read the model.
+        package_differences: the packages whose versions differ, in words.
     """
 
     host: str
@@ -84,55 +90,57 @@ class NodeInfo:
     shares_runs: bool
     shares_cwd: bool
     has_model: bool
-    differing: str = ""
+    package_differences: str = ""
 
 
 def inspect_node(plan: Plan, wants_gpu: bool) -> NodeInfo:
-    """What is seen from the process that asks, for which Ray has chosen the GPU."""
-    gpus = gpu_uuids() if wants_gpu else ["cpu"]
+    """Return what this process, for which Ray has chosen the GPU, finds on its node."""
+    devices = gpu_uuids() if wants_gpu else [CPU]
     return NodeInfo(
         host=socket.gethostname(),
-        device=gpus[0] if gpus else "",
-        shares_runs=_reads(plan.marker) == plan.written,
+        device=devices[0] if devices else "",
+        shares_runs=_read_marker(plan.marker) == plan.marker_text,
         shares_cwd=plan.cwd.is_dir(),
-        has_model=plan.model_files is None or _listed(plan) == plan.model_files,
-        differing=", ".join(_differing(plan.packages)),
+        has_model=plan.model_files is None or _model_files_here(plan) == plan.model_files,
+        package_differences=", ".join(_package_differences(plan.packages)),
     )
 
 
-def node_problems(plan: Plan, place: NodeInfo) -> Iterator[str]:
-    """Why a node cannot be used, in words that go on from its name."""
-    if place.differing:
-        yield f"has other packages than the machine that runs the sweep: {place.differing}."
-    if not place.device:
-        yield "has a GPU for Ray, but NVIDIA's driver finds none there."
-    if plan.trainer == "script" and not (place.shares_runs and place.shares_cwd):
+def node_problems(plan: Plan, node: NodeInfo) -> Iterator[str]:
+    """Why a node cannot be used: predicates that follow its name in a sentence."""
+    if node.package_differences:
         yield (
-            "does not share the folder of the runs or that of the script. A script needs both on "
-            f"a file system that all nodes see: {plan.log.parent} and {plan.cwd}."
+            f"has other packages than the machine that runs the sweep: {node.package_differences}."
+        )
+    if not node.device:
+        yield "has a GPU according to Ray, but NVIDIA's driver finds none there."
+    if plan.trainer == "script" and not (node.shares_runs and node.shares_cwd):
+        yield (
+            "does not share the folder of the runs or the folder of the script. A script needs "
+            f"both on a file system that all nodes see: {plan.log.parent} and {plan.cwd}."
         )
 
 
-def _reads(marker: Path) -> str:
+def _read_marker(marker: Path) -> str:
     try:
         return marker.read_text()
     except OSError:
         return ""
 
 
-def _listed(plan: Plan) -> FileSizes:
-    """The model's folder as this node has it; it may be named from the orchestrator's folder."""
-    with suppress(OSError, RuntimeError):  # RuntimeError: `~name` of nobody
+def _model_files_here(plan: Plan) -> FileSizes:
+    """The model's files as this node sees them; the model may be relative to `plan.cwd`."""
+    with suppress(OSError, RuntimeError):  # RuntimeError: `~name` of an unknown user
         return file_sizes(plan.cwd / Path(plan.model).expanduser())
     return ()
 
 
-def _differing(packages: Mapping[str, str]) -> Iterator[str]:
-    """Packages whose versions differ; how they were built (`+cpu`) is the machine's business."""
-    for name, wanted in packages.items():
+def _package_differences(packages: Mapping[str, str]) -> Iterator[str]:
+    """Packages whose versions differ; their build (`+cpu`) may differ with the hardware."""
+    for name, expected in packages.items():
         try:
-            found = importlib.metadata.version(name)
+            version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found = "none"
-        if found.partition("+")[0] != wanted.partition("+")[0]:
-            yield f"{name} {found} instead of {wanted}"
+            version = "none"
+        if version.partition("+")[0] != expected.partition("+")[0]:
+            yield f"{name} {version} instead of {expected}"

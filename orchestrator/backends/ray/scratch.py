@@ -1,4 +1,4 @@
-"""Folders for a run's own passing files on one machine, which go when the run has ended."""
+"""Scratch folders of a run on one machine, which are deleted when the run has ended."""
 
 import fcntl
 import os
@@ -8,32 +8,35 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-_TRIES = 20
+_LOCK_TRIES = 20
 _PAUSE_SECONDS = 0.05
 
 
-def scratch_folder(session: str, within: Path | None = None) -> Path:
-    """A folder of a run's own, held by a lock until the process ends; for all of a run the same.
+def scratch_folder(session: str, parent: Path | None = None) -> Path:
+    """Return the scratch folder of a run, the same one for all processes of the run.
 
-    It lies in the folder for temporary files, or `within` another. Takes away what ended runs have
-    left. Raises OSError.
+    The folder is made in `parent`, by default the folder for temporary files, and stays locked
+    until this process exits. The folders of runs that have ended are deleted: a killed process
+    cannot delete its own, but the kernel releases its lock. Raises OSError.
     """
-    home = (within or Path(tempfile.gettempdir())) / f"trytable-{os.getuid()}"
+    home = (parent or Path(tempfile.gettempdir())) / f"trytable-{os.getuid()}"
     home.mkdir(mode=0o700, exist_ok=True)
     if home.is_symlink() or home.stat().st_uid != os.getuid():
-        raise PermissionError(f"{home} belongs to somebody else; it is needed for scratch files")
+        raise PermissionError(
+            f"{home} belongs to somebody else, but Trytable needs it for scratch files"
+        )
     folder = home / session
-    _make(folder)
-    for other in home.iterdir():
-        if other != folder:
-            with suppress(OSError):  # another run's, which is alive
-                _forget(other)
+    _make_locked(folder)
+    for path in home.iterdir():
+        if path != folder:
+            with suppress(OSError):  # locked by a run that is alive
+                _delete_unlocked(path)
     return folder
 
 
-def _make(folder: Path) -> None:
-    """Make a folder and lock it, against others that take it for left over before it is locked."""
-    for tries_left in reversed(range(_TRIES)):
+def _make_locked(folder: Path) -> None:
+    """Make a folder and lock it; another run may delete it between the two, so check after."""
+    for tries_left in reversed(range(_LOCK_TRIES)):
         folder.mkdir(exist_ok=True)
         try:
             descriptor = _lock(folder, fcntl.LOCK_SH)
@@ -48,18 +51,18 @@ def _make(folder: Path) -> None:
     raise FileNotFoundError(f"{folder} is deleted as soon as it is made")
 
 
-def _lock(folder: Path, how: int) -> int:
-    """Lock a folder; the lock goes with the process."""
+def _lock(folder: Path, mode: int) -> int:
+    """Lock a folder and return its descriptor; the process's exit releases the lock."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def _forget(folder: Path) -> None:
+def _delete_unlocked(folder: Path) -> None:
     descriptor = _lock(folder, fcntl.LOCK_EX)
     try:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,7 @@
-"""How folders come to nodes that do not share ours, and back: whole, or not at all."""
+"""File transfer to nodes that do not share the orchestrator's folders, and back.
+
+A folder arrives whole or not at all: it is unpacked beside its place and then renamed.
+"""
 
 import io
 import os
@@ -16,49 +19,50 @@ import fsspec
 from trytable.trainers.protocol.messages import AnyEvent
 
 LOCAL_FILES = ("events.jsonl", "job.json")
-"""Of a trial's folder these stay where they are: the orchestrator writes its own."""
+"""The files of a trial's folder that are never transferred: the orchestrator writes its own."""
 
 FileSizes = tuple[tuple[str, int], ...]
 
 
 def data_cache_name(data_hash: str) -> str:
-    """The name that prepared data have in the cache (see trainers/data/tokens.py)."""
+    """Return the name of prepared data in the cache, as `trainers/data/tokens.py` names it."""
     return f"data-{data_hash[:32]}"
 
 
 def file_sizes(folder: Path) -> FileSizes:
-    """The files of a folder with their sizes, which tell whether another node sees the same."""
+    """Return the names and sizes of a folder's files, to compare what two nodes see."""
     files = sorted(path for path in folder.glob("*") if path.is_file())
     return tuple((path.name, path.stat().st_size) for path in files)
 
 
-def pack(folder: Path, leave_out: Sequence[str] = ()) -> bytes:
-    """A folder as the bytes of a tar file, without what is hidden: that is half written.
+def pack(folder: Path, exclude: Sequence[str] = ()) -> bytes:
+    """Return a folder as a tar archive, without hidden entries: those are half-written.
 
-    `leave_out` has patterns of entries of the folder itself. Links become what they lead to: a
-    model of the hub's cache is nothing but links. Raises OSError.
+    `exclude` has patterns for entries of the folder itself. Links are replaced by their targets:
+    a model in the hub's cache consists of links only. Raises OSError.
     """
-    held = io.BytesIO()
-    with tarfile.open(fileobj=held, mode="w", dereference=True) as tar:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", dereference=True) as tar:
         for path in sorted(folder.glob("*")):
-            if not any(fnmatch(path.name, one) for one in (".*", *leave_out)):
-                tar.add(path, path.name, filter=_plain)
-    return held.getvalue()
+            if not any(fnmatch(path.name, pattern) for pattern in (".*", *exclude)):
+                tar.add(path, path.name, filter=_visible_file)
+    return archive.getvalue()
 
 
-def _plain(found: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    hidden = found.name.rpartition("/")[2].startswith(".")
-    return found if (found.isfile() or found.isdir()) and not hidden else None
+def _visible_file(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    is_hidden = entry.name.rpartition("/")[2].startswith(".")
+    return entry if (entry.isfile() or entry.isdir()) and not is_hidden else None
 
 
-def unpack(packed: bytes, folder: Path) -> None:
-    """Make a folder out of `pack`'s bytes; one that is there stays, for it is the same.
+def unpack(archive: bytes, folder: Path) -> None:
+    """Make a folder from an archive of `pack`; an existing folder is the same and stays.
 
-    Nothing lands outside of it, whatever the bytes say. Raises OSError and tarfile.TarError.
+    Nothing is written outside the folder, whatever the archive holds. Raises OSError and
+    tarfile.TarError.
     """
     if folder.exists():
         return
-    temporary = _unpacked(packed, folder)
+    temporary = _unpack_beside(archive, folder)
     try:
         temporary.rename(folder)
     except OSError:
@@ -68,10 +72,13 @@ def unpack(packed: bytes, folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def unpack_over(packed: bytes, folder: Path) -> None:
-    """Put `pack`'s entries into a folder, each in the place of what had its name."""
+def unpack_over(archive: bytes, folder: Path) -> None:
+    """Put the entries of an archive into a folder, each in place of an entry of its name.
+
+    Raises as `unpack` does.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = _unpacked(packed, folder)
+    temporary = _unpack_beside(archive, folder)
     try:
         for path in temporary.iterdir():
             _replace(path, folder / path.name)
@@ -79,11 +86,11 @@ def unpack_over(packed: bytes, folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _unpacked(packed: bytes, folder: Path) -> Path:
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+def _unpack_beside(archive: bytes, folder: Path) -> Path:
+    temporary = _hidden_sibling(folder)
     temporary.mkdir(parents=True)
     try:
-        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             tar.extractall(temporary, filter="data")
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -92,18 +99,22 @@ def _unpacked(packed: bytes, folder: Path) -> Path:
 
 
 def _replace(new: Path, target: Path) -> None:
-    """A folder cannot be renamed onto one that holds anything, so the old one steps aside."""
+    """Move an entry to its place. A folder is not renamed onto a full one, so move that first."""
     if not target.is_dir():
         new.replace(target)
         return
-    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    target.rename(aside)
+    old = _hidden_sibling(target)
+    target.rename(old)
     new.rename(target)
-    shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _hidden_sibling(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
 
 
 def append_events(path: Path, events: Sequence[AnyEvent]) -> None:
-    """Append events to a trial's events.jsonl, apart from a line that a kill cut short."""
+    """Append events to an events.jsonl, on a new line if a kill cut the last one short."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+") as file:
         if file.tell():
@@ -114,12 +125,12 @@ def append_events(path: Path, events: Sequence[AnyEvent]) -> None:
 
 
 def pack_checkpoints(checkpoints: Path) -> bytes:
-    """The checkpoints of a trial that goes on. Raises OSError where one is just being exchanged.
+    """Return the checkpoints of a trial that is still training, as they are at one moment.
 
-    A checkpoint's files never change once they have their names, so links to them are a copy of
-    one moment.
+    The files of a checkpoint never change once they have their names, so links to them are a
+    consistent copy. Raises OSError if a checkpoint is being replaced just now.
     """
-    copy = checkpoints.with_name(f".{checkpoints.name}.{uuid.uuid4().hex}")
+    copy = _hidden_sibling(checkpoints)
     hidden = shutil.ignore_patterns(".*")
     try:
         shutil.copytree(checkpoints, copy, copy_function=os.link, ignore=hidden)
@@ -130,34 +141,34 @@ def pack_checkpoints(checkpoints: Path) -> bytes:
 
 @dataclass(frozen=True)
 class CheckpointStore:
-    """Checkpoints at an fsspec URL, a tar file a trial.
+    """Checkpoints at an fsspec URL, one tar file for each trial.
 
-    All three raise what the URL's file system raises: OSError, or a library's own.
+    All methods raise what the URL's file system raises: OSError, or a library's own errors.
     """
 
     url: str
 
-    def push(self, uid: str, packed: bytes) -> None:
-        """Put a trial's checkpoints there in the place of older ones."""
-        files, path = self._place(uid)
+    def push(self, uid: str, archive: bytes) -> None:
+        """Store a trial's checkpoints in place of older ones."""
+        files, path = self._locate(uid)
         files.makedirs(path.rpartition("/")[0], exist_ok=True)
-        half = f"{path}.{uuid.uuid4().hex}"
-        files.pipe_file(half, packed)
-        files.mv(half, path)
+        partial = f"{path}.{uuid.uuid4().hex}"
+        files.pipe_file(partial, archive)
+        files.mv(partial, path)
 
     def pull(self, uid: str) -> bytes | None:
-        """A trial's checkpoints, or None."""
-        files, path = self._place(uid)
+        """Return a trial's checkpoints, or None."""
+        files, path = self._locate(uid)
         with suppress(FileNotFoundError):
             return bytes(files.cat_file(path))
         return None
 
-    def forget(self, uid: str) -> None:
-        """Delete a trial's checkpoints there, if there are any."""
-        files, path = self._place(uid)
+    def delete(self, uid: str) -> None:
+        """Delete a trial's checkpoints if there are any."""
+        files, path = self._locate(uid)
         with suppress(FileNotFoundError):
             files.rm_file(path)
 
-    def _place(self, uid: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    def _locate(self, uid: str) -> tuple[fsspec.AbstractFileSystem, str]:
         files, root = fsspec.core.url_to_fs(self.url)
         return files, f"{root.rstrip('/')}/{uid}.tar"

@@ -1,7 +1,10 @@
-"""What stands on a Ray node for each slot: an actor's inside, around the local backend.
+"""The Ray actor of one slot, on its node: it holds a local backend with that slot.
 
-Every method may be called twice with the same arguments and then does nothing more: where a
-connection broke, nobody knows whether the call arrived.
+An actor stays for the whole sweep. One for each trial would cost ten times as much, since its fork
+server would import torch and read the model again for every trial.
+
+Every method may be called twice with the same arguments and then does nothing the second time: if
+a connection breaks, the orchestrator cannot know whether its call arrived.
 """
 
 import os
@@ -11,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trytable.orchestrator.backends.base import Slot, WorkerEvent, WorkerExit, WorkerMessage
+from trytable.orchestrator.backends.base import CPU, Slot, WorkerEvent, WorkerExit, WorkerMessage
 from trytable.orchestrator.backends.local import LocalBackend
 from trytable.orchestrator.backends.ray.plan import NodeInfo, Plan, inspect_node
 from trytable.orchestrator.backends.ray.scratch import scratch_folder
@@ -26,31 +29,34 @@ from trytable.orchestrator.backends.ray.transfer import (
 )
 from trytable.trainers.protocol.messages import Checkpoint, Finding, Finished, Job, StopReason
 
-_BREATH_SECONDS = 0.002
-"""Words that come within so short a time travel together."""
+_BATCH_SECONDS = 0.002
+"""Messages that come within this time of each other are sent together."""
 
-_TRIES = 3
+_COPY_TRIES = 3
 
 
 @dataclass(frozen=True)
 class TrialFolder:
-    """The folder of an attempt that has ended, to be put in its place."""
+    """The folder of an attempt that has ended, as an archive for the orchestrator's machine."""
 
     trial_uid: str
     attempt: int
-    packed: bytes
+    archive: bytes
 
 
 @dataclass(frozen=True)
 class MessageBatch:
-    """Messages and how many there have been in all, so that none is lost or taken twice."""
+    """The newest messages, and how many there have been in all.
+
+    The count lets the orchestrator take every message once, even if an answer was lost.
+    """
 
     count: int
     messages: tuple[WorkerMessage | TrialFolder, ...]
 
 
 class WorkerActor:
-    """One slot, and the worker in it. All methods run in the process's main thread."""
+    """One slot and the worker in it. All methods run in the process's main thread."""
 
     def __init__(self, slot: Slot, plan: Plan) -> None:
         self._slot, self._plan = slot, plan
@@ -58,135 +64,138 @@ class WorkerActor:
         self._scratch: Path | None = None
         self._job: Job | None = None
         self._count = 0
-        self._unheard: list[WorkerMessage | TrialFolder] = []
-        self._mirror = CheckpointStore(plan.checkpoints) if plan.checkpoints else None
+        self._unconfirmed: list[WorkerMessage | TrialFolder] = []
+        self._store = CheckpointStore(plan.checkpoints) if plan.checkpoints else None
 
-    def look(self) -> NodeInfo:
-        """Tell where this is, and what is seen of the orchestrator's folders."""
-        self._place = inspect_node(self._plan, wants_gpu=self._slot.device != "cpu")
-        return self._place
+    def inspect(self) -> NodeInfo:
+        """Return what this node is and which of the orchestrator's folders it shares."""
+        self._node = inspect_node(self._plan, wants_gpu=self._slot.device != CPU)
+        return self._node
 
     def open(self, model: bytes | None) -> None:
-        """Get ready for jobs; `model` is the model's folder where this node lacks it."""
+        """Get ready for jobs; `model` is an archive of the model for a node without it."""
         if self._backend is not None:
             return
-        plan, place = self._plan, self._place
-        if place.shares_cwd:
-            os.chdir(plan.cwd)  # a model may be named from there
-        log, reference = plan.log, plan.model
-        if not (place.shares_runs and place.has_model):
+        plan, node = self._plan, self._node
+        if node.shares_cwd:
+            os.chdir(plan.cwd)  # the model's path may be relative to it
+        log, model_name = plan.log, plan.model
+        if not (node.shares_runs and node.has_model):
             self._scratch = scratch_folder(plan.session)
-            log = log if place.shares_runs else self._scratch / log.name
+            log = log if node.shares_runs else self._scratch / log.name
         if self._scratch is not None and model is not None:
             unpack(model, self._scratch / "model")
-            reference = str(self._scratch / "model")
-        self._slot = replace(self._slot, device=place.device)
+            model_name = str(self._scratch / "model")
+        self._slot = replace(self._slot, device=node.device)
         self._backend = LocalBackend(
             [self._slot],
             plan.trainer,
-            reference,
+            model_name,
             log.with_name(f"{log.stem}.{self._slot.name}{log.suffix}"),
             grace_seconds=plan.grace_seconds,
             silence_seconds=plan.silence_seconds,
         )
 
     def start(self, job: Job, data: bytes | None, folder: bytes | None) -> None:
-        """Start a worker; `data` and `folder` are what a node without our folders needs."""
+        """Start a worker; `data` and `folder` are archives for a node that shares no folders."""
         if self._job is not None and _key(self._job) == _key(job):
             return
-        assert self._backend is not None, "it is open before anything starts"
+        assert self._backend is not None, "a job starts after open()"
         self._job = job
-        self._finished = self._asked_to_end = False
+        self._has_result = self._ends_for_good = False
         try:
-            here = job if self._place.shares_runs else self._settle_in(job, data, folder)
-            self._backend.start(here, self._slot)
+            local_job = job if self._node.shares_runs else self._unpack_job(job, data, folder)
+            self._backend.start(local_job, self._slot)
         except Exception as error:
-            self._say(WorkerExit(job.trial_uid, job.attempt, f"it could not be started: {error}"))
+            self._add(WorkerExit(job.trial_uid, job.attempt, f"could not be started: {error}"))
 
-    def _settle_in(self, job: Job, data: bytes | None, folder: bytes | None) -> Job:
-        assert self._scratch is not None, "a node that shares no folder has one of its own"
-        trial = self._scratch / f"trial-{self._slot.name}"
+    def _unpack_job(self, job: Job, data: bytes | None, folder: bytes | None) -> Job:
+        """Unpack what a job needs into the scratch folder, and return the job with paths there."""
+        trial, cache = self._trial_folder(), self._scratch_folder() / "cache"
         shutil.rmtree(trial, ignore_errors=True)
         trial.mkdir()
         if data is not None:
-            unpack(data, self._scratch / "cache" / data_cache_name(job.data_hash))
+            unpack(data, cache / data_cache_name(job.data_hash))
         if folder is not None:
             unpack_over(folder, trial)
-        newer = self._mirror.pull(job.trial_uid) if self._mirror else None
+        newer = self._store.pull(job.trial_uid) if self._store else None
         if newer is not None:
             unpack_over(newer, trial / "checkpoints")
-        return job.model_copy(
-            update={"folder": str(trial), "cache_folder": str(self._scratch / "cache")}
-        )
+        return job.model_copy(update={"folder": str(trial), "cache_folder": str(cache)})
 
-    def poll(self, timeout_seconds: float, heard: int, stop: StopReason | None) -> MessageBatch:
-        """Stop the worker, where that is asked for, and wait for messages, at most so long.
+    def _scratch_folder(self) -> Path:
+        assert self._scratch is not None, "a node that shares no folder has a scratch folder"
+        return self._scratch
 
-        `heard` counts the messages that have arrived so far. Raises BackendError.
+    def _trial_folder(self) -> Path:
+        return self._scratch_folder() / f"trial-{self._slot.name}"
+
+    def poll(self, timeout_seconds: float, received: int, stop: StopReason | None) -> MessageBatch:
+        """Stop the worker if `stop` is given, and wait for messages up to the timeout.
+
+        `received` counts the messages that have arrived so far. Raises BackendError.
         """
-        assert self._backend is not None, "it is open before anything starts"
+        assert self._backend is not None, "poll() comes after open()"
         if stop is not None and self._job is not None:
-            self._asked_to_end = stop != "drain"
+            self._ends_for_good = stop != "drain"
             self._backend.stop(self._job.trial_uid, stop)
-        first = self._count - len(self._unheard)
-        del self._unheard[: max(heard - first, 0)]
-        wait, until = 0.0 if self._unheard else timeout_seconds, time.monotonic() + timeout_seconds
+        first = self._count - len(self._unconfirmed)
+        del self._unconfirmed[: max(received - first, 0)]
+        wait = 0.0 if self._unconfirmed else timeout_seconds
+        until = time.monotonic() + timeout_seconds
         while messages := self._backend.poll(wait):
             for message in messages:
                 self._take(message)
-            wait = _BREATH_SECONDS
+            wait = _BATCH_SECONDS
             if time.monotonic() > until:
                 break
-        return MessageBatch(self._count, tuple(self._unheard))
+        return MessageBatch(self._count, tuple(self._unconfirmed))
 
     def close(self) -> None:
-        """Kill what still runs, and leave nothing behind."""
+        """Kill the worker and delete the scratch folder."""
         if self._backend is not None:
             self._backend.close()
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _take(self, message: WorkerMessage) -> None:
-        if not self._place.shares_runs:
-            self._carry(message)
-        self._say(message)
+        if not self._node.shares_runs:
+            self._save_files(message)
+        self._add(message)
 
-    def _carry(self, message: WorkerMessage) -> None:
-        """Send on what would be lost with this node."""
-        assert self._scratch is not None, "a node that shares no folder has one of its own"
-        trial = self._scratch / f"trial-{self._slot.name}"
+    def _save_files(self, message: WorkerMessage) -> None:
+        """Send on the files of a trial that would be lost with this node."""
         if isinstance(message, WorkerEvent):
-            self._finished |= isinstance(message.event, Finished)
-            if self._mirror and isinstance(message.event, Checkpoint):
-                self._copy_checkpoints(self._mirror, message, trial / "checkpoints")
+            self._has_result |= isinstance(message.event, Finished)
+            if self._store and isinstance(message.event, Checkpoint):
+                self._copy_checkpoints(self._store, message)
             return
-        with suppress(OSError):  # without its folder an attempt has still ended
-            packed = pack(trial, leave_out=LOCAL_FILES)
-            self._say(TrialFolder(message.trial_uid, message.attempt, packed))
-        if self._mirror and (self._finished or self._asked_to_end):
-            with suppress(Exception):  # it is left over there, and nothing worse
-                self._mirror.forget(message.trial_uid)
+        with suppress(OSError):  # the exit counts even if the folder cannot be read
+            archive = pack(self._trial_folder(), exclude=LOCAL_FILES)
+            self._add(TrialFolder(message.trial_uid, message.attempt, archive))
+        if self._store and (self._has_result or self._ends_for_good):
+            with suppress(Exception):  # a leftover in the store does no harm
+                self._store.delete(message.trial_uid)
 
-    def _copy_checkpoints(
-        self, mirror: CheckpointStore, said: WorkerEvent, checkpoints: Path
-    ) -> None:
-        """A copy that does not succeed is no reason to stop training, but is not kept a secret."""
-        for tries_left in reversed(range(_TRIES)):
+    def _copy_checkpoints(self, store: CheckpointStore, message: WorkerEvent) -> None:
+        """Copy the checkpoints to the store. A failed copy is a finding, training goes on."""
+        checkpoints = self._trial_folder() / "checkpoints"
+        for tries_left in reversed(range(_COPY_TRIES)):
             try:
-                mirror.push(said.trial_uid, pack_checkpoints(checkpoints))
+                store.push(message.trial_uid, pack_checkpoints(checkpoints))
                 return
             except Exception as error:
-                # Perhaps the next checkpoint was just taking the place of this one.
-                why = f"A checkpoint could not be copied to {mirror.url}: {error}"
+                # The worker may have been replacing this checkpoint by the next one just now.
+                problem = f"A checkpoint could not be copied to {store.url}: {error}"
             if tries_left:
                 time.sleep(0.05)
         finding = Finding(
-            attempt=said.attempt, kind="checkpoint_copy", severity="warning", message=why
+            attempt=message.attempt, kind="checkpoint_copy", severity="warning", message=problem
         )
-        self._say(WorkerEvent(said.trial_uid, said.attempt, finding))
+        self._add(WorkerEvent(message.trial_uid, message.attempt, finding))
 
-    def _say(self, message: WorkerMessage | TrialFolder) -> None:
-        self._unheard.append(message)
+    def _add(self, message: WorkerMessage | TrialFolder) -> None:
+        self._unconfirmed.append(message)
         self._count += 1
 
 

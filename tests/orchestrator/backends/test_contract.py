@@ -174,6 +174,8 @@ class TestFake(BackendContract):
 class TestLocal(BackendContract):
     @pytest.fixture
     def backend(self, tmp_path: Path) -> Iterator[Backend]:
-        backend = LocalBackend(SLOTS, "scripted", "none", tmp_path / "warm.log", grace_seconds=0.5)
+        backend = LocalBackend(
+            SLOTS, "scripted", "none", tmp_path / "forkserver.log", grace_seconds=0.5
+        )
         yield backend
         backend.close()

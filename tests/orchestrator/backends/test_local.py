@@ -22,7 +22,9 @@ TOP = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def backend(tmp_path: Path) -> Iterator[LocalBackend]:
-    backend = LocalBackend(SLOTS, "scripted", "none", tmp_path / "warm.log", grace_seconds=0.5)
+    backend = LocalBackend(
+        SLOTS, "scripted", "none", tmp_path / "forkserver.log", grace_seconds=0.5
+    )
     yield backend
     backend.close()
 
@@ -85,21 +87,21 @@ def test_a_worker_that_says_an_endless_line_is_killed(
     assert heard[-1] == WorkerExit("a", 1, "killed by SIGKILL")
 
 
-def test_workers_go_on_after_a_dead_warm_parent_is_replaced(
+def test_workers_go_on_after_a_dead_fork_server_is_replaced(
     backend: LocalBackend, tmp_path: Path
 ) -> None:
     backend.start(make_job(tmp_path, "a", crash="hang"), SLOTS[0])
     (start,) = started(poll_until(backend, lambda heard: bool(started(heard))))
     os.kill(backend._process.pid, signal.SIGKILL)
     heard = poll_until(backend, lambda heard: any(isinstance(m, WorkerExit) for m in heard))
-    assert heard[-1] == WorkerExit("a", 1, "the warm parent died")
+    assert heard[-1] == WorkerExit("a", 1, "the fork server died")
     wait_gone(start.pid)
     backend.start(make_job(tmp_path, "a", attempt=2), SLOTS[0])
     heard = poll_until(backend, lambda heard: any(isinstance(m, WorkerExit) for m in heard))
     assert any(isinstance(m, WorkerEvent) and m.event.event == "finished" for m in heard)
 
 
-def test_a_warm_parent_that_dies_with_a_request_unread_is_replaced(
+def test_a_fork_server_that_dies_with_a_request_unread_is_replaced(
     backend: LocalBackend, tmp_path: Path
 ) -> None:
     """The kernel then resets the connection instead of ending it."""
@@ -110,13 +112,13 @@ def test_a_warm_parent_that_dies_with_a_request_unread_is_replaced(
     backend.start(make_job(tmp_path, "b"), SLOTS[0])
     os.kill(dead.pid, signal.SIGKILL)
     heard = poll_until(backend, lambda heard: any(isinstance(m, WorkerExit) for m in heard))
-    assert heard[-1] == WorkerExit("b", 1, "the warm parent died")
+    assert heard[-1] == WorkerExit("b", 1, "the fork server died")
     backend.start(make_job(tmp_path, "b", attempt=2), SLOTS[0])
     heard = poll_until(backend, lambda heard: any(isinstance(m, WorkerExit) for m in heard))
     assert any(isinstance(m, WorkerEvent) and m.event.event == "finished" for m in heard)
 
 
-def kill_warm_parent(backend: LocalBackend, times: int) -> None:
+def kill_fork_server(backend: LocalBackend, times: int) -> None:
     """Kill it as often as it comes back, and hear of it each time."""
     for _ in range(times):
         dead = backend._process
@@ -125,24 +127,24 @@ def kill_warm_parent(backend: LocalBackend, times: int) -> None:
             backend.poll(1)
 
 
-def test_a_warm_parent_that_is_killed_before_it_is_ready_is_replaced(
+def test_a_fork_server_that_is_killed_before_it_is_ready_is_replaced(
     backend: LocalBackend, tmp_path: Path
 ) -> None:
-    kill_warm_parent(backend, local.MAX_FALSE_STARTS - 1)
+    kill_fork_server(backend, local.MAX_FAILED_STARTS - 1)
     backend.start(make_job(tmp_path, "a"), SLOTS[0])
     heard = poll_until(backend, lambda heard: any(isinstance(m, WorkerExit) for m in heard))
     assert any(isinstance(m, WorkerEvent) and m.event.event == "finished" for m in heard)
 
 
-def test_a_warm_parent_that_is_killed_again_and_again_is_a_backend_error(
+def test_a_fork_server_that_is_killed_again_and_again_is_a_backend_error(
     backend: LocalBackend,
 ) -> None:
     with pytest.raises(BackendError, match=r"workers cannot start \(killed by SIGKILL\)"):
-        kill_warm_parent(backend, 100)
+        kill_fork_server(backend, 100)
 
 
 def test_a_model_that_cannot_be_read_is_a_backend_error(tmp_path: Path) -> None:
-    backend = LocalBackend(SLOTS, "finetune", str(tmp_path / "none"), tmp_path / "warm.log")
+    backend = LocalBackend(SLOTS, "finetune", str(tmp_path / "none"), tmp_path / "forkserver.log")
     try:
         with pytest.raises(BackendError, match="none"):
             poll_until(backend, lambda _: False, seconds=60)
@@ -153,9 +155,9 @@ def test_a_model_that_cannot_be_read_is_a_backend_error(tmp_path: Path) -> None:
 def test_close_leaves_no_process(backend: LocalBackend, tmp_path: Path) -> None:
     backend.start(make_job(tmp_path, "a", crash="hang"), SLOTS[0])
     (start,) = started(poll_until(backend, lambda heard: bool(started(heard))))
-    warm = backend._process.pid
+    server_pid = backend._process.pid
     backend.close()
-    wait_gone(warm, start.pid)
+    wait_gone(server_pid, start.pid)
 
 
 def test_all_die_with_a_killed_orchestrator(tmp_path: Path) -> None:
@@ -165,7 +167,7 @@ from pathlib import Path
 from tests.orchestrator.backends.test_contract import SLOTS, make_job
 from tests.orchestrator.backends.test_local import poll_until, started
 from trytable.orchestrator.backends.local import LocalBackend
-backend = LocalBackend(SLOTS, "scripted", "none", Path({str(tmp_path)!r}) / "warm.log")
+backend = LocalBackend(SLOTS, "scripted", "none", Path({str(tmp_path)!r}) / "forkserver.log")
 for uid, slot in zip("ab", SLOTS):
     backend.start(make_job(Path({str(tmp_path)!r}), uid, crash="hang"), slot)
 heard = poll_until(backend, lambda heard: len(started(heard)) == 2)

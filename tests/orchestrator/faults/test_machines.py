@@ -47,7 +47,7 @@ def test_a_worker_that_hangs_is_killed_and_tried_again(folder: Path) -> None:
     worker.suspend()
     printed, _ = sweep.communicate(timeout=240)
     assert sweep.returncode == 0, printed
-    assert "said nothing for 3 seconds and was killed" in printed
+    assert "killed after 3 seconds without a message" in printed
     check_complete(folder, processes)
 
 

@@ -60,7 +60,7 @@ def test_no_cluster_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     code, printed = run(tmp_path, ENGINE="ray")
     assert code == 2
-    assert "RAY_AUTH_MODE=disabled: whoever reaches a port" in printed
+    assert "RAY_AUTH_MODE=disabled: anyone who can reach a port" in printed
     assert "trytable: Ray cannot be used: " in printed
     assert "Traceback" not in printed
 

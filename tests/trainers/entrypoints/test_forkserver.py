@@ -1,4 +1,4 @@
-"""Twenty children of one warm parent, each of which trains the real encoder."""
+"""Twenty children of one fork server, each of which trains the real encoder."""
 
 import subprocess
 import sys
@@ -19,13 +19,13 @@ CHILDREN = 20
 def test_twenty_forked_children_train(odd: Path) -> None:
     job, _ = job_for(odd, "minilm", epochs=1, batch_size=35, lr=2e-4)
     slots = [Slot("1"), Slot("2")]
-    backend = LocalBackend(slots, "finetune", "minilm", odd / "warm.log")
+    backend = LocalBackend(slots, "finetune", "minilm", odd / "forkserver.log")
     heard: list[WorkerMessage] = []
     waiting = list(range(CHILDREN))
     give_up = time.monotonic() + 180
     try:
         while sum(isinstance(message, WorkerExit) for message in heard) < CHILDREN:
-            assert time.monotonic() < give_up, (odd / "warm.log").read_text()
+            assert time.monotonic() < give_up, (odd / "forkserver.log").read_text()
             for slot in backend.free_slots()[: len(waiting)]:
                 number = waiting.pop()
                 folder = odd / "trials" / str(number)

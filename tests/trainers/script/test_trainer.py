@@ -208,7 +208,7 @@ def test_grandchildren_that_hold_the_pipe_hold_nothing_up(run: Run, tmp_path: Pa
 
 
 def test_nothing_is_left_of_a_worker_that_was_killed(tmp_path: Path) -> None:
-    """The worker is this test's own child, killed as a dying warm parent would."""
+    """The worker is this test's own child, killed as a dying fork server would."""
     (tmp_path / "its.py").write_text(DEAF % 600)
     launch = LaunchSettings(command=("{python}", "its.py"), cwd=str(tmp_path), observe=False)
     program = (

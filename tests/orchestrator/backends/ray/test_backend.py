@@ -34,13 +34,13 @@ def make_backend(
     *,
     trainer: str = "scripted",
     model: str = "none",
-    patience_seconds: float = 60.0,
+    room_seconds: float = 60.0,
 ) -> Backend:
     # Not before a cluster is there: Ray reads its environment when it is imported.
     from trytable.orchestrator.backends.ray.backend import RayBackend  # noqa: PLC0415 - see above
 
-    plan = make_plan(trainer, model, folder / "warm.log", grace_seconds=0.5)
-    return RayBackend(slots, plan, 0.5, patience_seconds)
+    plan = make_plan(trainer, model, folder / "forkserver.log", grace_seconds=0.5)
+    return RayBackend(slots, plan, 0.5, room_seconds)
 
 
 def until_ready(backend: Backend, slots: int) -> None:
@@ -90,7 +90,7 @@ def test_close_leaves_no_worker(opened: Backend, tmp_path: Path) -> None:
     for uid, slot in zip("ab", SLOTS, strict=True):
         backend.start(make_job(tmp_path, uid, crash="hang"), slot)
     found = workers(poll_until(backend, lambda heard: len(workers(heard)) == 2))
-    found += [worker.parent() or worker for worker in found]  # the warm parents
+    found += [worker.parent() or worker for worker in found]  # the fork servers
     backend.close()
     _, alive = psutil.wait_procs(found, timeout=20)
     assert not alive
@@ -125,7 +125,7 @@ def test_a_killed_actor_ends_its_attempt_and_another_takes_its_slot(
 
 @pytest.mark.usefixtures("joined")
 def test_a_cluster_without_room_is_a_backend_error(tmp_path: Path) -> None:
-    backend = make_backend(tmp_path, (Slot("1", GPU, 1),), patience_seconds=1)
+    backend = make_backend(tmp_path, (Slot("1", GPU, 1),), room_seconds=1)
     try:
         with pytest.raises(BackendError, match=r"a slot of 1 CPU and 0.5 GPU for 1 seconds"):
             poll_until(backend, lambda _: False)
@@ -146,7 +146,7 @@ def test_a_model_that_cannot_be_read_is_a_backend_error(tmp_path: Path) -> None:
 
 
 def test_what_makes_a_node_useless_is_said(tmp_path: Path) -> None:
-    plan = make_plan("script", "none", tmp_path / "warm.log")
+    plan = make_plan("script", "none", tmp_path / "forkserver.log")
     fine = NodeInfo("node7", "cpu", shares_runs=True, shares_cwd=True, has_model=True)
     assert list(node_problems(plan, fine)) == []
     (told,) = node_problems(plan, NodeInfo("node7", "", True, True, True, ""))

@@ -119,14 +119,14 @@ def test_events_are_parted_from_a_line_that_was_cut(tmp_path: Path) -> None:
 @pytest.mark.parametrize("scheme", ["", "file://", "memory://"])
 def test_a_mirror_gives_back_the_last_that_was_put_there(tmp_path: Path, scheme: str) -> None:
     root = f"{scheme}{tmp_path}/deep/below"
-    mirror = CheckpointStore(root)
-    assert mirror.pull("a") is None
-    mirror.push("a", b"one")
-    mirror.push("a", b"two")
-    mirror.push("b", b"three")
-    assert (mirror.pull("a"), mirror.pull("b")) == (b"two", b"three")
-    mirror.forget("a")
-    mirror.forget("a")
-    assert mirror.pull("a") is None
+    store = CheckpointStore(root)
+    assert store.pull("a") is None
+    store.push("a", b"one")
+    store.push("a", b"two")
+    store.push("b", b"three")
+    assert (store.pull("a"), store.pull("b")) == (b"two", b"three")
+    store.delete("a")
+    store.delete("a")
+    assert store.pull("a") is None
     kept, path = fsspec.core.url_to_fs(root)
     assert [one.rpartition("/")[2] for one in kept.ls(path, detail=False)] == ["b.tar"]
