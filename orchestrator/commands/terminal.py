@@ -15,7 +15,7 @@ from trytable.results.storage.engine import DatabaseUnreadable, StudyNotFound
 from trytable.results.tables.formats import numeric_columns
 from trytable.results.tables.trials import TableRow, TryTable
 from trytable.results.text.catalog import Words
-from trytable.results.text.format import shown
+from trytable.results.text.format import format_value
 from trytable.sweeps.config import loader
 
 _SEVERITY_STYLES = {"warning": "yellow", "error": "bold red"}
@@ -115,7 +115,7 @@ def _styled(table: TryTable, row: TableRow, index: int) -> Text:
 
 def _cell(table: TryTable, row: TableRow, index: int) -> str:
     kind = table.columns[index].kind
-    text = shown(row.cells[index], kind)
+    text = format_value(row.cells[index], kind)
     return text.removeprefix("Try ") if kind == "try" else text
 
 

@@ -8,7 +8,7 @@ from trytable.results.plots.parameters import Positions, positions_of
 from trytable.results.plots.types import COLOURS, GREY, Axis, Curve, Lines, Plot
 from trytable.results.storage.study import TrialResult
 from trytable.results.text.catalog import Words
-from trytable.results.text.format import as_cell, one_line, shown
+from trytable.results.text.format import as_cell, format_value, one_line
 
 _MAX_AXES, _MIN_SIZE = 9, 2
 _MAX_WORDS = 4
@@ -31,7 +31,7 @@ def parallel_plot(highlights: Highlights, words: Words) -> Plot | None:
     for trial in trials:
         assert trial.best_value is not None
         last = (trial.best_value - low) / (high - low) if high > low else 0.5
-        hover = f"{highlights.label(trial)}: {shown(trial.best_value, 'accuracy')}"
+        hover = f"{highlights.label(trial)}: {format_value(trial.best_value, 'accuracy')}"
         heights = (*(scale.height(trial) for scale in scales), last)
         curves[trial.number] = Curve(hover, tuple(map(float, range(len(heights)))), heights)
     objective = words.named("objective", highlights.study.objective.name)
@@ -61,7 +61,7 @@ class _Scale:
         values = [self._position(trial) for trial in trials]
         self._low, self._high = min(values), max(values)
         cells = sorted((as_cell(trial.settings[name]) for trial in trials), key=positions.of)
-        words = list(dict.fromkeys(one_line(shown(cell, "parameter")) for cell in cells))
+        words = list(dict.fromkeys(one_line(format_value(cell, "parameter")) for cell in cells))
         lists_all = positions.scale == "category" and len(words) <= _MAX_WORDS
         ends = ", ".join(words) if lists_all else f"{words[0]} – {words[-1]}"
         self.tick = f"{one_line(name)}\n{ends}"

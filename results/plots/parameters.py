@@ -22,7 +22,7 @@ from trytable.results.plots.types import (
 )
 from trytable.results.storage.study import TrialResult
 from trytable.results.text.catalog import Words
-from trytable.results.text.format import Cell, as_cell, one_line, shown
+from trytable.results.text.format import Cell, as_cell, format_value, one_line
 
 MAX_PARAMETERS = 12
 MAX_INTERVALS = 60
@@ -48,7 +48,7 @@ class Positions:
         if self.scale != "category":
             assert isinstance(cell, int | float)
             return float(cell)
-        return float(self._words.index(shown(cell, "parameter")))
+        return float(self._words.index(format_value(cell, "parameter")))
 
     def axis(self, title: str) -> Axis:
         ticks = tuple(
@@ -155,7 +155,7 @@ def _mark(
 ) -> Mark:
     cell = as_cell(trial.settings[name])
     assert trial.best_value is not None
-    hover = f"{trial.label}: {one_line(name)} {one_line(shown(cell, 'parameter'))}"
+    hover = f"{trial.label}: {one_line(name)} {one_line(format_value(cell, 'parameter'))}"
     interval = comparison.trials[trial.number].interval
     if interval is None or highlights.study.objective.name != DEFAULT_OBJECTIVE.name:
         return Mark(hover, positions.of(cell), trial.best_value)
@@ -183,8 +183,8 @@ def _spans_magnitudes(numbers: list[float]) -> bool:
 
 def _categories(cells: list[Cell], choices: tuple[Cell, ...]) -> tuple[str, ...]:
     """Return the values as text: in the order of the choices, otherwise numbers first."""
-    cells_by_text = {shown(cell, "parameter"): cell for cell in cells}
-    choice_texts = {shown(cell, "parameter"): None for cell in choices}
+    cells_by_text = {format_value(cell, "parameter"): cell for cell in cells}
+    choice_texts = {format_value(cell, "parameter"): None for cell in choices}
     rest = sorted(
         cells_by_text.keys() - choice_texts.keys(),
         key=lambda text: _category_order(cells_by_text[text]),
@@ -194,4 +194,4 @@ def _categories(cells: list[Cell], choices: tuple[Cell, ...]) -> tuple[str, ...]
 
 def _category_order(cell: Cell) -> tuple[bool, float, str]:
     number = float(cell) if cell is not None and is_number(cell) else math.inf
-    return not is_number(cell), number, shown(cell, "parameter")
+    return not is_number(cell), number, format_value(cell, "parameter")

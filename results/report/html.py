@@ -33,7 +33,7 @@ from trytable.results.tables.summary import facts, failures, findings, summary
 from trytable.results.tables.trials import TryTable, try_table
 from trytable.results.text import escape
 from trytable.results.text.catalog import ENGLISH, Words
-from trytable.results.text.format import clean, one_line, shown
+from trytable.results.text.format import clean, format_value, one_line
 
 _MOST_PAIRS = 30
 """Lines of the comparison on the page; its files hold them all."""
@@ -145,7 +145,10 @@ def _head(study: StudyResult, judged: Analysis, words: Words) -> dict[str, Any]:
 def _pairs(table: TryTable, judged: Analysis) -> dict[str, Any]:
     """The comparison's first lines as texts, and how many more there are."""
     rows = [
-        [shown(cell, column.kind) for cell, column in zip(row.cells, table.columns, strict=True)]
+        [
+            format_value(cell, column.kind)
+            for cell, column in zip(row.cells, table.columns, strict=True)
+        ]
         for row in table.rows[:_MOST_PAIRS]
     ]
     has_tests = any(one.best_test or one.baseline_test for one in judged.comparison.trials.values())
@@ -166,7 +169,7 @@ def _body(study: StudyResult, table: TryTable, judged: Analysis, words: Words) -
         "settings": headings,
         "setting_lines": Markup(lines),  # noqa: S704  it holds no <, > and &
         "cost": cost_rows(judged.cost, words),
-        "per_point": shown(judged.cost.device_seconds_per_point, "seconds"),
+        "per_point": format_value(judged.cost.device_seconds_per_point, "seconds"),
     }
 
 

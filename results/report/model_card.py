@@ -8,7 +8,7 @@ from typing import Any
 
 from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.results.text.escape import markdown, spreadsheet
-from trytable.results.text.format import clean, shown
+from trytable.results.text.format import clean, format_value
 
 _USE = """\
 ```python
@@ -131,9 +131,9 @@ def model_card(handed: HandOver) -> str:
 def _results(handed: HandOver) -> str:
     one = handed.one
     rows = (
-        ("dev accuracy", shown(one.best_dev_accuracy, "accuracy")),
-        ("test accuracy", shown(one.test_accuracy, "accuracy")),
-        ("best epoch", shown(one.best_epoch, "count")),
+        ("dev accuracy", format_value(one.best_dev_accuracy, "accuracy")),
+        ("test accuracy", format_value(one.test_accuracy, "accuracy")),
+        ("best epoch", format_value(one.best_epoch, "count")),
         *(
             (f"{split} predictions as in training", f"{same} of {len(handed.predicted[split])}")
             for split, same in handed.as_recorded.items()

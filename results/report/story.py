@@ -15,7 +15,7 @@ from trytable.results.storage.study import StudyResult, TrialResult, difference
 from trytable.results.tables.summary import point
 from trytable.results.tables.trials import varied_parameters
 from trytable.results.text.catalog import Words
-from trytable.results.text.format import as_cell, clean, one_line, shown
+from trytable.results.text.format import as_cell, clean, format_value, one_line
 
 _MOST_STEPS = 4
 _EDGE_VALUES = 3
@@ -79,7 +79,7 @@ def _name(name: str) -> str:
 
 
 def _value(value: object) -> str:
-    return one_line(shown(as_cell(value), "parameter")) or "null"
+    return one_line(format_value(as_cell(value), "parameter")) or "null"
 
 
 def _figures(study: StudyResult, best: TrialResult, words: Words) -> Iterator[str]:
@@ -88,7 +88,7 @@ def _figures(study: StudyResult, best: TrialResult, words: Words) -> Iterator[st
     trained = [e.probe_accuracy for e in best.curve if e.probe_accuracy is not None]
     for key, values in (("train_loss", losses), ("train_accuracy", trained)):
         if len(values) > 1:
-            first, last = (shown(value, "accuracy") for value in (values[0], values[-1]))
+            first, last = (format_value(value, "accuracy") for value in (values[0], values[-1]))
             what = words.text(f"story.{key}")
             yield words.text("story.first_last", what=what, first=first, last=last)
     yield from _peak(study, best, words)
@@ -105,10 +105,10 @@ def _peak(study: StudyResult, best: TrialResult, words: Words) -> Iterator[str]:
         yield words.text(
             "story.first_peak_last",
             what=words.sentence(words.named("objective", study.objective.name)),
-            first=shown(known[0], "accuracy"),
-            peak=shown(best.best_value, "accuracy"),
+            first=format_value(known[0], "accuracy"),
+            peak=format_value(best.best_value, "accuracy"),
             epoch=best.best_epoch,
-            last=shown(known[-1], "accuracy"),
+            last=format_value(known[-1], "accuracy"),
         )
 
 

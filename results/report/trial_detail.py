@@ -9,7 +9,7 @@ from trytable.records import DEFAULT_OBJECTIVE, is_number
 from trytable.results.storage.rows import FindingRow
 from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.results.tables.trials import Column
-from trytable.results.text.format import Cell, Kind, as_cell, clean, one_line, shown
+from trytable.results.text.format import Cell, Kind, as_cell, clean, format_value, one_line
 
 MISMATCH = "mismatch"
 """The kind of a finding that names parameters which did not arrive."""
@@ -125,8 +125,8 @@ def _facts(study: StudyResult, one: TrialResult) -> tuple[tuple[str, str], ...]:
         *_origin(one),
         (f"Best {study.objective_title}", _best(one)),
         ("Dev accuracy there", _accuracy_there(study, one)),
-        ("Test accuracy", shown(one.test_accuracy, "accuracy")),
-        ("Seconds", shown(one.seconds, "seconds")),
+        ("Test accuracy", format_value(one.test_accuracy, "accuracy")),
+        ("Seconds", format_value(one.seconds, "seconds")),
         ("Precision", one.precision),
         ("Threads", one.threads),
         ("Device", one.device),
@@ -172,19 +172,21 @@ def _origin(one: TrialResult) -> tuple[tuple[str, object], ...]:
 
 def _best(one: TrialResult) -> str:
     after = f" after epoch {one.best_epoch}" if one.best_epoch is not None else ""
-    return f"{shown(one.best_value, 'accuracy')}{after}" if one.best_value is not None else ""
+    return (
+        f"{format_value(one.best_value, 'accuracy')}{after}" if one.best_value is not None else ""
+    )
 
 
 def _accuracy_there(study: StudyResult, one: TrialResult) -> str:
     known = study.objective.name != DEFAULT_OBJECTIVE.name
-    return shown(one.best_dev_accuracy, "accuracy") if known else ""
+    return format_value(one.best_dev_accuracy, "accuracy") if known else ""
 
 
 def _trained(one: TrialResult) -> str:
     row = next((row for row in reversed(one.attempts) if row.parameters), None)
     if row is None or one.trainable_share is None:
         return ""
-    share = shown(one.trainable_share, "share")
+    share = format_value(one.trainable_share, "share")
     return f"{share}: {row.trainable_parameters} of {row.parameters} parameters"
 
 
@@ -193,7 +195,9 @@ def _name(data: object) -> object:
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {shown(as_cell(value), 'parameter')}" for key, value in values.items())
+    return ", ".join(
+        f"{key} {format_value(as_cell(value), 'parameter')}" for key, value in values.items()
+    )
 
 
 _ATTEMPT: tuple[tuple[str, Kind], ...] = (

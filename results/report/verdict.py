@@ -6,7 +6,7 @@ from trytable.results.analysis.confirmation import Confirmation, ConfirmedPoint,
 from trytable.results.analysis.cost import Cost
 from trytable.results.storage.study import StudyResult
 from trytable.results.text.catalog import Words
-from trytable.results.text.format import shown
+from trytable.results.text.format import format_value
 
 POINTS = 100
 """Points of an accuracy that is a share."""
@@ -96,7 +96,7 @@ def _baseline(study: StudyResult, best: TrialComparison, words: Words) -> str:
         points=POINTS * versus.counts.difference,
         low=POINTS * interval.low,
         high=POINTS * interval.high,
-        p=shown(versus.p_corrected, "p"),
+        p=format_value(versus.p_corrected, "p"),
     )
 
 
@@ -108,12 +108,12 @@ def _early(comparison: StudyComparison, words: Words) -> str:
 def _spent(cost: Cost, words: Words) -> list[str]:
     told = []
     if cost.trials:
-        told.append(words.text("verdict.cost", device=shown(cost.total.device, "seconds")))
+        told.append(words.text("verdict.cost", device=format_value(cost.total.device, "seconds")))
     saved = sum(cost.saved.values())
     if saved:
-        told.append(words.text("verdict.saved", saved=shown(saved, "seconds")))
+        told.append(words.text("verdict.saved", saved=format_value(saved, "seconds")))
     if cost.device_seconds_per_point is not None:
-        seconds = shown(cost.device_seconds_per_point, "seconds")
+        seconds = format_value(cost.device_seconds_per_point, "seconds")
         told.append(words.text("verdict.per_point", seconds=seconds))
     return told
 
@@ -148,7 +148,7 @@ def _over_baseline(study: StudyResult, one: ConfirmedPoint, words: Words) -> str
         difference=found.mean,
         low=found.interval.low,
         high=found.interval.high,
-        p="" if p is None else words.text("confirmed.p", p=shown(p, "p")),
+        p="" if p is None else words.text("confirmed.p", p=format_value(p, "p")),
     )
 
 

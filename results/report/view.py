@@ -12,7 +12,7 @@ from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.results.tables.trials import TableRow, TryTable, mark, marks, ordered
 from trytable.results.text.catalog import Words
 from trytable.results.text.escape import script_json
-from trytable.results.text.format import Cell, clean, one_line, shown
+from trytable.results.text.format import Cell, clean, format_value, one_line
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ def settings_of_tries(study: StudyResult, words: Words) -> tuple[list[SettingsOf
                 [
                     [
                         one_line(clean(line.name)),
-                        shown(line.requested, "parameter"),
-                        shown(line.effective, "parameter"),
+                        format_value(line.requested, "parameter"),
+                        format_value(line.effective, "parameter"),
                         int(line.differs),
                         int(line.is_reading),
                     ]
@@ -142,7 +142,7 @@ def cost_rows(spent: Cost, words: Words) -> list[tuple[str, str, str]]:
 
 def _row(table: TryTable, row: TableRow, found: tuple[Diagnosis, ...], words: Words) -> HtmlRow:
     cells = tuple(
-        _cell(shown(cell, column.kind), cell, column.kind)
+        _cell(format_value(cell, column.kind), cell, column.kind)
         for cell, column in zip(row.cells, table.columns, strict=True)
     )
     status = words.text(f"status.{row.status}")
@@ -212,4 +212,4 @@ def _target(number: int, index: int) -> str:
 
 
 def _seconds(seconds: float) -> str:
-    return shown(seconds, "seconds")
+    return format_value(seconds, "seconds")

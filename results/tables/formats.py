@@ -13,7 +13,7 @@ from trytable.records import is_number
 from trytable.results.tables.trials import Column, TableRow, TryTable
 from trytable.results.text import escape
 from trytable.results.text.catalog import ENGLISH, Words
-from trytable.results.text.format import Cell, shown
+from trytable.results.text.format import Cell, format_value
 
 _LATEX_HEAD = r"""% Put it into a document with \usepackage[T1]{fontenc}, \usepackage{textcomp} and
 % \usepackage{booktabs}. To see it alone:
@@ -161,13 +161,13 @@ def _is_numeric(table: TryTable, index: int) -> bool:
 
 
 def _in_markdown(cell: Cell, column: Column) -> str:
-    return escape.markdown(shown(cell, column.kind))
+    return escape.markdown(format_value(cell, column.kind))
 
 
 def _in_latex(cell: Cell, column: Column, keeps_letters: bool) -> str:
     if column.kind == "stars" and isinstance(cell, int):
         return f"${STAR_LATEX * cell}$"  # an empty star is in no font that all LaTeX has
-    text = shown(cell, column.kind)
+    text = format_value(cell, column.kind)
     if is_number(cell) and column.kind != "try":
         return text.replace("-", "$-$", 1).replace("%", r"\%")
     return escape.latex(text, keeps_letters=keeps_letters)

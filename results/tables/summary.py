@@ -10,7 +10,7 @@ from trytable.results.analysis.diagnosis.types import Diagnosis
 from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.results.tables.trials import varied_parameters
 from trytable.results.text.catalog import ENGLISH, Words
-from trytable.results.text.format import as_cell, clean, one_line, shown
+from trytable.results.text.format import as_cell, clean, format_value, one_line
 
 _HASH_SHOWN = 12
 _OPTIONS = {**SAMPLER_OPTIONS, **PRUNER_OPTIONS}
@@ -110,7 +110,7 @@ def _best(study: StudyResult, best: TrialResult, words: Words) -> str:
         "label": best.label,
         "values": words.text("summary.values", values=values) if values else "",
         "objective": words.named("objective", study.objective.name),
-        "value": shown(best.best_value, "accuracy"),
+        "value": format_value(best.best_value, "accuracy"),
         "after": words.text("summary.after", epoch=epoch) if epoch is not None else "",
     }
     baseline = study.baseline
@@ -118,7 +118,7 @@ def _best(study: StudyResult, best: TrialResult, words: Words) -> str:
         return words.text("summary.best", **fields)
     if baseline.number == best.number:
         return words.text("summary.best_is_baseline", **fields)
-    reached = shown(baseline.best_value, "accuracy")
+    reached = format_value(baseline.best_value, "accuracy")
     return words.text(
         "summary.best_and_baseline", **fields, baseline=baseline.label, reached=reached
     )
@@ -167,7 +167,7 @@ def _words(value: object) -> str:
         return ", ".join(map(_words, value))
     if isinstance(value, Mapping):
         return _settings(value)
-    return one_line(shown(as_cell(value), "parameter"))
+    return one_line(format_value(as_cell(value), "parameter"))
 
 
 def _data_name(data: object) -> object:

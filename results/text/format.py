@@ -51,7 +51,7 @@ def as_cell(value: object) -> Cell:
     return clean(value if isinstance(value, str) else repr(value))
 
 
-def shown(cell: Cell, kind: Kind) -> str:
+def format_value(cell: Cell, kind: Kind) -> str:
     """The cell as text: accuracies to 3 decimals, small parameters as 2e-4; None is empty.
 
     Strings come back as they are: each format escapes them its own way.

@@ -27,7 +27,7 @@ from trytable.orchestrator.run.subprocesses import Subprocess
 from trytable.results.report.model_card import HandOver, made_by, model_card, predictions_csv
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult
-from trytable.results.text.format import shown
+from trytable.results.text.format import format_value
 from trytable.sweeps.config.yaml_source import parse_value
 from trytable.trainers.protocol.messages import DataSource, ExportedModel, FinetuneSettings, Job
 
@@ -194,7 +194,7 @@ def _move(folder: Path, target: Path) -> None:
 
 
 def _report(handed: HandOver, target: Path, console: Console) -> None:
-    value = shown(handed.one.best_value, "accuracy")
+    value = format_value(handed.one.best_value, "accuracy")
     told = f"{handed.study.name}, {handed.one.label}"
     console.print(Text(f"{told}: {handed.study.objective_title} {value}"), soft_wrap=True)
     for split, same in handed.as_recorded.items():

@@ -13,7 +13,7 @@ from trytable.orchestrator.paths import Folders
 from trytable.records import is_number
 from trytable.results.report.trial_detail import Grid, SettingLine, TryDetail, try_detail
 from trytable.results.storage.reader import read_study
-from trytable.results.text.format import shown
+from trytable.results.text.format import format_value
 
 
 def show(folders: Folders, number: str, console: Console) -> None:
@@ -72,8 +72,8 @@ def _settings(lines: Iterable[SettingLine]) -> Table:
     for line in lines:
         cells = (
             f"  {line.name}" if line.is_reading else line.name,
-            shown(line.requested, "parameter"),
-            shown(line.effective, "parameter"),
+            format_value(line.requested, "parameter"),
+            format_value(line.effective, "parameter"),
             "differs" if line.differs else "",
         )
         table.add_row(*map(Text, cells), style="bold red" if line.differs else "")
@@ -92,5 +92,5 @@ def _drawn(grid: Grid) -> Table:
         )
     for row in grid.rows:
         pairs = zip(row, grid.columns, strict=True)
-        table.add_row(*(Text(shown(cell, column.kind)) for cell, column in pairs))
+        table.add_row(*(Text(format_value(cell, column.kind)) for cell, column in pairs))
     return table

@@ -29,7 +29,7 @@ from trytable.orchestrator.run.signals import SignalCounter
 from trytable.results.analysis import reproducibility
 from trytable.results.analysis.reproducibility import Measurements, Reproduction, TrainingConditions
 from trytable.results.storage.rows import EpochRow, FindingRow, PredictionRow, StepRow
-from trytable.results.text.format import shown
+from trytable.results.text.format import format_value
 from trytable.trainers.protocol.messages import (
     AnyEvent,
     Epoch,
@@ -168,7 +168,7 @@ class _Listener:
 
 
 def _told(value: float | None) -> str:
-    return shown(value, "accuracy")
+    return format_value(value, "accuracy")
 
 
 def _train(

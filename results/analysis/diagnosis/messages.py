@@ -8,7 +8,7 @@ from trytable.results.analysis.diagnosis import texts, thresholds
 from trytable.results.analysis.diagnosis.texts import Wording
 from trytable.results.analysis.diagnosis.types import Advice, Diagnosis, Symptom
 from trytable.results.storage.rows import FindingRow
-from trytable.results.text.format import as_cell, shown
+from trytable.results.text.format import as_cell, format_value
 
 _SEVERITIES: dict[str, Severity] = {"info": "info", "warning": "warning", "error": "error"}
 _ADVICE: dict[str, tuple[Advice, ...]] = {
@@ -50,7 +50,7 @@ def advice_text(advice: Advice, language: Language = "en") -> str:
     text = texts.ADVICE[language][advice.direction].format(parameter=advice.parameter)
     if advice.value is None:
         return text
-    value = shown(as_cell(advice.value), "parameter")
+    value = format_value(as_cell(advice.value), "parameter")
     return text + texts.ADVICE_VALUE[language].format(value=value)
 
 

@@ -18,7 +18,7 @@ from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult
 from trytable.results.tables.pairs import pairs_table
 from trytable.results.text.catalog import LANGUAGES, Words
-from trytable.results.text.format import shown
+from trytable.results.text.format import format_value
 
 SIZE = 400
 GOLD = tuple(n % 3 for n in range(SIZE))
@@ -89,7 +89,7 @@ def test_the_best_against_the_baseline_in_points(study: StudyResult, judged: Ana
     assert sentence.endswith("told apart.")
     versus = judged.comparison.trials[2].baseline_test
     assert versus is not None
-    assert f"p = {shown(versus.p_corrected, 'p')}" in sentence
+    assert f"p = {format_value(versus.p_corrected, 'p')}" in sentence
     interval = versus.counts.interval
     assert f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}" in sentence
 

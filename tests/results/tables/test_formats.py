@@ -40,7 +40,7 @@ from trytable.results.tables.formats import (
 )
 from trytable.results.tables.trials import TryTable, try_table
 from trytable.results.text.catalog import LANGUAGES, Words
-from trytable.results.text.format import Cell, shown
+from trytable.results.text.format import Cell, format_value
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -183,27 +183,27 @@ def test_the_same_cells_come_back_from_every_format(drawn: tuple[TryTable, Found
 @example(123456789.0)
 @example(-0.0)
 def test_a_shown_parameter_is_close_to_the_number(number: float) -> None:
-    text = shown(number, "parameter")
+    text = format_value(number, "parameter")
     assert float(text) == pytest.approx(number, rel=6e-4)
     assert not re.search(r"e[+]|e-0", text)
 
 
 def test_how_numbers_are_shown() -> None:
-    assert shown(2e-4, "parameter") == "2e-4"
-    assert shown(1e-5, "parameter") == "1e-5"
-    assert shown(0.3, "parameter") == "0.3"
-    assert shown(32, "parameter") == "32"
-    assert shown(1e9, "parameter") == "1e9"
-    assert shown(2 / 3, "accuracy") == "0.667"
-    assert shown(-0.0001, "difference") == "0.000"
-    assert shown(0.0126, "difference") == "+0.013"
-    assert shown(31.26, "seconds") == "31.3"
-    assert shown(1.0, "share") == "100%"
-    assert shown(0.46826, "share") == "46.83%"
-    assert shown(0.0015, "share") == "0.15%"
-    assert shown(4711.6, "seconds") == "4712"
-    assert shown(None, "accuracy") == ""
-    assert shown(True, "parameter") == "true"
+    assert format_value(2e-4, "parameter") == "2e-4"
+    assert format_value(1e-5, "parameter") == "1e-5"
+    assert format_value(0.3, "parameter") == "0.3"
+    assert format_value(32, "parameter") == "32"
+    assert format_value(1e9, "parameter") == "1e9"
+    assert format_value(2 / 3, "accuracy") == "0.667"
+    assert format_value(-0.0001, "difference") == "0.000"
+    assert format_value(0.0126, "difference") == "+0.013"
+    assert format_value(31.26, "seconds") == "31.3"
+    assert format_value(1.0, "share") == "100%"
+    assert format_value(0.46826, "share") == "46.83%"
+    assert format_value(0.0015, "share") == "0.15%"
+    assert format_value(4711.6, "seconds") == "4712"
+    assert format_value(None, "accuracy") == ""
+    assert format_value(True, "parameter") == "true"
 
 
 def test_markdown_as_people_see_it(full: Maker) -> None:
@@ -432,13 +432,13 @@ def _from_latex(table: TryTable) -> list[list[str]]:
 
 def _from_latex_cell(cell: str) -> str:
     if re.fullmatch(r"\$(\\star)+\$", cell):
-        return shown(cell.count("star"), "stars")
+        return format_value(cell.count("star"), "stars")
     return cell.replace("$-$", "-")
 
 
 def _texts(table: TryTable, cells: tuple[Cell, ...]) -> list[str]:
     pairs = zip(cells, table.columns, strict=True)
-    return [" ".join(shown(cell, column.kind).split()) for cell, column in pairs]
+    return [" ".join(format_value(cell, column.kind).split()) for cell, column in pairs]
 
 
 def _is_read_back(text: str) -> bool:
