@@ -1,4 +1,4 @@
-"""What a trial really trains with, read back from live objects and held against what was asked."""
+"""Reads parameters back from the live objects and compares them with the requested ones."""
 
 import hashlib
 import math
@@ -29,7 +29,7 @@ from trytable.trainers.models.state_dict import trainable_parameters
 from trytable.trainers.protocol.messages import FinetuneSettings
 
 Readings = dict[str, Scalar]
-"""Parameters by name; the part before the first dot is the knob's."""
+"""Parameters by name; the part before the first dot is the knob's name."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class LiveObjects:
 
 
 def effective_parameters(live: LiveObjects, settings: FinetuneSettings) -> Readings:
-    """Parameters as the model, the optimizer, the schedule, the loss and the batches have them."""
+    """Read the parameters back from model, optimizer, schedule, criterion and batches."""
     batches = batches_by_length(live.lengths, settings.batch_size, 0)
     largest = max(map(len, batches))
     return {
-        **_rates(live),
-        **_decays(live),
+        **_learning_rates(live),
+        **_weight_decays(live),
         **_dropouts(live.model),
-        **_trained(live.model),
+        **_trained_blocks(live.model),
         "batch_size": largest,
         "batch_size.micro": min(live.micro_batch, largest),
         "batch_size.rest": min(map(len, batches)),
@@ -77,62 +77,62 @@ def effective_parameters(live: LiveObjects, settings: FinetuneSettings) -> Readi
     }
 
 
-def _rates(live: LiveObjects) -> Readings:
-    """What the groups hold at the first step, the peak and the last, once these are set."""
+def _learning_rates(live: LiveObjects) -> Readings:
+    """Set the rates of the first, the peak and the last step, and read them back each time."""
     steps = {"first": 0, "peak": live.schedule.peak_step, "last": live.schedule.steps_total - 1}
-    found: Readings = {}
-    for word, step in steps.items():
+    rates: Readings = {}
+    for label, step in steps.items():
         set_learning_rates(live.optimizer, live.schedule.share(step))
         for group in live.optimizer.param_groups:
-            found[f"lr.{word}.{_role(group)}"] = group["lr"]
+            rates[f"lr.{label}.{_role(group)}"] = group["lr"]
     set_learning_rates(live.optimizer, live.schedule.share(0))
-    return found
+    return rates
 
 
 def _role(group: Mapping[str, object]) -> str:
     return str(group["name"]).rpartition(".")[0]
 
 
-def _decays(live: LiveObjects) -> Readings:
+def _weight_decays(live: LiveObjects) -> Readings:
     decays = {id(p): g["weight_decay"] for g in live.optimizer.param_groups for p in g["params"]}
     trained = trainable_parameters(live.model).values()
     kinds = {
         "weight_decay.matrices": {decays.get(id(p)) for p in trained if p.ndim > 1},
         "weight_decay.vectors": {decays.get(id(p)) for p in trained if p.ndim <= 1},
     }
-    found: Readings = {name: _one_of(values) for name, values in kinds.items() if values}
-    found["lr.without"] = sum(p.numel() for p in trained if id(p) not in decays)
-    return found
+    readings: Readings = {name: _join(values) for name, values in kinds.items() if values}
+    readings["lr.without"] = sum(p.numel() for p in trained if id(p) not in decays)
+    return readings
 
 
-def _one_of(values: set[Any]) -> Scalar:
-    """The one value that all have, or a list of them."""
-    found: Scalar = next(iter(values)) if len(values) == 1 else ", ".join(sorted(map(str, values)))
-    return found
+def _join(values: set[Any]) -> Scalar:
+    """Return the value if there is only one, else a list of them as text."""
+    value: Scalar = next(iter(values)) if len(values) == 1 else ", ".join(sorted(map(str, values)))
+    return value
 
 
 def _dropouts(model: Classifier) -> Readings:
-    of_backbone = dropout_probabilities(model.backbone)
+    backbone = dropout_probabilities(model.backbone)
     return {
-        "dropout.head": _one_of({model.dropout.p, *dropout_probabilities(model.head)}),
-        "dropout.backbone_min": min(of_backbone, default=None),
-        "dropout.backbone_max": max(of_backbone, default=None),
+        "dropout.head": _join({model.dropout.p, *dropout_probabilities(model.head)}),
+        "dropout.backbone_min": min(backbone, default=None),
+        "dropout.backbone_max": max(backbone, default=None),
     }
 
 
-def _trained(model: Classifier) -> Readings:
-    """Trainable parameters of each block, and how many blocks have none from below."""
+def _trained_blocks(model: Classifier) -> Readings:
+    """Count the trainable parameters of each block, and the layers that have none."""
     counts: dict[str, int] = {}
     blocks = parameter_blocks(model)
     for name, parameter in model.named_parameters():
         counts.setdefault(blocks[name], 0)
         counts[blocks[name]] += parameter.numel() if parameter.requires_grad else 0
     layers = {block for block in counts if block.startswith("layer.")}
-    freed = {blocks[name] for name in model.trained_names}
+    unfrozen_at_end = {blocks[name] for name in model.trained_names}
     return {
         "freeze.embeddings": counts.get("embeddings") == 0,
         "freeze.layers": sum(not counts[block] for block in layers),
-        "freeze.layers_at_end": len(layers - freed),
+        "freeze.layers_at_end": len(layers - unfrozen_at_end),
         "freeze.parameters": sum(
             p.numel() for p in model.backbone.parameters() if not p.requires_grad
         ),
@@ -158,40 +158,42 @@ def _augmentation(augmenter: Augmenter | None) -> Readings:
 
 
 def _head(head: nn.Module) -> Readings:
-    """Kind and shape: widths from the first linear layer's input to the last one's output."""
-    linear = [m for m in head.modules() if isinstance(m, nn.Linear)]
-    widths = [str(one.in_features) for one in linear]
-    found: Readings = {
+    """Read the head's kind and its widths, from the input of the first layer to the output."""
+    linear = [module for module in head.modules() if isinstance(module, nn.Linear)]
+    widths = [str(layer.in_features) for layer in linear]
+    readings: Readings = {
         "head": "mlp" if len(linear) > 1 else "linear",
         "head.shape": "-".join([*widths, str(linear[-1].out_features)]),
     }
     if len(linear) > 1:
-        norms = sum(isinstance(one, nn.BatchNorm1d) for one in head.modules())
-        found |= {"head_widths": "-".join(widths[1:]), "head_batch_norm": norms == len(widths) - 1}
-    return found
+        norms = sum(isinstance(module, nn.BatchNorm1d) for module in head.modules())
+        readings["head_widths"] = "-".join(widths[1:])
+        readings["head_batch_norm"] = norms == len(widths) - 1
+    return readings
 
 
 def _adapters(model: Classifier) -> Readings:
-    """What LoRA's adapters have; where they drop nothing, peft has no dropout to be read."""
-    found: list[Any] = [one for one in model.backbone.modules() if hasattr(one, "lora_A")]
-    if not found:
+    """Read LoRA's adapters. With a dropout of 0, peft has no dropout module to read."""
+    adapters: list[Any] = [m for m in model.backbone.modules() if hasattr(m, "lora_A")]
+    if not adapters:
         return {"lora_rank": 0}
-    ranks = [one.lora_A["default"].out_features for one in found]
-    scales = [one.scaling["default"] for one in found]
+    ranks = [adapter.lora_A["default"].out_features for adapter in adapters]
+    scales = [adapter.scaling["default"] for adapter in adapters]
+    dropouts = {getattr(adapter.lora_dropout["default"], "p", 0.0) for adapter in adapters}
     return {
-        "lora_rank": _one_of(set(ranks)),
-        "lora_alpha": _one_of({r * scale for r, scale in zip(ranks, scales, strict=True)}),
-        "lora_dropout": _one_of({getattr(one.lora_dropout["default"], "p", 0.0) for one in found}),
+        "lora_rank": _join(set(ranks)),
+        "lora_alpha": _join({r * scale for r, scale in zip(ranks, scales, strict=True)}),
+        "lora_dropout": _join(dropouts),
     }
 
 
 def requested_parameters(live: LiveObjects, settings: FinetuneSettings) -> Readings:
-    """What `effective` must find, from the settings alone, wherever they decide it.
+    """Return what `effective_parameters` must read, as far as the settings decide it.
 
-    The rates of the first and the last step are worked out anew here, on purpose: a schedule
-    cannot be its own witness.
+    The rates of the first and the last step are computed here independently of the schedule: a
+    schedule cannot attest itself.
     """
-    asked: Readings = {
+    readings: Readings = {
         "lr.without": 0,
         "weight_decay.matrices": settings.weight_decay,
         "weight_decay.vectors": 0.0,
@@ -211,26 +213,26 @@ def requested_parameters(live: LiveObjects, settings: FinetuneSettings) -> Readi
     }
     if settings.head == "mlp":
         widths = "-".join(map(str, hidden_widths(settings)))
-        asked |= {"head_widths": widths, "head_batch_norm": settings.head_batch_norm}
+        readings |= {"head_widths": widths, "head_batch_norm": settings.head_batch_norm}
     if settings.lora_rank:
-        asked |= {"lora_alpha": settings.lora_alpha, "lora_dropout": settings.lora_dropout}
+        readings |= {"lora_alpha": settings.lora_alpha, "lora_dropout": settings.lora_dropout}
     if settings.dropout_scope == "all":
-        asked |= {f"dropout.backbone_{end}": settings.dropout for end in ("min", "max")}
+        readings |= {f"dropout.backbone_{end}": settings.dropout for end in ("min", "max")}
     if settings.precision != "auto":
-        asked["precision"] = settings.precision
-    return asked | _requested_rates(live, settings) | _requested_freeze(live, settings)
+        readings["precision"] = settings.precision
+    return readings | _requested_rates(live, settings) | _requested_freeze(live, settings)
 
 
 def _requested_rates(live: LiveObjects, settings: FinetuneSettings) -> Readings:
     shares = {"peak": 1.0, "first": _first_share(live.schedule)}
     if settings.schedule in ("constant", "linear"):
-        left = 1 / (live.schedule.steps_total - live.schedule.warmup_steps)
-        fallen = left if settings.schedule == "linear" else 1.0
-        shares["last"] = settings.schedule_floor + (1 - settings.schedule_floor) * fallen
+        last = 1 / (live.schedule.steps_total - live.schedule.warmup_steps)
+        decay = last if settings.schedule == "linear" else 1.0
+        shares["last"] = settings.schedule_floor + (1 - settings.schedule_floor) * decay
     return {
-        f"lr.{word}.{role}": rate * share
+        f"lr.{label}.{role}": rate * share
         for role, rate in peak_learning_rates(live.model, settings).items()
-        for word, share in shares.items()
+        for label, share in shares.items()
     }
 
 
@@ -240,51 +242,55 @@ def _first_share(schedule: Schedule) -> float:
 
 def _requested_freeze(live: LiveObjects, settings: FinetuneSettings) -> Readings:
     if settings.lora_rank:
-        return {}  # adapters stand for all else
+        return {}  # adapters freeze the whole backbone
     if uses_patterns(settings.freeze):
         patterns = str(settings.freeze).split()
-        named = live.model.backbone.named_parameters()
-        frozen = [p for name, p in named if matches(name, patterns)]
+        parameters = live.model.backbone.named_parameters()
+        frozen = [p for name, p in parameters if matches(name, patterns)]
         return {"freeze.parameters": sum(p.numel() for p in frozen)}
     if settings.freeze == "none":
         return {"freeze.parameters": 0}
-    layers = frozen_layer_count(settings.freeze, len(transformer_layers(live.model.backbone))) or 0
-    freed = settings.unfreeze_layers_per_epoch * (settings.epochs - 1)
+    depth = len(transformer_layers(live.model.backbone))
+    layers = frozen_layer_count(settings.freeze, depth) or 0
+    unfrozen = settings.unfreeze_layers_per_epoch * (settings.epochs - 1)
     return {
         "freeze.embeddings": True,
         "freeze.layers": layers,
-        "freeze.layers_at_end": max(0, layers - freed),
+        "freeze.layers_at_end": max(0, layers - unfrozen),
     }
 
 
-def find_mismatches(asked: Readings, found: Readings) -> dict[str, tuple[Scalar, Scalar]]:
-    """What was asked for and what was found, where they differ; what was not found is no match.
+def find_mismatches(requested: Readings, effective: Readings) -> dict[str, tuple[Scalar, Scalar]]:
+    """Return the requested and the effective value of every parameter for which they differ.
 
-    A dropout of 0 may leave no dropout to be found.
+    A requested parameter without an effective value is a mismatch. A requested 0 is not: a
+    dropout of 0 may leave no module to read.
     """
     return {
-        name: (value, found.get(name))
-        for name, value in asked.items()
-        if not _same(value, found.get(name)) and not _is_absent_role(name, found)
+        name: (value, effective.get(name))
+        for name, value in requested.items()
+        if not _agree(value, effective.get(name)) and not _is_untrained_role(name, effective)
     }
 
 
-def _is_absent_role(name: str, found: Readings) -> bool:
-    """Whether a rate is that of a role of which nothing is trained."""
-    return name.startswith("lr.") and name not in found
+def _is_untrained_role(name: str, effective: Readings) -> bool:
+    """Whether a parameter is the learning rate of a role without trained parameters."""
+    return name.startswith("lr.") and name not in effective
 
 
-def _same(asked: Scalar, found: Scalar) -> bool:
-    numbers = all(isinstance(one, int | float) for one in (asked, found))
-    if numbers and not isinstance(asked, bool):
-        return math.isclose(float(asked or 0), float(found or 0), rel_tol=1e-6, abs_tol=1e-12)
-    return asked == found or (asked == 0 and found is None)
+def _agree(requested: Scalar, effective: Scalar) -> bool:
+    numbers = all(isinstance(value, int | float) for value in (requested, effective))
+    if numbers and not isinstance(requested, bool):
+        return math.isclose(
+            float(requested or 0), float(effective or 0), rel_tol=1e-6, abs_tol=1e-12
+        )
+    return requested == effective or (requested == 0 and effective is None)
 
 
 def code_hash() -> str:
-    """SHA-256 over this room's sources: what trained."""
+    """Return the SHA-256 of the sources of all trainers: the code that trains."""
     digest = hashlib.sha256()
-    room = Path(__file__).parents[1]
-    for path in sorted(room.rglob("*.py")):
-        digest.update(path.relative_to(room).as_posix().encode() + path.read_bytes())
+    folder = Path(__file__).parents[1]
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()

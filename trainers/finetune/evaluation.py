@@ -1,4 +1,4 @@
-"""Accuracy and loss of a split, in evaluation mode."""
+"""Evaluation of a split: loss, accuracy, macro-F1, and how the predictions are spread."""
 
 import math
 from collections.abc import Callable
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
@@ -15,29 +14,20 @@ from trytable.trainers.data.batches import Collator, batches_in_order
 from trytable.trainers.data.tokens import Indices, TokenSplit
 from trytable.trainers.finetune import memory
 from trytable.trainers.models.precision import Precision, autocast
-
-
-def macro_f1(gold: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> float:
-    """The mean over classes of 2 TP / (2 TP + FP + FN) (van Rijsbergen 1979).
-
-    Both have shape (sentences,). A class that is neither there nor predicted is left out.
-    """
-    scores = []
-    for one in range(classes):
-        both = np.sum((gold == one) & (predicted == one))
-        either = np.sum(gold == one) + np.sum(predicted == one)
-        if either:
-            scores.append(2 * both / either)
-    return float(np.mean(scores)) if scores else 0.0
-
+from trytable.trainers.seeding import draw_seed
 
 EVALUATION_BATCH_SIZE = 64
-"""Sentences at once: enough to fill the hardware, and no knob changes a result."""
+"""Sentences at once: enough to use the hardware well. A constant, so that no knob changes a
+result by its batch size."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Plain cross-entropy in nats a labelled sentence, and predictions in the file's order."""
+    """The result for one split.
+
+    `loss` is the mean cross-entropy per labelled sentence in nats. `predictions` are class
+    indices in file order, shape (sentences,). `accuracy` is the share of right predictions.
+    """
 
     loss: float
     predictions: Indices
@@ -49,7 +39,7 @@ class Evaluator:
 
     Args:
         check_stop: called before every batch; may raise.
-        may_halve: whether fewer sentences are taken at once where memory runs out.
+        may_halve: whether to halve the batch if memory runs out.
     """
 
     def __init__(
@@ -65,12 +55,12 @@ class Evaluator:
         self._precision = precision
         self._check_stop = check_stop
         self._may_halve = may_halve
-        self._size = EVALUATION_BATCH_SIZE
+        self._batch_size = EVALUATION_BATCH_SIZE
 
     def evaluate(self, split: TokenSplit) -> Evaluation:
-        """Evaluate a split, with fewer sentences at once where memory runs out.
+        """Evaluate a split; halves the batch as often as memory runs out.
 
-        Raises torch.OutOfMemoryError where nothing may be halved, or not even one sentence fits.
+        Raises torch.OutOfMemoryError if the batch must not be halved or is a single sentence.
         """
         self._model.eval()
         while True:
@@ -79,15 +69,15 @@ class Evaluator:
             except RuntimeError as error:
                 if not memory.is_oom(error):
                     raise
-                if not self._may_halve or self._size == 1:
+                if not self._may_halve or self._batch_size == 1:
                     raise torch.OutOfMemoryError(str(error)) from error
-                self._size = math.ceil(self._size / 2)
+                self._batch_size = math.ceil(self._batch_size / 2)
 
     @torch.inference_mode()
     def _evaluate(self, split: TokenSplit) -> Evaluation:
         predictions = np.zeros(len(split), dtype=np.int64)
         loss_sum = 0.0
-        for indices in batches_in_order(split.lengths, self._size):
+        for indices in batches_in_order(split.lengths, self._batch_size):
             self._check_stop()
             batch, labels = self._collator.collate(split, indices)
             with autocast(self._precision, self._collator.device):
@@ -98,5 +88,39 @@ class Evaluator:
             ).item()
         gold = np.asarray(split.labels)
         labelled = max(int((gold != UNLABELLED).sum()), 1)
-        right = int((predictions == gold).sum())
-        return Evaluation(loss_sum / labelled, predictions, right / labelled)
+        correct = int((predictions == gold).sum())
+        return Evaluation(loss_sum / labelled, predictions, correct / labelled)
+
+
+def probe_split(split: TokenSplit, size: int, seed: int) -> TokenSplit:
+    """Return the train sentences on which train accuracy is measured, the probe.
+
+    They depend on the seed alone, so they are the same in every epoch and trial.
+    """
+    generator = np.random.default_rng(draw_seed(seed, "probe"))
+    size = min(size, len(split))
+    return split.take(np.sort(generator.choice(len(split), size, replace=False)))
+
+
+def macro_f1(gold: Indices, predicted: Indices, classes: int) -> float:
+    """Return the mean over classes of 2 TP / (2 TP + FP + FN) (van Rijsbergen 1979).
+
+    Both arrays have shape (sentences,). A class that is neither in the gold labels nor predicted
+    is left out.
+    """
+    scores = []
+    for index in range(classes):
+        true_positives = np.sum((gold == index) & (predicted == index))
+        total = np.sum(gold == index) + np.sum(predicted == index)
+        if total:
+            scores.append(2 * true_positives / total)
+    return float(np.mean(scores)) if scores else 0.0
+
+
+def prediction_spread(predictions: Indices) -> dict[str, float]:
+    """Return the most frequent class of predictions, shape (sentences,), and its share."""
+    counts = np.bincount(predictions)
+    return {
+        "predicted_largest_class": float(counts.argmax()),
+        "predicted_largest_share": float(counts.max() / counts.sum()),
+    }

@@ -1,4 +1,4 @@
-"""What is minimised, and the plain cross-entropy beside it, which all trials share."""
+"""The loss that is minimised, and the plain cross-entropy that all trials report."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -13,13 +13,13 @@ from trytable.trainers.protocol.messages import FinetuneSettings, Refused
 
 
 class Criterion:
-    """Loss of each sentence, in nats.
+    """Computes the loss of each sentence, in nats.
 
-    Class weights multiply a sentence's loss by its class's weight; label smoothing gives every
-    class its share of the target (Szegedy et al. 2016); focal gamma scales by (1 - p) ** gamma, p
-    being the probability of the gold class (Lin et al. 2017, equation 4). A batch's loss is the
-    sum over its sentences by their number, never by their weights, so that batches of any size and
-    micro-batches of any split add up to the same gradient.
+    Class weights multiply a sentence's loss by its class's weight. Label smoothing gives every
+    class a share of the target (Szegedy et al. 2016). Focal gamma scales by (1 - p) ** gamma,
+    where p is the probability of the gold class (Lin et al. 2017, equation 4). A batch's loss is
+    the sum over its sentences divided by their number, not by their weights: this way
+    micro-batches of any size add up to the same gradient.
     """
 
     def __init__(self, weights: Tensor | None, label_smoothing: float, focal_gamma: float) -> None:
@@ -28,7 +28,7 @@ class Criterion:
         self.focal_gamma = focal_gamma
 
     def __call__(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """What is minimised, and the plain cross-entropy; both have shape (sentences,)."""
+        """Return the loss to minimise and the plain cross-entropy, both of shape (sentences,)."""
         plain = functional.cross_entropy(logits, labels, reduction="none")
         if self.weights is None and not self.label_smoothing and not self.focal_gamma:
             return plain, plain
@@ -47,29 +47,32 @@ class Criterion:
 def make_criterion(
     settings: FinetuneSettings, labels: Indices, classes: int, device: torch.device
 ) -> Criterion:
-    """The criterion of a job, whose training labels have shape (sentences,). Raises Refused."""
+    """Build a job's criterion; `labels`, shape (sentences,), are the training labels.
+
+    Raises Refused.
+    """
     weights = class_weights(settings.class_weights, labels, classes)
     tensor = None if weights is None else torch.tensor(weights, dtype=torch.float32, device=device)
     return Criterion(tensor, settings.label_smoothing, settings.focal_gamma)
 
 
 def class_weights(
-    asked: Literal["none", "balanced"] | Sequence[float], labels: Indices, classes: int
+    setting: Literal["none", "balanced"] | Sequence[float], labels: Indices, classes: int
 ) -> list[float] | None:
-    """A weight a class; `balanced` is N / (C n_c) (King and Zeng 2001), whose mean over sentences
-    is 1.
+    """Return one weight per class, or None.
 
-    Raises Refused where weights are given for another number of classes.
+    `balanced` is N / (C n_c) (King and Zeng 2001), whose mean over the sentences is 1. Raises
+    Refused if the number of weights is not that of the classes.
     """
-    if asked == "none":
+    if setting == "none":
         return None
-    if asked == "balanced":
+    if setting == "balanced":
         counts = np.maximum(np.bincount(labels, minlength=classes), 1)
-        return [float(one) for one in len(labels) / (classes * counts)]
-    given = [float(one) for one in asked]
-    if len(given) != classes:
+        return [float(weight) for weight in len(labels) / (classes * counts)]
+    weights = [float(weight) for weight in setting]
+    if len(weights) != classes:
         raise Refused(
-            f"class_weights has {len(given)} numbers, and the data have {classes} classes. "
-            "Allowed: one number a class, none, balanced."
+            f"class_weights has {len(weights)} numbers, but the data have {classes} classes. "
+            "Allowed: one number per class, none, balanced."
         )
-    return given
+    return weights

@@ -1,46 +1,80 @@
-"""How much of its GPU's memory this process takes, the CUDA context included."""
+"""How much GPU memory this process uses, and how libraries report that memory ran out.
+
+Every worker imports this module to classify its errors, so torch is imported only where a GPU is
+measured: the workers of scripts and simulated trials run without torch.
+"""
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pynvml
-import torch
+if TYPE_CHECKING:
+    import torch
 
 CONTEXT_BYTES = 768 * 2**20
-"""What a CUDA context with its kernels is taken to need where the driver does not tell, as in a
-container with process ids of its own. It is rather too much: half as much is usual."""
+"""Assumed size of a CUDA context with its kernels if the driver gives no figure, as in a container
+with its own process ids. This is on the safe side: half as much is usual."""
+
+_DEVICE_OOM = (
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""CUDA's words if not torch but a library or the CUDA context itself runs out of memory."""
+
+_CPU_OOM = "can't allocate memory"
+"""The words of torch's CPU allocator, which raises a plain RuntimeError."""
+
+
+def is_oom(error: BaseException) -> bool:
+    """Whether an error means that the device or the machine ran out of memory."""
+    return is_device_oom(error) or _CPU_OOM in str(error)
+
+
+def is_device_oom(error: BaseException) -> bool:
+    """Whether an error means that the device ran out of memory."""
+    # By name, since torch.OutOfMemoryError would need torch.
+    names = {cls.__name__ for cls in type(error).__mro__}
+    return "OutOfMemoryError" in names or any(words in str(error) for words in _DEVICE_OOM)
 
 
 @dataclass(frozen=True)
 class DeviceMemory:
-    """The most that this process has held of its GPU so far, and all that the GPU has, in bytes."""
+    """The peak memory of this process on its GPU so far, and the GPU's total memory, in bytes."""
 
     peak_bytes: int
     total_bytes: int
 
 
-def device_memory(device: torch.device, uuid: str) -> DeviceMemory | None:
-    """What this process takes of the GPU with this UUID, the only one it sees; None on a CPU."""
+def device_memory(device: "torch.device", uuid: str) -> DeviceMemory | None:
+    """Measure this process's memory on the GPU with this UUID, its only one; None on a CPU."""
     if device.type != "cuda":
         return None
-    most, now = torch.cuda.max_memory_reserved(), torch.cuda.memory_reserved()
+    import torch  # noqa: PLC0415 - see the module's docstring
+
+    peak, current = torch.cuda.max_memory_reserved(), torch.cuda.memory_reserved()
     total = torch.cuda.get_device_properties(0).total_memory
-    return DeviceMemory(peak_bytes(most, now, process_memory(os.getpid(), uuid)), total)
+    return DeviceMemory(peak_bytes(peak, current, process_memory(os.getpid(), uuid)), total)
 
 
-def peak_bytes(most_reserved: int, reserved: int, process_bytes: int | None) -> int:
-    """The largest memory so far, from what torch reserved at most, reserves now, and the driver's
-    figure for the process now.
+def peak_bytes(peak_reserved: int, reserved: int, process_bytes: int | None) -> int:
+    """Return the peak memory of a process, with its CUDA context.
 
-    A figure below what torch reserves is another process's of the same id, in another container.
+    Args:
+        peak_reserved: the most that torch has reserved so far.
+        reserved: what torch reserves now.
+        process_bytes: the driver's current figure for the process, or None. A figure below
+            `reserved` belongs to a process with the same id in another container.
     """
     if process_bytes is None or process_bytes < reserved:
-        return most_reserved + CONTEXT_BYTES
-    return most_reserved + process_bytes - reserved
+        return peak_reserved + CONTEXT_BYTES
+    return peak_reserved + process_bytes - reserved
 
 
 def process_memory(pid: int, uuid: str) -> int | None:
-    """The driver's figure for a process on a GPU, in bytes; None where it has none."""
+    """Return the driver's figure for a process on a GPU, in bytes, or None if it has none."""
+    import pynvml  # noqa: PLC0415 - see the module's docstring
+
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
@@ -52,26 +86,4 @@ def process_memory(pid: int, uuid: str) -> int | None:
         return None
     finally:
         pynvml.nvmlShutdown()
-    return next((one.usedGpuMemory for one in processes if one.pid == pid), None)
-
-
-_ON_DEVICE = (
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-)
-"""How CUDA says it where not torch asked for memory but a library, or the context itself."""
-
-_ON_CPU = "can't allocate memory"
-"""How torch's allocator for main memory says it; it has no exception of its own for that."""
-
-
-def is_device_oom(error: BaseException) -> bool:
-    """Whether a device's memory ran out."""
-    names = {cls.__name__ for cls in type(error).__mro__}
-    return "OutOfMemoryError" in names or any(word in str(error) for word in _ON_DEVICE)
-
-
-def is_oom(error: BaseException) -> bool:
-    """Whether a device's memory ran out, or the machine's."""
-    return is_device_oom(error) or _ON_CPU in str(error)
+    return next((process.usedGpuMemory for process in processes if process.pid == pid), None)

@@ -1,4 +1,4 @@
-"""The optimizer: AdamW, in groups that have a learning rate and a weight decay of their own."""
+"""The optimizer: AdamW with parameter groups by learning rate and weight decay."""
 
 from contextlib import suppress
 from typing import Any
@@ -11,16 +11,16 @@ from trytable.trainers.protocol.messages import FinetuneSettings, Refused
 
 ADAM_EPSILON = 1e-8
 ADAM_BETAS = (0.9, 0.999)
-"""Loshchilov and Hutter 2019, as fine-tuning has it by custom."""
+"""The defaults of AdamW (Loshchilov and Hutter 2019), which fine-tuning customarily uses."""
 
 BACKBONE, HEAD, EMBEDDINGS = "backbone", "head", "embeddings"
 
 
 def make_optimizer(model: Classifier, settings: FinetuneSettings, fused: bool) -> torch.optim.AdamW:
-    """AdamW over what is trained; biases and norms (vectors) are not decayed.
+    """Build AdamW over the trained parameters; biases and norms (vectors) have no weight decay.
 
-    A group's name is `ROLE.matrices` or `ROLE.vectors`; its `peak_lr` is what the schedule scales.
-    The first group is the backbone's uppermost, or the head's where nothing else is trained.
+    A group is called `ROLE.matrices` or `ROLE.vectors`, and the schedule scales its `peak_lr`. The
+    first group is the uppermost of the backbone, or the head's if nothing else is trained.
     """
     roles = parameter_blocks(model)
     if settings.layer_lr_decay == 1:
@@ -28,9 +28,9 @@ def make_optimizer(model: Classifier, settings: FinetuneSettings, fused: bool) -
     parameters = {name: p for name, p in model.named_parameters() if name in model.trained_names}
     groups: list[dict[str, Any]] = []
     for role, peak_lr in peak_learning_rates(model, settings).items():
-        mine = [p for name, p in parameters.items() if roles[name] == role]
+        members = [p for name, p in parameters.items() if roles[name] == role]
         for kind, decay in (("matrices", settings.weight_decay), ("vectors", 0.0)):
-            grouped = [p for p in mine if (p.ndim > 1) == (kind == "matrices")]
+            grouped = [p for p in members if (p.ndim > 1) == (kind == "matrices")]
             if grouped:
                 name = f"{role}.{kind}"
                 groups.append(
@@ -42,10 +42,11 @@ def make_optimizer(model: Classifier, settings: FinetuneSettings, fused: bool) -
 
 
 def peak_learning_rates(model: Classifier, settings: FinetuneSettings) -> dict[str, float]:
-    """The peak learning rate of each role, uppermost first.
+    """Return the peak learning rate of each role, uppermost first.
 
-    With layer-wise decay d the uppermost layer has lr, each one below d times as much, and the
-    embeddings d times the lowest layer's (Howard and Ruder 2018; Sun et al. 2019, equation 3).
+    With layer-wise decay d the uppermost layer has lr, each layer below has d times the rate of
+    the one above it, and the embeddings have d times that of the lowest layer (Howard and Ruder
+    2018; Sun et al. 2019, equation 3).
     """
     own = settings.head_lr
     head = settings.lr * settings.head_lr_multiplier if own is None else own
@@ -54,15 +55,15 @@ def peak_learning_rates(model: Classifier, settings: FinetuneSettings) -> dict[s
         return {BACKBONE: settings.lr, HEAD: head}
     depth = len(transformer_layers(model.backbone))
     layers = {_layer(k): settings.lr * decay ** (depth - 1 - k) for k in reversed(range(depth))}
-    # What stands behind the layers, such as a last norm, is as high as the uppermost.
+    # Modules after the layers, such as a final norm, count as the uppermost.
     return {BACKBONE: settings.lr, **layers, EMBEDDINGS: settings.lr * decay**depth, HEAD: head}
 
 
 def parameter_blocks(model: Classifier) -> dict[str, str]:
-    """The block of every parameter: `head`, `layer.K`, `embeddings`, or `backbone`.
+    """Return the block of every parameter: `head`, `layer.K`, `embeddings` or `backbone`.
 
-    Embeddings come before the layers; `backbone` is what stands behind them, or all of a backbone
-    that has no one list of layers (as where they share their weights).
+    Embeddings are the modules before the layers. `backbone` are the modules after them, or the
+    whole backbone if it has no single list of layers (as if they share their weights).
     """
     backbone = model.backbone
     blocks: dict[int, str] = {}
@@ -70,7 +71,7 @@ def parameter_blocks(model: Classifier) -> dict[str, str]:
         layers = enumerate(transformer_layers(backbone))
         blocks = {id(p): _layer(k) for k, layer in layers for p in layer.parameters()}
         blocks |= {
-            id(p): EMBEDDINGS for one in embedding_modules(backbone) for p in one.parameters()
+            id(p): EMBEDDINGS for module in embedding_modules(backbone) for p in module.parameters()
         }
     return {
         name: blocks.get(id(p), BACKBONE) if name.startswith("backbone.") else HEAD
@@ -83,6 +84,6 @@ def _layer(index: int) -> str:
 
 
 def set_learning_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
-    """Give every group its share of its peak learning rate."""
+    """Set every group's learning rate to this share of its peak."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * share

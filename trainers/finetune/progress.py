@@ -1,18 +1,20 @@
-"""How far a trial has come, and what is the best of it so far."""
+"""How far a trial has come, and its best epoch so far."""
 
 from dataclasses import dataclass, field, replace
 
 from trytable.records import Objective
+from trytable.trainers.finetune.evaluation import Evaluation
 from trytable.trainers.protocol.messages import FinetuneSettings
 
 
 @dataclass
 class TrainingProgress:
-    """How far a trial has come, in full: with the weights, all that resuming needs.
+    """The state of a trial that, with its weights, is all that resuming needs.
 
-    `epoch` is the one under way, counted from 1. `loss_sum` is of plain cross-entropy in nats over
-    the `seen` sentences of the epoch. `micro_batch` is what memory was found to hold, 0 while it
-    has held all.
+    Checkpoints store the fields under these names, so none may be renamed. `epoch` is the current
+    one, counted from 1. `loss_sum` is the sum of cross-entropies in nats over the `seen` sentences
+    of this epoch, `correct` the number of right predictions. `micro_batch` is the size to which
+    the micro-batch was halved, 0 if memory has never run out.
     """
 
     epoch: int = 1
@@ -29,7 +31,7 @@ class TrainingProgress:
     best_predictions: list[int] = field(default_factory=list)
 
     def next_epoch(self) -> "TrainingProgress":
-        """The same at the start of the next epoch."""
+        """Return the progress at the start of the next epoch."""
         return replace(
             self,
             epoch=self.epoch + 1,
@@ -40,20 +42,29 @@ class TrainingProgress:
             seconds=0.0,
         )
 
+    def record_if_best(self, objective: Objective, value: float, dev: Evaluation) -> bool:
+        """Record the current epoch if it is the best so far, and return whether it is."""
+        if not self.improves(objective, value, dev.loss):
+            return False
+        self.best_epoch, self.best_value = self.epoch, value
+        self.best_loss, self.best_accuracy = dev.loss, dev.accuracy
+        self.best_predictions = dev.predictions.tolist()
+        return True
+
     def improves(self, objective: Objective, value: float, dev_loss: float) -> bool:
-        """Whether an epoch is the best so far; at equal values the lower dev loss decides."""
+        """Whether an epoch is the best so far; among equal values the lower dev loss is better."""
         if value == self.best_value:
             return dev_loss < self.best_loss
         return objective.is_better(value, self.best_value)
 
-    def is_over(self, settings: FinetuneSettings) -> bool:
-        """Whether nothing is left to train, between two epochs."""
-        done = self.epoch - 1
-        return done >= settings.epochs or self.ran_out_of_patience(settings)
+    def is_finished(self, settings: FinetuneSettings) -> bool:
+        """Whether no epoch remains to be trained. Valid between two epochs."""
+        completed = self.epoch - 1
+        return completed >= settings.epochs or self.ran_out_of_patience(settings)
 
     def ran_out_of_patience(self, settings: FinetuneSettings) -> bool:
-        """Whether the best epoch lies so far back that the rest is not worth its time."""
-        done, patience = self.epoch - 1, settings.patience_epochs
-        if patience is None or done < settings.min_epochs:
+        """Whether the last `patience_epochs` epochs brought no improvement."""
+        completed, patience = self.epoch - 1, settings.patience_epochs
+        if patience is None or completed < settings.min_epochs:
             return False
-        return done - self.best_epoch >= patience
+        return completed - self.best_epoch >= patience

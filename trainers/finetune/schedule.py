@@ -1,4 +1,4 @@
-"""The learning rate's course: a pure function of the step, so no checkpoint needs to hold it."""
+"""The learning rate schedule: a pure function of the step, so checkpoints need not store it."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from trytable.trainers.protocol.messages import FinetuneSettings, Refused
 
 @dataclass(frozen=True)
 class Schedule:
-    """Shares of the peak learning rate by optimizer step, counted from 0."""
+    """The learning rate by optimizer step, counted from 0, as a share of the peak."""
 
     settings: FinetuneSettings
     steps_per_epoch: int
@@ -16,23 +16,23 @@ class Schedule:
     warmup_steps: int
 
     def share(self, step: int) -> float:
-        """Share of the peak at a step.
+        """Return the share of the peak learning rate at a step.
 
-        Warm-up rises linearly and reaches the peak at its last step. What follows falls to the
-        floor: linearly; by half a cosine, or several (Loshchilov and Hutter 2017, equation 5);
-        or by a factor every so many epochs.
+        Warm-up rises linearly and reaches the peak at its last step. Then the rate falls to the
+        floor: linearly, by one or several half cosines (Loshchilov and Hutter 2017, equation 5),
+        or by a factor every few epochs.
         """
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
         floor = self.settings.schedule_floor
-        return floor + (1 - floor) * self._fallen(step)
+        return floor + (1 - floor) * self._decay(step)
 
     @property
     def peak_step(self) -> int:
-        """A step with the largest share."""
+        """The first step with the largest share."""
         return max(0, self.warmup_steps - 1)
 
-    def _fallen(self, step: int) -> float:
+    def _decay(self, step: int) -> float:
         settings = self.settings
         passed = (step - self.warmup_steps) / (self.steps_total - self.warmup_steps)
         match settings.schedule:
@@ -54,14 +54,14 @@ def _half_cosine(passed: float) -> float:
 
 
 def make_schedule(settings: FinetuneSettings, steps_per_epoch: int) -> Schedule:
-    """The schedule over all epochs. Raises Refused where warm-up leaves no step at the peak."""
+    """Build the schedule over all epochs. Raises Refused if warm-up takes all of the training."""
     total = steps_per_epoch * settings.epochs
     units = {"share": total, "epochs": steps_per_epoch, "steps": 1}
     warmup = round(settings.warmup * units[settings.warmup_unit])
     if warmup >= total:
         allowed = total / units[settings.warmup_unit]
         raise Refused(
-            f"warmup {settings.warmup:g} ({settings.warmup_unit}) takes {warmup} steps, and the "
+            f"warmup {settings.warmup:g} ({settings.warmup_unit}) takes {warmup} steps, but the "
             f"training has {total}. Allowed: less than {allowed:g} ({settings.warmup_unit})."
         )
     return Schedule(settings, steps_per_epoch, total, warmup)

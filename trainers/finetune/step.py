@@ -1,4 +1,4 @@
-"""One optimizer step: forward and backward over as much as memory holds, then the update."""
+"""One optimizer step: forward and backward in micro-batches that fit into memory, then update."""
 
 import math
 from collections.abc import Callable
@@ -15,16 +15,16 @@ from trytable.trainers.finetune.losses import Criterion
 from trytable.trainers.models.precision import Precision, autocast
 
 _SMALLEST_SCALE = 1.0
-"""fp16 gradients that are infinite at this scale are no fault of the scaling."""
+"""At this scale an infinite fp16 gradient is not caused by the scaling."""
 
 
 class NonFinite(Exception):
-    """The loss or the gradient became NaN or infinite: nothing can be learnt any more."""
+    """The loss or the gradient became NaN or infinite, so training cannot recover."""
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """A step's plain cross-entropy in nats a sentence, right predictions, gradient's L2 norm."""
+    """Mean cross-entropy per sentence in nats, right predictions, and the gradient's L2 norm."""
 
     loss: float
     correct: int
@@ -32,13 +32,13 @@ class StepResult:
 
 
 class Stepper:
-    """Takes optimizer steps. The effective batch is the one given, however little fits at once.
+    """Takes optimizer steps, each on a whole batch, whatever the size of the micro-batches.
 
     Args:
         micro_batch: sentences in memory at once; halved whenever memory runs out.
-        on_smaller: called with the micro-batch before and after.
-        may_halve: whether the micro-batch is halved at all. On a GPU that trials share it is not:
-            there memory may have run out for another trial's sake.
+        on_halved: called with the previous and the new size of the micro-batch.
+        may_halve: whether to halve the micro-batch. On a shared GPU it is not halved: another
+            trial may have used up the memory.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Stepper:
         precision: Precision,
         max_gradient_norm: float,
         micro_batch: int,
-        on_smaller: Callable[[int, int], None],
+        on_halved: Callable[[int, int], None],
         may_halve: bool = True,
     ) -> None:
         self._model = model
@@ -60,24 +60,24 @@ class Stepper:
         self._collator = collator
         self._precision = precision
         self._max_norm = max_gradient_norm
-        self._on_smaller = on_smaller
+        self._on_halved = on_halved
         self._may_halve = may_halve
         self.micro_batch = micro_batch
         self.scaler = torch.amp.GradScaler(collator.device.type, enabled=precision == "fp16")
 
     def step(self, split: TokenSplit, indices: Indices, seed: int) -> StepResult:
-        """Train on these sentences once; `seed` is that of the dropouts.
+        """Train on these sentences once; `seed` is the seed of the dropout.
 
-        Raises NonFinite, and torch.OutOfMemoryError where not even one sentence fits, or where
-        nothing may be halved.
+        Raises NonFinite, and torch.OutOfMemoryError if the micro-batch must not be halved or is a
+        single sentence.
         """
         while True:
             torch.manual_seed(seed)
             try:
                 loss, correct, norm = self._gradients(split, indices)
                 break
-            except RuntimeError as error:  # torch.OutOfMemoryError is one
-                self._make_smaller(error, len(indices))
+            except RuntimeError as error:  # the base class of torch.OutOfMemoryError
+                self._halve(error, len(indices))
         self._check(loss, norm)
         self.scaler.step(self._optimizer)
         self.scaler.update()
@@ -93,7 +93,7 @@ class Stepper:
                 logits = self._model(batch)
             minimised, plain = self._criterion(logits.float(), labels)
             share: Tensor = minimised.sum() / len(indices)
-            self.scaler.scale(share).backward()  # type: ignore[no-untyped-call] # torch does not type it
+            self.scaler.scale(share).backward()  # type: ignore[no-untyped-call] # untyped in torch
             loss += plain.sum().item() / len(indices)
             correct += int((logits.argmax(1) == labels).sum())
         self.scaler.unscale_(self._optimizer)
@@ -101,40 +101,40 @@ class Stepper:
         norm = torch.nn.utils.clip_grad_norm_(parameters, self._max_norm)
         return loss, correct, float(norm)
 
-    def _make_smaller(self, error: RuntimeError, sentences: int) -> None:
-        """Halve the micro-batch after an out-of-memory; any other error goes on."""
+    def _halve(self, error: RuntimeError, sentences: int) -> None:
+        """Halve the micro-batch if memory ran out; raise any other error again."""
         if not memory.is_oom(error):
             raise error
         if not self._may_halve:
             raise torch.OutOfMemoryError(str(error)) from error
         self._optimizer.zero_grad(set_to_none=True)
-        before = min(self.micro_batch, sentences)
-        if before == 1:
+        previous = min(self.micro_batch, sentences)
+        if previous == 1:
             raise torch.OutOfMemoryError(
-                "not even one sentence at a time fits into memory; a shorter max_length or "
+                "memory does not hold even a single sentence; a shorter max_length or "
                 "gradient_checkpointing may help"
             ) from error
-        self.micro_batch = math.ceil(before / 2)
+        self.micro_batch = math.ceil(previous / 2)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        self._on_smaller(before, self.micro_batch)
+        self._on_halved(previous, self.micro_batch)
 
     def _check(self, loss: float, norm: float) -> None:
         _check_finite("loss", loss)
-        # fp16 overflows now and then: the scaler leaves that step out and scales less.
+        # fp16 overflows occasionally: the scaler then skips the step and lowers its scale.
         if not self.scaler.is_enabled() or self.scaler.get_scale() <= _SMALLEST_SCALE:
             _check_finite("gradient norm", norm)
 
     def state(self) -> dict[str, Any]:
-        """What fp16's scaler has learnt; empty in other precisions."""
+        """Return the state of the fp16 scaler; empty in other precisions."""
         return self.scaler.state_dict()
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
+        """Restore what `state` returned."""
         if state:
             self.scaler.load_state_dict(state)
 
 
-def _check_finite(what: str, value: float) -> None:
+def _check_finite(name: str, value: float) -> None:
     if not math.isfinite(value):
-        raise NonFinite(f"the {what} is {value}")
+        raise NonFinite(f"the {name} is {value}")

@@ -99,7 +99,7 @@ def test_texts_that_nobody_changes_are_a_mismatch(
 ) -> None:
     monkeypatch.setattr(trainer, "make_augmenter", lambda *_: None)
     job, settings = job_for(tmp_path, bert.folder, augment_swap=0.2)
-    with pytest.raises(trainer.Mismatch, match=r"augment_swap: 0.2 asked, 0.0 found"):
+    with pytest.raises(trainer.Mismatch, match=r"augment_swap: requested 0.2, effective 0.0"):
         trainer.train(job, settings, Recorder(), bert)
 
 
@@ -114,7 +114,7 @@ def test_weights_that_thaw_unasked_are_a_mismatch(
 
     monkeypatch.setattr(classifier.Classifier, "begin_epoch", forgetful)
     job, settings = job_for(tmp_path, bert.folder, freeze="*")
-    with pytest.raises(trainer.Mismatch, match=r"freeze.parameters: \d+ asked, \d+ found"):
+    with pytest.raises(trainer.Mismatch, match=r"freeze.parameters: requested \d+, effective \d+"):
         trainer.train(job, settings, Recorder(), bert)
 
 
@@ -128,7 +128,9 @@ def test_a_schedule_that_hard_codes_its_rates_fails_before_a_step(
     monkeypatch.setattr(Schedule, "share", hard_coded)
     job, settings = job_for(tmp_path, bert.folder, lr=1e-3)
     line = Recorder()
-    with pytest.raises(trainer.Mismatch, match=r"lr.peak.backbone: 0.001 asked, 5e-05 found"):
+    with pytest.raises(
+        trainer.Mismatch, match=r"lr.peak.backbone: requested 0.001, effective 5e-05"
+    ):
         trainer.train(job, settings, line, bert)
     assert not line.said(Step)
     (found,) = line.said(Finding)
@@ -148,7 +150,7 @@ def test_a_dropout_that_never_arrived_fails_before_a_step(
     monkeypatch.setattr(classifier, "_check_dropout", lambda *_: None)
     job, settings = job_for(tmp_path, bert.folder, dropout=0.4)
     line = Recorder()
-    with pytest.raises(trainer.Mismatch, match=r"dropout.head: 0.4 asked, 0.1 found"):
+    with pytest.raises(trainer.Mismatch, match=r"dropout.head: requested 0.4, effective 0.1"):
         trainer.train(job, settings, line, bert)
     assert not line.said(Step)
 
@@ -174,7 +176,7 @@ def test_a_weight_that_no_group_holds_is_found(
 
     monkeypatch.setattr(trainer, "make_optimizer", forgetful)
     job, settings = job_for(tmp_path, bert.folder)
-    with pytest.raises(trainer.Mismatch, match=r"lr.without: 0 asked, 224 found"):
+    with pytest.raises(trainer.Mismatch, match=r"lr.without: requested 0, effective 224"):
         trainer.train(job, settings, Recorder(), bert)
 
 

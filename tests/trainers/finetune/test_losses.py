@@ -64,5 +64,5 @@ def test_the_reported_loss_is_plain_whatever_is_minimised() -> None:
 
 
 def test_weights_for_another_number_of_classes_are_refused() -> None:
-    with pytest.raises(Refused, match="has 2 numbers, and the data have 3 classes"):
+    with pytest.raises(Refused, match="has 2 numbers, but the data have 3 classes"):
         minimised(class_weights=[1.0, 2.0])

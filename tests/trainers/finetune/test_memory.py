@@ -1,7 +1,10 @@
-"""What decides how much memory a trial takes, and how it is told."""
+"""What decides how much memory a trial takes, how it is measured, and how it runs out."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +22,9 @@ from trytable.trainers.finetune.memory import (
 from trytable.trainers.models.backbone import LoadedModel
 from trytable.trainers.protocol.knobs import FinetuneSettings
 from trytable.trainers.protocol.memory_knobs import ALIKE, BY_USE, BY_VALUE, memory_shape
-from trytable.trainers.protocol.messages import Epoch
+from trytable.trainers.protocol.messages import Epoch, Launch, ScriptedSettings, ScriptSettings
+
+TOP = Path(__file__).resolve().parents[3]
 
 DEFAULTS = FinetuneSettings().model_dump()
 
@@ -85,3 +90,29 @@ def test_memory_that_ran_out_is_known_by_its_words(
 ) -> None:
     assert memory.is_device_oom(error) == device
     assert memory.is_oom(error) == anywhere
+
+
+WITHOUT_TORCH = """
+import socket, sys
+from trytable.trainers.entrypoints import worker
+from trytable.trainers.protocol.messages import Job
+ours, theirs = socket.socketpair()
+worker.run(Job.model_validate_json(sys.argv[1]), theirs, None)
+print(b'"failed"' in ours.recv(2**20), [m for m in ("torch", "pynvml") if m in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ScriptedSettings(crash="error"),
+        ScriptSettings(launch=Launch(command=(sys.executable, "-c", "")), values={}),
+    ],
+)
+def test_workers_of_other_trainers_import_no_torch(tmp_path: Path, settings: Any) -> None:
+    """Not even to tell whether memory ran out, when an attempt fails on a shared device."""
+    job, _ = job_for(tmp_path, "no model")
+    job = job.model_copy(update={"settings": settings, "shared_device": True})
+    words = [sys.executable, "-c", WITHOUT_TORCH, job.model_dump_json()]
+    done = subprocess.run(words, cwd=TOP, capture_output=True, text=True, check=True)
+    assert done.stdout == "True []\n"

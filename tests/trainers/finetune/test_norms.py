@@ -12,7 +12,8 @@ from trytable.results.analysis.diagnosis.layers import dead_gradients
 from trytable.results.analysis.diagnosis.types import DiagnosedTrial
 from trytable.results.storage.rows import StepRow
 from trytable.trainers.finetune import trainer
-from trytable.trainers.finetune.norms import BlockNorms, prediction_spread
+from trytable.trainers.finetune.evaluation import prediction_spread
+from trytable.trainers.finetune.norms import BlockNorms
 from trytable.trainers.models.backbone import LoadedModel, transformer_layers
 from trytable.trainers.protocol.messages import Epoch, Step
 

@@ -19,7 +19,7 @@ def ended_after(curve: list[tuple[float, float]], **knobs: int) -> tuple[int, in
             progress.best_epoch, progress.best_value = progress.epoch, accuracy
             progress.best_loss = loss
         progress = progress.next_epoch()
-        if progress.is_over(settings):
+        if progress.is_finished(settings):
             break
     return progress.epoch - 1, progress.best_epoch
 

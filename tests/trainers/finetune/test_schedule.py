@@ -64,7 +64,7 @@ def test_warm_up_rises_linearly_over_a_share_epochs_or_steps(
 @pytest.mark.parametrize(("warmup", "unit"), [(1.0, "share"), (4, "epochs"), (1000, "steps")])
 def test_a_warm_up_that_never_ends_is_refused(warmup: float, unit: str) -> None:
     with pytest.raises(
-        Refused, match=r"takes 1000 steps, and the training has 1000\. Allowed: les"
+        Refused, match=r"takes 1000 steps, but the training has 1000\. Allowed: les"
     ):
         shares(warmup=warmup, warmup_unit=unit)
 

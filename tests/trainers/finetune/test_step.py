@@ -101,7 +101,7 @@ def test_a_sentence_that_does_not_fit_alone_ends_the_attempt(
     job, settings = job_for(tmp_path, bert.folder, epochs=1)
     run = trainer.TrainingRun(job, settings, Recorder(), bert)
     run.model.register_forward_pre_hook(needs_too_much(0))
-    with pytest.raises(torch.OutOfMemoryError, match="not even one sentence"):
+    with pytest.raises(torch.OutOfMemoryError, match="does not hold even a single sentence"):
         run.execute()
 
 

@@ -1,0 +1,199 @@
+"""Reports an attempt's events: its start, steps, epochs and end, and the trainer's own findings."""
+
+import os
+from collections.abc import Mapping
+from typing import NoReturn
+
+import torch
+
+from trytable.records import Scalar, Severity
+from trytable.trainers.data.tokens import Indices
+from trytable.trainers.finetune.attest import Readings, code_hash
+from trytable.trainers.finetune.evaluation import prediction_spread
+from trytable.trainers.finetune.memory import device_memory
+from trytable.trainers.finetune.norms import BlockNorms
+from trytable.trainers.finetune.progress import TrainingProgress
+from trytable.trainers.finetune.step import NonFinite, StepResult
+from trytable.trainers.models.classifier import Classifier
+from trytable.trainers.models.precision import Precision
+from trytable.trainers.models.state_dict import trainable_parameters
+from trytable.trainers.protocol.messages import (
+    Checkpoint,
+    Epoch,
+    Finding,
+    FinetuneSettings,
+    Finished,
+    Job,
+    Line,
+    Started,
+    Step,
+)
+
+
+class Reporter:
+    """Sends the events of one attempt over its line."""
+
+    def __init__(
+        self,
+        line: Line,
+        job: Job,
+        settings: FinetuneSettings,
+        model: Classifier,
+        block_norms: BlockNorms,
+    ) -> None:
+        self._line, self._job, self._settings = line, job, settings
+        self._model, self._block_norms = model, block_norms
+
+    # Events.
+
+    def started(
+        self, effective: Readings, precision: Precision, steps_per_epoch: int, first_step: int
+    ) -> None:
+        """Report the effective parameters before the first step, counted from 0."""
+        trainable = trainable_parameters(self._model).values()
+        self._line.say(
+            Started(
+                attempt=self._job.attempt,
+                effective=effective,
+                parameters=sum(p.numel() for p in self._model.parameters()),
+                trainable_parameters=sum(p.numel() for p in trainable),
+                data_hash=self._job.data_hash,
+                code_hash=code_hash(),
+                device=self._job.device,
+                threads=torch.get_num_threads(),
+                precision=precision,
+                steps_per_epoch=steps_per_epoch,
+                steps_total=steps_per_epoch * self._settings.epochs,
+                resumed_from_step=first_step,
+                pid=os.getpid(),
+            )
+        )
+
+    def step(self, step: int, lr: float, result: StepResult, progress: TrainingProgress) -> None:
+        """Report a step, counted from 1, if it is due; every few times with norms by block."""
+        every = self._settings.log_every_steps
+        if step != 1 and step % every:
+            return
+        norm, max_norm = result.gradient_norm, self._settings.max_gradient_norm
+        blocks = self._block_norms if self._block_norms.is_due(step, every) else None
+        weights = [p.detach() for p in trainable_parameters(self._model).values()]
+        self._line.say(
+            Step(
+                attempt=self._job.attempt,
+                step=step,
+                epoch=progress.epoch,
+                loss=result.loss,
+                lr=lr,
+                gradient_norm=norm,
+                running_accuracy=progress.correct / progress.seen,
+                layer_gradients=blocks.gradients(norm, max_norm) if blocks else None,
+                layer_weights=blocks.weights() if blocks else None,
+                weight_norm=float(torch.nn.utils.get_total_norm(weights)),
+            )
+        )
+
+    def epoch(
+        self,
+        progress: TrainingProgress,
+        step: int,
+        probe_accuracy: float,
+        dev_metrics: Mapping[str, float],
+        dev_predictions: Indices,
+    ) -> None:
+        """Report the current epoch, after its last step."""
+        memory = device_memory(next(self._model.parameters()).device, self._job.device)
+        self._line.say(
+            Epoch(
+                attempt=self._job.attempt,
+                epoch=progress.epoch,
+                step=step,
+                value=dev_metrics[self._job.objective.name],
+                train_loss=progress.loss_sum / progress.seen,
+                running_accuracy=progress.correct / progress.seen,
+                probe_accuracy=probe_accuracy,
+                seconds=progress.seconds,
+                metrics=prediction_spread(dev_predictions),
+                peak_device_bytes=memory.peak_bytes if memory else None,
+                device_bytes=memory.total_bytes if memory else None,
+                **dev_metrics,
+            )
+        )
+
+    def checkpoint(self, step: int, epoch: int) -> None:
+        """Report that a resumable checkpoint was saved."""
+        self._line.say(Checkpoint(attempt=self._job.attempt, step=step, epoch=epoch))
+
+    def finished(
+        self, progress: TrainingProgress, test_accuracy: float | None, test_predictions: Indices
+    ) -> None:
+        """Report the trial's result."""
+        assert progress.best_value is not None, "at least one epoch was evaluated"
+        self._line.say(
+            Finished(
+                attempt=self._job.attempt,
+                best_epoch=progress.best_epoch,
+                best_value=progress.best_value,
+                best_dev_accuracy=progress.best_accuracy,
+                test_accuracy=test_accuracy,
+                dev_predictions=tuple(progress.best_predictions),
+                test_predictions=tuple(test_predictions.tolist()),
+            )
+        )
+
+    # Findings.
+
+    def mismatch(self, differing: Mapping[str, tuple[Scalar, Scalar]], allowed: bool) -> str:
+        """Report parameters whose requested and effective values differ; returns the message."""
+        evidence: dict[str, Scalar] = {}
+        for name, (requested, effective) in differing.items():
+            evidence |= {f"{name}.requested": requested, f"{name}.effective": effective}
+        message = "; ".join(
+            f"{name}: requested {requested}, effective {effective}"
+            for name, (requested, effective) in differing.items()
+        )
+        self._finding("mismatch", "warning" if allowed else "error", message, evidence)
+        return message
+
+    def smaller_micro_batch(self, previous: int, size: int) -> None:
+        """Report that the micro-batch was halved, since memory ran out."""
+        self._finding(
+            "oom_retry",
+            "warning",
+            f"out of memory: micro-batch reduced from {previous} to {size} sentences; a step still "
+            f"trains on {self._settings.batch_size}",
+            {"micro_batch_before": previous, "micro_batch": size},
+        )
+
+    def early_end(self, completed: int, best_epoch: int) -> None:
+        """Report that the patience ran out before the last epoch."""
+        self._finding(
+            "patience",
+            "info",
+            f"ended after epoch {completed} of {self._settings.epochs}: no improvement since epoch "
+            f"{best_epoch}",
+            {"epochs": completed, "best_epoch": best_epoch},
+        )
+
+    def uncached(self, reason: str) -> None:
+        """Report that the frozen layers are computed in every epoch."""
+        message = f"the frozen layers are computed in every epoch: {reason}"
+        self._finding("frozen_cache", "info", message, {})
+
+    def raise_non_finite(self, problem: str, step: int) -> NoReturn:
+        """Report a value that is NaN or infinite, and raise NonFinite."""
+        message = f"{problem} at step {step}; a lower lr or fp32 may help"
+        self._finding("non_finite", "error", message, {"step": step})
+        raise NonFinite(message)
+
+    def _finding(
+        self, kind: str, severity: Severity, message: str, evidence: dict[str, Scalar]
+    ) -> None:
+        self._line.say(
+            Finding(
+                attempt=self._job.attempt,
+                kind=kind,
+                severity=severity,
+                message=message,
+                evidence=evidence,
+            )
+        )
