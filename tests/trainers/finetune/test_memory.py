@@ -22,7 +22,12 @@ from trytable.trainers.finetune.memory import (
 from trytable.trainers.models.backbone import LoadedModel
 from trytable.trainers.protocol.knobs import FinetuneSettings
 from trytable.trainers.protocol.memory_knobs import ALIKE, BY_USE, BY_VALUE, memory_shape
-from trytable.trainers.protocol.messages import Epoch, Launch, ScriptedSettings, ScriptSettings
+from trytable.trainers.protocol.messages import (
+    Epoch,
+    LaunchSettings,
+    ScriptSettings,
+    SimulatedSettings,
+)
 
 TOP = Path(__file__).resolve().parents[3]
 
@@ -105,8 +110,8 @@ print(b'"failed"' in ours.recv(2**20), [m for m in ("torch", "pynvml") if m in s
 @pytest.mark.parametrize(
     "settings",
     [
-        ScriptedSettings(crash="error"),
-        ScriptSettings(launch=Launch(command=(sys.executable, "-c", "")), values={}),
+        SimulatedSettings(crash="error"),
+        ScriptSettings(launch=LaunchSettings(command=(sys.executable, "-c", "")), values={}),
     ],
 )
 def test_workers_of_other_trainers_import_no_torch(tmp_path: Path, settings: Any) -> None:
