@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
+FOLDERS = ("trytable", "sweeps", "orchestrator", "trainers", "results", "tests", "benchmarks")
 NAMED = re.compile(r"`((?:test_|Test)\w+)`")
 DEFINED = re.compile(r"^ *(?:def |class )?((?:test_|Test)\w+)(?:\(| = )", re.MULTILINE)
+PLACE = re.compile(r"`((?:[a-z_]+/)+(?:[a-z_]+(?:\.py)?)?)`")
 
 
 def test_every_test_that_the_documents_name_exists() -> None:
@@ -14,3 +16,18 @@ def test_every_test_that_the_documents_name_exists() -> None:
     named = set(NAMED.findall((TOP / "docs" / "reliability.md").read_text()))
     assert len(named) > 40
     assert named <= defined, named - defined
+
+
+def test_every_place_that_the_architecture_names_exists() -> None:
+    """`study/trial_store` is short for orchestrator/study/trial_store.py."""
+    paths = [path for folder in FOLDERS for path in (TOP / folder).rglob("*")]
+    endings = {f"/{path.relative_to(TOP).with_suffix('').as_posix()}" for path in paths}
+    for page in ("docs/architecture.md", "CONTRIBUTING.md"):
+        named = {place for place in PLACE.findall((TOP / page).read_text())}
+        places = {f"/{place.removesuffix('.py').rstrip('/')}" for place in named}
+        places -= {"/docs", "/runs"}
+        assert len(places) > 5 or page == "CONTRIBUTING.md"
+        missing = {
+            place for place in places if not any(ending.endswith(place) for ending in endings)
+        }
+        assert not missing, page
