@@ -91,7 +91,7 @@ test: $(DEV) ## run the tests
 soak: $(DEV) ## kill at random 500 times, and at every write boundary once (half an hour)
 	@unset $(VARS:%=TRYTABLE_%)
 	TRYTABLE_FAILPOINT_STRIDE=1 .venv/bin/python -m pytest \
-		tests/orchestrator/test_failpoints.py tests/trainers/test_failpoints.py
+		tests/orchestrator/run/test_failpoints.py tests/trainers/finetune/test_failpoints.py
 	exec .venv/bin/python -m tests.soak
 
 check: $(DEV) ## lint, formatting and types

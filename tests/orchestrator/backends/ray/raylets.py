@@ -1,6 +1,6 @@
 """A Ray cluster of several real nodes on one machine, in a process of its own, with a token.
 
-`python -m tests.orchestrator.raylets CORES…` starts a head without cores and a node for each
+`python -m tests.orchestrator.backends.ray.raylets CORES…` starts a head without cores and a node for each
 number, says where as one JSON line, and takes all of it away when its input ends. All listen on the
 loopback. With `join ADDRESS CORES` it is one more node.
 """
@@ -56,7 +56,7 @@ class Raylets:
         """One more node, which has an empty folder where others have `hidden`; its pid."""
         start = (
             f"mount -t tmpfs none {shlex.quote(str(hidden))} && exec {shlex.quote(sys.executable)} "
-            f"-m tests.orchestrator.raylets join {self.address} {cores}"
+            f"-m tests.orchestrator.backends.ray.raylets join {self.address} {cores}"
         )
         with subprocess.Popen(
             [
@@ -94,7 +94,7 @@ def raylets(*cores: int) -> Iterator[Raylets]:
         "PYTHONPATH": str(TOP),
     }
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.orchestrator.raylets", *map(str, cores)],
+        [sys.executable, "-m", "tests.orchestrator.backends.ray.raylets", *map(str, cores)],
         cwd="/",  # what the nodes know of our code has to come with the sweep
         env={**os.environ, **environment},
         stdin=subprocess.PIPE,
