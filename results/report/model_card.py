@@ -85,7 +85,7 @@ def made_by(handed: HandOver) -> dict[str, Any]:
         "seed": one.seed,
         "data": {**study.sweep["data"], "sha256": last.data_hash},
         "model": {"name": study.sweep["model"], "sha256": study.facts.get("model_hash")},
-        "objective": study.objective,
+        "objective": study.objective.name,
         "best_epoch": one.best_epoch,
         "best_value": one.best_value,
         "dev_accuracy": one.best_dev_accuracy,

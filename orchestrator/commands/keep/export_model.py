@@ -158,7 +158,7 @@ def commands(study: StudyResult, record: Recorded) -> dict[str, str]:
     sweep, one = study.sweep, record.one
     again = ("make", "rerun", f"NAME={study.name}", f"TRY={one.number + 1}")
     given: dict[str, Any] = record.settings.model_dump(mode="json")
-    given |= {"seed": one.seed, "objective": study.objective}
+    given |= {"seed": one.seed, "objective": study.objective.name}
     usual = DataSource().model_dump()
     parts = {f"data.{key}": value for key, value in sweep["data"].items() if key != "name"}
     given |= {key: value for key, value in parts.items() if value != usual[key.partition(".")[2]]}
