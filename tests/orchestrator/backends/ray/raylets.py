@@ -1,8 +1,8 @@
 """A Ray cluster of several real nodes on one machine, in a process of its own, with a token.
 
 `python -m tests.orchestrator.backends.ray.raylets CORES…` starts a head without cores and a node
-for each number, says where as one JSON line, and takes all of it away when its input ends. All listen on the
-loopback. With `join ADDRESS CORES` it is one more node.
+for each number, prints the address as one JSON line, and removes all of it when its input ends.
+All listen on the loopback. With `join ADDRESS CORES` it is one more node.
 """
 
 import json
