@@ -18,7 +18,7 @@ from optuna.distributions import FloatDistribution, distribution_to_json
 from rich.console import Console
 
 from benchmarks.measure import Result, seconds, spread
-from trytable.orchestrator.commands.look.report import report
+from trytable.orchestrator.commands.look.report import report_study
 from trytable.orchestrator.paths import Folders
 from trytable.results.storage.ledger import STUDY_UID, Ledger
 from trytable.results.storage.rows import (
@@ -66,7 +66,7 @@ def run(folder: Path) -> Result:
 
 def write_all(folders: Folders) -> None:
     """What `make report` does."""
-    report(folders, Console(file=io.StringIO()))
+    report_study(folders, Console(file=io.StringIO()))
 
 
 def build(folders: Folders, trials: int, epochs: int) -> None:

@@ -1,172 +1,178 @@
-"""`trytable VERB`: each verb also is a target of the Makefile, which hands its variables over
-in the environment (TRYTABLE_NAME and so on)."""
+"""The command line: `trytable VERB`.
 
-import re
+Each verb is also a target of the Makefile, which passes its variables in the environment
+(TRYTABLE_NAME and so on). A verb imports its command when it runs, so that it pays only for what it
+uses: `trytable sweeps` must not wait for Optuna or plotly.
+"""
+
 import sys
-from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from trytable.orchestrator.commands.options import (
+    DEFAULT_RUNS,
+    AllTests,
+    Checkpoints,
+    Data,
+    EngineName,
+    Model,
+    Name,
+    ReportLanguage,
+    RetryFailed,
+    Runs,
+    Settings,
+    Slots,
+    Storage,
+    StudyName,
+    TryNumber,
+    all_studies,
+    data_and_model,
+    decimal,
+    one_study,
+    report_words,
+    shows_all_tests,
+    switch,
+    whole_number,
+)
 from trytable.orchestrator.errors import UserError
-from trytable.orchestrator.paths import Folders
-from trytable.results.storage.engine import postgresql_url
 from trytable.sweeps.config.overrides import parse_overrides
 
 if TYPE_CHECKING:
     from trytable.orchestrator.run.sweep import SweepOutcome
-    from trytable.results.text.catalog import Words
 
-FAULT_OF_THE_USER = 2
+USER_ERROR = 2
 FAILED = 1
 INTERRUPTED = 130
-"""Exit codes; 130 is the shell's for Ctrl-C."""
-
-_STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")
+"""Exit codes; 130 is the shell's own for Ctrl-C."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-
-Name = Annotated[str, typer.Option(envvar="TRYTABLE_NAME", help="the sweep")]
-StudyName = Annotated[str, typer.Argument(envvar="TRYTABLE_NAME", help="the study")]
-TryNumber = Annotated[str, typer.Argument(envvar="TRYTABLE_TRY", metavar="[TRY]", help="3: Try 3")]
-Slots = Annotated[str, typer.Option(envvar="TRYTABLE_SLOTS", help="trials at once")]
-EngineName = Annotated[
-    str, typer.Option(envvar="TRYTABLE_ENGINE", help="local, or ray for a Ray cluster")
-]
-Checkpoints = Annotated[
-    str, typer.Option(envvar="TRYTABLE_CHECKPOINTS", help="a URL that all Ray nodes can write to")
-]
-RetryFailed = Annotated[
-    str, typer.Option(envvar="TRYTABLE_RETRY_FAILED", help="0: leave failed points alone")
-]
-ReportLanguage = Annotated[
-    str, typer.Option("--lang", envvar="TRYTABLE_REPORT_LANG", help="en, or zh for Chinese")
-]
-Test = Annotated[str, typer.Option(envvar="TRYTABLE_TEST", help="all: every test accuracy")]
-Runs = Annotated[Path, typer.Option(envvar="TRYTABLE_RUNS", help="the folder of all studies")]
-Storage = Annotated[
-    str, typer.Option(envvar="TRYTABLE_STORAGE", help="postgresql://… in place of the SQLite file")
-]
 
 
 @app.command()
 def sweep(
     *,
     name: Name = "",
-    trials: Annotated[str, typer.Option(envvar="TRYTABLE_TRIALS", help="trials in all")] = "",
-    hours: Annotated[str, typer.Option(envvar="TRYTABLE_HOURS", help="end after so long")] = "",
-    data: Annotated[str, typer.Option(envvar="TRYTABLE_DATA", help="a folder or a name")] = "",
-    model: Annotated[str, typer.Option(envvar="TRYTABLE_MODEL", help="a folder or a name")] = "",
+    trials: Annotated[
+        str, typer.Option(envvar="TRYTABLE_TRIALS", help="number of trials in total")
+    ] = "",
+    hours: Annotated[str, typer.Option(envvar="TRYTABLE_HOURS", help="stop after this time")] = "",
+    data: Data = "",
+    model: Model = "",
     slots: Slots = "",
     engine: EngineName = "",
     checkpoints: Checkpoints = "",
-    runs: Runs = Path("runs"),
+    runs: Runs = DEFAULT_RUNS,
     storage: Storage = "",
-    settings: Annotated[
-        str, typer.Option("--set", envvar="TRYTABLE_SET", help="'key=value …' over the file's")
-    ] = "",
+    settings: Settings = "",
     retry_failed: RetryFailed = "",
     as_new: Annotated[
-        str, typer.Option(envvar="TRYTABLE_AS_NEW", help="1: a changed sweep's own new study")
+        str, typer.Option(envvar="TRYTABLE_AS_NEW", help="1: new study for a changed sweep")
     ] = "",
     language: ReportLanguage = "",
 ) -> None:
-    """Run a sweep, or what is missing of it, and print its Try table."""
-    # Here, not at the top: a verb pays for what it uses.
-    from trytable.orchestrator.commands.look import report as verbs  # noqa: PLC0415 - see above
-    from trytable.orchestrator.commands.train import sweep as sweep_verb  # noqa: PLC0415 - see above
-    from trytable.orchestrator.run import engine as engines  # noqa: PLC0415 - see above
+    """Run a sweep, or the rest of one, and print its Try table."""
+    from trytable.orchestrator.commands.look.report import ReportOptions, report_study
+    from trytable.orchestrator.commands.train.sweep import train_sweep
+    from trytable.orchestrator.run.engine import EngineOptions
 
-    # DATA and its kin come first: SET="data.text=review" changes a part of what DATA names.
-    budgets = {"trials": _number("TRIALS", trials), "hours": _decimal("HOURS", hours)}
-    overrides = _overrides(data, model)
+    # SET comes last, so that SET="data.text=review" changes one key of the data that DATA names.
+    budgets = {"trials": whole_number("TRIALS", trials), "hours": decimal("HOURS", hours)}
+    overrides = data_and_model(data, model)
     overrides |= {key: value for key, value in budgets.items() if value is not None}
-    outcome = sweep_verb.sweep(
-        name=name,
-        place=_place(runs, storage),
-        overrides=overrides | parse_overrides(settings),
-        engine_options=engines.EngineOptions(engine, _number("SLOTS", slots), checkpoints),
-        retry_failed=_switch("RETRY_FAILED", retry_failed, default=True),
-        as_new=_switch("AS_NEW", as_new, default=False),
-        reading=verbs.Reading(_words(language)),
-        console=Console(),
+    console = Console()
+    outcome = train_sweep(
+        name,
+        all_studies(runs, storage),
+        overrides | parse_overrides(settings),
+        EngineOptions(engine, whole_number("SLOTS", slots), checkpoints),
+        retry_failed=switch("RETRY_FAILED", retry_failed, default=True),
+        as_new=switch("AS_NEW", as_new, default=False),
+        report=partial(
+            report_study, console=console, options=ReportOptions(report_words(language))
+        ),
+        console=console,
     )
-    _exit_as(outcome)
+    _exit_with(outcome)
 
 
 @app.command()
 def confirm(
     *,
     name: Name = "",
-    top: Annotated[str, typer.Option(envvar="TRYTABLE_TOP", help="how many leaders")] = "",
-    seeds: Annotated[str, typer.Option(envvar="TRYTABLE_SEEDS", help="how many seeds each")] = "",
+    top: Annotated[
+        str, typer.Option(envvar="TRYTABLE_TOP", help="number of leaders to retrain")
+    ] = "",
+    seeds: Annotated[str, typer.Option(envvar="TRYTABLE_SEEDS", help="seeds for each")] = "",
     slots: Slots = "",
     engine: EngineName = "",
     checkpoints: Checkpoints = "",
-    runs: Runs = Path("runs"),
+    runs: Runs = DEFAULT_RUNS,
     storage: Storage = "",
     retry_failed: RetryFailed = "",
     language: ReportLanguage = "",
 ) -> None:
-    """Train a study's leaders and baseline again on fresh seeds and compare their means."""
-    from trytable.orchestrator.commands.look import report as verbs  # noqa: PLC0415 - as in sweep
-    from trytable.orchestrator.commands.train import confirm as confirming  # noqa: PLC0415 - as in sweep
-    from trytable.orchestrator.commands.train import sweep as sweep_verb  # noqa: PLC0415 - as in sweep
-    from trytable.orchestrator.run import engine as engines  # noqa: PLC0415 - as in sweep
-
-    top_count, seed_count = _number("TOP", top), _number("SEEDS", seeds)
-    outcome = sweep_verb.confirm(
-        _study(name, runs, storage),
-        top=confirming.TOP if top_count is None else top_count,
-        seeds=confirming.SEEDS if seed_count is None else seed_count,
-        engine_options=engines.EngineOptions(engine, _number("SLOTS", slots), checkpoints),
-        retry_failed=_switch("RETRY_FAILED", retry_failed, default=True),
-        reading=verbs.Reading(_words(language)),
-        console=Console(),
+    """Retrain a study's leaders and baseline with fresh seeds and compare their means."""
+    from trytable.orchestrator.commands.look.report import ReportOptions, report_study
+    from trytable.orchestrator.commands.train.confirm import (
+        DEFAULT_SEEDS,
+        DEFAULT_TOP,
+        confirm_study,
     )
-    _exit_as(outcome)
+    from trytable.orchestrator.run.engine import EngineOptions
+
+    top_count, seed_count = whole_number("TOP", top), whole_number("SEEDS", seeds)
+    console = Console()
+    outcome = confirm_study(
+        one_study(name, runs, storage),
+        DEFAULT_TOP if top_count is None else top_count,
+        DEFAULT_SEEDS if seed_count is None else seed_count,
+        EngineOptions(engine, whole_number("SLOTS", slots), checkpoints),
+        retry_failed=switch("RETRY_FAILED", retry_failed, default=True),
+        report=partial(
+            report_study, console=console, options=ReportOptions(report_words(language))
+        ),
+        console=console,
+    )
+    _exit_with(outcome)
 
 
 @app.command()
 def diagnose(
     *,
     name: Name = "",
-    data: Annotated[str, typer.Option(envvar="TRYTABLE_DATA", help="a folder or a name")] = "",
-    model: Annotated[str, typer.Option(envvar="TRYTABLE_MODEL", help="a folder or a name")] = "",
-    runs: Runs = Path("runs"),
-    settings: Annotated[
-        str, typer.Option("--set", envvar="TRYTABLE_SET", help="'key=value …' over the file's")
-    ] = "",
+    data: Data = "",
+    model: Model = "",
+    runs: Runs = DEFAULT_RUNS,
+    settings: Settings = "",
 ) -> None:
-    """Look at a sweep's data, model and baseline before it runs; exit code 1 where it cannot do."""
-    from trytable.orchestrator.commands.look import diagnose as advising  # noqa: PLC0415 - as in sweep
+    """Check a sweep's data, model and baseline before it runs; exit code 1 if a check fails."""
+    from trytable.orchestrator.commands.look.diagnose import diagnose_sweep
 
-    overrides = _overrides(data, model) | parse_overrides(settings)
-    if not advising.diagnose(name, runs, overrides, Console()):
+    overrides = data_and_model(data, model) | parse_overrides(settings)
+    if not diagnose_sweep(name, runs, overrides, Console()):
         raise typer.Exit(FAILED)
 
 
 @app.command()
-def suggest(name: Name = "", runs: Runs = Path("runs"), storage: Storage = "") -> None:
-    """Turn a study's results and findings into the next sweep file."""
-    from trytable.orchestrator.commands.train import suggest as suggesting  # noqa: PLC0415 - as in sweep
+def suggest(name: Name = "", runs: Runs = DEFAULT_RUNS, storage: Storage = "") -> None:
+    """Write the next sweep file, based on a study's results and findings."""
+    from trytable.orchestrator.commands.train.suggest import suggest_sweep
 
-    suggesting.suggest(_study(name, runs, storage), Console())
+    suggest_sweep(one_study(name, runs, storage), Console())
 
 
 @app.command(name="lr-range")
 def lr_range(
     *,
     name: Name = "",
-    data: Annotated[str, typer.Option(envvar="TRYTABLE_DATA", help="a folder or a name")] = "",
-    model: Annotated[str, typer.Option(envvar="TRYTABLE_MODEL", help="a folder or a name")] = "",
-    runs: Runs = Path("runs"),
-    settings: Annotated[
-        str, typer.Option("--set", envvar="TRYTABLE_SET", help="'key=value …' over the file's")
-    ] = "",
+    data: Data = "",
+    model: Model = "",
+    runs: Runs = DEFAULT_RUNS,
+    settings: Settings = "",
     freeze: Annotated[str, typer.Option(envvar="TRYTABLE_FREEZE", help="none,half,…")] = "",
     lr_from: Annotated[str, typer.Option(envvar="TRYTABLE_LR_FROM", help="1e-7")] = "",
     lr_to: Annotated[str, typer.Option(envvar="TRYTABLE_LR_TO", help="1")] = "",
@@ -176,69 +182,79 @@ def lr_range(
         str, typer.Option(envvar="TRYTABLE_APPLY", help="1: write a sweep file with the bounds")
     ] = "",
 ) -> None:
-    """Find a learning rate: raise it step by step, over several seeds, and see where to begin."""
-    from trytable.orchestrator.commands.train import lr_range as test  # noqa: PLC0415 - as in sweep
+    """Run a learning-rate range test over several seeds and suggest a learning rate."""
+    from trytable.orchestrator.commands.train.lr_range import (
+        RangeTestOptions,
+        RangeTestRequest,
+        run_range_test,
+    )
 
-    rise: dict[str, Any] = {
-        "low": _decimal("LR_FROM", lr_from),
-        "high": _decimal("LR_TO", lr_to),
-        "steps": _number("STEPS", steps),
-        "seeds": _number("SEEDS", seeds),
+    options: dict[str, Any] = {
+        "low": decimal("LR_FROM", lr_from),
+        "high": decimal("LR_TO", lr_to),
+        "steps": whole_number("STEPS", steps),
+        "seeds": whole_number("SEEDS", seeds),
         "freezes": freeze,
     }
     variables = {"DATA": data, "MODEL": model, "SET": settings}
-    asked = test.Asked(
+    request = RangeTestRequest(
         name=name,
         runs=runs,
-        overrides=_overrides(data, model) | parse_overrides(settings),
+        overrides=data_and_model(data, model) | parse_overrides(settings),
         variables={key: value for key, value in variables.items() if value},
-        rise=test.Rise(**{key: value for key, value in rise.items() if value is not None}),
-        apply=_switch("APPLY", apply, default=False),
+        options=RangeTestOptions(**{k: value for k, value in options.items() if value is not None}),
+        apply=switch("APPLY", apply, default=False),
     )
-    test.lr_range(asked, Console())
+    run_range_test(request, Console())
 
 
 @app.command()
 def sweeps() -> None:
-    """List the sweeps and what each varies."""
-    from trytable.orchestrator.commands.look import report as verbs  # noqa: PLC0415 - as in sweep
+    """List the sweeps and the parameters that each varies."""
+    from trytable.orchestrator.commands.look.sweeps import print_sweeps
 
-    verbs.list_sweeps(Console())
+    print_sweeps(Console())
 
 
 @app.command()
 def report(
     name: Name = "",
-    runs: Runs = Path("runs"),
+    runs: Runs = DEFAULT_RUNS,
     storage: Storage = "",
     language: ReportLanguage = "",
-    test: Test = "",
+    test: AllTests = "",
 ) -> None:
-    """Write report.html, report.md and the tables of a study, and print its Try table."""
-    from trytable.orchestrator.commands.look import report as verbs  # noqa: PLC0415 - as in sweep
+    """Write a study's report.html, report.md and tables, and print its Try table."""
+    from trytable.orchestrator.commands.look.report import ReportOptions, report_study
 
-    reading = verbs.Reading(_words(language), _all_tests(test))
-    verbs.report(_study(name, runs, storage), Console(), reading)
+    options = ReportOptions(report_words(language), shows_all_tests(test))
+    report_study(one_study(name, runs, storage), Console(), options)
 
 
 @app.command()
 def show(
-    name: StudyName = "", number: TryNumber = "", runs: Runs = Path("runs"), storage: Storage = ""
+    name: StudyName = "",
+    number: TryNumber = "",
+    runs: Runs = DEFAULT_RUNS,
+    storage: Storage = "",
 ) -> None:
-    """Print one try in full: requested beside effective, attempts, curve, findings, files."""
-    from trytable.orchestrator.commands.look.show import show as show_try  # noqa: PLC0415 - as in sweep
+    """Print one try in full: requested and effective settings, attempts, curve, findings, files."""
+    from trytable.orchestrator.commands.look.show import show_trial
 
-    show_try(_study(name, runs, storage), number, Console())
+    show_trial(one_study(name, runs, storage), number, Console())
 
 
 @app.command()
 def rerun(
-    name: StudyName = "", number: TryNumber = "", runs: Runs = Path("runs"), storage: Storage = ""
+    name: StudyName = "",
+    number: TryNumber = "",
+    runs: Runs = DEFAULT_RUNS,
+    storage: Storage = "",
 ) -> None:
-    """Train a try again from its record and say whether the same came, to the last bit."""
-    from trytable.orchestrator.commands.train.rerun import rerun as train_again  # noqa: PLC0415 - as in sweep
+    """Retrain a try from its record and report whether the result is the same to the last bit."""
+    from trytable.orchestrator.commands.train.rerun import rerun_trial
 
-    outcome = train_again(_study(name, runs, storage), number, Console())
+    outcome = rerun_trial(one_study(name, runs, storage), number, Console())
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
     if not outcome.as_expected:
@@ -252,13 +268,13 @@ def best(
     number: Annotated[
         str, typer.Option("--try", envvar="TRYTABLE_TRY", help="another try than the best")
     ] = "",
-    runs: Runs = Path("runs"),
+    runs: Runs = DEFAULT_RUNS,
     storage: Storage = "",
 ) -> None:
-    """Hand the best try over: a model folder that transformers loads, and how it was made."""
-    from trytable.orchestrator.commands.keep.export_model import best as hand_over  # noqa: PLC0415 - as in sweep
+    """Export the best try as a model folder that transformers loads, with its provenance."""
+    from trytable.orchestrator.commands.keep.export_model import export_model
 
-    hand_over(_study(name, runs, storage), number, out, Console())
+    export_model(one_study(name, runs, storage), number, out, Console())
 
 
 @app.command()
@@ -268,16 +284,16 @@ def export(
     formats: Annotated[
         str, typer.Option("--format", envvar="TRYTABLE_FORMAT", help="such as md,csv,tex")
     ] = "",
-    runs: Runs = Path("runs"),
+    runs: Runs = DEFAULT_RUNS,
     storage: Storage = "",
     language: ReportLanguage = "",
-    test: Test = "",
+    test: AllTests = "",
 ) -> None:
-    """Write a study's Try table as md, csv, tex, xlsx or json; all of them by default."""
-    from trytable.orchestrator.commands.look import report as verbs  # noqa: PLC0415 - as in sweep
+    """Write a study's Try table as md, csv, tex, xlsx or json; in all formats by default."""
+    from trytable.orchestrator.commands.look.report import ReportOptions, export_tables
 
-    reading = verbs.Reading(_words(language), _all_tests(test))
-    verbs.export(_study(name, runs, storage), formats, Console(), reading)
+    options = ReportOptions(report_words(language), shows_all_tests(test))
+    export_tables(one_study(name, runs, storage), formats, Console(), options)
 
 
 @app.command("import")
@@ -287,21 +303,24 @@ def import_(
     pattern: Annotated[
         str, typer.Option(envvar="TRYTABLE_PATTERN", help="your own, with named groups")
     ] = "",
-    runs: Runs = Path("runs"),
+    runs: Runs = DEFAULT_RUNS,
     storage: Storage = "",
 ) -> None:
-    """Adopt what was run by hand: first write a mapping file to complete, then import by it."""
-    from trytable.orchestrator.commands.log_import.command import import_log  # noqa: PLC0415 - as in sweep
+    """Import a log of runs made by hand: write a mapping file to complete, then import by it."""
+    from trytable.orchestrator.commands.log_import.command import import_log
+    from trytable.orchestrator.commands.look.report import report_study
 
-    import_log(log, _study(name, runs, storage), pattern, Console())
+    console = Console()
+    folders = one_study(name, runs, storage)
+    import_log(log, folders, pattern, console, report=partial(report_study, console=console))
 
 
 @app.command()
-def backup(runs: Runs = Path("runs"), storage: Storage = "") -> None:
-    """Copy the study database, also while sweeps write it, and say whether it is sound."""
-    from trytable.orchestrator.commands.keep.backup import backup as copy  # noqa: PLC0415 - as in sweep
+def backup(runs: Runs = DEFAULT_RUNS, storage: Storage = "") -> None:
+    """Copy the study database, even while sweeps write to it, and check that it is sound."""
+    from trytable.orchestrator.commands.keep.backup import back_up_database
 
-    copy(_place(runs, storage), Console())
+    back_up_database(all_studies(runs, storage), Console())
 
 
 @app.command(name="move-storage")
@@ -312,129 +331,66 @@ def move_storage(
     target: Annotated[
         str, typer.Argument(envvar="TRYTABLE_TO", metavar="TO", help="a folder or a URL")
     ] = "",
-    name: Annotated[str, typer.Option(envvar="TRYTABLE_NAME", help="one study; else all")] = "",
-    runs: Runs = Path("runs"),
+    name: Annotated[
+        str, typer.Option(envvar="TRYTABLE_NAME", help="one study; all by default")
+    ] = "",
+    runs: Runs = DEFAULT_RUNS,
 ) -> None:
-    """Carry studies from one database to another, and prove that they are the same there."""
-    from trytable.orchestrator.commands.keep.move_storage import move_storage as carry  # noqa: PLC0415 - as in sweep
+    """Copy studies from one database to another and verify that they are the same there."""
+    from trytable.orchestrator.commands.keep.move_storage import move_studies
 
-    if not carry(source, target, name, runs, Console()):
+    if not move_studies(source, target, name, runs, Console()):
         raise typer.Exit(FAILED)
 
 
 @app.command()
-def check(name: Name = "", runs: Runs = Path("runs"), storage: Storage = "") -> None:
-    """Check the database, and that nothing in a study (or in all) was lost or doubled."""
-    from trytable.orchestrator.commands.look.check import check as holds  # noqa: PLC0415 - as in sweep
+def check(name: Name = "", runs: Runs = DEFAULT_RUNS, storage: Storage = "") -> None:
+    """Check the database, and that no trial of a study (or of any) was lost or duplicated."""
+    from trytable.orchestrator.commands.look.check import print_check
 
-    folders = _study(name, runs, storage) if name else _place(runs, storage)
-    if not holds(folders, Console()):
+    folders = one_study(name, runs, storage) if name else all_studies(runs, storage)
+    if not print_check(folders, Console()):
         raise typer.Exit(FAILED)
 
 
 @app.command()
 def dashboard(
-    runs: Runs = Path("runs"),
+    runs: Runs = DEFAULT_RUNS,
     storage: Storage = "",
     port: Annotated[str, typer.Option(envvar="TRYTABLE_PORT", help="on 127.0.0.1")] = "",
     writable: Annotated[
         str, typer.Option(envvar="TRYTABLE_WRITABLE", help="1: allow changes")
     ] = "",
 ) -> None:
-    """Open the Optuna dashboard on the studies, read-only unless asked otherwise."""
-    from trytable.orchestrator.commands.look import report as verbs  # noqa: PLC0415 - as in sweep
+    """Open the Optuna dashboard on the studies, read-only by default."""
+    from trytable.orchestrator.commands.look.dashboard import DEFAULT_PORT, serve_dashboard
 
-    verbs.dashboard(
-        _place(runs, storage),
-        port=_number("PORT", port) or verbs.DASHBOARD_PORT,
-        writable=_switch("WRITABLE", writable, default=False),
+    serve_dashboard(
+        all_studies(runs, storage),
+        whole_number("PORT", port) or DEFAULT_PORT,
+        writable=switch("WRITABLE", writable, default=False),
         console=Console(),
     )
 
 
-def _overrides(data: str, model: str) -> dict[str, object]:
-    given: dict[str, object] = {"data": {"name": data} if data else "", "model": model}
-    return {key: value for key, value in given.items() if value}
-
-
-def _place(runs: Path, storage: str) -> Folders:
-    """The folder and the database of all studies."""
-    try:
-        return Folders(runs.resolve(), "", postgresql_url(storage) if storage else "")
-    except ValueError as error:
-        raise UserError(
-            f"STORAGE: {error}. Allowed: postgresql://user@host:5432/database; without STORAGE "
-            "studies lie in an SQLite file under RUNS."
-        ) from error
-
-
-def _study(name: str, runs: Path, storage: str) -> Folders:
-    """The folders of a study that is to be read. A name is never a path."""
-    if not _STUDY_NAME.fullmatch(name):
-        raise UserError(
-            f"NAME={name!r} is no study's name. Allowed are letters, digits and . _ - @, "
-            "such as NAME=dropout."
-        )
-    return replace(_place(runs, storage), study=name)
-
-
-def _exit_as(outcome: "SweepOutcome") -> None:
-    """Exit with the code of a run that did not go well."""
+def _exit_with(outcome: "SweepOutcome") -> None:
+    """Exit with a code other than 0 if the run was interrupted or completed no trial."""
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
     if outcome.failed and not outcome.completed:
         raise typer.Exit(FAILED)
 
 
-def _words(language: str) -> "Words":
-    from trytable.results.text.catalog import LANGUAGES, Words  # noqa: PLC0415 - as in sweep
-
-    found = next((one for one in LANGUAGES if one == (language or LANGUAGES[0])), None)
-    if found is None:
-        allowed = ", ".join(LANGUAGES)
-        raise UserError(f"REPORT_LANG={language!r} is no language of reports. Allowed: {allowed}.")
-    return Words(found)
-
-
-def _all_tests(text: str) -> bool:
-    if text not in ("", "all"):
-        raise UserError(f"TEST={text!r}: allowed is all, which shows every test accuracy.")
-    return text == "all"
-
-
-def _decimal(name: str, text: str) -> float | None:
-    if not text:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise UserError(f"{name}={text!r} is not a number.") from None
-
-
-def _number(name: str, text: str) -> int | None:
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit()):
-        raise UserError(f"{name}={text!r} is not a whole number.")
-    return int(text)
-
-
-def _switch(name: str, text: str, default: bool) -> bool:
-    if text not in ("", "0", "1"):
-        raise UserError(f"{name}={text!r}: allowed are 0 and 1.")
-    return text == "1" if text else default
-
-
 def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line; a mistake of the user's is one paragraph and exit code 2."""
-    from trytable.orchestrator.commands.terminal import user_errors  # noqa: PLC0415 - as in sweep
+    """Run the command line; a UserError is printed as one paragraph with exit code 2."""
+    from trytable.orchestrator.commands.terminal import user_errors
 
     try:
         with user_errors():
             app(arguments)
     except UserError as error:
         Console(stderr=True).print(Text(f"trytable: {error}"), soft_wrap=True)
-        sys.exit(FAULT_OF_THE_USER)
+        sys.exit(USER_ERROR)
 
 
 if __name__ == "__main__":

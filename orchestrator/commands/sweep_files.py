@@ -1,21 +1,33 @@
-"""Writes sweep files beside the others, and never over one."""
+"""Reads sweep files by name, and writes new ones beside them without overwriting any."""
 
 import tempfile
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
-import trytable.sweeps as sweeps_room
+import trytable.sweeps as sweeps_package
 from trytable.sweeps.config import loader
 from trytable.trainers.protocol.messages import TRAINERS
+
+
+def sweeps_folder() -> Path:
+    """Return `sweeps/` in the current folder, or the one that is installed with Trytable."""
+    here = Path("sweeps")
+    return here if here.is_dir() else Path(sweeps_package.__file__).parent
+
+
+def load_sweep(name: str, overrides: Mapping[str, object] = loader.NO_OVERRIDES) -> loader.Sweep:
+    """Return the sweep of a name with these overrides. Raises SweepError with every mistake."""
+    return loader.read_sweep(loader.find_sweep(sweeps_folder(), name), TRAINERS, overrides)
 
 
 def write_sweep(
     folder: Path, stem: str, text: str, overrides: Mapping[str, object] = loader.NO_OVERRIDES
 ) -> Path:
-    """Write STEM.yaml, or STEM2.yaml and so on: whatever is there stays.
+    """Write STEM.yaml, or STEM2.yaml and so on if that exists, and return its path.
 
-    Nothing is written that is no sweep with these overrides. Raises SweepError, OSError.
+    The text is first read as a sweep with the overrides, so that no invalid file is left behind.
+    Raises SweepError and OSError.
     """
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch) / f"{stem}.yaml"
@@ -29,10 +41,4 @@ def write_sweep(
         except FileExistsError:
             continue
         return path
-    raise AssertionError("counting never ends")
-
-
-def sweeps_folder() -> Path:
-    """`sweeps/` of the folder one stands in, else the one that came with Trytable."""
-    here = Path("sweeps")
-    return here if here.is_dir() else Path(sweeps_room.__file__).parent
+    raise AssertionError("count() never ends")

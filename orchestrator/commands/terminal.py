@@ -1,4 +1,4 @@
-"""The Try table on a terminal, as wide as it is."""
+"""Prints on the terminal: the Try table, fitted to the width, and the user's errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,12 +19,15 @@ from trytable.results.text.format import format_value
 from trytable.sweeps.config import loader
 
 _SEVERITY_STYLES = {"warning": "yellow", "error": "bold red"}
-_STYLES = {"pruned": "dim", "stopped": "yellow", "failed": "red"}
+_STATUS_STYLES = {"pruned": "dim", "stopped": "yellow", "failed": "red"}
 _PIPE_WIDTH = 200
-"""Columns of text when nobody watches: a pipe has no width of its own."""
+"""Width in characters if the output is no terminal: a pipe has no width of its own."""
 
-_GAP = 2
-_FIRST_TO_GO = (
+_COLUMN_GAP = 2
+_MAX_ROWS = 100
+"""Rows printed, the best first; the files have them all."""
+
+_DROP_ORDER = (
     "device_seconds",
     "last_dev_accuracy",
     "equal_best",
@@ -44,76 +47,74 @@ _FIRST_TO_GO = (
     "p_best",
     "group",
 )
-"""Columns that a narrow terminal does without, in this order; the files have them all."""
+"""Columns that are dropped on a narrow terminal, in this order; the files have them all."""
 
-_MOST_ROWS = 100
-"""Rows that a terminal shows, the best first; the files have them all."""
-
-_LEFT_OUT_WHEN_BLANK = ("trained", "findings")
-_WRAPPED = {"state": len("completed (baseline)"), "findings": len("non_finite (warning)")}
-"""Kinds of columns whose longer texts are wrapped, and the room that they ask for."""
+_DROPPED_IF_BLANK = ("trained", "findings")
+_WRAPPED_KINDS = {"state": len("completed (baseline)"), "findings": len("non_finite (warning)")}
+"""Kinds of columns whose longer texts are wrapped, and the width that they get at least."""
 
 
 def print_table(table: TryTable, console: Console) -> None:
-    """Print the first rows; numbers right-aligned, pruned and failed rows set apart by colour."""
-    console = wide_enough(console)
-    left_out = len(table.rows) - _MOST_ROWS
-    table = replace(table, rows=table.rows[:_MOST_ROWS])
+    """Print the first rows of a Try table in as many columns as fit."""
+    console = full_width(console)
+    remaining = len(table.rows) - _MAX_ROWS
+    table = replace(table, rows=table.rows[:_MAX_ROWS])
     columns = _columns_that_fit(table, console.width)
     numeric = numeric_columns(table)
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    grid = Table(box=None, pad_edge=False, header_style="bold")
     for index in columns:
         column = table.columns[index]
-        right = column.key in numeric or column.kind == "try"
-        drawn.add_column(
+        align_right = column.key in numeric or column.kind == "try"
+        grid.add_column(
             Text(column.title.replace(" ", "\n")),
-            justify="right" if right else "left",
-            no_wrap=column.kind not in _WRAPPED,
+            justify="right" if align_right else "left",
+            no_wrap=column.kind not in _WRAPPED_KINDS,
             overflow="fold",
         )
     for row in table.rows:
-        cells = [_styled(table, row, index) for index in columns]
-        drawn.add_row(*cells, style=_STYLES.get(row.status, ""))
-    console.print(drawn)
-    if left_out > 0:
-        console.print(Text(Words(table.language).text("table.more", count=left_out)))
+        cells = [_styled_cell(table, row, index) for index in columns]
+        grid.add_row(*cells, style=_STATUS_STYLES.get(row.status, ""))
+    console.print(grid)
+    if remaining > 0:
+        console.print(Text(Words(table.language).text("table.more", count=remaining)))
 
 
-def wide_enough(console: Console) -> Console:
-    """The console itself, or a wide one in place of a pipe."""
+def full_width(console: Console) -> Console:
+    """Return the console itself if it is a terminal, else a wide one that writes to its file."""
     return console if console.is_terminal else Console(file=console.file, width=_PIPE_WIDTH)
 
 
 def _columns_that_fit(table: TryTable, width: int) -> list[int]:
-    left = [index for index in range(len(table.columns)) if _says_something(table, index)]
+    indices = [index for index in range(len(table.columns)) if not _is_blank(table, index)]
     keys = [column.key for column in table.columns]
-    for key in (key for key in _FIRST_TO_GO if key in keys):
-        if sum(_width(table, index) + _GAP for index in left) <= width:
+    for key in (key for key in _DROP_ORDER if key in keys):
+        if sum(_column_width(table, index) + _COLUMN_GAP for index in indices) <= width:
             break
-        left = [index for index in left if keys[index] != key]
-    return left
+        indices = [index for index in indices if keys[index] != key]
+    return indices
 
 
-def _says_something(table: TryTable, index: int) -> bool:
-    if table.columns[index].key not in _LEFT_OUT_WHEN_BLANK:
-        return True
-    return any(row.cells[index] is not None for row in table.rows)
+def _is_blank(table: TryTable, index: int) -> bool:
+    """Return whether a column that is dropped if it is blank holds no value."""
+    if table.columns[index].key not in _DROPPED_IF_BLANK:
+        return False
+    return all(row.cells[index] is None for row in table.rows)
 
 
-def _width(table: TryTable, index: int) -> int:
+def _column_width(table: TryTable, index: int) -> int:
     column = table.columns[index]
-    words = map(cell_len, column.title.split())
-    width = max([*words, *(cell_len(_cell(table, row, index)) for row in table.rows)])
-    return min(width, _WRAPPED.get(column.kind, width))
+    title_words = map(cell_len, column.title.split())
+    width = max([*title_words, *(cell_len(_cell_text(table, row, index)) for row in table.rows)])
+    return min(width, _WRAPPED_KINDS.get(column.kind, width))
 
 
-def _styled(table: TryTable, row: TableRow, index: int) -> Text:
-    found = table.columns[index].kind == "findings"
-    style = _SEVERITY_STYLES.get(row.severity, "") if found else ""
-    return Text(_cell(table, row, index), style=style)
+def _styled_cell(table: TryTable, row: TableRow, index: int) -> Text:
+    is_findings = table.columns[index].kind == "findings"
+    style = _SEVERITY_STYLES.get(row.severity, "") if is_findings else ""
+    return Text(_cell_text(table, row, index), style=style)
 
 
-def _cell(table: TryTable, row: TableRow, index: int) -> str:
+def _cell_text(table: TryTable, row: TableRow, index: int) -> str:
     kind = table.columns[index].kind
     text = format_value(row.cells[index], kind)
     return text.removeprefix("Try ") if kind == "try" else text
@@ -121,7 +122,7 @@ def _cell(table: TryTable, row: TableRow, index: int) -> str:
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Turn the other rooms' errors that the person can mend into UserError."""
+    """Turn errors that the user can fix, from whichever package, into UserError."""
     try:
         yield
     except (loader.SweepError, StudyNotFound, DatabaseUnreadable, PortTaken) as error:
@@ -129,5 +130,5 @@ def user_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno is None:
             raise
-        where = error.filename or "A file could not be written"
-        raise UserError(f"{where}: {error.strerror}.") from error
+        place = error.filename or "A file could not be written"
+        raise UserError(f"{place}: {error.strerror}.") from error

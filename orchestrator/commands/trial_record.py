@@ -1,5 +1,8 @@
-"""What is recorded of a try: enough to train it again."""
+"""What a study has recorded of a trial: enough to train it again with the same result."""
 
+import importlib.metadata
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,44 +28,32 @@ from trytable.trainers.protocol.messages import (
     Settings,
 )
 
-
-def find_try(study: StudyResult, text: str) -> TrialResult:
-    """The try that people call so: `3` is Try 3. Raises UserError that says which there are."""
-    numbered = {str(one.number + 1): one for one in study.trials}
-    found = numbered.get(text.lstrip("0")) if text.isascii() and text.isdigit() else None
-    if found is None:
-        told = f"TRY={text!r} is no try of {study.name}" if text else "Say which try, as in TRY=1"
-        raise UserError(f"{told}. Allowed: {_range(study)}.")
-    return found
-
-
-def _range(study: StudyResult) -> str:
-    count = len(study.trials)
-    return f"1 to {count}" if count > 1 else ("1" if count else "none, it has no try yet")
-
-
-_HASH_SHOWN = 12
+_HASH_DIGITS = 12
+"""Digits of a sha256 in an error message."""
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A try as the ledger has it, with the settings in the precision that came of them."""
+class TrialRecord:
+    """A trial as the ledger has it.
+
+    `settings` name the precision that the trial was trained in, even if it requested `auto`.
+    """
 
     study: StudyResult
-    one: TrialResult
+    trial: TrialResult
     settings: Settings
     measured: Measurements
     circumstances: TrainingConditions
 
     @property
     def last_attempt(self) -> AttemptRow:
-        """The attempt whose threads and device count."""
-        return self.one.attempts[-1]
+        """The attempt that produced the result; a repetition uses its threads and device."""
+        return self.trial.attempts[-1]
 
     @property
     def was_cut_short(self) -> bool:
-        """Whether the try was stopped before its last epoch, by pruner or diagnosis."""
-        return self.one.status in ("pruned", "stopped")
+        """Whether the pruner or a diagnosis stopped the trial before its last epoch."""
+        return self.trial.status in ("pruned", "stopped")
 
     @property
     def data(self) -> DataSource:
@@ -72,54 +63,87 @@ class Recorded:
     def model(self) -> str:
         return str(self.study.sweep["model"])
 
+    @property
+    def seed(self) -> int:
+        """The root of the trial's random draws. Raises UserError if none was recorded."""
+        if self.trial.seed is None:
+            raise UserError(
+                f"No seed was recorded for {self.trial.label}, so it cannot be trained again."
+            )
+        return self.trial.seed
 
-def read_record(folders: Folders, number: str) -> Recorded:
-    """A try's record. Raises UserError where there is none, or none that this version reads."""
+
+def find_trial(study: StudyResult, text: str) -> TrialResult:
+    """Return the trial that TRY names: `3` is Try 3. Raises UserError with the valid numbers."""
+    by_number = {str(trial.number + 1): trial for trial in study.trials}
+    trial = by_number.get(text.lstrip("0")) if text.isascii() and text.isdigit() else None
+    if trial is None:
+        mistake = f"TRY={text!r} is not a try of {study.name}." if text else "TRY is missing."
+        raise UserError(f"{mistake} {_valid_numbers(study)}")
+    return trial
+
+
+def _valid_numbers(study: StudyResult) -> str:
+    count = len(study.trials)
+    if not count:
+        return f"{study.name} has no tries yet."
+    return "Use TRY=1." if count == 1 else f"Use a number from 1 to {count}, such as TRY=1."
+
+
+def read_record(folders: Folders, number: str) -> TrialRecord:
+    """Return the record of the trial that TRY names.
+
+    Raises UserError if the trial has not ended, was not trained here, or has settings that this
+    version cannot use; StudyNotFound and DatabaseUnreadable.
+    """
     study = read_study(folders.url, folders.study)
-    one = find_try(study, number)
-    if not one.attempts:
-        raise UserError(f"{one.label} was never trained here, so there is no record of it.")
-    if one.status not in TERMINAL:
-        raise UserError(f"{one.label} is {one.status}. Allowed is a try that has ended.")
-    return Recorded(
+    trial = find_trial(study, number)
+    if not trial.attempts:
+        raise UserError(f"{trial.label} was never trained here, so there is no record of it.")
+    if trial.status not in TERMINAL:
+        raise UserError(f"{trial.label} is {trial.status}. Use a try that has ended.")
+    return TrialRecord(
         study=study,
-        one=one,
-        settings=_settings(study, one),
-        measured=reproducibility.collect_measurements(one.steps, one.curve, one.predictions),
+        trial=trial,
+        settings=_settings(study, trial),
+        measured=reproducibility.collect_measurements(trial.steps, trial.curve, trial.predictions),
         circumstances=reproducibility.training_conditions(
-            one.attempts, one.findings, study.facts.get("pins") or {}
+            trial.attempts, trial.findings, study.facts.get("pins") or {}
         ),
     )
 
 
-def _settings(study: StudyResult, one: TrialResult) -> Settings:
-    given: dict[str, Any] = dict(one.requested)
-    if one.precision and "precision" in given:
-        given["precision"] = one.precision
+def _settings(study: StudyResult, trial: TrialResult) -> Settings:
+    requested: dict[str, Any] = dict(trial.requested)
+    if trial.precision and "precision" in requested:
+        requested["precision"] = trial.precision
     try:
-        return settings_of(study.sweep, given)
+        return settings_of(study.sweep, requested)
     except ValidationError as error:
-        wrong = ", ".join(".".join(map(str, one["loc"])) for one in error.errors())
+        names = ", ".join(".".join(map(str, detail["loc"])) for detail in error.errors())
         raise UserError(
-            f"{one.label} was recorded by another version of Trytable, and this one cannot use "
-            f"its settings ({wrong}). Train it again with the version that made it."
+            f"{trial.label} was recorded by another version of Trytable, and this version cannot "
+            f"use its settings ({names}). Use the version that trained it."
         ) from error
 
 
-def slot_of(record: Recorded) -> Slot:
-    """A slot like the recorded one: its threads, and its device if that is still there."""
-    row = record.last_attempt
-    gpus = gpu_uuids() if row.device != "cpu" else []
-    device = row.device if row.device in gpus else next(iter(gpus), "cpu")
-    return Slot("1", device, row.threads)
+def slot_of(record: TrialRecord) -> Slot:
+    """Return a slot like the recorded one: its threads, and its device if that still exists.
+
+    Without it, the first GPU or else the CPU.
+    """
+    attempt = record.last_attempt
+    gpus = gpu_uuids() if attempt.device != "cpu" else []
+    device = attempt.device if attempt.device in gpus else next(iter(gpus), "cpu")
+    return Slot("1", device, attempt.threads)
 
 
-def job_of(record: Recorded, folders: Folders, folder: Path, slot: Slot) -> Job:
-    """The job of a repetition that keeps to a folder of its own."""
+def job_of(record: TrialRecord, folders: Folders, folder: Path, slot: Slot) -> Job:
+    """Return the job that repeats the trial in a folder of its own."""
     return Job(
         study=record.study.name,
-        trial_uid=str(record.one.uid),
-        number=record.one.number,
+        trial_uid=str(record.trial.uid),
+        number=record.trial.number,
         attempt=1,
         folder=str(folder),
         cache_folder=str(folders.cache),
@@ -127,39 +151,42 @@ def job_of(record: Recorded, folders: Folders, folder: Path, slot: Slot) -> Job:
         data=record.data,
         data_hash=record.last_attempt.data_hash,
         settings=record.settings,
-        seed=seed_of(record.one),
+        seed=record.seed,
         device=slot.device,
         threads=slot.threads,
         objective=record.study.objective,
     )
 
 
-def seed_of(one: TrialResult) -> int:
-    """The root of a try's random draws. Raises UserError where no record says it."""
-    if one.seed is None:
-        raise UserError(f"No seed was recorded for {one.label}, so it cannot be trained again.")
-    return one.seed
-
-
-def begin_preparing(record: Recorded, folders: Folders) -> Subprocess[Prepared] | None:
-    """Start reading data and model; None for a trainer that needs neither."""
+def record_preparation(record: TrialRecord, folders: Folders) -> Subprocess[Prepared] | None:
+    """Start reading data and model in another process; None for a trainer that needs neither."""
     if not isinstance(record.settings, FinetuneSettings):
         return None
     return start_preparation(record.model, record.data, record.settings.max_length, folders.cache)
 
 
-def check_same(record: Recorded, found: Prepared) -> None:
-    """Raise UserError where data or model are not those of the record."""
-    facts, label = record.study.facts, record.one.label
-    then_and_now = (
-        (f"DATA={record.data.name}", record.last_attempt.data_hash, found.data_hash),
-        (f"MODEL={record.model}", facts.get("model_hash"), found.model_hash),
+def check_unchanged(record: TrialRecord, prepared: Prepared) -> None:
+    """Raise UserError if the data or the model is not the one that the trial was trained with."""
+    facts = record.study.facts
+    hashes = (
+        (f"DATA={record.data.name}", record.last_attempt.data_hash, prepared.data_hash),
+        (f"MODEL={record.model}", facts.get("model_hash"), prepared.model_hash),
     )
-    changed = [
-        f"{name} has changed since {label} was trained: its sha256 was {then[:_HASH_SHOWN]} then "
-        f"and is {now[:_HASH_SHOWN]} now."
-        for name, then, now in then_and_now
+    changes = [
+        f"{variable} has changed since {record.trial.label} was trained: its sha256 was "
+        f"{then[:_HASH_DIGITS]} then and is {now[:_HASH_DIGITS]} now."
+        for variable, then, now in hashes
         if then and then != now
     ]
-    if changed:
-        raise UserError(" ".join([*changed, "Bring back what it was trained on, or sweep anew."]))
+    if changes:
+        advice = "Restore what it was trained with, or run the sweep again."
+        raise UserError(" ".join([*changes, advice]))
+
+
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of packages, without those that are not installed."""
+    versions = {}
+    for package in packages:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return versions

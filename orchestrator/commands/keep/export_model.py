@@ -1,6 +1,5 @@
-"""`trytable best`: hands the best try over as a folder that transformers loads."""
+"""`trytable best`: exports the best try as a model folder that transformers loads."""
 
-import importlib.metadata
 import json
 import platform
 import shlex
@@ -14,11 +13,12 @@ from rich.console import Console
 from rich.text import Text
 
 from trytable.orchestrator.commands.trial_record import (
-    Recorded,
-    begin_preparing,
-    check_same,
+    TrialRecord,
+    check_unchanged,
+    installed_versions,
     job_of,
     read_record,
+    record_preparation,
     slot_of,
 )
 from trytable.orchestrator.errors import UserError
@@ -31,95 +31,99 @@ from trytable.results.text.format import format_value
 from trytable.sweeps.config.yaml_source import parse_value
 from trytable.trainers.protocol.messages import DataSource, ExportedModel, FinetuneSettings, Job
 
-VERSIONS = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "trytable")
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "trytable")
+"""Packages whose versions are written beside the model."""
 
 
-def best(folders: Folders, number: str, out: str, console: Console) -> None:
-    """Write the best completed try, or the one named, into a folder of its own.
+def export_model(folders: Folders, number: str, out: str, console: Console) -> None:
+    """Write the best completed trial, or the one that TRY names, into the folder `out`.
 
-    The folder comes whole or not at all. Raises UserError where it is not free, where no try
-    completed, and where the weights, the data or the model have gone or changed.
+    The folder is written completely or not at all. Raises UserError if it is not free, if no trial
+    completed, or if the weights, the data or the model are missing or have changed.
     """
-    target = free_folder(out)
+    target = output_folder(out)
     study = read_study(folders.url, folders.study)
-    record = read_record(folders, number or _winner(study))
-    checkpoints = _checkpoints(folders, record)
+    record = read_record(folders, number or _best_number(study))
+    checkpoints = _find_checkpoints(folders, record)
     with ExitStack() as stack:
         target.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the target, so that the rename at the end stays on one file system.
         staging = Path(tempfile.mkdtemp(prefix=".trytable-", dir=target.parent))
         stack.callback(shutil.rmtree, staging, ignore_errors=True)
         with console.status("Reading data and model"):
             _prepare(record, folders, stack)
         job = job_of(record, folders, checkpoints.parent, slot_of(record))
-        with console.status(f"Writing {record.one.label} and loading it again"):
-            made = _ask(job, checkpoints, staging, stack)
-        handed = _handed(record, study, made)
-        _write(handed, staging / "model")
+        with console.status(f"Writing {record.trial.label} and loading it again"):
+            result = _write_model(job, checkpoints, staging, stack)
+        export = _describe(record, study, result)
+        _write_documents(export, staging / "model")
         _move(staging / "model", target)
-    _report(handed, target, console)
+    _print_summary(export, target, console)
 
 
-def free_folder(out: str) -> Path:
-    """The folder to write. Raises UserError where there is something in its place."""
+def output_folder(out: str) -> Path:
+    """Return the folder to write. Raises UserError if there is something in its place."""
     if not out:
-        raise UserError("Say where the model is to go, as in OUT=my/folder.")
+        raise UserError("OUT is missing. Use a new folder for the model, such as OUT=my/folder.")
     try:
         target = Path(out).expanduser().absolute()
-        taken = target.is_symlink() or (target.exists() and not target.is_dir())
-        filled = not taken and target.is_dir() and any(target.iterdir())
-    except (ValueError, RuntimeError) as error:  # a NUL in it, or `~name` of nobody
-        raise UserError(f"OUT={out!r} is no folder's name: {error}.") from error
-    if taken or filled:
-        what = "holds something already" if filled else "is no folder"
-        raise UserError(f"OUT={out} {what}. Allowed: a new folder, or an empty one.")
+        is_blocked = target.is_symlink() or (target.exists() and not target.is_dir())
+        is_filled = not is_blocked and target.is_dir() and any(target.iterdir())
+    except (ValueError, RuntimeError) as error:  # a NUL character, or `~name` of an unknown user
+        raise UserError(f"OUT={out!r} is not a valid folder name: {error}.") from error
+    if is_blocked or is_filled:
+        problem = "is not empty" if is_filled else "is not a folder"
+        raise UserError(f"OUT={out} {problem}. Use a new folder or an empty one.")
     return target
 
 
-def _winner(study: StudyResult) -> str:
+def _best_number(study: StudyResult) -> str:
     if not study.ranked:
-        raise UserError(f"No try of {study.name} has completed, so there is none to hand over.")
+        raise UserError(f"No try of {study.name} has completed, so there is no model to export.")
     return str(study.ranked[0].number + 1)
 
 
-def _checkpoints(folders: Folders, record: Recorded) -> Path:
-    """Where the try's best weights lie: in its own folder, or in that of an exact repetition."""
-    one = record.one
-    if one.status != "completed":
-        raise UserError(f"{one.label} is {one.status}. Allowed is a try that has completed.")
+def _find_checkpoints(folders: Folders, record: TrialRecord) -> Path:
+    """Return the folder with the trial's best weights: its own, or that of an exact rerun."""
+    trial = record.trial
+    if trial.status != "completed":
+        raise UserError(f"{trial.label} is {trial.status}. Use a try that has completed.")
     if not isinstance(record.settings, FinetuneSettings):
-        raise UserError(f"{one.label} trained no model, so there is nothing to hand over.")
-    repeated = [path for path in folders.reruns(one.number) if _is_exact(path)]
-    for folder in (folders.trial(one.number), *repeated):
+        raise UserError(f"{trial.label} trained no model, so there is nothing to export.")
+    reruns = [path for path in folders.reruns(trial.number) if _is_exact(path)]
+    for folder in (folders.trial(trial.number), *reruns):
         if (folder / "checkpoints" / "best").is_dir():
             return folder / "checkpoints"
     raise UserError(
-        f"The weights of {one.label} are gone: those of the best tries only are kept. Train it "
-        f"again with make rerun NAME={record.study.name} TRY={one.number + 1}; what comes out the "
-        "same to the last bit is handed over in its place."
+        f"The weights of {trial.label} are gone: only those of the best tries are kept. Use make "
+        f"rerun NAME={record.study.name} TRY={trial.number + 1} to train it again. If the result "
+        "is the same to the last bit, its weights are exported instead."
     )
 
 
 def _is_exact(folder: Path) -> bool:
     with suppress(OSError, ValueError, AttributeError):
-        found = json.loads((folder / "rerun.json").read_text(encoding="utf-8"))
-        return found.get("same_to_the_last_bit") is True
+        document = json.loads((folder / "rerun.json").read_text(encoding="utf-8"))
+        return document.get("same_to_the_last_bit") is True
     return False
 
 
-def _prepare(record: Recorded, folders: Folders, stack: ExitStack) -> None:
-    preparation = begin_preparing(record, folders)
-    assert preparation is not None, "only a try with a model comes so far"
+def _prepare(record: TrialRecord, folders: Folders, stack: ExitStack) -> None:
+    preparation = record_preparation(record, folders)
+    assert preparation is not None, "a trial without a model was refused before"
     stack.enter_context(preparation)
-    check_same(record, preparation.result())
+    check_unchanged(record, preparation.result())
 
 
-def _ask(job: Job, checkpoints: Path, staging: Path, stack: ExitStack) -> ExportedModel:
+def _write_model(job: Job, checkpoints: Path, staging: Path, stack: ExitStack) -> ExportedModel:
+    """Write the model in another process, load it again there, and return its predictions."""
     request = {
         "job": job.model_dump(mode="json"),
         "checkpoints": str(checkpoints),
         "out": str(staging / "model"),
     }
-    # transformers copies the file that it loads along with the model: into this folder then.
+    # transformers copies a model's own code into its cache before it loads it: into the staging
+    # folder, which is deleted.
     environment = {"HF_MODULES_CACHE": str(staging / "modules")}
     program = Subprocess(
         "export_model",
@@ -132,73 +136,68 @@ def _ask(job: Job, checkpoints: Path, staging: Path, stack: ExitStack) -> Export
     return stack.enter_context(program).result()
 
 
-def _handed(record: Recorded, study: StudyResult, made: ExportedModel) -> HandOver:
+def _describe(record: TrialRecord, study: StudyResult, result: ExportedModel) -> HandOver:
     return HandOver(
         study=study,
-        one=record.one,
+        one=record.trial,
         classes=tuple(study.facts["classes"]),
-        predicted=made.predictions,
+        predicted=result.predictions,
         recorded=record.measured.predictions,
         gold=study.gold,
-        commands=commands(study, record),
-        versions={"python": platform.python_version(), **_versions()},
+        commands=training_commands(study, record),
+        versions={"python": platform.python_version(), **installed_versions(PACKAGES)},
     )
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in VERSIONS:
-        with suppress(importlib.metadata.PackageNotFoundError):  # a checkout that is not installed
-            found[name] = importlib.metadata.version(name)
-    return found
+def training_commands(study: StudyResult, record: TrialRecord) -> dict[str, str]:
+    """Return command lines that train the same model.
 
-
-def commands(study: StudyResult, record: Recorded) -> dict[str, str]:
-    """Command lines that train the same: `again` from the study's record, `anew` without it."""
-    sweep, one = study.sweep, record.one
-    again = ("make", "rerun", f"NAME={study.name}", f"TRY={one.number + 1}")
-    given: dict[str, Any] = record.settings.model_dump(mode="json")
-    given |= {"seed": one.seed, "objective": study.objective.name}
-    usual = DataSource().model_dump()
-    parts = {f"data.{key}": value for key, value in sweep["data"].items() if key != "name"}
-    given |= {key: value for key, value in parts.items() if value != usual[key.partition(".")[2]]}
-    settings = " ".join(_word(key, value) for key, value in given.items())
+    `again` uses the study's record, `anew` needs nothing but the sweep file.
+    """
+    sweep, trial = study.sweep, record.trial
+    again = ("make", "rerun", f"NAME={study.name}", f"TRY={trial.number + 1}")
+    settings: dict[str, Any] = record.settings.model_dump(mode="json")
+    settings |= {"seed": trial.seed, "objective": study.objective.name}
+    defaults = DataSource().model_dump()
+    data = {key: value for key, value in sweep["data"].items() if key != "name"}
+    settings |= {f"data.{key}": value for key, value in data.items() if value != defaults[key]}
+    words = " ".join(_set_word(key, value) for key, value in settings.items())
     anew = (
         *("make", "sweep", f"NAME={sweep['name']}", "AS_NEW=1", "TRIALS=1", "SLOTS=1"),
-        *(f"MODEL={sweep['model']}", f"DATA={sweep['data']['name']}", f"SET={settings}"),
+        *(f"MODEL={sweep['model']}", f"DATA={sweep['data']['name']}", f"SET={words}"),
     )
     return {"again": shlex.join(again), "anew": shlex.join(anew)}
 
 
-def _word(key: str, value: object) -> str:
-    """`key=value` as SET takes it, quoted where its reading would make something else of it."""
+def _set_word(key: str, value: object) -> str:
+    """Return `key=value` for SET, as JSON unless SET reads the plain text as that value."""
     is_plain = isinstance(value, str) and parse_value(value) == value
     return shlex.quote(f"{key}={value if is_plain else json.dumps(value)}")
 
 
-def _write(handed: HandOver, folder: Path) -> None:
-    for split, labels in handed.predicted.items():
-        text = predictions_csv(handed.classes, labels, handed.gold.get(split))
+def _write_documents(export: HandOver, folder: Path) -> None:
+    for split, labels in export.predicted.items():
+        text = predictions_csv(export.classes, labels, export.gold.get(split))
         (folder / f"{split}.csv").write_text(text, encoding="utf-8")
-    document = json.dumps(made_by(handed), indent=1, ensure_ascii=False)
+    document = json.dumps(made_by(export), indent=1, ensure_ascii=False)
     (folder / "made_by.json").write_text(f"{document}\n", encoding="utf-8")
-    (folder / "README.md").write_text(model_card(handed), encoding="utf-8")
+    (folder / "README.md").write_text(model_card(export), encoding="utf-8")
 
 
 def _move(folder: Path, target: Path) -> None:
-    """Put the folder in its place; refuse where something has come there meanwhile."""
+    """Move the folder to its place. Raises UserError if something was put there meanwhile."""
     try:
-        folder.rename(target)  # onto an empty folder, too
+        folder.rename(target)  # replaces an empty folder, too
     except OSError as error:
         raise UserError(f"OUT={target} cannot be written: {error.strerror}.") from error
 
 
-def _report(handed: HandOver, target: Path, console: Console) -> None:
-    value = format_value(handed.one.best_value, "accuracy")
-    told = f"{handed.study.name}, {handed.one.label}"
-    console.print(Text(f"{told}: {handed.study.objective_title} {value}"), soft_wrap=True)
-    for split, same in handed.as_recorded.items():
-        count = len(handed.predicted[split])
-        found = "all" if same == count else f"only {same}"
-        console.print(Text(f"{split}: {count} predictions, {found} as in training"))
+def _print_summary(export: HandOver, target: Path, console: Console) -> None:
+    value = shown(export.one.best_value, "accuracy")
+    title = f"{export.study.name}, {export.one.label}"
+    console.print(Text(f"{title}: {export.study.objective_title} {value}"), soft_wrap=True)
+    for split, same in export.as_recorded.items():
+        count = len(export.predicted[split])
+        share = "all" if same == count else f"only {same}"
+        console.print(Text(f"{split}: {count} predictions, {share} as in training"))
     console.print(Text(str(target)), soft_wrap=True)

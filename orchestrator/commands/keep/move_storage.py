@@ -1,7 +1,8 @@
-"""Carries studies from one database to another, and proves that they are the same there.
+"""`trytable move-storage`: copies studies to another database and verifies that they are the same.
 
-The study's UUID is written last, so a study that was cut off on its way has none, and is begun
-anew by the next try. The one that was left says where it went: nobody goes on in both.
+The study's UUID is written last: a copy that was interrupted has none, so the next call knows that
+it is incomplete and starts again. The study that was left behind records where it went, so that
+nobody continues it in both databases.
 """
 
 from collections.abc import Iterator
@@ -41,41 +42,37 @@ from trytable.results.storage.snapshot import (
     read_snapshot,
 )
 
-_ROWS_AT_ONCE = 5000
+_ROWS_PER_WRITE = 5000
 
 
-def move_storage(source: str, target: str, name: str, runs: Path, console: Console) -> bool:
-    """Carry a study (with its confirmation), or all, over; tell whether all came out the same.
+def move_studies(source: str, target: str, name: str, runs: Path, console: Console) -> bool:
+    """Copy a study (with its confirmation), or all of them; return whether all are the same there.
 
-    `source` and `target` are each a folder like RUNS, or a URL. Raises UserError, StudyNotFound
-    and DatabaseUnreadable.
+    `source` and `target` are each a folder like RUNS, or a URL.
+
+    Raises UserError, StudyNotFound and DatabaseUnreadable.
     """
-    there, here = _place("FROM", source, runs), _place("TO", target, runs)
-    if there.url == here.url:
-        raise UserError(f"FROM and TO are the same database, {there.database_label}.")
-    with as_user_errors(here):
-        names = _wanted(there, name)
-        pairs = [(replace(there, study=one), replace(here, study=one)) for one in names]
+    source_folders = _parse_place("FROM", source, runs)
+    target_folders = _parse_place("TO", target, runs)
+    if source_folders.url == target_folders.url:
+        raise UserError(f"FROM and TO are the same database, {source_folders.database_label}.")
+    with as_user_errors(target_folders):
+        pairs = [
+            (replace(source_folders, study=study), replace(target_folders, study=study))
+            for study in _studies_to_move(source_folders, name)
+        ]
         same = [_move(*pair, console) for pair in pairs]
-    stay = f"The files of trials stay in {display_path(there.runs)}: no database holds them."
-    console.print(Text(stay), soft_wrap=True)
+    folder = display_path(source_folders.runs)
+    note = f"The files of trials stay in {folder}: no database holds them."
+    console.print(Text(note), soft_wrap=True)
     return all(same)
 
 
-def _wanted(there: Folders, name: str) -> list[str]:
-    held = list_studies(there.url)
-    if not name:
-        return list(held)
-    if name not in held:
-        raise StudyNotFound(name, held)
-    return [one for one in held if one in (name, name + CONFIRM_SUFFIX)]
-
-
-def _place(variable: str, text: str, runs: Path) -> Folders:
-    """A folder's SQLite file, or PostgreSQL with the files in RUNS."""
+def _parse_place(variable: str, text: str, runs: Path) -> Folders:
+    """Return a folder's SQLite file, or PostgreSQL with the files in RUNS."""
     allowed = (
-        f"Allowed: {variable}=runs, a folder with studies.db; {variable}=sqlite:///runs/studies.db;"
-        f" {variable}=postgresql://user@host:5432/database."
+        f"Use {variable}=runs, a folder with studies.db; {variable}=sqlite:///runs/studies.db; or "
+        f"{variable}=postgresql://user@host:5432/database."
     )
     if not text:
         raise UserError(f"{variable} is missing. {allowed}")
@@ -92,32 +89,41 @@ def _place(variable: str, text: str, runs: Path) -> Folders:
     return Folders(path.parent.resolve(), "")
 
 
-def _move(there: Folders, here: Folders, console: Console) -> bool:
-    with _both_locked(there, here):
-        whole = read_snapshot(there.url, there.study)
-        if whole.uid is None or whole.ledger is None:
-            console.print(Text(f"{there.study}: left alone, it was not made by Trytable"))
+def _studies_to_move(source: Folders, name: str) -> list[str]:
+    studies = list_studies(source.url)
+    if not name:
+        return list(studies)
+    if name not in studies:
+        raise StudyNotFound(name, studies)
+    return [study for study in studies if study in (name, name + CONFIRM_SUFFIX)]
+
+
+def _move(source: Folders, target: Folders, console: Console) -> bool:
+    with _both_locked(source, target):
+        original = read_snapshot(source.url, source.study)
+        if original.uid is None or original.ledger is None:
+            console.print(Text(f"{source.study}: skipped, it was not made by Trytable"))
             return True
-        if MOVED_TO in whole.user_attrs:
-            where = whole.user_attrs[MOVED_TO]
-            console.print(Text(f"{there.study}: left alone, it was carried to {where} before"))
+        if MOVED_TO in original.user_attrs:
+            place = original.user_attrs[MOVED_TO]
+            console.print(Text(f"{source.study}: skipped, it was already copied to {place}"))
             return True
-        if not _is_there(whole, here):
-            with open_database(here) as (storage, ledger):
-                _make_way(storage, ledger, whole, here)
-                write_whole(storage, ledger, whole, there.database_label, console)
-        again = read_snapshot(here.url, here.study)
-        found = differences(whole, again)
-        if found:
-            console.print(Text(f"{there.study}: NOT the same in {here.database_label}:"))
-            console.print(Text("\n".join(f"  {line}" for line in found)))
+        if not _is_complete(original, target):
+            with open_database(target) as (storage, ledger):
+                _delete_remains(storage, ledger, original, target)
+                write_study(storage, ledger, original, source.database_label, console)
+        copy = read_snapshot(target.url, target.study)
+        problems = differences(original, copy)
+        if problems:
+            console.print(Text(f"{source.study}: NOT the same in {target.database_label}:"))
+            console.print(Text("\n".join(f"  {line}" for line in problems)))
             return False
-        _mark(there, here)
-        rows = sum(1 for _ in ledger_rows(whole.ledger))
+        _mark_moved(source, target)
+        rows = sum(1 for _ in ledger_rows(original.ledger))
         console.print(
             Text(
-                f"{there.study}: {len(whole.trials)} trials and {rows} rows carried to "
-                f"{here.database_label}; sha256 {digest(again)[:12]} on both sides"
+                f"{source.study}: {len(original.trials)} trials and {rows} rows copied to "
+                f"{target.database_label}; sha256 {digest(copy)[:12]} on both sides"
             ),
             soft_wrap=True,
         )
@@ -125,72 +131,73 @@ def _move(there: Folders, here: Folders, console: Console) -> bool:
 
 
 @contextmanager
-def _both_locked(there: Folders, here: Folders) -> Iterator[None]:
-    """Nobody runs the study while it is carried. Raises StudyLocked."""
+def _both_locked(source: Folders, target: Folders) -> Iterator[None]:
+    """Lock the study in both databases, so that nobody runs it meanwhile. Raises StudyLocked."""
     with ExitStack() as stack:
-        for path in sorted({there.lock, here.lock}):
+        # A set: a file and a PostgreSQL database that share RUNS have one lock between them.
+        for path in sorted({source.lock, target.lock}):
             stack.enter_context(file_lock(path))
-        for folders in (there, here):
+        for folders in (source, target):
             stack.callback(folders.discard_if_unused)
             if folders.storage:
                 stack.enter_context(server_lock(folders))
         yield
 
 
-def _is_there(whole: StudySnapshot, here: Folders) -> bool:
-    """Whether an earlier try was killed only after it had carried everything."""
-    if not database_exists(here.url) or here.study not in list_studies(here.url):
+def _is_complete(original: StudySnapshot, target: Folders) -> bool:
+    """Return whether an earlier call was interrupted only after it had copied everything."""
+    if not database_exists(target.url) or target.study not in list_studies(target.url):
         return False
-    found = read_snapshot(here.url, here.study)
-    return found.uid == whole.uid and not differences(whole, found)
+    copy = read_snapshot(target.url, target.study)
+    return copy.uid == original.uid and not differences(original, copy)
 
 
-def _make_way(storage: RDBStorage, ledger: Ledger, whole: StudySnapshot, here: Folders) -> None:
-    """Remove what an earlier try left half carried, or what was carried away from here since.
+def _delete_remains(
+    storage: RDBStorage, ledger: Ledger, original: StudySnapshot, target: Folders
+) -> None:
+    """Delete an incomplete copy, or the copy that the study was moved back from.
 
-    Raises UserError where a study of that name stands there for itself.
+    Raises UserError if the target holds another study of that name.
     """
-    if whole.name not in optuna.get_all_study_names(storage):
+    if original.name not in optuna.get_all_study_names(storage):
         return
-    attributes = optuna.load_study(study_name=whole.name, storage=storage).user_attrs
+    attributes = optuna.load_study(study_name=original.name, storage=storage).user_attrs
     unfinished = MOVED_FROM in attributes and STUDY_UID not in attributes
-    returned = MOVED_TO in attributes and attributes.get(STUDY_UID) == whole.uid
+    returned = MOVED_TO in attributes and attributes.get(STUDY_UID) == original.uid
     if not unfinished and not returned:
         raise UserError(
-            f"{here.database_label} already holds a study named {whole.name!r}. A study is never "
-            "written over: delete that one first, or carry this one to another database."
+            f"{target.database_label} already holds a study named {original.name!r}, which is "
+            "never overwritten. Delete it first, or copy this study to another database."
         )
-    assert whole.uid is not None, "only our studies are carried"
-    ledger.delete(whole.uid)
-    optuna.delete_study(study_name=whole.name, storage=storage)
+    assert original.uid is not None, "only Trytable's studies are copied"
+    ledger.delete(original.uid)
+    optuna.delete_study(study_name=original.name, storage=storage)
 
 
-def write_whole(
-    storage: RDBStorage, ledger: Ledger, whole: StudySnapshot, origin: str, console: Console
+def write_study(
+    storage: RDBStorage, ledger: Ledger, study: StudySnapshot, origin: str, console: Console
 ) -> None:
-    """Write a study that is not there yet: trials, the ledger, and its UUID last."""
-    study_id = storage.create_new_study(whole.directions, whole.name)
+    """Write a new study: its trials, its ledger, and its UUID last."""
+    study_id = storage.create_new_study(study.directions, study.name)
     storage.set_study_user_attr(study_id, MOVED_FROM, origin)
-    told = f"{whole.name}: trials"
-    for trial in track(whole.trials, told, console=console, transient=True):
+    for trial in track(study.trials, f"{study.name}: trials", console=console, transient=True):
         storage.create_new_trial(study_id, trial)
-    rows = list(ledger_rows(whole.ledger)) if whole.ledger else []
-    for first in range(0, len(rows), _ROWS_AT_ONCE):
-        ledger.write(*rows[first : first + _ROWS_AT_ONCE])
-    for key, value in whole.system_attrs.items():
+    rows = list(ledger_rows(study.ledger)) if study.ledger else []
+    for first in range(0, len(rows), _ROWS_PER_WRITE):
+        ledger.write(*rows[first : first + _ROWS_PER_WRITE])
+    for key, value in study.system_attrs.items():
         storage.set_study_system_attr(study_id, key, value)
-    moved = (MOVED_FROM, MOVED_TO)
-    for key, value in sorted(whole.user_attrs.items(), key=lambda item: item[0] == STUDY_UID):
-        if key not in moved:
+    for key, value in sorted(study.user_attrs.items(), key=lambda pair: pair[0] == STUDY_UID):
+        if key not in (MOVED_FROM, MOVED_TO):
             storage.set_study_user_attr(study_id, key, value)
 
 
-def _mark(there: Folders, here: Folders) -> None:
-    """Say in the study that was left where it went."""
-    storage = existing_storage(there.url)
+def _mark_moved(source: Folders, target: Folders) -> None:
+    """Record in the study that was left behind where it went."""
+    storage = existing_storage(source.url)
     try:
-        study_id = storage.get_study_id_from_name(there.study)
-        storage.set_study_user_attr(study_id, MOVED_TO, here.database_label)
+        study_id = storage.get_study_id_from_name(source.study)
+        storage.set_study_user_attr(study_id, MOVED_TO, target.database_label)
     finally:
         storage.remove_session()
         storage.engine.dispose()

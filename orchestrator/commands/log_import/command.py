@@ -1,7 +1,7 @@
 """`trytable import`: a log's runs become tries of a study, in two steps."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +29,6 @@ from trytable.orchestrator.commands.log_import.trials import (
     rows_of,
     spanning,
 )
-from trytable.orchestrator.commands.look.report import report
 from trytable.orchestrator.commands.sweep_files import sweeps_folder
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, display_path
@@ -59,7 +58,14 @@ class Log:
     blocks: tuple[Block, ...]
 
 
-def import_log(log: str, folders: Folders, pattern: str, console: Console) -> None:
+def import_log(
+    log: str,
+    folders: Folders,
+    pattern: str,
+    console: Console,
+    *,
+    report: Callable[[Folders], None],
+) -> None:
     """The first run writes a mapping file for the person to complete, the next imports by it.
 
     Raises UserError and SweepError for all that the person can mend.
@@ -79,7 +85,7 @@ def import_log(log: str, folders: Folders, pattern: str, console: Console) -> No
     console.print(Text(f"Importing by {display_path(mapping)}"), soft_wrap=True)
     with as_user_errors(folders):
         _import(found, wanted, sweep, folders, console)
-    report(folders, console)
+    report(folders)
 
 
 def read_log(log: str, pattern: str = "") -> Log:

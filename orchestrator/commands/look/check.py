@@ -1,4 +1,4 @@
-"""`trytable check`: prints whether anything of a study was lost or doubled."""
+"""`trytable check`: prints whether any trial of a study was lost or duplicated."""
 
 from rich.console import Console
 from rich.table import Table
@@ -8,23 +8,23 @@ from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.integrity import STATUSES, check_studies
 
 
-def check(folders: Folders, console: Console) -> bool:
-    """Check the database and its studies (or the one named), print, and tell whether all holds.
+def print_check(folders: Folders, console: Console) -> bool:
+    """Check the database and one study, or all; print the result and return whether all is sound.
 
     Raises DatabaseDamaged, StudyNotFound and DatabaseUnreadable.
     """
-    found = check_studies(folders)
-    occurring = [status for status in STATUSES if any(one.counts.get(status) for one in found)]
+    results = check_studies(folders)
+    statuses = [status for status in STATUSES if any(study.counts.get(status) for study in results)]
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("study")
-    for heading in ("asked", *occurring, "problems"):
+    for heading in ("asked", *statuses, "problems"):
         table.add_column(heading, justify="right")
-    for one in found:
-        numbers = [one.trial_count, *(one.counts.get(status, 0) for status in occurring)]
-        cells = [*numbers, len(one.problems)]
-        table.add_row(Text(one.name), *(str(cell) for cell in cells))
+    for study in results:
+        counts = [study.trial_count, *(study.counts.get(status, 0) for status in statuses)]
+        cells = [*counts, len(study.problems)]
+        table.add_row(Text(study.name), *(str(cell) for cell in cells))
     console.print(table)
-    for one in found:
-        for problem in one.problems:
-            console.print(Text(f"{one.name}: {problem}"), soft_wrap=True)
-    return not any(one.problems for one in found)
+    for study in results:
+        for problem in study.problems:
+            console.print(Text(f"{study.name}: {problem}"), soft_wrap=True)
+    return not any(study.problems for study in results)

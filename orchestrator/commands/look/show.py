@@ -1,4 +1,4 @@
-"""`trytable show`: one try in full, on a terminal."""
+"""`trytable show`: prints one try in full."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trytable.orchestrator.commands.terminal import wide_enough
-from trytable.orchestrator.commands.trial_record import find_try
+from trytable.orchestrator.commands.terminal import full_width
+from trytable.orchestrator.commands.trial_record import find_trial
 from trytable.orchestrator.paths import Folders
 from trytable.records import is_number
 from trytable.results.report.trial_detail import Grid, SettingLine, TryDetail, try_detail
@@ -16,24 +16,27 @@ from trytable.results.storage.reader import read_study
 from trytable.results.text.format import format_value
 
 
-def show(folders: Folders, number: str, console: Console) -> None:
+def show_trial(folders: Folders, number: str, console: Console) -> None:
     """Print a try. Raises UserError, StudyNotFound and DatabaseUnreadable."""
     study = read_study(folders.url, folders.study)
-    one = find_try(study, number)
-    files = [Path(one.origin["file"])] if one.is_imported else files_of(folders, one.number)
-    print_try(try_detail(study, one), files, wide_enough(console))
+    trial = find_trial(study, number)
+    if trial.is_imported:
+        files = [Path(trial.origin["file"])]
+    else:
+        files = trial_files(folders, trial.number)
+    print_trial(try_detail(study, trial), files, full_width(console))
 
 
-def files_of(folders: Folders, number: int) -> list[Path]:
-    """What lies on disk of a try: its folder, and what the person may want to open in it."""
+def trial_files(folders: Folders, number: int) -> list[Path]:
+    """Return what exists on disk of a trial: its folder, and the files in it worth opening."""
     folder = folders.trial(number)
-    inside = [folder / name for name in ("job.json", "events.jsonl", "worker.log")]
+    files = [folder / name for name in ("job.json", "events.jsonl", "worker.log")]
     best = folders.checkpoints(number) / "best"
-    return [path for path in (folder, *inside, best) if path.exists()]
+    return [path for path in (folder, *files, best) if path.exists()]
 
 
-def print_try(detail: TryDetail, files: Sequence[Path], console: Console) -> None:
-    """Print the record, section by section; empty sections are left out."""
+def print_trial(detail: TryDetail, files: Sequence[Path], console: Console) -> None:
+    """Print the record section by section, without the empty sections."""
     console.print(Text(f"{detail.study}, {detail.label}", style="bold"))
     console.print(_facts(detail.facts))
     _section("Settings", _settings(detail.settings), console)
@@ -43,10 +46,10 @@ def print_try(detail: TryDetail, files: Sequence[Path], console: Console) -> Non
         ("Findings", detail.findings),
     ):
         if grid.rows:
-            _section(title, _drawn(grid), console)
+            _section(title, _table(grid), console)
     console.print()
     console.print(Text("Files", style="bold"))
-    for line in map(str, files) if files else ("none: its folder has gone",):
+    for line in map(str, files) if files else ("none: the trial's folder no longer exists",):
         console.print(Text(line), soft_wrap=True)
 
 
@@ -80,14 +83,14 @@ def _settings(lines: Iterable[SettingLine]) -> Table:
     return table
 
 
-def _drawn(grid: Grid) -> Table:
+def _table(grid: Grid) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(grid.columns):
-        numbers = all(is_number(row[index]) or row[index] is None for row in grid.rows)
+        numeric = all(is_number(row[index]) or row[index] is None for row in grid.rows)
         table.add_column(
             Text(column.title.replace(" ", "\n")),
-            justify="right" if numbers else "left",
-            no_wrap=numbers,
+            justify="right" if numeric else "left",
+            no_wrap=numeric,
             overflow="fold",
         )
     for row in grid.rows:

@@ -1,4 +1,8 @@
-"""Trains a study's leaders again on fresh seeds, in a study of its own beside it."""
+"""`trytable confirm`: retrains a study's leaders with fresh seeds, in a study of its own beside it.
+
+The leaders of a search were chosen for their values, so those values flatter them. Only training
+with seeds that the search never used tells by how much.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +14,7 @@ from rich.console import Console
 from trytable.orchestrator.backends.base import Slot
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.run.engine import BackendStarter
+from trytable.orchestrator.run.engine import BackendStarter, EngineOptions, open_engine
 from trytable.orchestrator.run.sweep import SweepOutcome, knob_defaults, run_sweep
 from trytable.orchestrator.study.compatibility import fact_differences, sweep_changed_error
 from trytable.orchestrator.study.search_space import same_point
@@ -23,17 +27,46 @@ from trytable.results.storage.study import StudyResult
 from trytable.sweeps.config.records import Gate, Pruner, Range, Sampler, Script, Sweep, Values
 from trytable.trainers.protocol.messages import TRAINERS
 
-TOP, SEEDS = 3, 5
-"""How many leaders and how many seeds where nobody says."""
+DEFAULT_TOP, DEFAULT_SEEDS = 3, 5
+"""How many leaders are retrained, and with how many seeds each."""
 
-FEWEST_SEEDS = 2
+MIN_SEEDS = 2
 """One seed has no spread, so no interval."""
 
 _SEED_BITS = 31
 _NO_PRUNER = Pruner("none", 0, 0, None, 1, 2)
 
 
-def confirm(
+def confirm_study(
+    folders: Folders,
+    top: int,
+    seeds: int,
+    engine_options: EngineOptions,
+    *,
+    retry_failed: bool,
+    report: Callable[[Folders], None],
+    console: Console,
+) -> SweepOutcome:
+    """Retrain a study's leaders with fresh seeds, then report on both studies.
+
+    Raises UserError, StudyNotFound and DatabaseUnreadable.
+    """
+    with open_engine(engine_options, console) as ready:
+        outcome = run_confirmation(
+            folders,
+            top,
+            seeds,
+            ready.slots,
+            console,
+            retry_failed=retry_failed,
+            start_backend=ready.start,
+        )
+    report(replace(folders, study=outcome.study))
+    report(folders)
+    return outcome
+
+
+def run_confirmation(
     folders: Folders,
     top: int,
     seeds: int,
@@ -43,22 +76,23 @@ def confirm(
     retry_failed: bool = True,
     start_backend: BackendStarter | None = None,
 ) -> SweepOutcome:
-    """Train the `top` best tries of a study and its baseline with so many seeds each.
+    """Train the `top` best trials of a study and its baseline with `seeds` seeds each.
 
-    Goes on where an earlier call was interrupted; more leaders or seeds are added to what is there.
-    `find_slots` is told how many trials may share a GPU. Raises UserError for all that the person
-    can mend.
+    A second call continues an interrupted one; more leaders or seeds are added to those that are
+    there. `find_slots` takes how many trials may share a GPU.
+
+    Raises UserError with every mistake, StudyNotFound and DatabaseUnreadable.
     """
     search = read_study(folders.url, folders.study)
     problems = [*_problems(search, top, seeds)]
     if problems:
         raise UserError("\n".join(problems))
-    sweep = confirming_sweep(search, top, seeds)
+    sweep = confirmation_sweep(search, top, seeds)
 
-    def check_facts(found: dict[str, Any]) -> None:
-        differing = fact_differences(search.sweep, sweep.to_json(), search.facts, found)
-        if differing:
-            raise sweep_changed_error(search.name, differing)
+    def check_facts(facts: dict[str, Any]) -> None:
+        changes = fact_differences(search.sweep, sweep.to_json(), search.facts, facts)
+        if changes:
+            raise sweep_changed_error(search.name, changes)
 
     return run_sweep(
         sweep,
@@ -72,108 +106,111 @@ def confirm(
     )
 
 
-def confirming_sweep(search: StudyResult, top: int, seeds: int) -> Sweep:
-    """The sweep over (point, seed) of a study's leaders, seed by seed, the baseline first."""
-    given = search.sweep
-    fresh = fresh_seeds(int(given["seed"]), seeds)
-    parameters = {name: _parameter(one) for name, one in given["parameters"].items()}
-    baseline = {**knob_defaults(given["trainer"]), **given["baseline"], SEED: fresh[0]}
-    points = [_point({name: baseline[name] for name in parameters}), *leaders(search, top)]
+def _problems(search: StudyResult, top: int, seeds: int) -> Iterator[str]:
+    if top < 1:
+        yield f"TOP={top} confirms nothing. Use at least 1."
+    if seeds < MIN_SEEDS:
+        yield f"SEEDS={seeds} gives no confidence interval. Use at least {MIN_SEEDS}."
+    if is_confirmation(search):
+        yield (
+            f"{search.name} is itself a confirmation. Use the study that it confirms: "
+            f"NAME={search.name.removesuffix(CONFIRM_SUFFIX)}."
+        )
+    elif search.sweep.get("trainer") not in TRAINERS or search.sweep.get("seed") is None:
+        yield f"{search.name} was not made by a Trytable sweep, so it cannot be trained again."
+    elif not leaders(search, 1):
+        yield f"{search.name} has no completed try to confirm. Run its sweep first."
+
+
+def confirmation_sweep(search: StudyResult, top: int, seeds: int) -> Sweep:
+    """Return the sweep over (point, seed) of a study's leaders: seed by seed, baseline first."""
+    stored = search.sweep
+    fresh = fresh_seeds(int(stored["seed"]), seeds)
+    parameters = {name: _parameter(value) for name, value in stored["parameters"].items()}
+    baseline = {**knob_defaults(stored["trainer"]), **stored["baseline"], SEED: fresh[0]}
+    points = [_without_seed({name: baseline[name] for name in parameters}), *leaders(search, top)]
     return Sweep(
-        name=given["name"],
+        name=stored["name"],
         path=f"study {search.name}",
-        description=given.get("description", ""),
-        trainer=given["trainer"],
-        model=given["model"],
-        data=dict(given["data"]),
-        seed=int(given["seed"]),
-        objective=Objective(**given["objective"]) if "objective" in given else DEFAULT_OBJECTIVE,
+        description=stored.get("description", ""),
+        trainer=stored["trainer"],
+        model=stored["model"],
+        data=dict(stored["data"]),
+        seed=int(stored["seed"]),
+        objective=Objective(**stored["objective"]) if "objective" in stored else DEFAULT_OBJECTIVE,
         baseline=baseline,
         parameters={**parameters, SEED: Range(0, 2**_SEED_BITS - 1, integer=True)},
         sampler=Sampler("grid", 0),
         pruner=_NO_PRUNER,
         trials=None,
         hours=None,
-        attempts=int(given.get("attempts", 1)),
+        attempts=int(stored.get("attempts", 1)),
         enqueue=(),
-        gate=_gate(given.get("gate")),
-        script=_script(given.get("script")),
+        gate=_gate(stored.get("gate")),
+        script=_script(stored.get("script")),
         points=tuple({**point, SEED: seed} for seed in fresh for point in _distinct(points)),
-        gpu_failures=int(given.get("gpu_failures", Sweep.gpu_failures)),
-        max_per_gpu=int(given.get("max_per_gpu", Sweep.max_per_gpu)),
-        silence_minutes=float(given.get("silence_minutes", Sweep.silence_minutes)),
+        gpu_failures=int(stored.get("gpu_failures", Sweep.gpu_failures)),
+        max_per_gpu=int(stored.get("max_per_gpu", Sweep.max_per_gpu)),
+        silence_minutes=float(stored.get("silence_minutes", Sweep.silence_minutes)),
     )
 
 
+def _parameter(stored: Mapping[str, Any]) -> Values | Range:
+    fields = {name: value for name, value in stored.items() if name != "kind"}
+    if stored["kind"] == "range":
+        return Range(**fields)
+    return Values(stored["kind"], tuple(fields["values"]))
+
+
+def _gate(stored: Mapping[str, Any] | None) -> Gate:
+    if stored is None:
+        return Gate((), WINDOW_STEPS, TOLERANCE)
+    return Gate(tuple(stored["kinds"]), stored["window_steps"], stored["tolerance"])
+
+
+def _script(stored: Mapping[str, Any] | None) -> Script | None:
+    if stored is None:
+        return None
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+    }
+    return Script(**fields)
+
+
 def fresh_seeds(seed: int, count: int) -> tuple[int, ...]:
-    """Seeds that follow from a study's own and are none of it; more of them begin alike."""
-    found: list[int] = []
+    """Return `count` seeds that follow from a study's own seed and differ from it.
+
+    A larger count starts with the same seeds, so that a later call only adds to the trials.
+    """
+    seeds: list[int] = []
     number = 0
-    while len(found) < count:
+    while len(seeds) < count:
         digest = hashlib.sha256(f"confirm {seed} {number}".encode()).digest()
-        drawn = int.from_bytes(digest[:4], "big") >> (32 - _SEED_BITS)
+        candidate = int.from_bytes(digest[:4], "big") >> (32 - _SEED_BITS)
         number += 1
-        if drawn != seed and drawn not in found:
-            found.append(drawn)
-    return tuple(found)
+        if candidate != seed and candidate not in seeds:
+            seeds.append(candidate)
+    return tuple(seeds)
 
 
 def leaders(search: StudyResult, top: int) -> list[Point]:
-    """The points of the best completed tries that have a value for every parameter, each once.
+    """Return the distinct points of the best completed trials, the best first.
 
-    A seed that was swept is no part of a point: what differs in it alone is one point.
+    Only trials with a value for every parameter count. Trials that differ in a swept seed alone
+    are one point.
     """
     names = search.sweep["parameters"].keys()
-    whole = [one.params for one in search.ranked if one.params.keys() == names]
-    return _distinct([_point(params) for params in whole])[:top]
+    complete = [trial.params for trial in search.ranked if trial.params.keys() == names]
+    return _distinct([_without_seed(params) for params in complete])[:top]
 
 
 def _distinct(points: Sequence[Point]) -> list[Point]:
-    found: list[Point] = []
+    distinct: list[Point] = []
     for point in points:
-        if not any(same_point(point, other) for other in found):
-            found.append(point)
-    return found
+        if not any(same_point(point, other) for other in distinct):
+            distinct.append(point)
+    return distinct
 
 
-def _point(params: Mapping[str, Any]) -> Point:
+def _without_seed(params: Mapping[str, Any]) -> Point:
     return {name: value for name, value in params.items() if name != SEED}
-
-
-def _gate(given: Mapping[str, Any] | None) -> Gate:
-    if given is None:
-        return Gate((), WINDOW_STEPS, TOLERANCE)
-    return Gate(tuple(given["kinds"]), given["window_steps"], given["tolerance"])
-
-
-def _script(given: Mapping[str, Any] | None) -> Script | None:
-    if given is None:
-        return None
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
-    }
-    return Script(**values)
-
-
-def _parameter(given: Mapping[str, Any]) -> Values | Range:
-    """A parameter as its study's record has it."""
-    rest = {name: value for name, value in given.items() if name != "kind"}
-    if given["kind"] == "range":
-        return Range(**rest)
-    return Values(given["kind"], tuple(rest["values"]))
-
-
-def _problems(search: StudyResult, top: int, seeds: int) -> Iterator[str]:
-    if top < 1:
-        yield f"TOP={top} confirms nothing. Allowed: 1 and more."
-    if seeds < FEWEST_SEEDS:
-        yield f"SEEDS={seeds} gives no interval. Allowed: {FEWEST_SEEDS} and more."
-    if is_confirmation(search):
-        yield (
-            f"{search.name} is a confirmation itself. Allowed is a search, such as "
-            f"NAME={search.name.removesuffix(CONFIRM_SUFFIX)}."
-        )
-    elif search.sweep.get("trainer") not in TRAINERS or search.sweep.get("seed") is None:
-        yield f"{search.name} was not made by a sweep of Trytable, so it cannot be trained again."
-    elif not leaders(search, 1):
-        yield f"{search.name} has no completed try to confirm. Run its sweep first."

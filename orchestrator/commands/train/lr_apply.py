@@ -1,4 +1,4 @@
-"""Writes the bounds that a range test found into a copy of the sweep's file, comments and all."""
+"""Writes the bounds that a range test found into a copy of the sweep file, comments included."""
 
 import io
 import math
@@ -19,115 +19,128 @@ from trytable.results.text.format import short
 from trytable.sweeps.config.loader import Sweep
 
 _GRID_POINTS = 5
-_NEVER_FOLDED = 2**20
+_UNLIMITED_WIDTH = 2**20
+"""A line width that ruamel never folds at."""
 
 
-def own_strategies(sweep: Sweep) -> tuple[str, ...]:
-    """The freeze strategies that a sweep trains with, as words."""
-    swept = sweep.parameters.get("freeze")
-    values = swept.points() if swept else (sweep.baseline["freeze"],)
-    return tuple(str(one) for one in values)
+def apply_problems(sweep: Sweep, tested: Sequence[str | int]) -> list[str]:
+    """Return why bounds cannot be written for a sweep, as known before the first step.
 
-
-def why_not(sweep: Sweep, tested: Sequence[str | int]) -> list[str]:
-    """What keeps bounds for this sweep from being written, known before any step."""
-    wrong = []
-    own = own_strategies(sweep)
-    if not {str(one) for one in tested} & set(own):
-        wrong.append(
-            f"APPLY=1: the sweep trains with freeze {', '.join(own)}, which FREEZE does not name: "
-            "bounds of other strategies are not its own."
+    `tested` are the freeze strategies of the range test.
+    """
+    problems = []
+    trained = _trained_freezes(sweep)
+    if not {str(freeze) for freeze in tested} & set(trained):
+        problems.append(
+            f"APPLY=1: the sweep trains with freeze {', '.join(trained)}, which FREEZE does not "
+            "name. The bounds of other strategies do not apply to it."
         )
     head_lr = sweep.baseline["head_lr"]
     if head_lr is not None or "head_lr" in sweep.parameters:
-        times = "" if head_lr is None else f" (here {short(head_lr / sweep.baseline['lr'])})"
-        wrong.append(
-            "APPLY=1: head_lr would stand still while lr is searched, and the test moves both. "
-            f"Allowed with it: head_lr_multiplier{times}."
+        ratio = "" if head_lr is None else f" (here {short(head_lr / sweep.baseline['lr'])})"
+        problems.append(
+            "APPLY=1: head_lr would stay fixed while lr is searched, but the test moves both. "
+            f"Use head_lr_multiplier instead{ratio}."
         )
-    return wrong
+    return problems
+
+
+def _trained_freezes(sweep: Sweep) -> tuple[str, ...]:
+    """Return the freeze strategies that the sweep's own trials are trained with."""
+    swept = sweep.parameters.get("freeze")
+    values = swept.points() if swept else (sweep.baseline["freeze"],)
+    return tuple(str(value) for value in values)
 
 
 def write_bounds(
-    sweep: Sweep, found: Sequence[StrategyResult], overrides: Mapping[str, object]
+    sweep: Sweep, results: Sequence[StrategyResult], overrides: Mapping[str, object]
 ) -> Path:
-    """Write the copy beside the file, over none; returns its path.
+    """Write the copy of the sweep file under a new name beside it and return its path.
 
-    It is a sweep with the `overrides` that the test was made with. Raises UserError where no
-    strategy of the sweep's own suggests a rate.
+    The copy is valid with the `overrides` that the test was run with. Raises UserError if no
+    strategy that the sweep trains with has suggested a rate.
     """
-    own = [one for one in found if one.freeze in own_strategies(sweep)]
-    bounds = [one.bounds for one in own if one.bounds]
+    trained = _trained_freezes(sweep)
+    bounds = {
+        result.freeze: result.bounds
+        for result in results
+        if result.freeze in trained and result.bounds
+    }
     if not bounds:
         raise UserError("APPLY=1: the test suggests no learning rate, so no file was written.")
-    low, high = min(one[0] for one in bounds), max(one[1] for one in bounds)
-    names = ", ".join(freeze_name(one) for one in own if one.bounds)
+    low = min(low for low, _ in bounds.values())
+    high = max(high for _, high in bounds.values())
     path = Path(sweep.path)
     text = path.read_text(encoding="utf-8-sig")
-    why = f"# lr: from a range test of {path.name}, freeze {names}: {rate(low)} to {rate(high)}"
-    searched, more = _searched(sweep, float(rate(low)), float(rate(high)))
+    values, outside = _search_values(sweep, float(rate(low)), float(rate(high)))
+    names = ", ".join(freeze_name(result) for result in results if result.freeze in bounds)
+    comment = f"# lr: from a range test of {path.name}, freeze {names}: {rate(low)} to {rate(high)}"
+    if outside:
+        rates = ", ".join(map(short, outside))
+        comment += f", extended to {rates} for the baseline and enqueued tries"
     return write_sweep(
-        path.parent, f"{path.stem}-lr", f"{why}{more}\n{with_lr(text, searched)}", overrides
+        path.parent, f"{path.stem}-lr", f"{comment}\n{with_lr(text, values)}", overrides
     )
 
 
-def _searched(sweep: Sweep, low: float, high: float) -> tuple[str, str]:
-    """What to search, as YAML, and a word on why it is more than the bounds.
+def _search_values(sweep: Sweep, low: float, high: float) -> tuple[str, list[float]]:
+    """Return the values of lr to search, as YAML, and the rates among them outside the bounds.
 
-    A range for a sampler, evenly spread values for a grid; the rates of known tries are in both.
+    A sampler gets a range, a grid evenly spread values. Both include the rates of the baseline
+    and of the enqueued trials: a sweep file whose baseline is outside its own range is refused.
     """
     baseline = float(sweep.baseline["lr"])
-    known = {baseline, *(float(one["lr"]) for one in sweep.enqueue if "lr" in one)}
-    outside = sorted(one for one in known if not low <= one <= high)
-    more = f", and {', '.join(map(short, outside))} of known tries" if outside else ""
+    required = {baseline, *(float(point["lr"]) for point in sweep.enqueue if "lr" in point)}
+    outside = sorted(lr for lr in required if not low <= lr <= high)
     if sweep.sampler.name != "grid":
-        ends = [low, high, *known]
-        return f"{{low: {_exact(min(ends))}, high: {_exact(max(ends))}, log: true}}", more
-    ratio = math.log(high / low) / (_GRID_POINTS - 1)
-    points = {float(rate(low * math.exp(ratio * i))) for i in range(_GRID_POINTS)}
-    return f"[{', '.join(_exact(one) for one in sorted(points | known))}]", more
+        ends = [low, high, *required]
+        return f"{{low: {_exact(min(ends))}, high: {_exact(max(ends))}, log: true}}", outside
+    step = math.log(high / low) / (_GRID_POINTS - 1)
+    points = {float(rate(low * math.exp(step * i))) for i in range(_GRID_POINTS)}
+    return f"[{', '.join(_exact(lr) for lr in sorted(points | required))}]", outside
 
 
 def _exact(number: float) -> str:
-    """Short where that is the same number."""
+    """Return the short form if it is the same number, else every digit."""
     text = short(number)
     return text if float(text) == number else repr(number)
 
 
-def with_lr(text: str, searched: str) -> str:
-    """A sweep file's text whose `parameters.lr` is `searched` (YAML); all else stays as it is."""
+def with_lr(text: str, values: str) -> str:
+    """Return a sweep file's text with `parameters.lr` set to `values` (YAML); the rest stays."""
     yaml = YAML()
     yaml.preserve_quotes = True
-    yaml.width = _NEVER_FOLDED
+    yaml.width = _UNLIMITED_WIDTH
     document, indent, offset = load_yaml_guess_indent(text, yaml=yaml)
     parameters = document.get("parameters")
-    if not isinstance(parameters, CommentedMap):  # all that is swept came with SET
+    if not isinstance(parameters, CommentedMap):  # all parameters came from SET
         document["parameters"] = parameters = CommentedMap()
     elif not parameters.fa.flow_style():
         yaml.indent(mapping=parameters.lc.col)
     if offset is not None:
         yaml.indent(sequence=indent, offset=offset)
-    behind = _behind(parameters, "lr") if "lr" in parameters else None
-    parameters["lr"] = YAML().load(searched)
-    if behind is not None and "lr" not in parameters.ca.items:
-        # What stands beside the last rate goes with it, what stands below stays.
-        _, newline, below = behind.value.partition("\n")
-        behind.value = newline + below
-        parameters.ca.items["lr"] = [None, None, behind, None]
-    written = io.StringIO()
-    yaml.dump(document, written)
-    return written.getvalue()
+    comment = _trailing_comment(parameters, "lr") if "lr" in parameters else None
+    parameters["lr"] = YAML().load(values)
+    if comment is not None and "lr" not in parameters.ca.items:
+        # ruamel keeps the comment beside the last old rate and the lines below it in one token:
+        # the first is about a value that is gone, the others are about what follows.
+        _, newline, below = comment.value.partition("\n")
+        comment.value = newline + below
+        parameters.ca.items["lr"] = [None, None, comment, None]
+    output = io.StringIO()
+    yaml.dump(document, output)
+    return output.getvalue()
 
 
-def _behind(holder: CommentedMap | CommentedSeq, last: Any) -> CommentToken | None:
-    """The comment behind a value, which ruamel keeps with the last value inside it."""
-    found = holder.ca.items.get(last)
-    comment = (found or [])[0 if isinstance(holder, CommentedSeq) else 2 :][:1]
+def _trailing_comment(holder: CommentedMap | CommentedSeq, key: Any) -> CommentToken | None:
+    """Return the comment after a value, which ruamel attaches to the innermost last value."""
+    entry = holder.ca.items.get(key)
+    comment = (entry or [])[0 if isinstance(holder, CommentedSeq) else 2 :][:1]
     if comment and isinstance(comment[0], CommentToken):
         return comment[0]
-    value = holder[last]
+    value = holder[key]
     if isinstance(value, CommentedMap) and value:
-        return _behind(value, list(value)[-1])
+        return _trailing_comment(value, list(value)[-1])
     if isinstance(value, CommentedSeq) and value:
-        return _behind(value, len(value) - 1)
+        return _trailing_comment(value, len(value) - 1)
     return None

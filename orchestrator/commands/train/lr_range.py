@@ -1,7 +1,7 @@
-"""`make lr-range`: a learning-rate range test of a sweep's baseline, repeated over seeds."""
+"""`trytable lr-range`: a learning-rate range test of a sweep's baseline, repeated over seeds."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from rich.text import Text
 
 from trytable.orchestrator.backends.base import Slot
 from trytable.orchestrator.backends.slots import find_slots
-from trytable.orchestrator.commands.sweep_files import sweeps_folder
-from trytable.orchestrator.commands.terminal import wide_enough
-from trytable.orchestrator.commands.train.lr_apply import why_not, write_bounds
+from trytable.orchestrator.commands.sweep_files import load_sweep
+from trytable.orchestrator.commands.terminal import full_width
+from trytable.orchestrator.commands.train.lr_apply import apply_problems, write_bounds
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, display_path
 from trytable.orchestrator.run.jobs import baseline_job
@@ -23,205 +23,227 @@ from trytable.orchestrator.run.subprocesses import Subprocess
 from trytable.results.analysis.lr_range import RangeCurve, StrategyResult, strategy_results
 from trytable.results.report.lr_range import HEADINGS, advice, cells, rate, write_lr_range
 from trytable.results.text.format import short
-from trytable.sweeps.config import loader
 from trytable.sweeps.config.knobs import Knobs
 from trytable.sweeps.config.loader import Sweep
 from trytable.sweeps.config.yaml_source import Document
-from trytable.trainers.protocol.messages import TRAINERS, FinetuneSettings, Job, RangePoint
+from trytable.trainers.protocol.messages import FinetuneSettings, Job, RangePoint
 
-LEAST_STEPS = 20
-HIGHEST = 1.0
-"""The highest learning rate that a sweep takes."""
+MIN_STEPS = 20
+MAX_LR = 1.0
+"""The highest learning rate that a sweep accepts."""
 
 _KNOBS = Knobs("finetune", FinetuneSettings)
 
+Freeze = str | int
+"""A freeze strategy: a word or patterns, or a number of layers."""
+
 
 @dataclass(frozen=True)
-class Rise:
-    """How the learning rate rises, for which freeze strategies (as in `none,half,2`; none: the
-    baseline's), and over how many seeds."""
+class RangeTestOptions:
+    """The ramp of the learning rate, the freeze strategies to test, and the number of seeds.
+
+    The rate rises from `low` to `high` in `steps` optimizer steps. `freezes` is a list such as
+    `none,half,2`; empty for the baseline's strategy. The test's document stores these fields by
+    their names.
+    """
 
     low: float = 1e-7
-    high: float = HIGHEST
+    high: float = MAX_LR
     steps: int = 100
     seeds: int = 3
     freezes: str = ""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a person asks for: a sweep's name, the folder of all studies, settings over the file's
-    and how the command line had them, and whether the bounds are to be written."""
+class RangeTestRequest:
+    """What the command line asks for.
+
+    Attributes:
+        name: the sweep.
+        runs: the folder of all studies.
+        overrides: settings that replace those of the sweep file.
+        variables: the same as Make variables, to print the command that runs the new sweep.
+        options: the test itself.
+        apply: whether to write the bounds into a copy of the sweep file.
+    """
 
     name: str
     runs: Path
     overrides: Mapping[str, object]
     variables: Mapping[str, str]
-    rise: Rise
+    options: RangeTestOptions
     apply: bool
 
 
-def lr_range(asked: Asked, console: Console) -> None:
-    """Run the test, write its page, picture and numbers, and print what it suggests.
+def run_range_test(request: RangeTestRequest, console: Console) -> None:
+    """Run the test, write its page, plot and numbers, and print the suggested learning rates.
 
-    With `apply` the bounds go into a copy of the sweep file. Raises UserError.
+    Raises UserError and SweepError.
     """
-    sweep = loader.read_sweep(
-        loader.find_sweep(sweeps_folder(), asked.name), TRAINERS, asked.overrides
-    )
-    freezes = _check(sweep, asked.rise, apply=asked.apply)
+    sweep = load_sweep(request.name, request.overrides)
+    options = request.options
+    freezes = _check(sweep, options, apply=request.apply)
     (slot,) = find_slots(1)
-    folders = Folders(asked.runs.resolve(), sweep.name)
+    folders = Folders(request.runs.resolve(), sweep.name)
     job = baseline_job(sweep, folders, slot, "lr_range")
-    curves = _curves(job, slot, asked.rise, freezes, console)
-    if not any(one.lr for one in curves):
-        raise UserError(f"The loss was not finite at {asked.rise.low:g} already. Lower LR_FROM.")
-    found = strategy_results(curves)
-    facts = {"sweep": sweep.to_json(), "rise": asdict(asked.rise)}
-    paths = write_lr_range(sweep.name, found, facts, folders.home / "lr_range")
-    _print(found, sweep, console)
-    for one in paths:
-        console.print(Text(display_path(one)), soft_wrap=True)
-    if asked.apply:
-        written = write_bounds(sweep, found, asked.overrides)
-        console.print(
-            Text(f"{display_path(written)}: {_command(written, asked)} runs it"), soft_wrap=True
-        )
+    curves = _run_tests(job, slot, options, freezes, console)
+    if not any(curve.lr for curve in curves):
+        raise UserError(f"The loss was not finite even at lr {options.low:g}. Lower LR_FROM.")
+    results = strategy_results(curves)
+    facts = {"sweep": sweep.to_json(), "rise": asdict(options)}
+    paths = write_lr_range(sweep.name, results, facts, folders.home / "lr_range")
+    _print_results(results, sweep, console)
+    for path in paths:
+        console.print(Text(display_path(path)), soft_wrap=True)
+    if request.apply:
+        new_file = write_bounds(sweep, results, request.overrides)
+        command = _sweep_command(new_file, request)
+        console.print(Text(f"{display_path(new_file)}: run it with {command}"), soft_wrap=True)
 
 
-def _check(sweep: Sweep, rise: Rise, *, apply: bool) -> tuple[str | int, ...]:
-    """The freeze strategies to test. Raises UserError with all that is wrong."""
+def _check(sweep: Sweep, options: RangeTestOptions, *, apply: bool) -> tuple[Freeze, ...]:
+    """Return the freeze strategies to test. Raises UserError with every mistake."""
     if sweep.trainer != "finetune":
         raise UserError(
-            f"{sweep.path}: trainer {sweep.trainer} has no learning rate. Allowed: finetune."
+            f"{sweep.path}: trainer {sweep.trainer} has no learning rate. "
+            "Use a sweep of trainer finetune."
         )
-    wrong = []
-    if not 0 < rise.low < rise.high <= HIGHEST:
-        wrong.append(
-            f"LR_FROM={rise.low:g} LR_TO={rise.high:g}: the rate must rise. Allowed: LR_FROM above "
-            f"0 and below LR_TO, and LR_TO at most {HIGHEST:g}, as a sweep's lr."
+    problems = []
+    if not 0 < options.low < options.high <= MAX_LR:
+        problems.append(
+            f"LR_FROM={options.low:g} LR_TO={options.high:g}: the rate must rise. Use LR_FROM "
+            f"above 0 and below LR_TO, and LR_TO at most {MAX_LR:g}, the highest lr of a sweep."
         )
-    if rise.steps < LEAST_STEPS:
-        wrong.append(f"STEPS={rise.steps} shows no slope. Allowed: at least {LEAST_STEPS}.")
-    if rise.seeds < 1:
-        wrong.append(f"SEEDS={rise.seeds}. Allowed: at least 1.")
-    freezes, mistakes = read_freezes(rise.freezes, sweep.baseline)
-    wrong += mistakes
-    if apply and not mistakes:
-        wrong += why_not(sweep, freezes)
-    if wrong:
-        raise UserError("\n".join(wrong))
+    if options.steps < MIN_STEPS:
+        problems.append(f"STEPS={options.steps} shows no slope. Use at least {MIN_STEPS}.")
+    if options.seeds < 1:
+        problems.append(f"SEEDS={options.seeds} trains nothing. Use at least 1.")
+    freezes, freeze_problems = parse_freezes(options.freezes, sweep.baseline)
+    problems += freeze_problems
+    if apply and not freeze_problems:
+        problems += apply_problems(sweep, freezes)
+    if problems:
+        raise UserError("\n".join(problems))
     return freezes
 
 
-def read_freezes(text: str, baseline: Mapping[str, Any]) -> tuple[tuple[str | int, ...], list[str]]:
-    """Freeze strategies from `none,half,2`, each once, and what is wrong with them.
+def parse_freezes(text: str, baseline: Mapping[str, Any]) -> tuple[tuple[Freeze, ...], list[str]]:
+    """Return the distinct freeze strategies in a text such as `none,half,2`, and its mistakes.
 
-    Without any it is the baseline's, which each must go together with.
+    An empty text stands for the baseline's strategy. Each strategy must be valid together with the
+    baseline's other settings.
     """
     document = Document("FREEZE")
-    found: list[str | int] = []
+    freezes: list[Freeze] = []
     for word in filter(None, (part.strip() for part in text.split(","))):
-        given = int(word) if word.isascii() and word.isdigit() else word
-        value = _KNOBS.check(document, "freeze", given, ())
+        freeze = int(word) if word.isascii() and word.isdigit() else word
+        value = _KNOBS.check(document, "freeze", freeze, ())
         if value is None:
             continue
-        excluded = _KNOBS.excluded({**baseline, "freeze": value})
-        if excluded is not None:
-            document.complain((), f"with {word}: {excluded}.")
-        found.append(value)
-    mistakes = [f"FREEZE: {problem.text}" for problem in document.problems]
-    return tuple(dict.fromkeys(found)) or (baseline["freeze"],), mistakes
+        conflict = _KNOBS.excluded({**baseline, "freeze": value})
+        if conflict is not None:
+            document.complain((), f"with {word}: {conflict}.")
+        freezes.append(value)
+    problems = [f"FREEZE: {problem.text}" for problem in document.problems]
+    return tuple(dict.fromkeys(freezes)) or (baseline["freeze"],), problems
 
 
-def _curves(
-    job: Job, slot: Slot, rise: Rise, freezes: tuple[str | int, ...], console: Console
+def _run_tests(
+    job: Job, slot: Slot, options: RangeTestOptions, freezes: tuple[Freeze, ...], console: Console
 ) -> list[RangeCurve]:
-    """Every test's curve, under a progress bar and with a line for each that has ended."""
-    tests = [(str(freeze), job.seed + i) for freeze in freezes for i in range(rise.seeds)]
+    """Return the curve of every test; show a progress bar and a line for each test that ended."""
+    tests = [(str(freeze), job.seed + i) for freeze in freezes for i in range(options.seeds)]
     points: dict[tuple[str, int], list[RangePoint]] = {test: [] for test in tests}
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("Starting", total=len(tests) * rise.steps)
+        task = progress.add_task("Starting", total=len(tests) * options.steps)
         ended = 0
-        for said in _said(job, slot, rise, freezes):
-            if isinstance(said, str):
-                progress.update(bar, description=said)
+        for answer in _answers(job, slot, options, freezes):
+            if isinstance(answer, str):
+                progress.update(task, description=answer)
                 continue
-            at = tests.index((said.freeze, said.seed))
-            _tell(tests[ended:at], points, progress.console)
-            ended = at
-            points[tests[at]].append(said)
-            # A test that ended early counts as whole.
-            done = at * rise.steps + said.step
-            progress.update(bar, description=_step(said), completed=done)
-        _tell(tests[ended:], points, progress.console)
-    return [_curve(test, points[test]) for test in tests]
+            index = tests.index((answer.freeze, answer.seed))
+            _print_ended(tests[ended:index], points, progress.console)
+            ended = index
+            points[tests[index]].append(answer)
+            # A test that ended early counts as complete.
+            completed = index * options.steps + answer.step
+            progress.update(task, description=_describe(answer), completed=completed)
+        _print_ended(tests[ended:], points, progress.console)
+    return [_curve(freeze, seed, points[freeze, seed]) for freeze, seed in tests]
 
 
-def _said(
-    job: Job, slot: Slot, rise: Rise, freezes: tuple[str | int, ...]
+def _answers(
+    job: Job, slot: Slot, options: RangeTestOptions, freezes: tuple[Freeze, ...]
 ) -> Iterator[str | RangePoint]:
-    """Every step as it comes, and words of what is under way."""
-    rising = {"low": rise.low, "high": rise.high, "steps": rise.steps, "seeds": rise.seeds}
-    request = {**rising, "job": job.model_dump(mode="json"), "freezes": freezes}
+    """Yield each step as it comes, and what is in progress as text."""
+    ramp = {
+        "low": options.low,
+        "high": options.high,
+        "steps": options.steps,
+        "seeds": options.seeds,
+    }
+    request = {**ramp, "job": job.model_dump(mode="json"), "freezes": freezes}
     failure = "The range test failed"
     with Subprocess("lr_range", RangePoint, request, failure, device=slot.device) as program:
         yield from program.messages()
 
 
-def _step(point: RangePoint) -> str:
+def _describe(point: RangePoint) -> str:
     return f"freeze {point.freeze}, seed {point.seed}: lr {point.lr:.1e}, loss {point.smoothed:.3f}"
 
 
-def _tell(
-    tests: list[tuple[str, int]],
+def _print_ended(
+    tests: Sequence[tuple[str, int]],
     points: Mapping[tuple[str, int], list[RangePoint]],
     console: Console,
 ) -> None:
-    """A line for each test that has ended, so that a pipe shows life, too."""
-    for test in tests:
-        found, name = points[test], f"freeze {test[0]}, seed {test[1]}"
-        if not found:
-            console.print(Text(f"{name}: the first loss was not finite"), soft_wrap=True)
-            continue
-        least = min(found, key=lambda one: one.smoothed)
-        told = f"{name}: {found[-1].step} steps to lr {rate(found[-1].lr)}, smoothed loss "
-        told += f"{found[0].smoothed:.3f}, least {least.smoothed:.3f} at lr {rate(least.lr)}"
-        console.print(Text(told), soft_wrap=True)
+    """Print a line for each ended test, because a pipe shows no progress bar."""
+    for freeze, seed in tests:
+        curve = points[freeze, seed]
+        if not curve:
+            line = "the first loss was not finite"
+        else:
+            lowest = min(curve, key=lambda point: point.smoothed)
+            line = (
+                f"{curve[-1].step} steps to lr {rate(curve[-1].lr)}, smoothed loss "
+                f"{curve[0].smoothed:.3f}, lowest {lowest.smoothed:.3f} at lr {rate(lowest.lr)}"
+            )
+        console.print(Text(f"freeze {freeze}, seed {seed}: {line}"), soft_wrap=True)
 
 
-def _curve(test: tuple[str, int], points: list[RangePoint]) -> RangeCurve:
+def _curve(freeze: str, seed: int, points: list[RangePoint]) -> RangeCurve:
     return RangeCurve(
-        freeze=test[0],
-        seed=test[1],
-        lr=tuple(one.lr for one in points),
-        loss=tuple(one.loss for one in points),
-        smoothed=tuple(one.smoothed for one in points),
+        freeze=freeze,
+        seed=seed,
+        lr=tuple(point.lr for point in points),
+        loss=tuple(point.loss for point in points),
+        smoothed=tuple(point.smoothed for point in points),
     )
 
 
-def _print(found: tuple[StrategyResult, ...], sweep: Sweep, console: Console) -> None:
+def _print_results(results: tuple[StrategyResult, ...], sweep: Sweep, console: Console) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in HEADINGS:
         is_name = heading == HEADINGS[0]
         table.add_column(heading, justify="left" if is_name else "right", overflow="fold")
-    for one in found:
-        table.add_row(*map(Text, cells(one)))
+    for result in results:
+        table.add_row(*map(Text, cells(result)))
     console.print()
-    wide_enough(console).print(table)
+    full_width(console).print(table)
     console.print()
-    for one in found:
-        console.print(Text(advice(one)), soft_wrap=True)
+    for result in results:
+        console.print(Text(advice(result)), soft_wrap=True)
     head_lr = sweep.baseline["head_lr"]
     if head_lr is not None:
-        times = short(head_lr / sweep.baseline["lr"])
-        told = f"head_lr rose along, {times} times lr as in the baseline: change both alike."
-        console.print(Text(told), soft_wrap=True)
+        ratio = short(head_lr / sweep.baseline["lr"])
+        note = f"head_lr rose with lr, at {ratio} times lr as in the baseline. Change both alike."
+        console.print(Text(note), soft_wrap=True)
     console.print()
 
 
-def _command(written: Path, asked: Asked) -> str:
-    """How the copy is run as it was tested."""
-    given = {"NAME": written.stem, **asked.variables}
-    return f"make sweep {' '.join(f'{name}={shlex.quote(one)}' for name, one in given.items())}"
+def _sweep_command(path: Path, request: RangeTestRequest) -> str:
+    """Return the command that runs the new sweep file with the settings of the test."""
+    variables = {"NAME": path.stem, **request.variables}
+    words = (f"{name}={shlex.quote(value)}" for name, value in variables.items())
+    return f"make sweep {' '.join(words)}"

@@ -1,10 +1,9 @@
-"""`trytable rerun`: trains a try again from its record and says whether the same bits came."""
+"""`trytable rerun`: retrains a trial from its record and compares the two to the last bit."""
 
-import importlib.metadata
 import json
 import shutil
 from collections.abc import Iterable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +14,12 @@ from trytable.files import write_atomic
 from trytable.orchestrator.backends.base import Backend, BackendError, Slot, WorkerExit
 from trytable.orchestrator.backends.local import LocalBackend
 from trytable.orchestrator.commands.trial_record import (
-    Recorded,
-    begin_preparing,
-    check_same,
+    TrialRecord,
+    check_unchanged,
+    installed_versions,
     job_of,
     read_record,
+    record_preparation,
     slot_of,
 )
 from trytable.orchestrator.errors import UserError
@@ -45,10 +45,10 @@ POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a rerun ended: stopped by the person, or compared.
+class RerunOutcome:
+    """How a rerun ended: interrupted by the user, or compared.
 
-    `as_expected` is False where it failed and the try had not, or where the same bits were to be
+    `as_expected` is False if the rerun failed and the trial had not, or if the same bits were
     expected and did not come.
     """
 
@@ -57,29 +57,39 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class _Trained:
-    """What the worker said, and how it ended."""
+class _Training:
+    """The worker's events, how its process exited, and whether it was stopped on purpose."""
 
     events: tuple[AnyEvent, ...]
-    how: str
+    exit_text: str
     stopped: bool
 
     @property
+    def result(self) -> Finished | Failed | None:
+        return next((e for e in self.events if isinstance(e, Finished | Failed)), None)
+
+    @property
+    def failed(self) -> bool:
+        return not self.stopped if self.result is None else isinstance(self.result, Failed)
+
+    @property
     def end(self) -> str:
-        """The end in words, beginning with the status that a try of a sweep would have."""
-        last = next((e for e in self.events if isinstance(e, Finished | Failed)), None)
-        if isinstance(last, Finished):
-            return "completed"
-        if isinstance(last, Failed):
-            return f"failed: {last.message}"
-        return "stopped there, too" if self.stopped else f"died without a word: {self.how}"
+        """The end in words, starting with the status that a trial of a sweep would have."""
+        match self.result:
+            case Finished():
+                return "completed"
+            case Failed(message=message):
+                return f"failed: {message}"
+        if self.stopped:
+            return "stopped at the same point"
+        return f"failed: the worker exited without reporting a result ({self.exit_text})"
 
 
-def rerun(folders: Folders, number: str, console: Console) -> Outcome:
-    """Train a try again in a folder of its own, with its threads and precision, and compare.
+def rerun_trial(folders: Folders, number: str, console: Console) -> RerunOutcome:
+    """Retrain a trial in a folder of its own, with its threads and precision, and compare.
 
-    Ctrl-C leaves nothing behind. Raises UserError for a try without a record, and where data or
-    model have gone or changed.
+    Ctrl-C leaves nothing behind. Raises UserError if the trial has no usable record, or if its
+    data or model is missing or has changed.
     """
     record = read_record(folders, number)
     with SignalCounter() as signals:
@@ -88,102 +98,113 @@ def rerun(folders: Folders, number: str, console: Console) -> Outcome:
         except BackendError as error:
             raise UserError(str(error)) from error
         except UserError:
-            if signals.count:  # Ctrl-C ends the preparation, too
-                return Outcome(interrupted=True)
+            # Ctrl-C also reaches the process that reads data and model, which then fails.
+            if signals.count:
+                return RerunOutcome(interrupted=True)
             raise
 
 
-def _rerun(record: Recorded, folders: Folders, console: Console, signals: SignalCounter) -> Outcome:
+def _rerun(
+    record: TrialRecord, folders: Folders, console: Console, signals: SignalCounter
+) -> RerunOutcome:
     slot = slot_of(record)
-    folder = folders.new_rerun(record.one.number)
+    folder = folders.new_rerun(record.trial.number)
     with ExitStack() as discard:
         discard.callback(shutil.rmtree, folder, ignore_errors=True)
         with ExitStack() as stack:
             with console.status("Reading data and model"):
-                backend = _ready(record, folders, folder, slot, stack)
+                backend = _start_backend(record, folders, folder, slot, stack)
             job = job_of(record, folders, folder, slot)
-            told = f"{record.study.name}: {record.one.label} again on {slot.device}"
-            console.print(Text(f"{told}, CPU threads: {slot.threads}"), soft_wrap=True)
-            trained = _train(backend, job, slot, signals, _Listener(record, console))
+            title = f"{record.study.name}: {record.trial.label} again on {slot.device}"
+            console.print(Text(f"{title}, CPU threads: {slot.threads}"), soft_wrap=True)
+            training = _train(backend, job, slot, signals, _Listener(record, console))
         if signals.count:
-            return Outcome(interrupted=True)
-        found = _compare(record, trained)
-        paths = _write(found, folder)
+            return RerunOutcome(interrupted=True)
+        comparison = _compare(record, training)
+        paths = _write(comparison, folder)
         discard.pop_all()
-    console.print(Text(reproducibility.verdict(found)), soft_wrap=True)
+    console.print(Text(reproducibility.verdict(comparison)), soft_wrap=True)
     for path in paths:
         console.print(Text(str(path)), soft_wrap=True)
-    return Outcome(interrupted=False, as_expected=_is_as_expected(record, trained, found))
+    return RerunOutcome(
+        interrupted=False, as_expected=_is_as_expected(record, training, comparison)
+    )
 
 
-def _ready(
-    record: Recorded, folders: Folders, folder: Path, slot: Slot, stack: ExitStack
+def _start_backend(
+    record: TrialRecord, folders: Folders, folder: Path, slot: Slot, stack: ExitStack
 ) -> Backend:
-    """A backend with one slot, once data and model are known to be the recorded ones."""
-    preparation = begin_preparing(record, folders)
+    """Return a backend with one slot, after checking that data and model are unchanged.
+
+    Data are read while the fork server loads the model.
+    """
+    preparation = record_preparation(record, folders)
     if preparation is not None:
         stack.enter_context(preparation)
     trainer = record.study.sweep["trainer"]
     backend = LocalBackend([slot], trainer, record.model, folder / "warm.log")
     stack.callback(backend.close)
     if preparation is not None:
-        check_same(record, preparation.result())
+        check_unchanged(record, preparation.result())
     return backend
 
 
 class _Listener:
-    """Hears the worker, tells each epoch beside the recorded one, and knows when it is enough."""
+    """Collects the worker's events and prints each epoch beside the recorded one.
 
-    def __init__(self, record: Recorded, console: Console) -> None:
+    A trial that was cut short is stopped once all that was recorded of it has come again.
+    """
+
+    def __init__(self, record: TrialRecord, console: Console) -> None:
         self.events: list[AnyEvent] = []
         self._record = record
         self._console = console
-        self._steps_left = set(record.measured.steps)
-        self._epochs_left = set(record.measured.epochs)
+        self._missing_steps = set(record.measured.steps)
+        self._missing_epochs = set(record.measured.epochs)
 
     @property
     def has_enough(self) -> bool:
-        """Whether a try that was cut short has been repeated as far as it came."""
-        return self._record.was_cut_short and not (self._steps_left or self._epochs_left)
+        """Whether a trial that was cut short has been repeated as far as it was trained."""
+        return self._record.was_cut_short and not (self._missing_steps or self._missing_epochs)
 
-    def hear(self, event: AnyEvent) -> None:
-        """Take in what the worker says; print an epoch's line."""
+    def on_event(self, event: AnyEvent) -> None:
+        """Store an event; print a line for an epoch."""
         self.events.append(event)
         if isinstance(event, Step):
-            self._steps_left.discard(event.step)
+            self._missing_steps.discard(event.step)
         if isinstance(event, Epoch):
-            self._epochs_left.discard(event.epoch)
-            self._console.print(Text(self._line(event)), soft_wrap=True)
+            self._missing_epochs.discard(event.epoch)
+            self._console.print(Text(self._epoch_line(event)), soft_wrap=True)
 
-    def _line(self, event: Epoch) -> str:
+    def _epoch_line(self, event: Epoch) -> str:
         title = self._record.study.objective_title
         recorded = self._record.measured.epochs.get(event.epoch)
-        line = f"epoch {event.epoch}: {title} {_told(event.value)}"
+        line = f"epoch {event.epoch}: {title} {_value_text(event.value)}"
         if recorded is None:
             return line
-        only = Measurements({}, {event.epoch: recorded}, {})
-        if reproducibility.first_difference(only, _measured([event])) is None:
+        recorded_epoch = Measurements({}, {event.epoch: recorded}, {})
+        if reproducibility.first_difference(recorded_epoch, _measured([event])) is None:
             return f"{line}, the same to the last bit"
-        return f"{line}, {_told(recorded['value'])} then"
+        return f"{line}, {_value_text(recorded['value'])} then"
 
 
-def _told(value: float | None) -> str:
-    return format_value(value, "accuracy")
+def _value_text(value: float | None) -> str:
+    return shown(value, "accuracy")
 
 
 def _train(
     backend: Backend, job: Job, slot: Slot, signals: SignalCounter, listener: _Listener
-) -> _Trained:
-    """Train to the end, or as far as the try was trained."""
+) -> _Training:
+    """Train to the end, or as far as the recorded trial was trained."""
     backend.start(job, slot)
-    while signals.count < 2:  # noqa: PLR2004 - the second Ctrl-C does not wait any more
+    while signals.count < 2:  # noqa: PLR2004 - the second Ctrl-C does not wait for the worker
         if signals.count or listener.has_enough:
             backend.stop(job.trial_uid, "prune")
         for message in backend.poll(POLL_SECONDS):
             if isinstance(message, WorkerExit):
-                return _Trained(tuple(listener.events), message.cause, listener.has_enough)
-            listener.hear(message.event)
-    return _Trained(tuple(listener.events), "stopped", listener.has_enough)
+                return _Training(tuple(listener.events), message.cause, listener.has_enough)
+            listener.on_event(message.event)
+    return _Training(tuple(listener.events), "stopped", listener.has_enough)
 
 
 def _measured(events: Iterable[AnyEvent]) -> Measurements:
@@ -195,26 +216,27 @@ def _measured(events: Iterable[AnyEvent]) -> Measurements:
     )
 
 
-def _compare(record: Recorded, trained: _Trained) -> Reproduction:
-    again = _measured(trained.events)
-    one = record.one
+def _compare(record: TrialRecord, training: _Training) -> Reproduction:
+    repeated = _measured(training.events)
+    trial = record.trial
     return Reproduction(
         study=record.study.name,
-        label=one.label,
-        recorded_end=f"{one.status}: {one.reason}" if one.reason else one.status,
-        repeated_end=trained.end,
+        label=trial.label,
+        recorded_end=f"{trial.status}: {trial.reason}" if trial.reason else trial.status,
+        repeated_end=training.end,
         recorded=record.measured,
-        repeated=again,
-        reasons=_obstacles(record.circumstances, trained.events),
-        difference=reproducibility.first_difference(record.measured, again),
+        repeated=repeated,
+        reasons=_obstacles(record.circumstances, training.events),
+        difference=reproducibility.first_difference(record.measured, repeated),
     )
 
 
 def _obstacles(then: TrainingConditions, events: Iterable[AnyEvent]) -> tuple[str, ...]:
+    """Return why the same bits were not to be expected."""
     started = next((event for event in events if isinstance(event, Started)), None)
     if started is None:
         return ()
-    kinds = [
+    findings = [
         FindingRow("", 1, e.kind, e.severity, "", {}) for e in events if isinstance(e, Finding)
     ]
     now = TrainingConditions(
@@ -222,30 +244,26 @@ def _obstacles(then: TrainingConditions, events: Iterable[AnyEvent]) -> tuple[st
         devices=(started.device,),
         precisions=(started.precision,),
         code_hashes=(started.code_hash,),
-        versions=_versions(then.versions),
-        ran_out_of_memory=reproducibility.ran_out_of_memory(kinds),
+        versions=installed_versions(then.versions),
+        ran_out_of_memory=reproducibility.ran_out_of_memory(findings),
     )
     return reproducibility.reasons_to_differ(then, now)
 
 
-def _versions(names: Iterable[str]) -> dict[str, str]:
-    found = {}
-    for name in names:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
-
-
-def _write(found: Reproduction, folder: Path) -> list[Path]:
-    document = json.dumps(reproducibility.to_document(found), indent=1, ensure_ascii=False)
-    contents = {"rerun.json": f"{document}\n", "rerun.md": reproducibility.to_markdown(found)}
+def _write(comparison: Reproduction, folder: Path) -> list[Path]:
+    document = json.dumps(reproducibility.to_document(comparison), indent=1, ensure_ascii=False)
+    contents = {
+        "rerun.json": f"{document}\n",
+        "rerun.md": reproducibility.to_markdown(comparison),
+    }
     for name, content in contents.items():
         write_atomic(folder / name, content.encode())
     return [folder / name for name in contents]
 
 
-def _is_as_expected(record: Recorded, trained: _Trained, found: Reproduction) -> bool:
-    has_failed = trained.end.startswith(("failed", "died"))
-    if has_failed and record.one.status != "failed":
+def _is_as_expected(record: TrialRecord, training: _Training, comparison: Reproduction) -> bool:
+    if training.failed and record.trial.status != "failed":
         return False
-    return found.is_identical or not found.identity_expected or found.recorded.is_empty
+    return (
+        comparison.is_identical or not comparison.identity_expected or comparison.recorded.is_empty
+    )

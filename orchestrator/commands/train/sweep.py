@@ -1,13 +1,11 @@
-"""The verbs that train: sweep and confirm."""
+"""`trytable sweep`: runs a sweep, or the rest of one, and reports on its study."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from rich.console import Console
 
-from trytable.orchestrator.commands.look.report import Reading, report
-from trytable.orchestrator.commands.sweep_files import sweeps_folder
-from trytable.orchestrator.commands.train import confirm as confirming
+from trytable.orchestrator.commands.sweep_files import load_sweep
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.engine import EngineOptions, open_engine
@@ -16,75 +14,57 @@ from trytable.orchestrator.study.compatibility import first_free_name
 from trytable.results.analysis.confirmation import CONFIRM_SUFFIX
 from trytable.results.storage.engine import database_exists
 from trytable.results.storage.reader import list_studies
-from trytable.sweeps.config import loader
-from trytable.trainers.protocol.messages import TRAINERS
 
 
-def sweep(
-    *,
+def train_sweep(
     name: str,
-    place: Folders,
+    all_studies: Folders,
     overrides: Mapping[str, object],
     engine_options: EngineOptions,
+    *,
     retry_failed: bool,
     as_new: bool,
-    reading: Reading,
+    report: Callable[[Folders], None],
     console: Console,
 ) -> SweepOutcome:
-    """Run a sweep, then write its reports and print its Try table.
+    """Run a sweep, then call `report` with the study that it ran in.
 
-    `dropout@2` is the second study of the sweep `dropout`; `as_new` starts the next one. `place`
-    is the folder and database of all studies.
+    Args:
+        name: the sweep; `dropout@2` is its second study.
+        all_studies: the folder and the database of all studies.
+        overrides: settings that replace those of the sweep file.
+        engine_options: where the trials run.
+        retry_failed: whether failed points are tried again.
+        as_new: start the sweep's next study, even if an earlier one fits.
+        report: writes a study's report.
+        console: where progress is printed.
+
+    Raises UserError and SweepError.
     """
     if name.endswith(CONFIRM_SUFFIX):
+        search = name.removesuffix(CONFIRM_SUFFIX)
         raise UserError(
-            f"{name} confirms another study: make confirm NAME={name.removesuffix(CONFIRM_SUFFIX)} "
-            "goes on with it."
+            f"{name} confirms another study. Use make confirm NAME={search} to continue it."
         )
     file_name, at, _ = name.partition("@")
-    found = loader.read_sweep(loader.find_sweep(sweeps_folder(), file_name), TRAINERS, overrides)
-    folders = replace(place, study=_new_name(found.name, place) if as_new else name)
+    sweep = load_sweep(file_name, overrides)
+    folders = replace(all_studies, study=_new_name(sweep.name, all_studies) if as_new else name)
     with open_engine(engine_options, console) as ready:
         outcome = run_sweep(
-            found,
+            sweep,
             folders,
-            ready.slots(found.max_per_gpu),
+            ready.slots(sweep.max_per_gpu),
             console,
             retry_failed=retry_failed,
             any_study=not (at or as_new),
             as_new=as_new,
             start_backend=ready.start,
         )
-    report(replace(folders, study=outcome.study), console, reading)
+    report(replace(folders, study=outcome.study))
     return outcome
 
 
-def confirm(
-    folders: Folders,
-    *,
-    top: int,
-    seeds: int,
-    engine_options: EngineOptions,
-    retry_failed: bool,
-    reading: Reading,
-    console: Console,
-) -> SweepOutcome:
-    """Train a study's leaders again on fresh seeds, then report on both studies."""
-    with open_engine(engine_options, console) as ready:
-        outcome = confirming.confirm(
-            folders,
-            top,
-            seeds,
-            ready.slots,
-            console,
-            retry_failed=retry_failed,
-            start_backend=ready.start,
-        )
-    report(replace(folders, study=outcome.study), console, reading)
-    report(folders, console, reading)
-    return outcome
-
-
-def _new_name(name: str, place: Folders) -> str:
-    """A name that no study there has."""
-    return first_free_name(name, list_studies(place.url) if database_exists(place.url) else ())
+def _new_name(name: str, all_studies: Folders) -> str:
+    """Return the sweep's name, or the first of NAME@2, NAME@3, ... that no study has."""
+    names = list_studies(all_studies.url) if database_exists(all_studies.url) else ()
+    return first_free_name(name, names)

@@ -238,7 +238,7 @@ def test_a_config_file_gets_the_values_and_stays_as_it_was(tmp_path: Path) -> No
     code, printed = run(tmp_path, "rerun", TRY="2")
     assert code == 0, printed
     code, printed = run(tmp_path, "suggest")
-    assert (code, "is of a script" in printed) == (2, True), printed
+    assert (code, "ran a script" in printed) == (2, True), printed
     (tmp_path / "base.json").write_text("{}")
     code, printed = run(tmp_path)
     assert (code, "has no key model.dropout" in printed) == (2, True), printed

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from tests.orchestrator.playing import play, sweep_of
 from tests.orchestrator.running import GRID, start
-from trytable.orchestrator.commands.keep.backup import backup
-from trytable.orchestrator.commands.look.check import check
+from trytable.orchestrator.commands.keep.backup import back_up_database
+from trytable.orchestrator.commands.look.check import print_check
 from trytable.orchestrator.errors import DatabaseDamaged
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.integrity import check_studies
@@ -45,7 +45,7 @@ def spoil(folders: Folders, *statements: str) -> None:
 
 def printed(folders: Folders) -> tuple[bool, str]:
     console = Console(file=io.StringIO(), width=100)
-    holds = check(folders, console)
+    holds = print_check(folders, console)
     assert isinstance(console.file, io.StringIO)
     return holds, console.file.getvalue()
 
@@ -129,7 +129,7 @@ def test_a_study_that_is_not_there(folders: Folders) -> None:
 
 def test_a_backup_is_the_database_again(folders: Folders) -> None:
     console = Console(file=io.StringIO())
-    first, second = backup(folders, console), backup(folders, console)
+    first, second = back_up_database(folders, console), back_up_database(folders, console)
     assert first != second
     before = check_studies(folders)
     folders.database.unlink()
@@ -141,19 +141,19 @@ def test_a_backup_is_the_database_again(folders: Folders) -> None:
 def test_a_backup_can_be_made_while_another_writes(folders: Folders) -> None:
     with sqlite3.connect(folders.database) as writer:
         writer.execute("UPDATE trytable_trials SET reason = 'not committed yet'")
-        path = backup(folders, Console(file=io.StringIO()))
+        path = back_up_database(folders, Console(file=io.StringIO()))
     with sqlite3.connect(path) as copy:
         assert copy.execute("SELECT DISTINCT reason FROM trytable_trials").fetchall() == [("",)]
 
 
 def test_a_damaged_database_is_not_backed_up_and_not_touched(folders: Folders) -> None:
-    kept = backup(folders, Console(file=io.StringIO()))
+    kept = back_up_database(folders, Console(file=io.StringIO()))
     content = bytearray(folders.database.read_bytes())
     page = 4096
     for place in range(page * 5, len(content), page * 3):
         content[place : place + 64] = b"\xa5" * 64
     folders.database.write_bytes(content)
-    for verb in (backup, check):
+    for verb in (back_up_database, print_check):
         with pytest.raises(DatabaseDamaged, match="is damaged and was left untouched") as raised:
             verb(folders, Console(file=io.StringIO()))
         assert kept.name in str(raised.value)

@@ -19,7 +19,11 @@ from rich.console import Console
 
 from tests.orchestrator.running import family, run, start, wait_all_gone, wait_for
 from tests.results.studies import Maker, Planned
-from trytable.orchestrator.commands.keep.export_model import best, commands, free_folder
+from trytable.orchestrator.commands.keep.export_model import (
+    export_model,
+    output_folder,
+    training_commands,
+)
 from trytable.orchestrator.commands.trial_record import read_record
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
@@ -43,7 +47,7 @@ print(json.dumps([model.config.id2label[label] for label in labels]))
 
 def handed_over(folders: Folders, out: Path, number: str = "") -> str:
     file = io.StringIO()
-    best(folders, number, str(out), Console(file=file, width=200))
+    export_model(folders, number, str(out), Console(file=file, width=200))
     return file.getvalue()
 
 
@@ -128,7 +132,7 @@ def other_predictions(folders: Folders, number: int) -> Iterator[None]:
 
 def test_the_commands_ask_for_the_very_same(trained: Folders) -> None:
     record = read_record(trained, "2")
-    ours = commands(record.study, record)
+    ours = training_commands(record.study, record)
     assert shlex.split(ours["again"]) == ["make", "rerun", "NAME=small", "TRY=2"]
     words = shlex.split(ours["anew"])
     given = dict(word.split("=", 1) for word in words[2:])
@@ -146,7 +150,7 @@ def test_awkward_settings_survive_the_command(trained: Folders) -> None:
     sweep = {**record.study.sweep, "data": {"name": "my data", "text": "a 'b' c", "label": "1"}}
     settings = record.settings.model_copy(update={"class_weights": [1.0, 2.5], "freeze": 1})
     study = replace(record.study, sweep=sweep)
-    words = shlex.split(commands(study, replace(record, settings=settings))["anew"])
+    words = shlex.split(training_commands(study, replace(record, settings=settings))["anew"])
     assert "DATA=my data" in words
     found = parse_overrides(next(word for word in words if word.startswith("SET="))[4:])
     assert found["class_weights"] == [1.0, 2.5]
@@ -160,25 +164,25 @@ def test_a_folder_that_is_taken_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("mine")
     for name in ("file", "link", "full"):
-        with pytest.raises(UserError, match="Allowed: a new folder, or an empty one"):
-            free_folder(str(tmp_path / name))
+        with pytest.raises(UserError, match="Use a new folder or an empty one"):
+            output_folder(str(tmp_path / name))
     (tmp_path / "empty").mkdir()
     for name in ("empty", "new", "new/one"):
-        assert free_folder(str(tmp_path / name)) == tmp_path / name
+        assert output_folder(str(tmp_path / name)) == tmp_path / name
     with pytest.raises(UserError, match="OUT=my/folder"):
-        free_folder("")
-    with pytest.raises(UserError, match="is no folder's name"):
-        free_folder("~nobody-of-that-name/x")
+        output_folder("")
+    with pytest.raises(UserError, match="is not a valid folder name"):
+        output_folder("~nobody-of-that-name/x")
 
 
 @pytest.mark.parametrize(
     ("number", "message"),
     [
         ("", "No try of dropout has completed"),
-        ("1", "Try 1 is pruned. Allowed is a try that has completed"),
-        ("0", "TRY='0' is no try of dropout"),
-        ("99", "TRY='99' is no try of dropout"),
-        ("x", "TRY='x' is no try of dropout"),
+        ("1", "Try 1 is pruned. Use a try that has completed"),
+        ("0", "TRY='0' is not a try of dropout"),
+        ("99", "TRY='99' is not a try of dropout"),
+        ("x", "TRY='x' is not a try of dropout"),
     ],
 )
 def test_no_try_to_hand_over(tmp_path: Path, number: str, message: str) -> None:
@@ -203,7 +207,7 @@ def test_from_the_command_line(trained: Folders) -> None:
     code, printed = run(folder, "best", NAME="small", OUT="runs")
     assert (code, printed) == (
         2,
-        "trytable: OUT=runs holds something already. Allowed: a new folder, or an empty one.\n",
+        "trytable: OUT=runs is not empty. Use a new folder or an empty one.\n",
     )
     code, printed = run(folder, "best", NAME="smal", OUT="out")
     assert code == 2

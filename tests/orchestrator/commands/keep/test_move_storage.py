@@ -11,7 +11,7 @@ from rich.console import Console
 from tests.databases import NEW
 from tests.orchestrator.playing import play, sweep_of
 from tests.orchestrator.running import run, start, wait_for
-from trytable.orchestrator.commands.keep.move_storage import move_storage
+from trytable.orchestrator.commands.keep.move_storage import move_studies
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.database import open_database
@@ -64,7 +64,7 @@ def move(there: Folders, here: Folders, name: str = "quality") -> str:
     printed = io.StringIO()
     console = Console(file=printed, width=200)
     source, target = (one.storage or str(one.runs) for one in (there, here))
-    assert move_storage(source, target, name, there.runs, console), printed.getvalue()
+    assert move_studies(source, target, name, there.runs, console), printed.getvalue()
     return printed.getvalue()
 
 
@@ -94,7 +94,7 @@ def test_it_goes_on_there_and_comes_back(file: Folders, served: Folders) -> None
 
 def test_carrying_over_twice_is_once(file: Folders, served: Folders) -> None:
     move(file, served)
-    assert "was carried to postgresql://" in move(file, served)
+    assert "was already copied to postgresql://" in move(file, served)
     assert_whole(served, 3)
 
 
@@ -105,7 +105,7 @@ def test_one_that_was_killed_before_it_was_marked_is_only_marked(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("trytable.orchestrator.commands.keep.move_storage._mark", cut_off)
+        patch.setattr("trytable.orchestrator.commands.keep.move_storage._mark_moved", cut_off)
         with pytest.raises(KeyboardInterrupt):
             move(file, served)
     move(file, served)
@@ -193,7 +193,7 @@ def test_a_difference_is_told(file: Folders, served: Folders) -> None:
         )
     printed = io.StringIO()
     console = Console(file=printed, width=200)
-    assert not move_storage(str(file.runs), served.storage, "quality", file.runs, console)
+    assert not move_studies(str(file.runs), served.storage, "quality", file.runs, console)
     assert "NOT the same" in printed.getvalue()
     assert "EpochRow" in printed.getvalue()
     assert MOVED_TO not in read_snapshot(file.url, "quality").user_attrs
@@ -215,7 +215,7 @@ def test_a_move_that_cannot_be_is_refused(
     tmp_path: Path, source: str, target: str, told: str
 ) -> None:
     with pytest.raises(UserError, match=told) as raised:
-        move_storage(source, target, "", tmp_path, Console(file=io.StringIO()))
+        move_studies(source, target, "", tmp_path, Console(file=io.StringIO()))
     assert "secret" not in str(raised.value)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -14,6 +15,7 @@ from tests.orchestrator.commands.log_import.reading import LOGS, run_of
 from tests.orchestrator.running import run, start, trials, url, wait_for, write_sweep
 from trytable.orchestrator.commands.log_import.command import import_log, read_log
 from trytable.orchestrator.commands.log_import.trials import Origin, adopt, rows_of
+from trytable.orchestrator.commands.look.report import report_study
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.database import open_storage
@@ -58,7 +60,8 @@ def once(folder: Path, log: str = "a.log", pattern: str = "", name: str = "quali
     told = io.StringIO()
     with contextlib.chdir(folder):
         folders = Folders(folder / "runs", name)
-        import_log(log, folders, pattern, Console(file=told, width=200))
+        console = Console(file=told, width=200)
+        import_log(log, folders, pattern, console, report=partial(report_study, console=console))
     return told.getvalue()
 
 

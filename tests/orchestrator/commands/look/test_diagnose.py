@@ -48,7 +48,7 @@ def test_a_person_s_mistake_is_said_in_a_sentence(tmp_path: Path) -> None:
     write_sweep(tmp_path, "trainer: scripted\nparameters: {value: [0.1]}\n", name="played")
     code, printed = run(tmp_path, "diagnose", NAME="played")
     assert code == 2
-    assert "trainer scripted has no data and no model to look at" in printed
+    assert "trainer scripted has no data and no model to check" in printed
 
 
 def test_a_program_that_dies_is_quoted() -> None:

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from tests.orchestrator.running import run, write_sweep
-from trytable.orchestrator.commands.look.show import show
+from trytable.orchestrator.commands.look.show import show_trial
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
 from trytable.results.storage.ledger import Ledger
@@ -32,7 +32,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
 
 def shown(folders: Folders, number: str, width: int = 100) -> str:
     file = io.StringIO()
-    show(folders, number, Console(file=file, width=width, force_terminal=True, color_system=None))
+    show_trial(
+        folders, number, Console(file=file, width=width, force_terminal=True, color_system=None)
+    )
     return file.getvalue()
 
 
@@ -73,18 +75,25 @@ def test_a_narrow_terminal_loses_nothing(folders: Folders) -> None:
 
 @pytest.mark.parametrize("number", ["0", "3", "99", "-1", "x", "1.0", "9" * 5000, "³", "١", " 1"])
 def test_no_try_of_that_number(folders: Folders, number: str) -> None:
-    with pytest.raises(UserError, match=r"is no try of quality\. Allowed: 1 to 2"):
+    with pytest.raises(
+        UserError, match=r"is not a try of quality\. Use a number from 1 to 2, such as TRY=1"
+    ):
         shown(folders, number)
 
 
 def test_no_number(folders: Folders) -> None:
-    with pytest.raises(UserError, match=r"Say which try, as in TRY=1\. Allowed: 1 to 2"):
+    with pytest.raises(
+        UserError, match=r"TRY is missing\. Use a number from 1 to 2, such as TRY=1"
+    ):
         shown(folders, "")
 
 
 def test_mistakes_end_with_one_paragraph(folders: Folders) -> None:
     code, printed = run(folders.runs.parent, "show", TRY="x")
-    assert (code, printed) == (2, "trytable: TRY='x' is no try of quality. Allowed: 1 to 2.\n")
+    assert code == 2
+    assert printed == (
+        "trytable: TRY='x' is not a try of quality. Use a number from 1 to 2, such as TRY=1.\n"
+    )
     code, printed = run(folders.runs.parent, "show", NAME="qualty", TRY="1")
     assert code == 2
     assert "Studies there: 'quality'" in printed

@@ -22,7 +22,7 @@ from tests.orchestrator.running import (
     write_sweep,
 )
 from trytable.orchestrator.cli import main
-from trytable.orchestrator.commands.train.confirm import confirming_sweep, fresh_seeds, leaders
+from trytable.orchestrator.commands.train.confirm import confirmation_sweep, fresh_seeds, leaders
 from trytable.records import DEFAULT_OBJECTIVE
 from trytable.results.analysis.confirmation import read_confirmation
 from trytable.results.storage.reader import read_study
@@ -118,9 +118,9 @@ def test_an_interrupted_confirmation_goes_on(tmp_path: Path) -> None:
 def test_every_mistake_is_told_at_once(searched: Path) -> None:
     code, printed = run(searched, "confirm", NAME="quality@confirm", TOP="0", SEEDS="1")
     assert code == 2
-    assert "TOP=0 confirms nothing. Allowed: 1 and more." in printed
-    assert "SEEDS=1 gives no interval. Allowed: 2 and more." in printed
-    assert "is a confirmation itself. Allowed is a search, such as NAME=quality." in printed
+    assert "TOP=0 confirms nothing. Use at least 1." in printed
+    assert "SEEDS=1 gives no confidence interval. Use at least 2." in printed
+    assert "is itself a confirmation. Use the study that it confirms: NAME=quality." in printed
 
 
 @pytest.mark.parametrize(
@@ -128,12 +128,12 @@ def test_every_mistake_is_told_at_once(searched: Path) -> None:
     [
         (["confirm", "--name", "nothing"], "nothing"),
         (["confirm", "--top", "many"], "TOP='many' is not a whole number."),
-        (["sweep", "--name", "quality@confirm"], "make confirm NAME=quality goes on with it"),
+        (["sweep", "--name", "quality@confirm"], "Use make confirm NAME=quality to continue it."),
         (
             ["report", "--lang", "de"],
-            "REPORT_LANG='de' is no language of reports. Allowed: en, zh.",
+            "REPORT_LANG='de' is not a report language. Use en or zh.",
         ),
-        (["export", "--test", "some"], "TEST='some': allowed is all"),
+        (["export", "--test", "some"], "TEST='some' is not valid. Use TEST=all"),
     ],
 )
 def test_what_cannot_be_done_is_refused(
@@ -172,7 +172,7 @@ def test_the_sweep_of_a_confirmation(tmp_path: Path) -> None:
         for n, (value, epochs) in enumerate(points)
     )
     search = StudyResult("quality", None, DEFAULT_OBJECTIVE, given.to_json(), {}, None, tries)
-    sweep = confirming_sweep(search, 2, 3)
+    sweep = confirmation_sweep(search, 2, 3)
     assert sweep.parameters["value"] == given.parameters["value"]
     assert (sweep.objective, sweep.gate) == (given.objective, given.gate)
     asked = [dict(point) for point in grid_points(sweep)]

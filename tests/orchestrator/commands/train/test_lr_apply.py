@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.orchestrator.running import write_sweep
-from trytable.orchestrator.commands.train.lr_apply import why_not, with_lr, write_bounds
+from trytable.orchestrator.commands.train.lr_apply import apply_problems, with_lr, write_bounds
 from trytable.orchestrator.errors import UserError
 from trytable.results.analysis.lr_range import RateRange, StrategyResult
 from trytable.sweeps.config.loader import Range, Sweep, read_sweep
@@ -74,7 +74,9 @@ enqueue: [{dropout: 0.2}]
 """
     written = write_bounds(sweep_of(tmp_path, text), [found("none", 2e-3, 4e-2)], {})
     assert read_sweep(written, TRAINERS).parameters["lr"] == Range(2e-4, 0.04, log=True)
-    assert "0.002 to 0.04, and 2e-4 of known tries" in written.read_text()
+    assert (
+        "0.002 to 0.04, extended to 2e-4 for the baseline and enqueued tries" in written.read_text()
+    )
 
 
 def test_bounds_are_of_the_strategies_that_the_sweep_trains_with(tmp_path: Path) -> None:
@@ -90,14 +92,14 @@ def test_bounds_are_of_the_strategies_that_the_sweep_trains_with(tmp_path: Path)
     ("baseline", "said"),
     [
         ("lr: 1e-3", "the sweep trains with freeze none, which FREEZE does not name"),
-        ("freeze: half, lr: 1e-3, head_lr: 1e-2", "Allowed with it: head_lr_multiplier (here 10)"),
+        ("freeze: half, lr: 1e-3, head_lr: 1e-2", "Use head_lr_multiplier instead (here 10)"),
     ],
 )
 def test_bounds_that_would_be_of_something_else_are_refused(
     tmp_path: Path, baseline: str, said: str
 ) -> None:
     text = f"baseline: {{{baseline}}}\nparameters: {{dropout: [0.0, 0.1]}}\n"
-    (wrong,) = why_not(sweep_of(tmp_path, text), ["half", "full"])
+    (wrong,) = apply_problems(sweep_of(tmp_path, text), ["half", "full"])
     assert said in wrong
 
 

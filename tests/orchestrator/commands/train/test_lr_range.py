@@ -21,11 +21,11 @@ from rich.console import Console
 from tests.orchestrator.running import family, run, start, wait_all_gone, wait_for, write_sweep
 from tests.trainers.small import save_data, save_model
 from trytable.orchestrator.commands.train.lr_range import (
-    HIGHEST,
-    Asked,
-    Rise,
-    lr_range,
-    read_freezes,
+    MAX_LR,
+    RangeTestOptions,
+    RangeTestRequest,
+    parse_freezes,
+    run_range_test,
 )
 from trytable.orchestrator.errors import UserError
 from trytable.sweeps.config.loader import SweepError, read_sweep
@@ -96,7 +96,7 @@ def _check_copy(folder: Path, printed: str, model: Path, none: dict[str, Any]) -
     low, high = none["bounds"]
     assert (rates[0], rates[-1]) == pytest.approx((low, high), rel=0.06)
     command = f"make sweep NAME=quality-lr DATA=data MODEL={shlex.quote(str(model))} SET="
-    assert f"quality-lr.yaml: {command}'weight_decay=0.0 dropout=0.1' runs it" in printed
+    assert f"quality-lr.yaml: run it with {command}'weight_decay=0.0 dropout=0.1'" in printed
 
 
 def test_all_mistakes_are_said_at_once_and_at_once(folder: Path) -> None:
@@ -111,10 +111,10 @@ def test_all_mistakes_are_said_at_once_and_at_once(folder: Path) -> None:
     assert (code, printed.splitlines()) == (
         2,
         [
-            "trytable: LR_FROM=1 LR_TO=0.1: the rate must rise. Allowed: LR_FROM above 0 and below "
-            "LR_TO, and LR_TO at most 1, as a sweep's lr.",
-            "STEPS=5 shows no slope. Allowed: at least 20.",
-            "SEEDS=0. Allowed: at least 1.",
+            "trytable: LR_FROM=1 LR_TO=0.1: the rate must rise. Use LR_FROM above 0 and below "
+            "LR_TO, and LR_TO at most 1, the highest lr of a sweep.",
+            "STEPS=5 shows no slope. Use at least 20.",
+            "SEEDS=0 trains nothing. Use at least 1.",
             *(line for line in printed.splitlines() if line.startswith("FREEZE: ")),
         ],
     )
@@ -123,40 +123,42 @@ def test_all_mistakes_are_said_at_once_and_at_once(folder: Path) -> None:
     assert not (folder / "runs").exists()
 
 
-def asked(
-    rise: Rise, name: str = "quality", overrides: Mapping[str, object] = MappingProxyType({})
-) -> Asked:
-    return Asked(name, Path("runs"), overrides, {}, rise, apply=True)
+def request(
+    options: RangeTestOptions,
+    name: str = "quality",
+    overrides: Mapping[str, object] = MappingProxyType({}),
+) -> RangeTestRequest:
+    return RangeTestRequest(name, Path("runs"), overrides, {}, options, apply=True)
 
 
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        (asked(Rise(high=2.0)), "LR_TO at most 1, as a sweep's lr"),
-        (asked(Rise(low=math.nan)), "LR_FROM=nan LR_TO=1: the rate must rise"),
-        (asked(Rise(freezes="full")), "freeze none, which FREEZE does not name"),
+        (request(RangeTestOptions(high=2.0)), "LR_TO at most 1, the highest lr of a sweep"),
+        (request(RangeTestOptions(low=math.nan)), "LR_FROM=nan LR_TO=1: the rate must rise"),
+        (request(RangeTestOptions(freezes="full")), "freeze none, which FREEZE does not name"),
         (
-            asked(Rise(), overrides={"head_lr": 0.1}),
-            "Allowed with it: head_lr_multiplier (here 100)",
+            request(RangeTestOptions(), overrides={"head_lr": 0.1}),
+            "Use head_lr_multiplier instead (here 100)",
         ),
         (
-            asked(
-                Rise(freezes="half,embeddings.*"),
+            request(
+                RangeTestOptions(freezes="half,embeddings.*"),
                 overrides={"freeze": "half", "unfreeze_layers_per_epoch": 1},
             ),
             "FREEZE: with embeddings.*: unfreeze_layers_per_epoch 1 frees layers",
         ),
-        (asked(Rise(), "played"), "trainer scripted has no learning rate"),
-        (asked(Rise(), "qualiti"), "Did you mean quality?"),
+        (request(RangeTestOptions(), "played"), "trainer scripted has no learning rate"),
+        (request(RangeTestOptions(), "qualiti"), "Did you mean quality?"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_any_process(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, wanted: Asked, said: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch, wanted: RangeTestRequest, said: str
 ) -> None:
     write_sweep(folder, "trainer: scripted\nparameters: {value: [0.1]}\n", name="played")
     monkeypatch.chdir(folder)
     with pytest.raises((UserError, SweepError)) as refusal:
-        lr_range(wanted, Console(file=io.StringIO()))
+        run_range_test(wanted, Console(file=io.StringIO()))
     assert said in str(refusal.value)
     assert not (folder / "runs").exists()
 
@@ -175,12 +177,12 @@ def test_ctrl_c_leaves_no_process_and_no_file(folder: Path, model: Path) -> None
 
 def test_freeze_strategies_are_words_numbers_and_patterns() -> None:
     baseline = FinetuneSettings(freeze="embed").model_dump()
-    found, mistakes = read_freezes("none, half,3,embeddings.* x.*,03,half", baseline)
+    found, mistakes = parse_freezes("none, half,3,embeddings.* x.*,03,half", baseline)
     assert (found, mistakes) == (("none", "half", 3, "embeddings.* x.*"), [])
-    assert read_freezes("", baseline) == (("embed",), [])
+    assert parse_freezes("", baseline) == (("embed",), [])
 
 
-@pytest.mark.parametrize("lr", [HIGHEST, HIGHEST * 1.01])
+@pytest.mark.parametrize("lr", [MAX_LR, MAX_LR * 1.01])
 def test_the_highest_rate_is_a_sweep_s(lr: float) -> None:
-    with nullcontext() if lr <= HIGHEST else pytest.raises(ValidationError):
+    with nullcontext() if lr <= MAX_LR else pytest.raises(ValidationError):
         FinetuneSettings(lr=lr)

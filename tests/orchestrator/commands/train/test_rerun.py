@@ -24,7 +24,7 @@ from tests.orchestrator.running import (
 )
 from tests.results.studies import Maker, Planned
 from tests.trainers.small import save_model
-from trytable.orchestrator.commands.train.rerun import Outcome, rerun
+from trytable.orchestrator.commands.train.rerun import RerunOutcome, rerun_trial
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
 from trytable.results.storage.ledger import Ledger
@@ -57,10 +57,10 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     return Folders(folder / "runs", "quality")
 
 
-def again(folders: Folders, number: str) -> tuple[Outcome, str, dict[str, Any]]:
+def again(folders: Folders, number: str) -> tuple[RerunOutcome, str, dict[str, Any]]:
     """Run one here; returns how it ended, what was printed, and its newest report."""
     file = io.StringIO()
-    outcome = rerun(folders, number, Console(file=file, width=200))
+    outcome = rerun_trial(folders, number, Console(file=file, width=200))
     report = folders.reruns(int(number) - 1)[0] / "rerun.json"
     return outcome, file.getvalue(), json.loads(report.read_text())
 
@@ -68,7 +68,7 @@ def again(folders: Folders, number: str) -> tuple[Outcome, str, dict[str, Any]]:
 def test_a_real_try_comes_again_to_the_last_bit(trained: Folders) -> None:
     database = trained.database.read_bytes()
     outcome, printed, report = again(trained, "2")
-    assert outcome == Outcome(interrupted=False, as_expected=True), printed
+    assert outcome == RerunOutcome(interrupted=False, as_expected=True), printed
     assert "The same to the last bit: 2 epochs, 18 logged steps, 70 predictions." in printed
     assert printed.count("the same to the last bit") == 2
     assert report["same_to_the_last_bit"] is True
@@ -115,14 +115,19 @@ def test_from_the_command_line(scripted: Folders) -> None:
     assert states(folder) == ["COMPLETE", "FAIL", "PRUNED"]
     code, printed = run(folder, "rerun", TRY="4")
     assert code == 2
-    assert printed == "trytable: TRY='4' is no try of quality. Allowed: 1 to 3.\n"
+    assert printed == (
+        "trytable: TRY='4' is not a try of quality. Use a number from 1 to 3, such as TRY=1.\n"
+    )
 
 
 def test_a_pruned_try_runs_as_far_as_it_did(scripted: Folders) -> None:
     outcome, _, report = again(scripted, "2")
     assert outcome.as_expected
     assert [one["same"] for one in report["epochs"]] == [True]
-    assert report["end"] == {"recorded": "pruned: after epoch 1", "again": "stopped there, too"}
+    assert report["end"] == {
+        "recorded": "pruned: after epoch 1",
+        "again": "stopped at the same point",
+    }
 
 
 def test_steps_that_were_logged_before_the_stop_came_are_waited_for(scripted: Folders) -> None:
@@ -212,7 +217,7 @@ def _hinder(folders: Folders, hindrance: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("status", "message"),
     [
-        ("running", "Try 1 is running. Allowed is a try that has ended"),
+        ("running", "Try 1 is running. Use a try that has ended"),
         ("completed", "settings \\(schedule, dropout\\)"),
     ],
 )
@@ -220,11 +225,11 @@ def test_what_cannot_be_trained_again(tmp_path: Path, status: Any, message: str)
     maker = Maker(tmp_path / "studies.db", sweep={"trainer": "scripted"})
     maker.add(Planned({"dropout": 0.1}, (0.5,), status=status))
     with pytest.raises(UserError, match=message):
-        rerun(Folders(tmp_path, "dropout"), "1", Console(file=io.StringIO()))
+        rerun_trial(Folders(tmp_path, "dropout"), "1", Console(file=io.StringIO()))
 
 
 def test_a_trial_of_somebody_elses(tmp_path: Path) -> None:
     maker = Maker(tmp_path / "studies.db")
     maker.add_foreign({"dropout": 0.1}, (0.5,))
     with pytest.raises(UserError, match="never trained here"):
-        rerun(Folders(tmp_path, "dropout"), "1", Console(file=io.StringIO()))
+        rerun_trial(Folders(tmp_path, "dropout"), "1", Console(file=io.StringIO()))

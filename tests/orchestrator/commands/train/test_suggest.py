@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.orchestrator.running import run, write_sweep
 from trytable.orchestrator.commands.train.next_values import Findings
-from trytable.orchestrator.commands.train.suggest import as_yaml, next_sweep
+from trytable.orchestrator.commands.train.suggest import as_yaml, plan_next_sweep
 from trytable.records import DEFAULT_OBJECTIVE
 from trytable.results.analysis.diagnosis.types import Advice, Diagnosis
 from trytable.results.storage.rows import Status
@@ -55,7 +55,7 @@ def read(text: str, folder: Path) -> Sweep:
 
 
 def suggested(made: StudyResult, findings: Findings, folder: Path) -> tuple[Sweep, str]:
-    text = as_yaml(made, next_sweep(made, findings, FinetuneSettings), FinetuneSettings)
+    text = as_yaml(made, plan_next_sweep(made, findings, FinetuneSettings), FinetuneSettings)
     return read(text, folder), text
 
 
@@ -79,7 +79,7 @@ def test_beyond_the_outermost_value_that_was_best(tmp_path: Path) -> None:
     tries = (tried(0, 0.5, lr=1e-5), tried(1, 0.7, lr=1e-4))
     sweep, text = suggested(study(["lr"], *tries), {}, tmp_path)
     assert values(sweep, "lr") == (3.16e-5, 1e-4, 1e-3)
-    assert "Try 2 was best with the largest value tried, so further" in text
+    assert "Try 2 was best with the largest value tried, so go further" in text
 
 
 def test_never_at_nor_beyond_a_value_that_broke(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_the_command_writes_beside_and_never_over(tmp_path: Path) -> None:
     first = tmp_path / "sweeps" / "quality-next.yaml"
     text = first.read_text()
     assert text in printed
-    assert "quality-next.yaml: make sweep NAME=quality-next runs it" in printed
+    assert "quality-next.yaml: run it with make sweep NAME=quality-next" in printed
     # 0.9 was the largest and the best, so it goes on from there.
     assert read_sweep(first, TRAINERS).parameters["value"].points() == (0.671, 0.9, 1.62)
     assert run(tmp_path, "suggest")[0] == 0
