@@ -193,7 +193,7 @@ def _move(folder: Path, target: Path) -> None:
 
 
 def _print_summary(export: HandOver, target: Path, console: Console) -> None:
-    value = shown(export.one.best_value, "accuracy")
+    value = format_value(export.one.best_value, "accuracy")
     title = f"{export.study.name}, {export.one.label}"
     console.print(Text(f"{title}: {export.study.objective_title} {value}"), soft_wrap=True)
     for split, same in export.as_recorded.items():

@@ -189,7 +189,7 @@ class _Listener:
 
 
 def _value_text(value: float | None) -> str:
-    return shown(value, "accuracy")
+    return format_value(value, "accuracy")
 
 
 def _train(
