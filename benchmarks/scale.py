@@ -34,6 +34,7 @@ from trytable.orchestrator.run.sweep import run_sweep
 from trytable.orchestrator.study.integrity import check_trials
 from trytable.orchestrator.study.study import OptunaStudy
 from trytable.orchestrator.study.trial_store import AskedTrial
+from trytable.records import EpochMetrics
 from trytable.results.storage.ledger import Ledger
 from trytable.sweeps.config.loader import Sweep, read_sweep
 from trytable.trainers.protocol.messages import (
@@ -194,7 +195,11 @@ def _finished(job: Job, reached: list[float]) -> Finished:
 
 def _epoch(job: Job, epoch: int, value: float) -> Epoch:
     return Epoch(
-        attempt=job.attempt, epoch=epoch, step=epoch, value=value, metrics={"dev_acc": value}
+        attempt=job.attempt,
+        epoch=epoch,
+        step=epoch,
+        metrics={"dev_acc": value},
+        **vars(EpochMetrics(value=value)),
     )
 
 

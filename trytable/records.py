@@ -6,7 +6,7 @@ pydantic models of a job. What several of them mean alike is defined here once.
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, TypeGuard, TypeVar
 
 T = TypeVar("T")
@@ -99,3 +99,36 @@ def is_finite(value: object) -> bool:
 def finite_or_none(value: float | None) -> float | None:
     """The value, or None if it is missing, NaN or infinite: not every database keeps those."""
     return value if value is not None and math.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """What one epoch measured: losses in nats per sentence, accuracies as shares.
+
+    `value` is the objective's, `running_accuracy` that of the batches as they were trained,
+    `probe_accuracy` that of a fixed sample of train sentences in eval mode. None: not measured.
+
+    The worker's event, the ledger's row and table, and the results derive from these fields: a new
+    metric of an epoch is a new field here and a trainer that measures it.
+    """
+
+    value: float | None = None
+    train_loss: float | None = None
+    running_accuracy: float | None = None
+    probe_accuracy: float | None = None
+    dev_loss: float | None = None
+    dev_accuracy: float | None = None
+    dev_macro_f1: float | None = None
+    seconds: float | None = None
+
+
+EPOCH_METRICS = tuple(field.name for field in fields(EpochMetrics))
+"""The names of an epoch's metrics."""
+
+
+def epoch_metrics(epoch: EpochMetrics) -> dict[str, Any]:
+    """The metrics of an event, a row or a result, by name; None for what is missing or not finite.
+
+    Typed as keyword arguments for another record of an epoch.
+    """
+    return {name: finite_or_none(getattr(epoch, name)) for name in EPOCH_METRICS}

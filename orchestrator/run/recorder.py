@@ -8,7 +8,7 @@ from typing import Any
 from trytable.orchestrator.backends.base import WorkerEvent, WorkerMessage
 from trytable.orchestrator.scheduler.events import EndAttempt, StartAttempt
 from trytable.orchestrator.study.trial_store import AskedTrial
-from trytable.records import finite_or_none
+from trytable.records import epoch_metrics, finite_or_none
 from trytable.results.storage.ledger import Ledger
 from trytable.results.storage.rows import (
     SEED,
@@ -226,15 +226,10 @@ def _epoch_row(uid: str, event: Epoch) -> EpochRow:
         attempt=event.attempt,
         epoch=event.epoch,
         step=event.step,
-        train_loss=finite_or_none(event.train_loss),
-        running_accuracy=finite_or_none(event.running_accuracy),
-        probe_accuracy=finite_or_none(event.probe_accuracy),
-        dev_loss=finite_or_none(event.dev_loss),
-        dev_accuracy=finite_or_none(event.dev_accuracy),
-        dev_macro_f1=finite_or_none(event.dev_macro_f1),
-        seconds=finite_or_none(event.seconds),
-        value=finite_or_none(event.value),
         metrics={
-            name: one for name, one in event.metrics.items() if finite_or_none(one) is not None
+            name: value
+            for name, value in event.metrics.items()
+            if finite_or_none(value) is not None
         },
+        **epoch_metrics(event),
     )

@@ -16,9 +16,7 @@ from trytable.results.analysis.statistics import (
 from trytable.results.storage.engine import StudyNotFound
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import SEED
-from trytable.results.storage.study import StudyResult, TrialResult
-
-CONFIRM_SUFFIX = "@confirm"
+from trytable.results.storage.study import CONFIRM_SUFFIX, StudyResult, TrialResult
 
 Values = Mapping[int, float]
 """The objective's best by seed."""
@@ -89,11 +87,6 @@ def confirm(search: StudyResult, again: StudyResult) -> Confirmation | None:
         deviation=deviation,
         draws=draws,
     )
-
-
-def is_confirmation(study: StudyResult) -> bool:
-    """Whether a study trains another one's leaders again."""
-    return study.name.endswith(CONFIRM_SUFFIX)
 
 
 def _points(search: StudyResult, again: StudyResult) -> list[ConfirmedPoint]:

@@ -4,21 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trytable.records import EPOCH_METRICS
 from trytable.results.storage.rows import AttemptRow, EpochRow, FindingRow, StepRow
 from trytable.results.storage.study import EpochResult
 from trytable.results.text.escape import markdown
 from trytable.results.text.format import clean
 
 _STEP_NUMBERS = ("loss", "lr", "gradient_norm", "weight_norm", "running_accuracy")
-_EPOCH_NUMBERS = (
-    "value",
-    "train_loss",
-    "running_accuracy",
-    "probe_accuracy",
-    "dev_loss",
-    "dev_accuracy",
-    "dev_macro_f1",
-)
+_EPOCH_NUMBERS = tuple(name for name in EPOCH_METRICS if name != "seconds")
+"""What the same bits must give again; the seconds depend on the machine's load."""
 _HASH_SHOWN = 12
 _OUT_OF_MEMORY = "oom_retry"
 

@@ -2,7 +2,7 @@
 
 from trytable.results.analysis.analysis import Analysis
 from trytable.results.analysis.comparison import PairedTest, StudyComparison, TrialComparison
-from trytable.results.analysis.confirmation import Confirmation, ConfirmedPoint, is_confirmation
+from trytable.results.analysis.confirmation import Confirmation, ConfirmedPoint
 from trytable.results.analysis.cost import Cost
 from trytable.results.storage.study import StudyResult
 from trytable.results.text.catalog import Words
@@ -36,7 +36,7 @@ def verdict(study: StudyResult, judged: Analysis, words: Words) -> list[str]:
 
 def can_go_on(study: StudyResult) -> bool:
     """Whether its tries can be trained again: not those that were imported, nor a confirmation."""
-    return study.sweep.get("seed") is not None and not is_confirmation(study)
+    return study.sweep.get("seed") is not None and not study.is_confirmation
 
 
 def confirmed(study: StudyResult, found: Confirmation | None, words: Words) -> list[str]:

@@ -1,9 +1,9 @@
-"""Opens study databases, SQLite files and PostgreSQL; for reading, nothing is made or written.
+"""Opens study databases, SQLite files or PostgreSQL; opening one for reading writes nothing.
 
 LookupError
- +-- StudyNotFound        no study of that name; the message says which exist
+ +-- StudyNotFound        no study has that name; the message lists the existing ones
 Exception
- +-- DatabaseUnreadable   no database there, or nothing that can be read as one
+ +-- DatabaseUnreadable   there is no database, or it cannot be read as a study database
 """
 
 import json
@@ -19,25 +19,25 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 
 BUSY_SECONDS = 300.0
-"""How long to wait for an SQLite file that another process is writing."""
+"""How long to wait for an SQLite file while another process writes it."""
 
 _CONNECT_SECONDS = 10
 _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
-"""A connection to a host that has gone is noticed after a minute, not after two hours."""
+"""Detect a dead host after a minute; the kernel's defaults take two hours."""
 
 _SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 
 
 class DatabaseUnreadable(Exception):
-    """The study database cannot be read; the message is one paragraph for the person."""
+    """The study database cannot be read; the message is one paragraph for the user."""
 
 
 class StudyNotFound(LookupError):
-    """The database holds no study of that name; the message names those that it holds."""
+    """The database has no study of that name; the message lists those that it has."""
 
     def __init__(self, name: str, existing: tuple[str, ...]) -> None:
-        held = ", ".join(repr(other) for other in existing) or "none"
-        super().__init__(f"The database holds no study named {name!r}. Studies there: {held}.")
+        names = ", ".join(repr(other) for other in existing) or "none"
+        super().__init__(f"The database has no study named {name!r}. Existing studies: {names}.")
         self.existing = existing
 
 
@@ -45,31 +45,31 @@ T = TypeVar("T")
 
 
 class Caller(Protocol):
-    """Makes a call that uses the database: once, or again where the server was away."""
+    """Makes a call to the database: once, or again after a lost connection."""
 
     def __call__(self, action: Callable[[], T]) -> T:
-        """What the action gives."""
+        """Call the action and return its result."""
 
 
 def call_once(action: Callable[[], T]) -> T:
-    """Make the call, and leave its errors to whoever asked."""
+    """Call the action once; its errors propagate."""
     return action()
 
 
 def is_sqlite(url: str) -> bool:
-    """Whether a URL names an SQLite file; the others are PostgreSQL's."""
+    """Whether a URL names an SQLite file; every other URL is PostgreSQL's."""
     return url.startswith("sqlite")
 
 
 def postgresql_url(text: str) -> str:
-    """SQLAlchemy's URL of a PostgreSQL database, for the driver that Trytable comes with.
+    """The SQLAlchemy URL of a PostgreSQL database, for the driver that Trytable installs.
 
-    Raises ValueError where the text is no such URL; the message does not show a password.
+    Raises ValueError if the text is not such a URL; the message contains no password.
     """
     try:
         url = sa.make_url(text)
     except sa.exc.ArgumentError:
-        raise ValueError("it is no URL") from None
+        raise ValueError("it is not a URL") from None
     if url.drivername not in _SCHEMES:
         raise ValueError(f"it begins with {url.drivername}://")
     if not url.database:
@@ -78,55 +78,55 @@ def postgresql_url(text: str) -> str:
 
 
 def redacted_url(url: str) -> str:
-    """A URL as people may see it, without its password."""
+    """A URL without its password, for messages."""
     try:
-        found = sa.make_url(url)
+        parsed = sa.make_url(url)
     except sa.exc.ArgumentError:
         return repr(url)
-    secret = {key: "***" for key in found.query if key == "password"}
-    name = found.drivername.partition("+")[0]
-    shown = found.set(drivername=name).update_query_dict(secret)
-    return shown.render_as_string(hide_password=True)
+    secret = {key: "***" for key in parsed.query if key == "password"}
+    name = parsed.drivername.partition("+")[0]
+    redacted = parsed.set(drivername=name).update_query_dict(secret)
+    return redacted.render_as_string(hide_password=True)
 
 
 def engine_arguments(url: str, user: str = "trytable") -> dict[str, Any]:
-    """How SQLAlchemy is to open a study database; `user` is what PostgreSQL calls us by."""
+    """SQLAlchemy's engine arguments for a study database; `user` is PostgreSQL's client name."""
     if is_sqlite(url):
-        # NullPool: a pooled connection could keep a read open, and with it every writer out.
+        # NullPool, because a pooled connection could keep a read open and block every writer.
         return {"poolclass": sa.NullPool, "connect_args": {"timeout": BUSY_SECONDS}}
     arguments = {"connect_timeout": _CONNECT_SECONDS, "application_name": user, **_KEEPALIVE}
     return {"pool_pre_ping": True, "connect_args": arguments}
 
 
 def read_only_url(url: str) -> str:
-    """SQLAlchemy's URL of the same database, opened for reading only where the URL can say so.
+    """The SQLAlchemy URL of the same database; for SQLite it opens the file read-only.
 
-    Raises DatabaseUnreadable where the URL is none, or names no SQLite file that is there.
+    Raises DatabaseUnreadable if the URL is invalid, or no study database exists there.
     """
     with _readable(url):
         parsed = sa.make_url(url)
-        made = database_exists(url)
+        exists = database_exists(url)
     if not is_sqlite(url):
-        if not made:
-            raise DatabaseUnreadable(f"{redacted_url(url)} holds no studies. Run a sweep first.")
+        if not exists:
+            raise DatabaseUnreadable(f"{redacted_url(url)} has no studies. Run a sweep first.")
         return url
     path = _sqlite_path(parsed)
-    if not made:
+    if not exists:
         raise DatabaseUnreadable(
             f"There is no study database at {path}. Run a sweep first, or name the folder that "
-            "holds it."
+            "contains one."
         )
     _finish_rollback(path)
-    # SQLAlchemy unquotes the whole URL once, SQLite its file: part once more.
+    # The path is unquoted twice: by SQLAlchemy with the whole URL, then by SQLite.
     return sa.URL.create(
         "sqlite", database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"}
     ).render_as_string(hide_password=False)
 
 
 def database_exists(url: str) -> bool:
-    """Whether there is an SQLite file, or Optuna's tables in PostgreSQL.
+    """Whether the SQLite file exists, or PostgreSQL has Optuna's tables.
 
-    Raises sqlalchemy.exc.SQLAlchemyError where PostgreSQL cannot be asked.
+    Raises sqlalchemy.exc.SQLAlchemyError if PostgreSQL cannot be reached.
     """
     if is_sqlite(url):
         return _sqlite_path(sa.make_url(url)).is_file()
@@ -139,9 +139,9 @@ def database_exists(url: str) -> bool:
 
 @contextmanager
 def open_read_only(url: str) -> Iterator[RDBStorage]:
-    """Optuna's storage over a database that must be there already, closed after the block.
+    """Optuna's storage over an existing database, closed after the block.
 
-    What the block cannot read is raised as DatabaseUnreadable, too.
+    Raises DatabaseUnreadable if the database cannot be opened, or the block cannot read it.
     """
     with _readable(url):
         storage = read_only_storage(url)
@@ -153,14 +153,14 @@ def open_read_only(url: str) -> Iterator[RDBStorage]:
 
 
 def read_only_storage(url: str) -> RDBStorage:
-    """Optuna's storage, read-only, for as long as the caller lives (see open_read_only)."""
+    """Optuna's storage, read-only, which the caller closes (see open_read_only)."""
     with _readable(url):
         return existing_storage(read_only_url(url), execution_options={"postgresql_readonly": True})
 
 
 def existing_storage(url: str, **options: Any) -> RDBStorage:
-    """Optuna's storage over tables that are there already."""
-    # NullPool: what cannot be opened whole leaves no connection behind.
+    """Optuna's storage over existing tables."""
+    # NullPool, so that a storage that fails to open leaves no connection behind.
     arguments = {**engine_arguments(url), "poolclass": sa.NullPool, **options}
     arguments["json_deserializer"] = from_json
     if is_sqlite(url):
@@ -169,21 +169,36 @@ def existing_storage(url: str, **options: Any) -> RDBStorage:
 
 
 def optuna_url(url: str) -> str:
-    """A URL for Optuna, which reads it as a format string."""
+    """A URL with its braces doubled: Optuna reads it as a format string."""
     return url.replace("{", "{{").replace("}", "}}")
 
 
 def from_json(text: str) -> Any:
-    """What a JSON column holds; most of what may be measured now and then never was."""
+    """The value of a JSON column."""
+    # Most optional columns hold null, and this test is faster than the parser.
     return None if text == "null" else json.loads(text)
+
+
+def study_names(storage: RDBStorage) -> tuple[str, ...]:
+    """Names of all studies, oldest first."""
+    studies = sorted(storage.get_all_studies(), key=lambda study: study._study_id)
+    return tuple(study.study_name for study in studies)
+
+
+def study_id_of(storage: RDBStorage, name: str) -> int:
+    """Optuna's id of a study. Raises StudyNotFound."""
+    try:
+        return storage.get_study_id_from_name(name)
+    except KeyError:
+        raise StudyNotFound(name, study_names(storage)) from None
 
 
 @contextmanager
 def consistent_read(connection: sa.Connection) -> Iterator[None]:
-    """Have all that the block reads be of one moment, whatever is written meanwhile.
+    """Make all reads of the block see one state, whatever is written meanwhile.
 
-    The driver for SQLite begins a transaction at the first write only, so two reads could see two
-    states; PostgreSQL's own default would let them, too.
+    SQLite's driver begins a transaction only at the first write, so two reads could see two states;
+    so could they at PostgreSQL's default isolation level.
     """
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN")
@@ -193,9 +208,9 @@ def consistent_read(connection: sa.Connection) -> Iterator[None]:
 
 
 def _finish_rollback(path: Path) -> None:
-    """Have SQLite undo a commit that its process did not live to finish.
+    """Let SQLite roll back a commit that a killed process left unfinished.
 
-    Until then nobody can read the file read-only. A journal whose process lives is left alone.
+    Until then the file cannot be opened read-only. SQLite keeps the journal of a living process.
     """
     if path.with_name(f"{path.name}-journal").exists():
         with suppress(sqlite3.Error), closing(sqlite3.connect(path, BUSY_SECONDS)) as database:
@@ -205,7 +220,7 @@ def _finish_rollback(path: Path) -> None:
 def _sqlite_path(url: sa.URL) -> Path:
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         raise DatabaseUnreadable(
-            f"{url.render_as_string()} names no file; expected sqlite:/// and a path."
+            f"{url.render_as_string()} does not name a file; expected sqlite:/// and a path."
         )
     return Path(url.database).absolute()
 
@@ -222,7 +237,7 @@ def _readable(url: str) -> Iterator[None]:
 
 
 def driver_message(error: Exception) -> str:
-    """What the database said, in one line, behind SQLAlchemy's and Optuna's own words."""
+    """The first line of the driver's own message, without SQLAlchemy's or Optuna's wrapping."""
     if isinstance(error, StorageInternalError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error

@@ -1,18 +1,19 @@
-"""The ledger: what Optuna has no place for, in tables of our own beside Optuna's.
+"""The ledger: what Optuna has no place for, in Trytable's own tables beside Optuna's.
 
-Optuna's tables stay the truth for parameters, intermediate values, states and values. Here stand
-attempts, epochs, steps, effective parameters, findings, predictions and cost. Rows are frozen
-records keyed by UUIDs of ours (kept as attributes of study and trial), because a deleted study's
-ids are used again. Writing a row twice is the same as writing it once, so whatever a crash left
-unsaid can be said again. No session stays open between calls: an open read would make Optuna's
-next commit wait.
+Optuna's tables are the truth for parameters, intermediate values, states and values. The ledger
+holds attempts, epochs, steps, effective parameters, findings, predictions and cost. Rows are keyed
+by Trytable's own UUIDs (stored as attributes of study and trial), because Optuna gives the ids of a
+deleted study to the next one. Writing a row twice has the effect of writing it once, so that a
+restart may replay whatever a crash left unwritten. No session stays open between calls: an open
+read would block Optuna's next commit.
 """
 
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
@@ -42,13 +43,11 @@ from trytable.results.storage.rows import (
 )
 
 STUDY_UID = "trytable:uid"
-"""Attribute of an Optuna study and of an Optuna trial that holds our UUID."""
-
-_metadata = sa.MetaData()
+"""The attribute of an Optuna study or trial that holds its UUID in the ledger."""
 
 
 class _Text(sa.TypeDecorator[str]):
-    """Text without NUL, which PostgreSQL cannot keep, so that both databases keep the same."""
+    """Text without NUL, which PostgreSQL cannot store, so that both databases hold the same."""
 
     impl = sa.Text
     cache_ok = True
@@ -58,7 +57,7 @@ class _Text(sa.TypeDecorator[str]):
 
 
 class _JsonText(sa.TypeDecorator[Any]):
-    """JSON as text: what Python writes for NaN, infinity and NUL is no JSON to PostgreSQL."""
+    """JSON as text: PostgreSQL's JSON refuses what Python writes for NaN, infinity and NUL."""
 
     impl = sa.Text
     cache_ok = True
@@ -70,99 +69,72 @@ class _JsonText(sa.TypeDecorator[Any]):
         return value and from_json(value)
 
 
-def _table(name: str, *columns: sa.Column[Any]) -> sa.Table:
+_JSON = sa.JSON().with_variant(_JsonText(), "postgresql")
+_COLUMN_TYPES: dict[Any, Any] = {str: _Text, int: sa.BigInteger, float: sa.Double}
+"""The column types of plain fields; every other field is JSON."""
+
+_metadata = sa.MetaData()
+
+
+def _table(name: str, kind: type[Any], keys: int) -> sa.Table:
+    """The table of a row: a column for every field, the first `keys` of which are its key."""
+    hints = get_type_hints(kind)
+    columns = [
+        sa.Column(
+            field.name,
+            _column_type(hints[field.name]),
+            primary_key=index < keys,
+            index=(kind, field.name) == (TrialRow, "study_uid"),
+        )
+        for index, field in enumerate(fields(kind))
+    ]
     return sa.Table(f"trytable_{name}", _metadata, *columns)
 
 
-_TEXT, _FLOAT, _INTEGER = _Text, sa.Double, sa.BigInteger
-_JSON = sa.JSON().with_variant(_JsonText(), "postgresql")
-
-
-def _key(name: str, type_: Any = None) -> sa.Column[Any]:
-    return sa.Column(name, type_ or _TEXT, primary_key=True)
-
-
-def _columns(type_: Any, *names: str) -> tuple[sa.Column[Any], ...]:
-    return tuple(sa.Column(name, type_) for name in names)
+def _column_type(hint: Any) -> Any:
+    if isinstance(hint, UnionType):
+        (hint,) = (option for option in get_args(hint) if option is not NoneType)
+    return _Text if get_origin(hint) is Literal else _COLUMN_TYPES.get(hint, _JSON)
 
 
 _TABLES: dict[type[Any], sa.Table] = {
-    StudyRow: _table(
-        "studies",
-        _key("uid"),
-        *_columns(_TEXT, "name"),
-        *_columns(_JSON, "sweep", "facts"),
-        *_columns(_FLOAT, "created_at"),
-    ),
-    TrialRow: _table(
-        "trials",
-        _key("uid"),
-        sa.Column("study_uid", _TEXT, index=True),
-        *_columns(_INTEGER, "number", "failures", "best_epoch", "seed"),
-        *_columns(_JSON, "requested", "origin"),
-        *_columns(_TEXT, "source", "status", "reason"),
-        *_columns(_FLOAT, "best_value", "best_dev_accuracy", "test_accuracy"),
-    ),
-    AttemptRow: _table(
-        "attempts",
-        _key("trial_uid"),
-        _key("attempt", _INTEGER),
-        *_columns(_TEXT, "slot", "device", "outcome", "message", "precision"),
-        *_columns(_TEXT, "data_hash", "code_hash"),
-        *_columns(_INTEGER, "threads", "pid", "parameters", "trainable_parameters"),
-        *_columns(_INTEGER, "steps_total", "resumed_from_step"),
-        *_columns(_FLOAT, "started_at", "ended_at"),
-    ),
-    StepRow: _table(
-        "steps",
-        _key("trial_uid"),
-        _key("attempt", _INTEGER),
-        _key("step", _INTEGER),
-        *_columns(_INTEGER, "epoch"),
-        *_columns(_FLOAT, "loss", "lr", "gradient_norm", "weight_norm", "running_accuracy"),
-        *_columns(_JSON, "layer_gradients", "layer_weights"),
-    ),
-    EpochRow: _table(
-        "epochs",
-        _key("trial_uid"),
-        _key("attempt", _INTEGER),
-        _key("epoch", _INTEGER),
-        *_columns(_INTEGER, "step"),
-        *_columns(_FLOAT, "train_loss", "running_accuracy", "probe_accuracy"),
-        *_columns(_FLOAT, "dev_loss", "dev_accuracy", "dev_macro_f1", "seconds"),
-        *_columns(_FLOAT, "value"),
-        *_columns(_JSON, "metrics"),
-    ),
-    EffectiveRow: _table(
-        "effective",
-        _key("trial_uid"),
-        _key("attempt", _INTEGER),
-        _key("name"),
-        *_columns(_JSON, "value"),
-    ),
-    FindingRow: _table(
-        "findings",
-        _key("trial_uid"),
-        _key("attempt", _INTEGER),
-        _key("kind"),
-        *_columns(_TEXT, "severity", "message"),
-        *_columns(_JSON, "evidence"),
-    ),
-    PredictionRow: _table(
-        "predictions", _key("trial_uid"), _key("split"), *_columns(_JSON, "labels")
-    ),
-    GoldRow: _table("gold", _key("study_uid"), _key("split"), *_columns(_JSON, "labels")),
+    StudyRow: _table("studies", StudyRow, keys=1),
+    TrialRow: _table("trials", TrialRow, keys=1),
+    AttemptRow: _table("attempts", AttemptRow, keys=2),
+    StepRow: _table("steps", StepRow, keys=3),
+    EpochRow: _table("epochs", EpochRow, keys=3),
+    EffectiveRow: _table("effective", EffectiveRow, keys=3),
+    FindingRow: _table("findings", FindingRow, keys=3),
+    PredictionRow: _table("predictions", PredictionRow, keys=2),
+    GoldRow: _table("gold", GoldRow, keys=2),
 }
+_STUDY_ROWS: tuple[type[Any], ...] = (TrialRow, GoldRow)
+"""Rows that name their study."""
+
+_TRIAL_ROWS: tuple[type[Any], ...] = (
+    AttemptRow,
+    StepRow,
+    EpochRow,
+    EffectiveRow,
+    FindingRow,
+    PredictionRow,
+)
+"""Rows that name their trial."""
+
+
+def primary_key(row: Row) -> tuple[Any, ...]:
+    """The values that identify a row in its table."""
+    return tuple(getattr(row, column.name) for column in _TABLES[type(row)].primary_key)
 
 
 class Ledger:
     """Reads and writes the ledger's tables.
 
     Args:
-        url: SQLAlchemy's URL of the study database.
+        url: SQLAlchemy URL of the study database.
 
-    `patience` makes the calls of a running sweep. Every method raises
-    sqlalchemy.exc.SQLAlchemyError where the database cannot be used.
+    `retry` makes each call to the database; a sweep sets one that repeats a call after a lost
+    connection. Every method raises sqlalchemy.exc.SQLAlchemyError if the database cannot be used.
     """
 
     def __init__(self, url: str) -> None:
@@ -171,20 +143,21 @@ class Ledger:
         self._engine = sa.create_engine(url, **engine_arguments(url), json_deserializer=from_json)
         dialect = self._engine.dialect.name
         self._insert: Any = postgresql_insert if dialect == "postgresql" else sqlite_insert
-        self._upserts: dict[str, Any] = {}  # by table: to make one takes as long as to run it
+        # By table, because building a statement takes as long as running it.
+        self._upserts: dict[str, Any] = {}
 
     def create_tables(self) -> None:
-        """Make the tables, and the columns of older ones, that are not there yet."""
+        """Create missing tables, and add the columns that tables of an earlier version lack."""
         _metadata.create_all(self._engine)
         with self._engine.begin() as connection:
             operations = Operations(MigrationContext.configure(connection))
             for table in _metadata.sorted_tables:
                 for column in table.columns:
-                    if column.name not in _present(connection, table):
+                    if column.name not in _stored_columns(connection, table):
                         operations.add_column(table.name, sa.Column(column.name, column.type))
 
     def write(self, *rows: Row) -> None:
-        """Write all rows in one transaction; a row with the same key replaces the old one."""
+        """Write all rows in one transaction; a row replaces an older one with the same key."""
         if rows:
             self.retry(lambda: self._write(rows))
 
@@ -197,66 +170,74 @@ class Ledger:
         return self.retry(self._studies)
 
     def read(self, study_uid: str) -> StudyLedger:
-        """Read a study in one transaction. Raises KeyError where there is no such UUID."""
+        """Read a study in one transaction. Raises KeyError if no study has this UUID."""
         return self.retry(lambda: self._read(study_uid))
 
     def delete(self, study_uid: str) -> None:
-        """Delete a study and all that belongs to it, in one transaction."""
+        """Delete a study and all its rows in one transaction."""
         with self._engine.begin() as connection:
-            for kind in _OF_TRIALS:
+            for kind in _TRIAL_ROWS:
                 table = _TABLES[kind]
-                connection.execute(sa.delete(table).where(_of_study(table, study_uid)))
-            for kind in _OF_STUDY:
+                connection.execute(sa.delete(table).where(_belongs_to(table, study_uid)))
+            for kind in _STUDY_ROWS:
                 table = _TABLES[kind]
                 connection.execute(sa.delete(table).where(table.c.study_uid == study_uid))
             studies = _TABLES[StudyRow]
             connection.execute(sa.delete(studies).where(studies.c.uid == study_uid))
 
     def _write(self, rows: Iterable[Row]) -> None:
+        batches: dict[type[Any], list[dict[str, Any]]] = {}
+        for row in rows:
+            # vars, since asdict would copy every dict and list of the row.
+            batches.setdefault(type(row), []).append(vars(row))
         with self._engine.begin() as connection:
-            for kind, batch in _batches(rows):
-                self._upsert(connection, _TABLES[kind], batch)
+            for kind, batch in batches.items():
+                connection.execute(self._upsert(_TABLES[kind]), batch)
 
     def _studies(self) -> tuple[StudyRow, ...]:
         with self._reading() as connection:
-            found: tuple[StudyRow, ...] = _rows(connection, StudyRow, sa.true())
-        return tuple(sorted(found, key=lambda row: row.created_at))
+            rows: tuple[StudyRow, ...] = _read_rows(connection, StudyRow, sa.true())
+        return tuple(sorted(rows, key=lambda row: row.created_at))
 
     def _read(self, study_uid: str) -> StudyLedger:
         with self._reading() as connection:
-            return read_ledger(connection, study_uid)
+            ledger = read_ledger(connection, study_uid)
+        if ledger is None:
+            raise KeyError(study_uid)
+        return ledger
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
         with self._engine.connect() as connection, consistent_read(connection):
             yield connection
 
-    def _upsert(
-        self, connection: sa.Connection, table: sa.Table, batch: list[dict[str, Any]]
-    ) -> None:
+    def _upsert(self, table: sa.Table) -> Any:
+        """The statement that inserts a row, or replaces the one with the same key."""
         if table.name not in self._upserts:
-            self._upserts[table.name] = self._upsert_into(table)
-        connection.execute(self._upserts[table.name], batch)
-
-    def _upsert_into(self, table: sa.Table) -> Any:
-        statement = self._insert(table)
-        keys = [column.name for column in table.primary_key]
-        changed = {
-            column.name: statement.excluded[column.name]
-            for column in table.columns
-            if column.name not in keys
-        }
-        return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+            statement = self._insert(table)
+            self._upserts[table.name] = statement.on_conflict_do_update(
+                index_elements=[column.name for column in table.primary_key],
+                set_={
+                    column.name: statement.excluded[column.name]
+                    for column in table.columns
+                    if not column.primary_key
+                },
+            )
+        return self._upserts[table.name]
 
 
-def read_ledger(connection: sa.Connection, study_uid: str) -> StudyLedger:
-    """Read a study's ledger. Raises KeyError where there is no such UUID."""
-    studies = _select(connection, StudyRow, "uid", study_uid)
+def read_ledger(connection: sa.Connection, study_uid: str | None) -> StudyLedger | None:
+    """A study's ledger; None if no study has this UUID, or the study has none."""
+    if study_uid is None:
+        return None
+    studies = _read_rows(connection, StudyRow, _TABLES[StudyRow].c.uid == study_uid)
     if not studies:
-        raise KeyError(study_uid)
-    trials, gold = (_select(connection, kind, "study_uid", study_uid) for kind in _OF_STUDY)
+        return None
+    trials, gold = (
+        _read_rows(connection, kind, _TABLES[kind].c.study_uid == study_uid) for kind in _STUDY_ROWS
+    )
     attempts, steps, epochs, effective, findings, predictions = (
-        _select_of_trials(connection, kind, study_uid) for kind in _OF_TRIALS
+        _read_rows(connection, kind, _belongs_to(_TABLES[kind], study_uid)) for kind in _TRIAL_ROWS
     )
     return StudyLedger(
         study=studies[0],
@@ -271,60 +252,36 @@ def read_ledger(connection: sa.Connection, study_uid: str) -> StudyLedger:
     )
 
 
-_OF_STUDY: tuple[type[Any], ...] = (TrialRow, GoldRow)
-_OF_TRIALS: tuple[type[Any], ...] = (
-    AttemptRow,
-    StepRow,
-    EpochRow,
-    EffectiveRow,
-    FindingRow,
-    PredictionRow,
-)
-
-
-def _batches(rows: Iterable[Row]) -> Iterator[tuple[type[Any], list[dict[str, Any]]]]:
-    grouped: dict[type[Any], list[dict[str, Any]]] = {}
-    for row in rows:
-        grouped.setdefault(type(row), []).append(vars(row))  # asdict would copy what they hold
-    yield from grouped.items()
-
-
-def _of_study(table: sa.Table, study_uid: str) -> sa.ColumnElement[bool]:
+def _belongs_to(table: sa.Table, study_uid: str) -> sa.ColumnElement[bool]:
+    """Whether a row of a trial is one of the study's trials."""
     trials = _TABLES[TrialRow]
     uids = sa.select(trials.c.uid).where(trials.c.study_uid == study_uid)
     return table.c.trial_uid.in_(uids)
 
 
-def _select(connection: sa.Connection, kind: type[Any], column: str, value: str) -> tuple[Any, ...]:
-    return _rows(connection, kind, _TABLES[kind].c[column] == value)
-
-
-def _select_of_trials(
-    connection: sa.Connection, kind: type[Any], study_uid: str
-) -> tuple[Any, ...]:
-    return _rows(connection, kind, _of_study(_TABLES[kind], study_uid))
-
-
-def _present(connection: sa.Connection, table: sa.Table) -> frozenset[str]:
-    """Names of a table's columns in the database; none where there is no such table."""
+def _stored_columns(connection: sa.Connection, table: sa.Table) -> frozenset[str]:
+    """Names of a table's columns in the database; empty if the table is missing."""
     try:
         return frozenset(c["name"] for c in sa.inspect(connection).get_columns(table.name))
     except sa.exc.NoSuchTableError:
         return frozenset()
 
 
-def _rows(
-    connection: sa.Connection, kind: type[Any], where: sa.ColumnElement[bool]
+def _read_rows(
+    connection: sa.Connection, kind: type[Any], condition: sa.ColumnElement[bool]
 ) -> tuple[Any, ...]:
     table = _TABLES[kind]
-    # A database of an earlier version is read as it is: only a sweep adds what is missing.
-    present = _present(connection, table)
-    if not present:
+    # A reader adds nothing to a database of an earlier version: only a sweep adds its columns.
+    stored = _stored_columns(connection, table)
+    if not stored:
         return ()
-    columns = [table.c[item.name] for item in fields(kind) if item.name in present]
-    query = sa.select(*columns).where(where).order_by(*table.primary_key)
-    found = connection.execute(query).all()  # at once: one by one takes twice as long
-    names = [column.name for column in columns]
-    if names == [item.name for item in fields(kind)]:
-        return tuple(kind(*row) for row in found)  # half the time of the way below
-    return tuple(kind(**dict(zip(names, row, strict=True))) for row in found)
+    names = [field.name for field in fields(kind)]
+    columns = [table.c[name] for name in names if name in stored]
+    query = sa.select(*columns).where(condition).order_by(*table.primary_key)
+    values = connection.execute(query).all()  # fetching row by row takes twice as long
+    if len(columns) == len(names):
+        return tuple(kind(*row) for row in values)  # half the time of keyword arguments
+    return tuple(
+        kind(**{column.name: value for column, value in zip(columns, row, strict=True)})
+        for row in values
+    )

@@ -1,14 +1,16 @@
-"""The ledger's rows: frozen records, keyed by UUIDs of ours."""
+"""The ledger's rows: frozen records, keyed by Trytable's own UUIDs."""
 
 import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from trytable.records import EpochMetrics
+
 SEED = "seed"
 """The parameter that gives each trial of a study its own root of all random draws."""
 
 Status = Literal["waiting", "running", "drained", "completed", "pruned", "stopped", "failed"]
-"""Where a trial stands. The first three are RUNNING (or WAITING) in Optuna's words."""
+"""The status of a trial. Optuna calls the first three RUNNING (or WAITING)."""
 
 TERMINAL: frozenset[Status] = frozenset(("completed", "pruned", "stopped", "failed"))
 """The statuses of a trial that has ended."""
@@ -16,7 +18,7 @@ TERMINAL: frozenset[Status] = frozenset(("completed", "pruned", "stopped", "fail
 
 @dataclass(frozen=True)
 class StudyRow:
-    """A study: the sweep as it was read (JSON) and what `prepare` found of data and model."""
+    """A study: the sweep as it was read (JSON), and what `prepare` read from data and model."""
 
     uid: str
     name: str
@@ -27,12 +29,11 @@ class StudyRow:
 
 @dataclass(frozen=True)
 class TrialRow:
-    """A trial: the settings asked for, where they came from, our status and the outcome.
+    """A trial: its requested settings, its source, its status and its outcome.
 
-    `number` is Optuna's, so Try 1 is number 0. `origin` says where an imported trial came from:
-    file, sha256, lines, heading, and the place of each setting. `best_value` is the objective's
-    at the best epoch. Values that never came are None; without a `seed` of its own it has the
-    study's.
+    `number` is Optuna's, so Try 1 is number 0. `origin` is set for an imported trial: file, sha256,
+    lines, heading, and where each setting was read. `best_value` is the objective's at the best
+    epoch. A value that was never measured is None. A trial without a `seed` uses the study's.
     """
 
     uid: str
@@ -76,8 +77,11 @@ class AttemptRow:
 
 @dataclass(frozen=True)
 class StepRow:
-    """A logged optimizer step. What is by layer is so by block of the model (`layer.3`, `head`),
-    as L2 norms, and only measured now and then."""
+    """A logged optimizer step.
+
+    `layer_gradients` and `layer_weights` are L2 norms by block of the model (`layer.3`, `head`);
+    only some steps measure them.
+    """
 
     trial_uid: str
     attempt: int
@@ -93,24 +97,20 @@ class StepRow:
 
 
 @dataclass(frozen=True)
-class EpochRow:
-    """One epoch as one attempt trained it. A resumed trial's epochs span several attempts.
-
-    `value` is the objective's, `metrics` what was measured besides.
-    """
-
+class _EpochKey:
     trial_uid: str
     attempt: int
     epoch: int
     step: int
-    train_loss: float | None
-    running_accuracy: float | None
-    probe_accuracy: float | None
-    dev_loss: float | None
-    dev_accuracy: float | None
-    dev_macro_f1: float | None
-    seconds: float | None
-    value: float | None = None
+
+
+@dataclass(frozen=True)
+class EpochRow(EpochMetrics, _EpochKey):
+    """One epoch as one attempt trained it. A resumed trial's epochs span several attempts.
+
+    `metrics` holds what a script or a log measured under other names.
+    """
+
     metrics: dict[str, float] | None = None
 
 
@@ -126,6 +126,8 @@ class EffectiveRow:
 
 @dataclass(frozen=True)
 class FindingRow:
+    """A finding that a worker or the recorder reported, one per kind and attempt."""
+
     trial_uid: str
     attempt: int
     kind: str
@@ -145,7 +147,7 @@ class PredictionRow:
 
 @dataclass(frozen=True)
 class GoldRow:
-    """The gold class indices of a split; no row for a split without labels."""
+    """The gold class indices of a split; a split without labels has no row."""
 
     study_uid: str
     split: str
@@ -167,7 +169,7 @@ Row = (
 
 @dataclass(frozen=True)
 class StudyLedger:
-    """All that the ledger holds of one study, each tuple in the order of its key."""
+    """All rows of one study, each tuple in the order of its key."""
 
     study: StudyRow
     trials: tuple[TrialRow, ...]

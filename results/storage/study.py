@@ -1,4 +1,4 @@
-"""The records that a study is read into: a study, its tries, their epochs."""
+"""The records that a study is read into: a study, its trials, their epochs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,40 +7,39 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 
-from trytable.records import Objective
+from trytable.records import EpochMetrics, Objective
 from trytable.results.storage.rows import AttemptRow, FindingRow, Status, StepRow
 from trytable.results.text.format import clean, one_line
 
+CONFIRM_SUFFIX = "@confirm"
+"""Ends the name of a study that trains another study's best points again with fresh seeds."""
+
 
 @dataclass(frozen=True)
-class EpochResult:
-    """One epoch, counted from 1. Losses are in nats, accuracies shares; None never came.
+class _EpochNumber:
+    epoch: int
 
-    `value` is the objective's, `metrics` what was measured besides.
+
+@dataclass(frozen=True)
+class EpochResult(EpochMetrics, _EpochNumber):
+    """One epoch of a trial, counted from 1.
+
+    `metrics` holds what a script or a log measured under other names.
     """
 
-    epoch: int
-    value: float | None = None
-    dev_accuracy: float | None = None
-    dev_loss: float | None = None
-    dev_macro_f1: float | None = None
-    train_loss: float | None = None
-    running_accuracy: float | None = None
-    probe_accuracy: float | None = None
-    seconds: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One trial. What never came is None.
+    """One trial. A value that was never measured is None.
 
-    `params` are the study's, `requested` all settings asked for, `effective` what the last worker
-    read back from live objects. `best_value` is Optuna's value for a completed trial, else the best
-    so far; `best_dev_accuracy` is the accuracy at that epoch. `seconds` is the sum over the
-    attempts that have ended. `seed` is the root of its random draws, its own or the study's.
+    `params` are Optuna's, `requested` all requested settings, `effective` those that the last
+    worker read back from live objects. `best_value` is Optuna's value for a completed trial, else
+    the best so far; `best_dev_accuracy` is the accuracy at that epoch. `seconds` is the sum over
+    all attempts that have ended. `seed` is the root of its random draws: its own or the study's.
     `steps` holds each logged step once, as the last attempt took it; `predictions` are class
-    indices by split, in the order of its file; `origin` is where an imported try came from.
+    indices by split, in the order of its file; `origin` says where an imported trial came from.
     """
 
     number: int
@@ -67,22 +66,22 @@ class TrialResult:
 
     @property
     def label(self) -> str:
-        """How people call it: trial 0 is Try 1."""
+        """The name that people see: trial 0 is Try 1."""
         return f"Try {self.number + 1}"
 
     @property
     def is_imported(self) -> bool:
-        """Whether it was run by hand and read from a log."""
+        """Whether it was run by hand and imported from a log."""
         return bool(self.origin)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All settings asked for; the study's own parameters win."""
+        """All requested settings; Optuna's parameters take precedence."""
         return {**self.requested, **self.params}
 
     @property
     def intermediate(self) -> dict[int, float]:
-        """The objective by epoch, where it came."""
+        """The objective by epoch, without the epochs that did not measure it."""
         return {e.epoch: e.value for e in self.curve if e.value is not None}
 
     @property
@@ -120,7 +119,7 @@ class TrialResult:
 
     @property
     def precision(self) -> str:
-        """Precision of the last attempt that said one, else empty."""
+        """Precision of the last attempt that reported one, else empty."""
         return next((row.precision for row in reversed(self.attempts) if row.precision), "")
 
     @property
@@ -136,7 +135,7 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """A study. `sweep` and `facts` are empty where the ledger holds nothing of it.
+    """A study. `sweep` and `facts` are empty if the ledger has no row of it.
 
     `gold` holds the gold class indices by split.
     """
@@ -152,8 +151,13 @@ class StudyResult:
 
     @property
     def is_script_study(self) -> bool:
-        """Whether somebody's own script was swept, whose model and data nobody else knows."""
+        """Whether the sweep ran the user's own script, so that model and data are unknown here."""
         return self.sweep.get("trainer") == "script"
+
+    @property
+    def is_confirmation(self) -> bool:
+        """Whether the study trains another study's best points again with fresh seeds."""
+        return self.name.endswith(CONFIRM_SUFFIX)
 
     @property
     def objective_title(self) -> str:
@@ -162,22 +166,22 @@ class StudyResult:
 
     @cached_property
     def baseline(self) -> TrialResult | None:
-        """The try that ran the sweep's baseline: the first that completed, else the first."""
-        found = [one for one in self.trials if one.source == "baseline"]
-        completed = [one for one in found if one.status == "completed"]
-        return next(iter(completed + found), None)
+        """The trial of the sweep's baseline: the first one that completed, else the first."""
+        baselines = [trial for trial in self.trials if trial.source == "baseline"]
+        completed = [trial for trial in baselines if trial.status == "completed"]
+        return next(iter(completed + baselines), None)
 
     @cached_property
     def ranked(self) -> tuple[TrialResult, ...]:
-        """The completed tries, best first; ties by number."""
-        found = (
-            (self.objective.rank(one.best_value), one.number, one)
-            for one in self.trials
-            if one.status == "completed" and one.best_value is not None
+        """The completed trials, best first; ties by number."""
+        entries = (
+            (self.objective.rank(trial.best_value), trial.number, trial)
+            for trial in self.trials
+            if trial.status == "completed" and trial.best_value is not None
         )
-        return tuple(one for *_, one in sorted(found, key=lambda entry: entry[:2]))
+        return tuple(trial for *_, trial in sorted(entries, key=lambda entry: entry[:2]))
 
 
-def difference(left: float | None, right: float | None) -> float | None:
-    """Left minus right; None where either is missing."""
-    return None if left is None or right is None else left - right
+def difference(value: float | None, reference: float | None) -> float | None:
+    """The value minus the reference; None if either is missing."""
+    return None if value is None or reference is None else value - reference

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from trytable.records import DEFAULT_OBJECTIVE, Language
 from trytable.results.analysis.analysis import Analysis, analyze
-from trytable.results.analysis.confirmation import ConfirmedPoint, is_confirmation
+from trytable.results.analysis.confirmation import ConfirmedPoint
 from trytable.results.analysis.diagnosis.types import Diagnosis
 from trytable.results.storage.rows import Status
 from trytable.results.storage.study import StudyResult, TrialResult, difference
@@ -266,7 +266,7 @@ class _View:
         }
 
     def _shows_test(self, one: TrialResult) -> bool:
-        whole = self.all_tests or is_confirmation(self.study)
+        whole = self.all_tests or self.study.is_confirmation
         confirmed = self._confirmation_of(one) is not None
         return whole or confirmed or one.is_imported or self.is_baseline(one)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from trytable.records import EpochMetrics
 from trytable.trainers.protocol.messages import (
     AnyEvent,
     Checkpoint,
@@ -86,14 +87,18 @@ def _epoch(job: Job, settings: SimulatedSettings, epoch: int) -> Epoch:
         attempt=job.attempt,
         epoch=epoch,
         step=epoch * STEPS_PER_EPOCH,
-        value=_measured(job, settings, epoch),
-        train_loss=1 / epoch,
-        running_accuracy=reached,
-        probe_accuracy=reached,
-        dev_loss=1 / epoch,
-        dev_accuracy=reached,
-        dev_macro_f1=reached,
-        seconds=settings.epoch_seconds,
+        **vars(
+            EpochMetrics(
+                value=_measured(job, settings, epoch),
+                train_loss=1 / epoch,
+                running_accuracy=reached,
+                probe_accuracy=reached,
+                dev_loss=1 / epoch,
+                dev_accuracy=reached,
+                dev_macro_f1=reached,
+                seconds=settings.epoch_seconds,
+            )
+        ),
     )
 
 

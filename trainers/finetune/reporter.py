@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import torch
 
-from trytable.records import Scalar, Severity
+from trytable.records import EpochMetrics, Scalar, Severity
 from trytable.trainers.data.tokens import Indices
 from trytable.trainers.finetune.attest import Readings, code_hash
 from trytable.trainers.finetune.evaluation import prediction_spread
@@ -102,20 +102,23 @@ class Reporter:
     ) -> None:
         """Report the current epoch, after its last step."""
         memory = device_memory(next(self._model.parameters()).device, self._job.device)
+        measured = EpochMetrics(
+            value=dev_metrics[self._job.objective.name],
+            train_loss=progress.loss_sum / progress.seen,
+            running_accuracy=progress.correct / progress.seen,
+            probe_accuracy=probe_accuracy,
+            seconds=progress.seconds,
+            **dev_metrics,
+        )
         self._line.say(
             Epoch(
                 attempt=self._job.attempt,
                 epoch=progress.epoch,
                 step=step,
-                value=dev_metrics[self._job.objective.name],
-                train_loss=progress.loss_sum / progress.seen,
-                running_accuracy=progress.correct / progress.seen,
-                probe_accuracy=probe_accuracy,
-                seconds=progress.seconds,
                 metrics=prediction_spread(dev_predictions),
                 peak_device_bytes=memory.peak_bytes if memory else None,
                 device_bytes=memory.total_bytes if memory else None,
-                **dev_metrics,
+                **vars(measured),
             )
         )
 

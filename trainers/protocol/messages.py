@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from trytable.records import (
     DEFAULT_OBJECTIVE,
     Direction,
+    EpochMetrics,
     Objective,
     ParameterStyle,
     Scalar,
@@ -198,25 +199,18 @@ class Step(Event):
     layer_weights: dict[str, float] | None = None
 
 
-class Epoch(Event):
-    """One pass, counted from 1. Losses are means per sentence in nats, accuracies shares.
+class Epoch(Event, EpochMetrics):
+    """One epoch, counted from 1, with what it measured.
 
-    `value` is the objective's after this epoch, `metrics` what was measured besides the fields
-    here. `peak_device_bytes` is the most that the worker has held of its GPU's `device_bytes` so
-    far. What was never measured is None or not there.
+    `metrics` holds what a script measured under other names. `peak_device_bytes` is the most that
+    the worker has held of its GPU's `device_bytes` so far; None on a CPU.
+
+    mypy does not see the fields of EpochMetrics as arguments: pass `**vars(EpochMetrics(...))`.
     """
 
     event: Literal["epoch"] = "epoch"
     epoch: int
     step: int
-    value: float | None = None
-    train_loss: float | None = None
-    running_accuracy: float | None = None
-    probe_accuracy: float | None = None
-    dev_loss: float | None = None
-    dev_accuracy: float | None = None
-    dev_macro_f1: float | None = None
-    seconds: float | None = None
     metrics: dict[str, float] = Field({})
     peak_device_bytes: int | None = None
     device_bytes: int | None = None

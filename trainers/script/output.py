@@ -262,13 +262,12 @@ class Output:
         now = time.monotonic()
         again = one.epoch == self._last_told
         known: dict[str, Any] = {field: one.metrics.get(name) for name, field in _FIELDS.items()}
+        known |= {"value": one.value, "seconds": None if again else now - self._epoch_at}
         self._line.say(
             Epoch(
                 attempt=self._job.attempt,
                 epoch=one.epoch,
                 step=one.step or one.epoch,
-                value=one.value,
-                seconds=None if again else now - self._epoch_at,
                 metrics={n: value for n, value in one.metrics.items() if n not in _FIELDS},
                 **known,
             )

@@ -22,7 +22,6 @@ from trytable.orchestrator.paths import Folders, display_path
 from trytable.orchestrator.run.error_messages import as_user_errors
 from trytable.orchestrator.study.database import open_database
 from trytable.orchestrator.study.locks import file_lock, server_lock
-from trytable.results.analysis.confirmation import CONFIRM_SUFFIX
 from trytable.results.storage.engine import (
     StudyNotFound,
     database_exists,
@@ -41,6 +40,7 @@ from trytable.results.storage.snapshot import (
     ledger_rows,
     read_snapshot,
 )
+from trytable.results.storage.study import CONFIRM_SUFFIX
 
 _ROWS_PER_WRITE = 5000
 

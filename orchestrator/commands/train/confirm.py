@@ -19,11 +19,10 @@ from trytable.orchestrator.run.sweep import SweepOutcome, knob_defaults, run_swe
 from trytable.orchestrator.study.compatibility import fact_differences, sweep_changed_error
 from trytable.orchestrator.study.search_space import same_point
 from trytable.records import DEFAULT_OBJECTIVE, Objective, Point
-from trytable.results.analysis.confirmation import CONFIRM_SUFFIX, is_confirmation
 from trytable.results.analysis.diagnosis.thresholds import TOLERANCE, WINDOW_STEPS
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import SEED
-from trytable.results.storage.study import StudyResult
+from trytable.results.storage.study import CONFIRM_SUFFIX, StudyResult
 from trytable.sweeps.config.records import Gate, Pruner, Range, Sampler, Script, Sweep, Values
 from trytable.trainers.protocol.messages import TRAINERS
 
@@ -111,7 +110,7 @@ def _problems(search: StudyResult, top: int, seeds: int) -> Iterator[str]:
         yield f"TOP={top} confirms nothing. Use at least 1."
     if seeds < MIN_SEEDS:
         yield f"SEEDS={seeds} gives no confidence interval. Use at least {MIN_SEEDS}."
-    if is_confirmation(search):
+    if search.is_confirmation:
         yield (
             f"{search.name} is itself a confirmation. Use the study that it confirms: "
             f"NAME={search.name.removesuffix(CONFIRM_SUFFIX)}."

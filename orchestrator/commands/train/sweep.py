@@ -11,9 +11,9 @@ from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.engine import EngineOptions, open_engine
 from trytable.orchestrator.run.sweep import SweepOutcome, run_sweep
 from trytable.orchestrator.study.compatibility import first_free_name
-from trytable.results.analysis.confirmation import CONFIRM_SUFFIX
 from trytable.results.storage.engine import database_exists
 from trytable.results.storage.reader import list_studies
+from trytable.results.storage.study import CONFIRM_SUFFIX
 
 
 def train_sweep(

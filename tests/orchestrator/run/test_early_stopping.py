@@ -16,6 +16,7 @@ from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.early_stopping import EarlyStopping
 from trytable.orchestrator.run.sweep import run_sweep
+from trytable.records import EpochMetrics
 from trytable.results.analysis.diagnosis.api import diagnose
 from trytable.results.analysis.diagnosis.thresholds import Thresholds
 from trytable.results.analysis.diagnosis.types import Task
@@ -82,7 +83,7 @@ def test_a_flat_loss_is_stopped_at_the_end_of_the_window_and_not_before() -> Non
 
 def test_accuracy_above_chance_keeps_a_trial_going() -> None:
     keeper = EarlyStopping(FOUR, Thresholds())
-    learnt = Epoch(attempt=1, epoch=1, step=100, dev_accuracy=0.4)
+    learnt = Epoch(attempt=1, epoch=1, step=100, **vars(EpochMetrics(dev_accuracy=0.4)))
     steps = [step(10 * i, STUCK) for i in range(1, 60)]
     messages = [started(), *steps[:10], WorkerEvent("a", 1, learnt), *steps[10:]]
     assert first_advice(keeper, messages) is None
@@ -103,7 +104,7 @@ def test_infinity_stops_at_once_and_divergence_past_the_window_where_asked() -> 
 def test_a_trial_that_goes_on_is_judged_by_all_that_it_has_said() -> None:
     """250 steps of an earlier run and 50 of this one are a window; what came after is forgotten."""
     steps = [StepRow("a", 1, 10 * i, 1, STUCK, 1e-4, 1.0, None) for i in range(1, 28)]
-    epochs = [EpochRow("a", 1, 1, 100, 1.4, None, None, None, 0.25, None, 1.0)]
+    epochs = [EpochRow("a", 1, 1, 100, train_loss=1.4, dev_accuracy=0.25)]
     messages = [started(2, resumed_from_step=250), *(step(10 * i, STUCK, 2) for i in range(26, 40))]
     found = first_advice(EarlyStopping(FOUR, Thresholds(), steps, epochs), messages)
     assert found is not None

@@ -13,6 +13,7 @@ from trytable.orchestrator.backends.base import Slot, WorkerMessage
 from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.integrity import check_studies
+from trytable.records import EpochMetrics
 from trytable.results.storage.ledger import Ledger
 from trytable.sweeps.config.loader import Sweep
 from trytable.trainers.protocol.messages import (
@@ -98,9 +99,9 @@ class Cards(FakeBackend):
                     attempt=attempt,
                     epoch=number,
                     step=number,
-                    value=0.5,
                     peak_device_bytes=told,
                     device_bytes=CARD_GIB * GIB,
+                    **vars(EpochMetrics(value=0.5)),
                 ),
             )
         yield (

@@ -27,6 +27,7 @@ from trytable.orchestrator.scheduler.events import (
 )
 from trytable.orchestrator.scheduler.machine import StateMachine
 from trytable.orchestrator.scheduler.trial import TRANSITIONS, InvalidTransition, LiveTrial
+from trytable.records import EpochMetrics
 from trytable.results.storage.rows import TERMINAL
 from trytable.trainers.protocol.messages import Checkpoint, Epoch, Failed, FailureKind, Finished
 
@@ -38,14 +39,7 @@ def epoch(number: int, accuracy: float = 0.5, attempt: int = 1) -> Epoch:
         attempt=attempt,
         epoch=number,
         step=number,
-        value=accuracy,
-        train_loss=1.0,
-        running_accuracy=accuracy,
-        probe_accuracy=accuracy,
-        dev_loss=1.0,
-        dev_accuracy=accuracy,
-        dev_macro_f1=accuracy,
-        seconds=1.0,
+        **vars(EpochMetrics(value=accuracy, dev_accuracy=accuracy, seconds=1.0)),
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats as reference  # type: ignore[import-untyped]  # it ships no types
 
 from trytable.records import DEFAULT_OBJECTIVE, Objective
-from trytable.results.analysis.confirmation import confirm, is_confirmation
+from trytable.results.analysis.confirmation import confirm
 from trytable.results.storage.study import StudyResult, TrialResult
 
 SEARCH = {0: (0.1, 0.40), 1: (0.3, 0.45), 2: (0.5, 0.44), 3: (0.7, 0.30)}
@@ -146,8 +146,8 @@ def test_nothing_confirmed(search: StudyResult) -> None:
     assert confirm(search, _study("dropout@confirm", [])) is None
     strange = [_try(0, {"dropout": 0.77, "seed": 7}, 0.4), _try(1, {"dropout": 0.3}, 0.4)]
     assert confirm(search, _study("dropout@confirm", strange)) is None
-    assert is_confirmation(_study("dropout@confirm", []))
-    assert not is_confirmation(search)
+    assert _study("dropout@confirm", []).is_confirmation
+    assert not search.is_confirmation
 
 
 def test_tries_of_a_search_that_swept_its_seed_are_found_by_the_rest_of_their_point(

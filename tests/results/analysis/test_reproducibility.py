@@ -26,7 +26,19 @@ def step(number: int, loss: float, attempt: int = 1) -> StepRow:
 
 
 def epoch(number: int, dev_loss: float, attempt: int = 1) -> EpochRow:
-    return EpochRow("u", attempt, number, 9, 0.7, 0.5, 0.5, dev_loss, 0.5, 0.5, seconds=number / 7)
+    return EpochRow(
+        "u",
+        attempt,
+        number,
+        9,
+        train_loss=0.7,
+        running_accuracy=0.5,
+        probe_accuracy=0.5,
+        dev_loss=dev_loss,
+        dev_accuracy=0.5,
+        dev_macro_f1=0.5,
+        seconds=number / 7,
+    )
 
 
 def trained(shift: float = 0.0, labels: tuple[int, ...] = (0, 1, 1)) -> Measurements:

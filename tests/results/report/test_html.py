@@ -15,7 +15,8 @@ from trytable.results.analysis.importance import MIN_COMPLETED, importances
 from trytable.results.plots.all import study_plots
 from trytable.results.plots.matplotlib import write_plots
 from trytable.results.report.html import to_html, to_report_markdown, write_report
-from trytable.results.storage.reader import StudyResult, read_study
+from trytable.results.storage.reader import read_study
+from trytable.results.storage.study import StudyResult
 from trytable.results.tables.summary import facts, summary
 from trytable.results.text.catalog import Words
 

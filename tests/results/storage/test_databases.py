@@ -89,7 +89,17 @@ def rows() -> list[Any]:
         replace(TRIAL, requested={ODD: ODD, "nan": math.nan, "most": math.inf, "big": 2**60}),
         AttemptRow("trial-1", 1, ODD, "cpu", 2, 1.25, message=ODD, parameters=2**40),
         StepRow("trial-1", 1, 7, 1, 0.1 + 0.2, 1e-300, None, 2.5, layer_gradients={"head": 1e-8}),
-        EpochRow("trial-1", 1, 1, 7, 1.5, None, None, 0.7, 1 / 3, None, 2.0, metrics={ODD: 1.0}),
+        EpochRow(
+            "trial-1",
+            1,
+            1,
+            7,
+            train_loss=1.5,
+            dev_loss=0.7,
+            dev_accuracy=1 / 3,
+            seconds=2.0,
+            metrics={ODD: 1.0},
+        ),
         EffectiveRow("trial-1", 1, LONG, {"a": [True, None, "\0"]}),
         FindingRow("trial-1", 1, LONG, "warning", ODD, {"nan": math.nan}),
         PredictionRow("trial-1", "dev", [0, 1, 2]),
@@ -213,7 +223,7 @@ def test_a_study_is_read_the_same_from_every_database(full: Maker, tmp_path: Pat
     ]  # fmt: skip
     assert found.trials[3].reason == ODD
     assert found.gold == {"dev": (0, 1, 1)}
-    with pytest.raises(StudyNotFound, match="Studies there: 'dropout'"):
+    with pytest.raises(StudyNotFound, match="Existing studies: 'dropout'"):
         read_study(full.url, "dropuot")
 
 

@@ -12,13 +12,9 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 
 from tests.results.studies import Maker, Planned, url_of
-from trytable.results.storage.reader import (
-    DatabaseUnreadable,
-    StudyNotFound,
-    StudyResult,
-    list_studies,
-    read_study,
-)
+from trytable.results.storage.engine import DatabaseUnreadable, StudyNotFound
+from trytable.results.storage.reader import list_studies, read_study
+from trytable.results.storage.study import StudyResult
 
 
 def test_a_completed_try(full: Maker) -> None:

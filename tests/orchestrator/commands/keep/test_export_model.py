@@ -211,7 +211,7 @@ def test_from_the_command_line(trained: Folders) -> None:
     )
     code, printed = run(folder, "best", NAME="smal", OUT="out")
     assert code == 2
-    assert "Studies there: 'small'" in printed
+    assert "Existing studies: 'small'" in printed
 
 
 def test_ctrl_c_leaves_nothing_behind(trained: Folders, tmp_path: Path) -> None:

@@ -96,4 +96,4 @@ def test_mistakes_end_with_one_paragraph(folders: Folders) -> None:
     )
     code, printed = run(folders.runs.parent, "show", NAME="qualty", TRY="1")
     assert code == 2
-    assert "Studies there: 'quality'" in printed
+    assert "Existing studies: 'quality'" in printed

@@ -21,7 +21,17 @@ def planned(rows: Rows) -> Planned:
 
 def epochs(uid: str, rows: Rows) -> list[Row]:
     return [
-        EpochRow(uid, 1, n, 107 * n, loss, None, train, None, dev, None, 1.0, dev)
+        EpochRow(
+            uid,
+            1,
+            n,
+            107 * n,
+            value=dev,
+            train_loss=loss,
+            probe_accuracy=train,
+            dev_accuracy=dev,
+            seconds=1.0,
+        )
         for n, (loss, train, dev) in enumerate(rows, start=1)
     ]
 
