@@ -98,7 +98,7 @@ def test_other_data_get_a_study_of_their_own(tmp_path: Path) -> None:
     assert len(trials(tmp_path, "s@2")) == 1
     code, printed = run(tmp_path, NAME="s@2", DATA="one", MODEL=str(model))
     assert code == 2
-    assert "the data have other content: two then, one now" in printed
+    assert "the content of the data changed: two then, one now" in printed
 
 
 def _check_ledger(folder: Path, text: Path) -> None:

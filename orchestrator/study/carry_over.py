@@ -1,7 +1,7 @@
-"""What `AS_NEW=1` takes along: an earlier study's tries that the changed sweep would also make.
+"""Copies tries of earlier studies into the new study of a changed sweep (`AS_NEW=1`).
 
-A try is taken along where its point lies in the new space and the new sweep would train that point
-with the very settings it was trained with. It is then a try of the new study like any other.
+A try is carried over if its point is in the new space and the new sweep would train that point with
+exactly the settings of the try. In the new study it is a try like any other.
 """
 
 import shutil
@@ -28,49 +28,56 @@ from trytable.results.storage.rows import SEED, Row, StudyLedger, StudyRow, Tria
 from trytable.sweeps.config.loader import Sweep
 
 CARRIED_OVER_SOURCE = "carried"
-"""Source of a try that was taken along."""
+"""Source of a try that was carried over."""
 
-_FROM = "trytable:carry_from"
-_DONE = "trytable:carried"
-"""Attributes of a study: whose tries it takes along (our UUID), and that it has them all."""
+_SOURCES_ATTRIBUTE = "trytable:carry_from"
+"""Study attribute: our UUIDs of the studies whose tries are carried over."""
 
-_ENDED = ("completed", "pruned", "stopped")
-_SAME = ("trainer", "objective", "script")
-_MOST_REASONS = 5
+_COMPLETE_ATTRIBUTE = "trytable:carried"
+"""Study attribute: all of these tries are copied."""
+
+_COMPARABLE_STATUSES = ("completed", "pruned", "stopped")
+_FIXED_KEYS = ("trainer", "objective", "script")
+_MAX_REASONS = 5
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The tries to take along, each with its point in the new space, and why not the others."""
+    """The tries to carry over, each with its point in the new space.
+
+    `skipped` counts the other tries by the reason why they stay behind.
+    """
 
     trials: tuple[tuple[TrialRow, Point], ...]
     skipped: Mapping[str, int]
 
     def lines(self, source: str) -> Iterator[str]:
-        """What the person should know."""
-        others = sum(self.skipped.values())
-        yield f"{len(self.trials)} of {len(self.trials) + others} tries carried over from {source}"
-        listed = Counter(self.skipped).most_common(_MOST_REASONS)
-        yield from (f"  {times} not: {reason}" for reason, times in listed)
+        """Describe the selection for the user."""
+        total = len(self.trials) + sum(self.skipped.values())
+        yield f"{len(self.trials)} of {total} tries carried over from {source}"
+        reasons = Counter(self.skipped).most_common(_MAX_REASONS)
+        yield from (f"  {times} not: {reason}" for reason, times in reasons)
 
 
 def find_sources(
     sweep: Mapping[str, Any], facts: Mapping[str, Any], studies: Iterable[StudyRow]
 ) -> tuple[StudyRow, ...]:
-    """This sweep's studies of the same data, model, trainer and objective, oldest first."""
+    """Return the sweep's studies of the same data, model, trainer and objective, oldest first."""
     ordered = sorted(studies, key=lambda row: row.created_at)
-    return tuple(row for row in ordered if _is_of(row, sweep) and _alike(row, sweep, facts))
+    return tuple(
+        row for row in ordered if _is_of_sweep(row, sweep) and _is_comparable(row, sweep, facts)
+    )
 
 
-def _is_of(row: StudyRow, sweep: Mapping[str, Any]) -> bool:
+def _is_of_sweep(row: StudyRow, sweep: Mapping[str, Any]) -> bool:
     name, at, number = row.name.partition("@")
     return name == sweep["name"] and (not at or number.isdigit()) and not row.facts.get("imported")
 
 
-def _alike(row: StudyRow, sweep: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
-    then, now = ({key: one.get(key) for key in _SAME} for one in (row.sweep, sweep))
-    other = [*differences(then, now), *fact_differences(row.sweep, sweep, row.facts, facts)]
-    return not other
+def _is_comparable(row: StudyRow, sweep: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+    then, now = ({key: source.get(key) for key in _FIXED_KEYS} for source in (row.sweep, sweep))
+    changes = [*differences(then, now), *fact_differences(row.sweep, sweep, row.facts, facts)]
+    return not changes
 
 
 def select_trials(
@@ -80,38 +87,37 @@ def select_trials(
     *,
     full_settings: Callable[[Point], Mapping[str, Any]],
     defaults: Mapping[str, Any],
-    taken: Sequence[Point] = (),
+    taken_points: Sequence[Point] = (),
 ) -> Selection:
-    """Decide for each try of a study whether it is one of the new sweep's, too.
+    """Select the tries of an earlier study that the new sweep would also make.
 
     Args:
         ledger: the earlier study.
-        seed: the new sweep's.
+        seed: the seed of the new sweep.
         distributions: the new space.
-        full_settings: the settings with which the new sweep trains a point.
-        defaults: the knobs', for those that did not exist then.
-        taken: points of still earlier studies; a try there has perhaps been carried here before.
+        full_settings: returns the settings with which the new sweep trains a point.
+        defaults: the defaults of the knobs, for knobs that are newer than the study.
+        taken_points: points that are already carried over from still earlier studies.
     """
-    kept: list[tuple[TrialRow, Point]] = []
-    reasons: Counter[str] = Counter()
-    own_seed = SEED in distributions
-    known = {key_of(point) for point in taken}
+    selected: list[tuple[TrialRow, Point]] = []
+    skipped: Counter[str] = Counter()
+    seed_is_swept = SEED in distributions
+    taken_keys = {key_of(point) for point in taken_points}
     for row in ledger.trials:
-        drawn_from = ledger.study.sweep["seed"] if row.seed is None else row.seed
-        settings = {**defaults, **row.requested, **({SEED: drawn_from} if own_seed else {})}
+        trial_seed = ledger.study.sweep["seed"] if row.seed is None else row.seed
+        settings = {**defaults, **row.requested, **({SEED: trial_seed} if seed_is_swept else {})}
         point = known_point(settings, distributions)
-        other_seed = not own_seed and drawn_from != seed
-        if row.status not in _ENDED or row.origin:
-            reasons["imported" if row.origin else row.status] += 1
-        elif other_seed:
-            reasons["of another seed"] += 1
+        if row.status not in _COMPARABLE_STATUSES or row.origin:
+            skipped["imported" if row.origin else row.status] += 1
+        elif not seed_is_swept and trial_seed != seed:
+            skipped["of another seed"] += 1
         elif outside := [name for name in distributions if name not in point]:
-            reasons[f"{', '.join(outside)} outside the new space"] += 1
+            skipped[f"{', '.join(outside)} outside the new space"] += 1
         elif changed := list(differences({**defaults, **row.requested}, full_settings(point))):
-            reasons["; ".join(changed)] += 1
-        elif key_of(point) not in known:
-            kept.append((row, point))
-    return Selection(tuple(kept), reasons)
+            skipped["; ".join(changed)] += 1
+        elif key_of(point) not in taken_keys:
+            selected.append((row, point))
+    return Selection(tuple(selected), skipped)
 
 
 def carry_over(
@@ -124,42 +130,53 @@ def carry_over(
     full_settings: Callable[[Point], Mapping[str, Any]],
     defaults: Mapping[str, Any],
 ) -> tuple[str, ...]:
-    """Give a new study its sources' tries, or the rest of them after a crash; says what came.
+    """Copy tries of earlier studies into a new study; return lines that describe them to the user.
 
-    Whose tries it is to have stays noted in the study until it has them all.
+    The study keeps the UUIDs of its sources, so a run that was killed in between is continued by
+    the next one, also without AS_NEW=1.
+
+    Args:
+        study: the new study in Optuna.
+        ledger: the ledger of all studies.
+        folders: the folders of the new study.
+        sweep: the new sweep.
+        sources: the rows of the earlier studies; empty to continue only.
+        full_settings: returns the settings with which the new sweep trains a point.
+        defaults: the defaults of the knobs, for knobs that are newer than a source.
     """
     if sources:
-        study.set_user_attr(_FROM, [row.uid for row in sources])
-    noted = study.user_attrs.get(_FROM)
-    if noted is None or study.user_attrs.get(_DONE):
+        study.set_user_attr(_SOURCES_ATTRIBUTE, [row.uid for row in sources])
+    source_uids = study.user_attrs.get(_SOURCES_ATTRIBUTE)
+    if source_uids is None or study.user_attrs.get(_COMPLETE_ATTRIBUTE):
         return ()
     distributions = search_space.distributions(sweep)
     baseline = {name: sweep.baseline[name] for name in sweep.parameters}
-    told: list[str] = []
-    taken: list[Point] = []
-    for row in (row for row in ledger.studies() if row.uid in noted):
+    lines: list[str] = []
+    taken_points: list[Point] = []
+    target = CopyTarget(study, ledger, folders, distributions, baseline)
+    for row in (row for row in ledger.studies() if row.uid in source_uids):
         originals = _originals(study, row)
-        read = ledger.read(row.uid)
-        source = replace(read, trials=tuple(one for one in read.trials if one.uid in originals))
-        choice = select_trials(
+        rows = ledger.read(row.uid)
+        trials = tuple(trial for trial in rows.trials if trial.uid in originals)
+        source = replace(rows, trials=trials)
+        selection = select_trials(
             source,
             sweep.seed,
             distributions,
             full_settings=full_settings,
             defaults=defaults,
-            taken=taken,
+            taken_points=taken_points,
         )
-        taken += [point for _, point in choice.trials]
-        target = CopyTarget(study, ledger, folders, distributions, baseline)
-        copy_trials(choice, source, originals, target)
-        told += choice.lines(row.name) if originals else ()
-    study.set_user_attr(_DONE, True)
-    return tuple(told)
+        taken_points += [point for _, point in selection.trials]
+        copy_trials(selection, source, originals, target)
+        lines += selection.lines(row.name) if originals else ()
+    study.set_user_attr(_COMPLETE_ATTRIBUTE, True)
+    return tuple(lines)
 
 
 @dataclass(frozen=True)
 class CopyTarget:
-    """Where tries are carried to."""
+    """The study into which tries are copied."""
 
     study: optuna.Study
     ledger: Ledger
@@ -169,40 +186,48 @@ class CopyTarget:
 
 
 def _originals(study: optuna.Study, source: StudyRow) -> dict[str, FrozenTrial]:
-    """The source's trials by our UUID; none where it was deleted and the ledger alone is left."""
+    """Return a study's Optuna trials by our UUID; empty if only its ledger is left."""
     if source.name not in optuna.get_all_study_names(study._storage):
         return {}
-    found = optuna.load_study(study_name=source.name, storage=study._storage)
-    if found.user_attrs.get(STUDY_UID) != source.uid:
+    original = optuna.load_study(study_name=source.name, storage=study._storage)
+    if original.user_attrs.get(STUDY_UID) != source.uid:
         return {}
-    uids = ((trial.user_attrs.get(STUDY_UID), trial) for trial in found.trials)
+    uids = ((trial.user_attrs.get(STUDY_UID), trial) for trial in original.trials)
     return {uid: trial for uid, trial in uids if uid is not None}
 
 
 def copy_trials(
-    choice: Selection, source: StudyLedger, originals: Mapping[str, FrozenTrial], to: CopyTarget
+    selection: Selection,
+    source: StudyLedger,
+    originals: Mapping[str, FrozenTrial],
+    target: CopyTarget,
 ) -> None:
-    """Copy the chosen tries: folders, then the ledger's rows, then Optuna's. Again is as once."""
-    uid = str(to.study.user_attrs[STUDY_UID])
-    there = to.study.get_trials(deepcopy=False)
-    present = {trial.user_attrs.get(STUDY_UID) for trial in there}
-    numbers = count(len(there))
+    """Copy the selected tries: their folders, then their ledger rows, then their Optuna trials.
+
+    A try's new UUID follows from its old one, so copying twice is the same as copying once.
+    """
+    uid = str(target.study.user_attrs[STUDY_UID])
+    trials = target.study.get_trials(deepcopy=False)
+    present = {trial.user_attrs.get(STUDY_UID) for trial in trials}
+    numbers = count(len(trials))
     rows = _rows_by_trial(source)
-    for row, point in choice.trials:
+    for row, point in selection.trials:
         new = uuid.uuid5(uuid.UUID(uid), row.uid).hex
         if new in present:
             continue
         number = next(numbers)
-        old = replace(to.folders, study=source.study.name)
-        _copy_folder(old.trial(row.number), to.folders.trial(number))
+        old = replace(target.folders, study=source.study.name)
+        _copy_folder(old.trial(row.number), target.folders.trial(number))
         mark = f"carried over from {source.study.name}, Try {row.number + 1}"
         reason = "; ".join(filter(None, (row.reason, mark)))
-        origin = "baseline" if same_point(point, to.baseline) else CARRIED_OVER_SOURCE
-        to.ledger.write(
+        origin = "baseline" if same_point(point, target.baseline) else CARRIED_OVER_SOURCE
+        target.ledger.write(
             replace(row, uid=new, study_uid=uid, number=number, source=origin, reason=reason),
-            *(replace(one, trial_uid=new) for one in rows.get(row.uid, ())),
+            *(replace(record, trial_uid=new) for record in rows.get(row.uid, ())),
         )
-        to.study.add_trial(_frozen(originals[row.uid], new, point, to.distributions, origin))
+        # Optuna last: a try that is present there is complete everywhere, and is not copied again.
+        original = originals[row.uid]
+        target.study.add_trial(_copy_trial(original, new, point, target.distributions, origin))
 
 
 def _rows_by_trial(ledger: StudyLedger) -> dict[str, list[Any]]:
@@ -220,14 +245,14 @@ def _rows_by_trial(ledger: StudyLedger) -> dict[str, list[Any]]:
     return by_trial
 
 
-def _frozen(
+def _copy_trial(
     trial: FrozenTrial,
     uid: str,
     point: Point,
     distributions: Mapping[str, BaseDistribution],
     origin: str,
 ) -> FrozenTrial:
-    made = create_trial(
+    copy = create_trial(
         state=trial.state,
         value=trial.value if trial.state == TrialState.COMPLETE else None,
         params=dict(point),
@@ -235,13 +260,13 @@ def _frozen(
         intermediate_values=dict(trial.intermediate_values),
         user_attrs={STUDY_UID: uid, SOURCE_ATTRIBUTE: origin},
     )
-    made.datetime_start = trial.datetime_start
-    made.datetime_complete = trial.datetime_complete
-    return made
+    copy.datetime_start = trial.datetime_start
+    copy.datetime_complete = trial.datetime_complete
+    return copy
 
 
 def _copy_folder(old: Path, new: Path) -> None:
-    """Copy a trial's folder, whole or not at all."""
+    """Copy a trial's folder, completely or not at all."""
     if not old.is_dir() or new.exists():
         return
     temporary = new.with_name(f".{new.name}.carried")
@@ -252,7 +277,7 @@ def _copy_folder(old: Path, new: Path) -> None:
 
 
 def with_seed_from(sweep: Sweep, sources: Sequence[StudyRow]) -> Sweep:
-    """The sweep with the seed that its newest source has drawn, where it names none."""
+    """Return the sweep with the seed of its newest source, unless the sweep names a seed."""
     if sweep.seed is not None or not sources:
         return sweep
     return replace(sweep, seed=sources[-1].sweep["seed"])

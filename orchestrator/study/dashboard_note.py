@@ -1,4 +1,4 @@
-"""The study's note in the Optuna dashboard: its Try table, never over a person's own words."""
+"""Writes a study's Try table as its note in the Optuna dashboard; never over a user's own note."""
 
 import hashlib
 import math
@@ -13,14 +13,14 @@ from trytable.results.tables.formats import note
 from trytable.results.tables.trials import try_table
 
 NOTE_HASHES = "trytable:note_sha256"
-"""Attribute of a study: hashes of the notes that are ours, the last written and the one before."""
+"""Study attribute: the hashes of the last two notes that Trytable has written."""
 
 _PAUSE_SECONDS = 20.0
 _PAUSE_PER_COST = 20.0
-"""A note may cost a twentieth of the time at most."""
+"""Writing notes may take a twentieth of the time at most."""
 
-_LONGEST_SECONDS = 1.0
-"""No slot waits longer for a note: after one that took longer, the next is the sweep's last."""
+_MAX_SECONDS = 1.0
+"""Slots wait while a note is written. After one that took longer, only the last one follows."""
 
 
 class DashboardNoteWriter:
@@ -29,7 +29,7 @@ class DashboardNoteWriter:
     Args:
         study: the study, held by this process.
         url: its database.
-        patience: makes the calls that use the database.
+        retry: makes the calls that use the database.
         now: monotonic seconds.
     """
 
@@ -47,33 +47,33 @@ class DashboardNoteWriter:
         self._not_before = now() + _PAUSE_SECONDS
 
     def refresh(self) -> None:
-        """Write the note if the last one is some time ago."""
+        """Write the note if the pause after the last one is over."""
         if self._now() >= self._not_before:
             self.write()
 
     def write(self) -> None:
-        """Write the note now, unless a person has written one."""
-        began = self._now()
+        """Write the note now, unless the user has written one."""
+        start = self._now()
         self._retry(self._write)
-        cost = self._now() - began
+        cost = self._now() - start
         pause = max(_PAUSE_SECONDS, _PAUSE_PER_COST * cost)
-        self._not_before = math.inf if cost > _LONGEST_SECONDS else self._now() + pause
+        self._not_before = math.inf if cost > _MAX_SECONDS else self._now() + pause
 
     def _write(self) -> None:
         save_note(self._study, note(try_table(read_study(self._url, self._study.study_name))))
 
 
 def save_note(study: optuna.Study, text: str) -> bool:
-    """Save a note, and tell whether it was: a note that is not ours is left as it is."""
-    # Here, not at the top: it takes two seconds, which no sweep should wait for at its start.
+    """Save a note unless the user has written one; return whether it was saved."""
+    # Not at the top of the module: the import takes two seconds, and no sweep should start later.
     import optuna_dashboard  # noqa: PLC0415 - see above
 
     current = optuna_dashboard.get_note(study)
-    ours = study.user_attrs.get(NOTE_HASHES, [])
-    if current and _hash(current) not in ours:
+    own_hashes = study.user_attrs.get(NOTE_HASHES, [])
+    if current and _hash(current) not in own_hashes:
         return False
     if current != text:
-        # Both hashes first: killed between the two writes, either note is known as ours.
+        # Both hashes first: if the process is killed before the next write, the old note is known.
         study.set_user_attr(NOTE_HASHES, [_hash(current), _hash(text)])
         optuna_dashboard.save_note(study, text)
     return True

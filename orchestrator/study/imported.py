@@ -1,4 +1,4 @@
-"""Whether a sweep can go on in a study that holds imported tries, and what it starts from. Pure."""
+"""Decides which imported tries a sweep can start from, or that it cannot use their study."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,65 +10,65 @@ from trytable.orchestrator.errors import SweepChanged
 from trytable.sweeps.config.loader import Sweep
 
 SOURCE_ATTRIBUTE = "trytable:source"
-"""Attribute of a trial: where its point came from."""
+"""Trial attribute: where the trial's point comes from."""
 
 IMPORTED_SOURCE = "imported"
-"""Source of a trial that was run by hand and adopted from a log."""
+"""Source of a trial that was run by hand and imported from a log."""
 
-_WHOLE_SPACE = ("gp", "qmc")
-"""Samplers that look at tries with every parameter in the very space alone."""
+_FULL_SPACE_SAMPLERS = ("gp", "qmc")
+"""Samplers that need a value of every parameter, inside the space, for each try."""
 
-_MOST = 10
+_MAX_LINES = 10
 
 
 @dataclass(frozen=True)
 class ImportedStart:
-    """How many imported tries the sampler starts from, and why not from the others."""
+    """How many imported tries the sampler starts from, and why it cannot use the others."""
 
     count: int
-    others: tuple[str, ...] = ()
+    unusable: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
-        """What the person should know; nothing where no try was imported."""
-        if self.count or self.others:
+        """Describe the start for the user; no lines if no try was imported."""
+        if self.count or self.unusable:
             word = "try" if self.count == 1 else "tries"
             yield f"{self.count} imported {word} to start from"
-        yield from (f"  not from {other}" for other in self.others[:_MOST])
-        if len(self.others) > _MOST:
-            yield f"  and {len(self.others) - _MOST} more"
+        yield from (f"  not from {reason}" for reason in self.unusable[:_MAX_LINES])
+        if len(self.unusable) > _MAX_LINES:
+            yield f"  and {len(self.unusable) - _MAX_LINES} more"
 
 
 def is_imported(trial: FrozenTrial) -> bool:
-    """Whether a trial was run by hand and adopted from a log."""
+    """Whether a trial was run by hand and imported from a log."""
     return trial.user_attrs.get(SOURCE_ATTRIBUTE) == IMPORTED_SOURCE
 
 
 def imported_start(
     sweep: Sweep, trials: Sequence[FrozenTrial], distributions: Mapping[str, BaseDistribution]
 ) -> ImportedStart:
-    """What a sweep starts from.
+    """Return the imported tries that a sweep starts from.
 
-    Raises SweepChanged where it cannot go on at all: a parameter that was imported as a number is
-    words in the sweep, or the sampler cannot do without what some tries lack.
+    Raises SweepChanged if the sweep cannot use their study: a parameter was imported as another
+    kind of value than the sweep has, or some tries lack what the sampler needs.
     """
     imported = [trial for trial in trials if is_imported(trial)]
     clashes = sorted(set(_clashes(imported, distributions)))
     if clashes:
-        listed = "\n".join(f"  {line}" for line in clashes)
+        lines = "\n".join(f"  {line}" for line in clashes)
         raise SweepChanged(
-            f"The imported tries do not fit the sweep {sweep.name!r}:\n{listed}\n"
-            "Import the log under a NAME whose sweep file is there already, or AS_NEW=1 starts a "
-            "study without them."
+            f"The imported tries do not fit the sweep {sweep.name!r}:\n{lines}\n"
+            "Import the log under the NAME of an existing sweep file, or start a study without "
+            "them with AS_NEW=1."
         )
-    others = tuple(_unfit(imported, distributions))
-    if others and sweep.sampler.name in _WHOLE_SPACE:
-        listed = "\n".join(f"  {line}" for line in others[:_MOST])
+    unusable = tuple(_unusable(imported, distributions))
+    if unusable and sweep.sampler.name in _FULL_SPACE_SAMPLERS:
+        lines = "\n".join(f"  {line}" for line in unusable[:_MAX_LINES])
         raise SweepChanged(
             f"The sampler {sweep.sampler.name} cannot start from imported tries that lack a "
-            f"parameter or lie outside the sweep's space:\n{listed}\nsampler=tpe and "
-            "sampler=random can; AS_NEW=1 starts a study without them."
+            f"parameter or are outside the sweep's space:\n{lines}\nsampler=tpe and "
+            "sampler=random can. AS_NEW=1 starts a study without them."
         )
-    return ImportedStart(len(imported) - len(others), others)
+    return ImportedStart(len(imported) - len(unusable), unusable)
 
 
 def _clashes(
@@ -83,14 +83,14 @@ def _clashes(
                 yield f"{name}: imported as {_kind(then)}, swept as {_kind(now)}"
 
 
-def _kind(one: BaseDistribution) -> str:
-    name = type(one).__name__.removesuffix("Distribution").lower()
+def _kind(distribution: BaseDistribution) -> str:
+    name = type(distribution).__name__.removesuffix("Distribution").lower()
     words = {"categorical": "one of a list", "float": "numbers", "int": "whole numbers"}
-    log = ", on a logarithmic scale" if getattr(one, "log", False) else ""
+    log = ", on a logarithmic scale" if getattr(distribution, "log", False) else ""
     return f"{words.get(name, name)}{log}"
 
 
-def _unfit(
+def _unusable(
     imported: Iterable[FrozenTrial], distributions: Mapping[str, BaseDistribution]
 ) -> Iterator[str]:
     for trial in imported:
@@ -100,12 +100,12 @@ def _unfit(
             for name, value in trial.params.items()
             if name in distributions and not _inside(distributions[name], value)
         ]
-        why = [
+        reasons = [
             *([f"{', '.join(missing)} not known or outside the space"] if missing else []),
-            *(f"{one} outside the space" for one in outside),
+            *(f"{setting} outside the space" for setting in outside),
         ]
-        if why:
-            yield f"Try {trial.number + 1}: {'; '.join(why)}"
+        if reasons:
+            yield f"Try {trial.number + 1}: {'; '.join(reasons)}"
 
 
 def _inside(distribution: BaseDistribution, value: object) -> bool:

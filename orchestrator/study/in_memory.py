@@ -1,4 +1,8 @@
-"""A study in memory, for sampler and pruner to look at; what is written lies in the database."""
+"""A copy of a study in memory, which samplers and pruners read instead of the database.
+
+They read the whole study at each call, and from a database that takes longer with every trial. One
+process owns the study, so its copy in memory is always up to date; the database is only written.
+"""
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,17 +19,17 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from trytable.orchestrator.study.history import BestAndLatest, Bounds, Sample
 
 _FOR_OTHER_PROCESSES = ":relative_params:"
-"""Of system attributes in which samplers tell processes that ask meanwhile what they draw."""
+"""In the keys of attributes by which a sampler shows other processes what it is about to draw."""
 
 
 class InMemoryStudyStorage(InMemoryStorage):
-    """A study of the same name in Optuna's storage in memory.
+    """Optuna's in-memory storage with one study, `study`, of which only some trials are visible.
 
-    It shows no more trials than `history` says. Numbers and ids are the order of `add` and `ask`.
+    Numbers and ids follow the order of `add` and `study.ask`.
 
     Args:
         original: the study in the database.
-        sampler, pruner: who looks at it.
+        sampler, pruner: those that read the copy.
         bounds: how many trials they see.
     """
 
@@ -35,14 +39,14 @@ class InMemoryStudyStorage(InMemoryStorage):
         super().__init__()
         direction = original.direction
         self.count = 0
-        self._open: dict[int, FrozenTrial] = {}  # running and waiting, by number
-        self._ended = BestAndLatest(direction, bounds)
-        self._sampled, self._completed = Sample(bounds.trials), Sample(bounds.trials)
+        self._open_trials: dict[int, FrozenTrial] = {}  # running and waiting, by number
+        self._ended_trials = BestAndLatest(direction, bounds)
+        self._sample, self._completed_sample = Sample(bounds.trials), Sample(bounds.trials)
         self._for_pruner = False
-        self._shared: dict[str, BaseDistribution] | None = None
+        self._shared_space: dict[str, BaseDistribution] | None = None
         self.study = optuna.create_study(
             storage=self,
-            study_name=original.study_name,  # Hyperband deals its brackets by it
+            study_name=original.study_name,  # Hyperband assigns brackets by it
             sampler=sampler,
             pruner=pruner,
             direction=direction,
@@ -50,34 +54,34 @@ class InMemoryStudyStorage(InMemoryStorage):
         self._id = self.study._study_id
 
     def add(self, trial: FrozenTrial) -> int:
-        """Take in a trial of the database; its id here.
+        """Add a trial of the database; return its id in memory.
 
-        Its number is the same here: a number that is missing there is one that has failed.
+        It keeps its number: a failed trial fills in for a number that the database lacks.
         """
         while self.count < trial.number:
             self.create_new_trial(self._id, create_trial(state=TrialState.FAIL))
         return self.create_new_trial(self._id, trial)
 
     def waiting_trials(self) -> list[FrozenTrial]:
-        """The trials that are to be asked for before any other."""
+        """Return the enqueued trials, which are asked for before any other."""
         return self.get_all_trials(self._id, deepcopy=False, states=(TrialState.WAITING,))
 
     def shared_space(self) -> dict[str, BaseDistribution]:
-        """The parameters that all trials share which have ended well; none before the first."""
-        return self._shared or {}
+        """Return the parameters of all trials that have not failed; empty before the first one."""
+        return self._shared_space or {}
 
     def sampler_state(self) -> dict[str, Any]:
-        """What samplers keep with a study."""
+        """Return what samplers store with the study."""
         return self.get_study_system_attrs(self._id)
 
     def set_sampler_state(self, state: Mapping[str, Any]) -> None:
-        """Have the sampler go on from there."""
+        """Have the sampler go on from this state."""
         for key, value in state.items():
             self.set_study_system_attr(self._id, key, value)
 
     @contextmanager
     def pruner_view(self) -> Iterator[None]:
-        """Within the block `get_all_trials` shows what a pruner is to see."""
+        """Within the block, `get_all_trials` returns the trials that a pruner sees."""
         self._for_pruner = True
         try:
             yield
@@ -90,18 +94,19 @@ class InMemoryStudyStorage(InMemoryStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """The trials to be looked at, by number."""
-        del study_id  # there is one
+        """Return the visible trials, ordered by number."""
+        del study_id  # there is only one
         if self._for_pruner and states == (TrialState.COMPLETE,):
-            found = self._completed.trials()
+            trials = self._completed_sample.trials()
         else:
-            found = [one for one in self._seen(states) if states is None or one.state in states]
-        return deep_copy(found) if deepcopy else found
+            visible = self._visible(states)
+            trials = [trial for trial in visible if states is None or trial.state in states]
+        return deep_copy(trials) if deepcopy else trials
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         trial_id = super().create_new_trial(study_id, template_trial)
         self.count += 1
-        self._changed(trial_id)
+        self._update(trial_id)
         return trial_id
 
     def set_trial_param(
@@ -112,54 +117,56 @@ class InMemoryStudyStorage(InMemoryStorage):
         distribution: BaseDistribution,
     ) -> None:
         super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
-        self._changed(trial_id)
+        self._update(trial_id)
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        done = super().set_trial_state_values(trial_id, state, values)
-        self._changed(trial_id)
-        return done
+        is_set = super().set_trial_state_values(trial_id, state, values)
+        self._update(trial_id)
+        return is_set
 
     def set_trial_intermediate_value(
         self, trial_id: int, step: int, intermediate_value: float
     ) -> None:
         super().set_trial_intermediate_value(trial_id, step, intermediate_value)
-        self._changed(trial_id)
+        self._update(trial_id)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         super().set_trial_user_attr(trial_id, key, value)
-        self._changed(trial_id)
+        self._update(trial_id)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        if _FOR_OTHER_PROCESSES not in key:  # a trial has all its parameters when it is shown
+        if (
+            _FOR_OTHER_PROCESSES not in key
+        ):  # there are none: a visible trial has all its parameters
             super().set_trial_system_attr(trial_id, key, value)
-            self._changed(trial_id)
+            self._update(trial_id)
 
-    def _seen(self, states: Container[TrialState] | None) -> list[FrozenTrial]:
+    def _visible(self, states: Container[TrialState] | None) -> list[FrozenTrial]:
         if states == (TrialState.WAITING,):
-            return [self._open[number] for number in sorted(self._open)]
+            return [self._open_trials[number] for number in sorted(self._open_trials)]
         if self._for_pruner:
-            return self._sampled.trials()
-        seen = {**self._ended.trials(), **self._open}
-        return [seen[number] for number in sorted(seen)]
+            return self._sample.trials()
+        trials = {**self._ended_trials.trials(), **self._open_trials}
+        return [trials[number] for number in sorted(trials)]
 
-    def _changed(self, trial_id: int) -> None:
+    def _update(self, trial_id: int) -> None:
         trial = self.get_trial(trial_id)
-        self._sampled.update(trial)
+        self._sample.update(trial)
         if not trial.state.is_finished():
-            self._open[trial.number] = trial
+            self._open_trials[trial.number] = trial
             return
-        self._open.pop(trial.number, None)
-        self._ended.add(trial)
+        self._open_trials.pop(trial.number, None)
+        self._ended_trials.add(trial)
         if trial.state != TrialState.FAIL:
-            self._shared = _shared(self._shared, trial.distributions)
+            self._shared_space = _intersection(self._shared_space, trial.distributions)
         if trial.state == TrialState.COMPLETE:
-            self._completed.update(trial)
+            self._completed_sample.update(trial)
 
 
-def _shared(
-    before: Mapping[str, BaseDistribution] | None, distributions: Mapping[str, BaseDistribution]
+def _intersection(
+    shared: Mapping[str, BaseDistribution] | None, distributions: Mapping[str, BaseDistribution]
 ) -> dict[str, BaseDistribution]:
-    known = distributions if before is None else before
-    return {name: one for name, one in known.items() if distributions.get(name) == one}
+    candidates = distributions if shared is None else shared
+    return {name: value for name, value in candidates.items() if distributions.get(name) == value}

@@ -1,8 +1,11 @@
-"""Whether anything was lost or doubled: what must hold of a study at every moment.
+"""Checks studies and their database: is every trial in one state, is the file sound?
 
-asked = waiting + drained + running + completed + pruned + stopped + failed, in Optuna's tables and
-in the ledger alike, and every attempt and every value stands where it belongs. What a killed
-orchestrator has left half told is no fault: the next run of the sweep tells the rest.
+At every moment, in Optuna's tables and in the ledger alike,
+
+    asked = waiting + drained + running + completed + pruned + stopped + failed
+
+and every attempt and every value belongs to its trial. Writes that a killed orchestrator did not
+get to are no problem: the next run of the sweep makes them.
 """
 
 import json
@@ -28,16 +31,19 @@ from trytable.results.storage.snapshot import read_snapshot
 STATUSES: tuple[Status, ...] = (
     "waiting", "running", "drained", "completed", "pruned", "stopped", "failed",
 )  # fmt: skip
-_ENDED_AS: dict[TrialState, frozenset[Status]] = {
-    TrialState.COMPLETE: frozenset({"completed"}),
-    TrialState.PRUNED: frozenset({"pruned", "stopped"}),
-    TrialState.FAIL: frozenset({"failed"}),
+_ENDED_AS: dict[TrialState, tuple[Status, ...]] = {
+    TrialState.COMPLETE: ("completed",),
+    TrialState.PRUNED: ("pruned", "stopped"),
+    TrialState.FAIL: ("failed",),
 }
+"""The ledger's statuses of a trial that has ended in Optuna."""
+
+_MAX_LISTED_PROBLEMS = 5
 
 
 @dataclass(frozen=True)
 class StudyCheck:
-    """A study's trials by status, and every sentence that should not be true of it."""
+    """The number of a study's trials by status, and what is wrong with it."""
 
     name: str
     counts: dict[Status, int]
@@ -45,13 +51,13 @@ class StudyCheck:
 
     @property
     def trial_count(self) -> int:
-        """How many trials the study holds; those that wait in its queue are not asked yet."""
+        """How many trials the study has asked for; those in Optuna's queue do not count."""
         return sum(self.counts.values())
 
 
 @dataclass(frozen=True)
 class StartedAttempt:
-    """An attempt that a worker was given, by the job in its trial's folder."""
+    """An attempt that was given to a worker, according to the job.json of its trial."""
 
     uid: str
     attempt: int
@@ -59,86 +65,87 @@ class StartedAttempt:
 
 
 def check_studies(folders: Folders) -> list[StudyCheck]:
-    """Check the studies as they are at one moment each, so that sweeps may go on writing."""
-    read_only_url(folders.url)  # says so where there is no database
-    handed = _handed_over(folders.runs)  # first: what a file says stands in the ledger already
+    """Check the study of `folders`, or all studies if it names none.
+
+    Each study is read as of one moment, so sweeps may go on writing. Raises DatabaseUnreadable if
+    there is no database, StudyNotFound, and DatabaseDamaged for an SQLite file that is not sound.
+    """
+    read_only_url(folders.url)
+    # Before the database, since the ledger has an attempt before its job.json exists: the other
+    # way round, an attempt that starts in between would look lost.
+    started = _started_attempts(folders.runs)
     if folders.storage:
-        return _check(folders, folders.url, handed)
-    # A file's pages are looked at, too, and a reader of its copy holds no writer up.
+        return _check_all(folders, folders.url, started)
+    # A copy: its pages are checked, too, and reading it blocks no writer.
     with tempfile.TemporaryDirectory(prefix="trytable-") as temporary:
         copy = replace(folders, runs=Path(temporary))
         copy_database(folders, copy.database)
-        return _check(folders, copy.url, handed)
+        return _check_all(folders, copy.url, started)
 
 
-def _check(folders: Folders, url: str, handed: list[StartedAttempt]) -> list[StudyCheck]:
+def _check_all(folders: Folders, url: str, started: list[StartedAttempt]) -> list[StudyCheck]:
     with closing(Ledger(url)) as ledger:
         uids = {row.name: row.uid for row in ledger.studies()}
     if folders.study and folders.study not in uids:
         raise StudyNotFound(folders.study, tuple(uids))
-    if not uids:
-        return []  # perhaps a first run was killed before Optuna's tables were made
-    return [
-        _check_one(name, uids[name], url, handed)
-        for name in ([folders.study] if folders.study else uids)
-    ]
+    names = [folders.study] if folders.study else list(uids)
+    return [_check_study(name, uids[name], url, started) for name in names]
 
 
-def _check_one(name: str, uid: str, url: str, handed: list[StartedAttempt]) -> StudyCheck:
+def _check_study(name: str, uid: str, url: str, started: list[StartedAttempt]) -> StudyCheck:
     try:
-        whole = read_snapshot(url, name)
+        snapshot = read_snapshot(url, name)
     except StudyNotFound:
-        whole = None
-    if whole is None or whole.ledger is None or whole.uid != uid:
+        snapshot = None
+    if snapshot is None or snapshot.ledger is None or snapshot.uid != uid:
         with closing(Ledger(url)) as ledger:
-            read = ledger.read(uid)
-        counts, problems = check_trials((), read)
+            rows = ledger.read(uid)
+        counts, problems = check_trials((), rows)
         problems = ["the study itself is no longer in the database", *problems]
     else:
-        read = whole.ledger
-        counts, problems = check_trials(whole.trials, read)
-    return StudyCheck(name, counts, (*problems, *_of_files(handed, read)))
+        rows = snapshot.ledger
+        counts, problems = check_trials(snapshot.trials, rows)
+    return StudyCheck(name, counts, (*problems, *_missing_attempts(started, rows)))
 
 
 def check_trials(
     trials: Sequence[FrozenTrial], ledger: StudyLedger
 ) -> tuple[dict[Status, int], list[str]]:
-    """Trials by status, and what is wrong, out of Optuna's trials and the ledger of a study."""
-    asked = [trial for trial in trials if trial.state != TrialState.WAITING]
-    uids = [trial.user_attrs.get(STUDY_UID) for trial in asked]
+    """Compare Optuna's trials of a study with its ledger.
+
+    Returns the number of trials by status and a list of problems.
+    """
+    asked_trials = [trial for trial in trials if trial.state != TrialState.WAITING]
+    uids = [trial.user_attrs.get(STUDY_UID) for trial in asked_trials]
     rows = {row.uid: row for row in ledger.trials}
     problems = [
-        f"two trials have the identity {uid}" for uid, n in Counter(uids).items() if uid and n > 1
+        f"two trials have the UUID {uid}" for uid, n in Counter(uids).items() if uid and n > 1
     ]
-    lost = rows.keys() - set(uids)
-    problems += [f"{_name(rows[uid].number)} is in the ledger only" for uid in sorted(lost)]
+    ledger_only = sorted(rows.keys() - set(uids))
+    problems += [f"{_name(rows[uid].number)} is in the ledger only" for uid in ledger_only]
     counts: Counter[Status] = Counter()
-    for trial, uid in zip(asked, uids, strict=True):
+    for trial, uid in zip(asked_trials, uids, strict=True):
         row = rows.get(uid or "")
         counts[_status(trial, row)] += 1
         if row is not None:
-            problems += [f"{_name(trial.number)} {what}" for what in _of_trial(trial, row)]
+            problems += [f"{_name(trial.number)} {text}" for text in _trial_problems(trial, row)]
         elif trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
             problems.append(f"{_name(trial.number)} is not in the ledger")
-    return dict(counts), [*problems, *_of_attempts(ledger)]
+    return dict(counts), [*problems, *_attempt_problems(ledger)]
 
 
 def _status(trial: FrozenTrial, row: TrialRow | None) -> Status:
     if row is not None:
         return row.status
-    ended: dict[TrialState, Status] = {
-        TrialState.COMPLETE: "completed",
-        TrialState.PRUNED: "pruned",
-        TrialState.FAIL: "failed",
-    }
-    return ended.get(trial.state, "waiting")  # asked, and not entered yet
+    # A trial without a row has just been asked for.
+    return _ENDED_AS.get(trial.state, ("waiting",))[0]
 
 
-def _of_trial(trial: FrozenTrial, row: TrialRow) -> Iterator[str]:
+def _trial_problems(trial: FrozenTrial, row: TrialRow) -> Iterator[str]:
     if row.number != trial.number:
         yield f"is number {row.number} in the ledger"
-    allowed = _ENDED_AS.get(trial.state)
-    if allowed is not None and row.status not in allowed:
+    statuses = _ENDED_AS.get(trial.state)
+    if statuses is not None and row.status not in statuses:
         yield f"is {trial.state.name} in the study and {row.status} in the ledger"
     if trial.state != TrialState.COMPLETE:
         return
@@ -149,120 +156,116 @@ def _of_trial(trial: FrozenTrial, row: TrialRow) -> Iterator[str]:
         yield f"has the value {trial.value}, but reported {reported} after its best epoch"
 
 
-def _of_attempts(ledger: StudyLedger) -> Iterator[str]:
+def _attempt_problems(ledger: StudyLedger) -> Iterator[str]:
     rows = {row.uid: row for row in ledger.trials}
     attempts: dict[str, list[AttemptRow]] = {uid: [] for uid in rows}
     for attempt in ledger.attempts:
         attempts[attempt.trial_uid].append(attempt)
-    for uid, made in attempts.items():
-        row = rows[uid]
-        numbers = [one.attempt for one in made]
-        if numbers != list(range(1, len(made) + 1)):
-            yield f"{_name(row.number)} has the attempts {numbers}"
-        if not made and row.status in ("completed", "pruned", "stopped") and not row.origin:
-            yield f"{_name(row.number)} is {row.status} without an attempt"
-        open_ones = [one.attempt for one in made if one.ended_at is None]
-        over = row.status in TERMINAL or open_ones != numbers[-1:]
-        if open_ones and over and not row.origin:
-            yield f"{_name(row.number)} is {row.status}, but attempts {open_ones} have no end"
-    known = {(one.trial_uid, one.attempt) for one in ledger.attempts}
-    known |= {(one.trial_uid, 1) for one in ledger.epochs if rows[one.trial_uid].origin}
-    for kind, told in (("epochs", ledger.epochs), ("steps", ledger.steps)):
-        strays = {(one.trial_uid, one.attempt) for one in told} - known
+    for uid, trial_attempts in attempts.items():
+        row, name = rows[uid], _name(rows[uid].number)
+        numbers = [attempt.attempt for attempt in trial_attempts]
+        if numbers != list(range(1, len(numbers) + 1)):
+            yield f"{name} has the attempts {numbers}"
+        if not numbers and row.status in ("completed", "pruned", "stopped") and not row.origin:
+            yield f"{name} is {row.status} without an attempt"
+        unended = [attempt.attempt for attempt in trial_attempts if attempt.ended_at is None]
+        allowed = numbers[-1:] if row.status not in TERMINAL else []
+        if unended and unended != allowed and not row.origin:
+            yield f"{name} is {row.status}, but attempts {unended} have no end"
+    known = {(attempt.trial_uid, attempt.attempt) for attempt in ledger.attempts}
+    # The epochs of an imported trial have attempt 1, which no worker made.
+    known |= {(epoch.trial_uid, 1) for epoch in ledger.epochs if rows[epoch.trial_uid].origin}
+    for kind, records in (("epochs", ledger.epochs), ("steps", ledger.steps)):
+        strays = {(record.trial_uid, record.attempt) for record in records} - known
         for uid, number in sorted(strays):
-            yield f"{_name(rows[uid].number)} has {kind} of attempt {number}, which never was"
+            yield f"{_name(rows[uid].number)} has {kind} of attempt {number}, which does not exist"
 
 
-def _handed_over(runs: Path) -> list[StartedAttempt]:
-    """The attempts that were handed to workers, by what lies in the trials' folders."""
-    found = []
+def _started_attempts(runs: Path) -> list[StartedAttempt]:
+    attempts = []
     for path in sorted(runs.glob("*/trials/[0-9]*/job.json")):
         try:
             job = json.loads(path.read_text())
-            found.append(StartedAttempt(job["trial_uid"], job["attempt"], path.parent))
+            attempts.append(StartedAttempt(job["trial_uid"], job["attempt"], path.parent))
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # cut off while it was written: no worker has read it
-    return found
+            continue  # killed while it was written: no worker has read it
+    return attempts
 
 
-def _of_files(handed: list[StartedAttempt], ledger: StudyLedger) -> Iterator[str]:
-    known = {(one.trial_uid, one.attempt) for one in ledger.attempts}
+def _missing_attempts(started: list[StartedAttempt], ledger: StudyLedger) -> Iterator[str]:
+    known = {(attempt.trial_uid, attempt.attempt) for attempt in ledger.attempts}
     uids = {row.uid for row in ledger.trials}
-    for one in handed:
-        if one.uid in uids and (one.uid, one.attempt) not in known:
-            yield f"attempt {one.attempt} of {one.folder.name} is not in the ledger"
+    for attempt in started:
+        if attempt.uid in uids and (attempt.uid, attempt.attempt) not in known:
+            yield f"attempt {attempt.attempt} of {attempt.folder.name} is not in the ledger"
 
 
 def _name(number: int) -> str:
     return f"Try {number + 1}"
 
 
-_PROBLEMS_SHOWN = 5
-
-
 def copy_database(folders: Folders, target: Path) -> None:
-    """Copy all pages in one step, so that the copy is of one moment; then look at the copy.
+    """Copy the SQLite file as of one moment, and check the copy.
 
-    Raises DatabaseDamaged; UserError where the copy cannot be made.
+    Raises DatabaseDamaged; UserError if the copy cannot be made.
     """
-    with read_only_connection(folders.database) as source, closing(sqlite3.connect(target)) as copy:
+    with _connect(folders.database) as source, closing(sqlite3.connect(target)) as copy:
         try:
-            source.backup(copy)
-            found = sqlite_problems(copy)
+            source.backup(copy)  # all pages in one step
+            problems = _sqlite_problems(copy, "integrity_check")
         except sqlite3.DatabaseError as error:
             if not _is_damage(error):
                 raise UserError(f"{folders.database} cannot be copied: {error}.") from error
-            found = [str(error)]
-    if found:
-        raise damaged_error(folders, found)
+            problems = [str(error)]
+    if problems:
+        raise _damaged_error(folders, problems)
 
 
 def raise_if_damaged(folders: Folders) -> None:
-    """Look at the database before anything is written to it. Raises DatabaseDamaged."""
+    """Check the SQLite file before anything is written to it. Raises DatabaseDamaged."""
     if not folders.database.is_file():
         return
-    read_only_url(folders.url)  # has SQLite undo what a killed process left half committed
+    read_only_url(folders.url)  # has SQLite roll back what a killed process left half committed
     try:
-        with read_only_connection(folders.database) as connection:
-            found = sqlite_problems(connection, "quick_check")
+        with _connect(folders.database) as connection:
+            problems = _sqlite_problems(connection, "quick_check")
     except sqlite3.DatabaseError as error:
         if not _is_damage(error):
-            return  # locked, perhaps: whoever writes to it will say so
-        found = [str(error)]
-    if found:
-        raise damaged_error(folders, found)
-
-
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether it is the file's fault; else it is locked, or a disk is full."""
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+            return  # it may be locked, which the first write reports
+        problems = [str(error)]
+    if problems:
+        raise _damaged_error(folders, problems)
 
 
 @contextmanager
-def read_only_connection(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that cannot write."""
+def _connect(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open an SQLite file read-only."""
     address = f"file:{quote(str(path))}?mode=ro"
     with closing(sqlite3.connect(address, BUSY_SECONDS, uri=True)) as connection:
         yield connection
 
 
-def sqlite_problems(connection: sqlite3.Connection, how: str = "integrity_check") -> list[str]:
-    """What SQLite finds wrong with a database; empty for a sound one. `quick_check` is faster."""
-    rows = [str(row[0]) for row in connection.execute(f"PRAGMA {how}")]
+def _sqlite_problems(connection: sqlite3.Connection, pragma: str) -> list[str]:
+    """Return what SQLite's `integrity_check`, or its faster `quick_check`, reports."""
+    rows = [str(row[0]) for row in connection.execute(f"PRAGMA {pragma}")]
     return [] if rows == ["ok"] else rows
 
 
-def damaged_error(folders: Folders, found: list[str]) -> DatabaseDamaged:
-    """The error for a database that is not sound."""
-    listed = "\n".join(f"  {line}" for line in found[:_PROBLEMS_SHOWN])
-    kept = sorted(folders.backups.glob("studies-*.db"))
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file is damaged; other errors are a locked file or a full disk."""
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _damaged_error(folders: Folders, problems: list[str]) -> DatabaseDamaged:
+    lines = "\n".join(f"  {line}" for line in problems[:_MAX_LISTED_PROBLEMS])
+    backups = sorted(folders.backups.glob("studies-*.db"))
     advice = (
-        f"The newest backup is {display_path(kept[-1])}: copy it over the file (keep the damaged "
-        "one aside)"
-        if kept
+        f"The newest backup is {display_path(backups[-1])}: copy it over the file (keep the "
+        "damaged one aside)"
+        if backups
         else f"There is no backup in {display_path(folders.backups)} (trytable backup makes them)"
     )
     return DatabaseDamaged(
-        f"The study database {folders.database} is damaged and was left untouched:\n{listed}\n"
-        f"{advice}. What workers said also stands in each trial's events.jsonl."
+        f"The study database {folders.database} is damaged and was left untouched:\n{lines}\n"
+        f"{advice}. Each trial's events.jsonl also keeps what its workers reported."
     )

@@ -1,8 +1,15 @@
-"""PostgreSQL's advisory lock on a study: the server releases it with the connection.
+"""Locks that make one process the owner of a study.
 
-A connection can be cut while its process lives. The lock is then taken again before anything more
-is written; where another orchestrator was faster, this one stops. The server may take a while to
-notice that the old connection is gone, so a holder that is our own former self is ended.
+Only one orchestrator may ask for a study's trials: eight processes that shared an SQLite study ran
+10 to 20 of 60 trials twice. Optuna's heartbeat is no help, since it does not work with ask and
+tell. So the owner holds a lock that the kernel (`flock` on the
+study's folder) or the PostgreSQL server (an advisory lock) releases when the process ends, however
+it ends. The process id and the host in a lock only serve the message that a second one gets.
+
+A connection to PostgreSQL can be cut while its process lives on. Then the lock is taken again
+before anything more is written; if another orchestrator was faster, this one stops. The server may
+take a while to notice that the old connection is gone, so a holder that is this very process is
+terminated.
 """
 
 import fcntl
@@ -22,8 +29,11 @@ from trytable.orchestrator.errors import StudyLocked
 from trytable.orchestrator.paths import Folders
 from trytable.results.storage.engine import engine_arguments
 
+RenewLock = Callable[[], None]
+"""Checks that the lock is still held, else takes it again. Raises StudyLocked if it is taken."""
+
 _TABLES = "all tables"
-_HOST_LENGTH = 30
+_MAX_HOST_LENGTH = 30
 """PostgreSQL cuts the name of an application after 63 bytes."""
 
 _TAKE = sa.text("SELECT pg_try_advisory_lock(:key)")
@@ -33,9 +43,9 @@ _HOLDER = sa.text(
     "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
     "AND (l.classid::bigint << 32 | l.objid::bigint) = :key"
 )
-_END = sa.text("SELECT pg_terminate_backend(:pid, 5000)")
-# The server's own probes find out that a host has gone with its lock; its default is two hours.
-_PROBES = sa.text(
+_TERMINATE = sa.text("SELECT pg_terminate_backend(:pid, 5000)")
+# The server probes the connection, or a host that is gone would keep its lock for two hours.
+_KEEPALIVE = sa.text(
     "SELECT set_config('tcp_keepalives_idle', '30', false), "
     "set_config('tcp_keepalives_interval', '10', false), "
     "set_config('tcp_keepalives_count', '3', false)"
@@ -43,10 +53,45 @@ _PROBES = sa.text(
 
 
 @contextmanager
-def server_lock(folders: Folders) -> Iterator[Callable[[], None]]:
-    """Hold the advisory lock of a study while the block runs; gives what makes sure of it.
+def study_lock(folders: Folders) -> Iterator[RenewLock]:
+    """Hold a study's lock until the block ends: its folder's, and PostgreSQL's if it is used.
 
-    Raises StudyLocked where another process holds it, now or later.
+    Raises StudyLocked if another process holds either.
+    """
+    server = server_lock(folders) if folders.storage else nullcontext(lambda: None)
+    with server as renew, file_lock(folders.lock):
+        yield renew
+
+
+@contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """Hold a lock file until the block ends. Raises StudyLocked if another process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise StudyLocked(_message(_file_owner(file.read()), "this sweep", str(path))) from None
+        file.truncate(0)
+        file.write(json.dumps({"pid": os.getpid(), "host": platform.node(), "at": time.time()}))
+        file.flush()
+        yield
+
+
+@contextmanager
+def blocking_file_lock(path: Path) -> Iterator[None]:
+    """Wait for a lock file and hold it until the block ends."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def server_lock(folders: Folders) -> Iterator[RenewLock]:
+    """Hold a study's advisory lock in PostgreSQL until the block ends.
+
+    Raises StudyLocked if another process holds it; the yielded function may raise it later.
     """
     lock = _ServerLock(folders)
     try:
@@ -58,7 +103,7 @@ def server_lock(folders: Folders) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def tables_lock(url: str) -> Iterator[None]:
-    """Hold a lock for a short while, after waiting: two processes must not make the same tables."""
+    """Wait for PostgreSQL's lock on creating tables and hold it until the block ends."""
     engine = sa.create_engine(url, **engine_arguments(url), isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
@@ -68,18 +113,20 @@ def tables_lock(url: str) -> Iterator[None]:
         engine.dispose()
 
 
-def lock_key(study: str) -> int:
-    """The number of a study's lock; PostgreSQL's are numbers of 63 bits, here, and no names."""
-    digest = hashlib.sha256(f"trytable {study}".encode()).digest()
+def lock_key(name: str) -> int:
+    """Return the key of a lock: PostgreSQL has numbers instead of names; ours have 63 bits."""
+    digest = hashlib.sha256(f"trytable {name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 class _ServerLock:
+    """The advisory lock of a study, and the connection that holds it."""
+
     def __init__(self, folders: Folders) -> None:
         self._study = folders.study
-        self._where = folders.database_label
+        self._database_label = folders.database_label
         self._key = {"key": lock_key(f"study {folders.study}")}
-        host = platform.node()[:_HOST_LENGTH]
+        host = platform.node()[:_MAX_HOST_LENGTH]
         self._name = f"trytable {os.getpid()} on {host} {uuid.uuid4().hex[:8]}"
         self._engine = sa.create_engine(
             folders.url,
@@ -89,7 +136,7 @@ class _ServerLock:
         self._connection: sa.Connection | None = None
 
     def renew(self) -> None:
-        """Look whether the connection lives, and with it the lock; else take it again."""
+        """Check that the connection, and with it the lock, is alive; else take the lock again."""
         if self._connection is not None:
             with suppress(sa.exc.DBAPIError):
                 self._connection.execute(sa.text("SELECT 1"))
@@ -97,7 +144,7 @@ class _ServerLock:
             self._drop()
         connection = self._engine.connect()
         try:
-            connection.execute(_PROBES)
+            connection.execute(_KEEPALIVE)
             self._take(connection)
         except BaseException:
             connection.invalidate()
@@ -121,72 +168,34 @@ class _ServerLock:
             return
         holder = connection.execute(_HOLDER, self._key).first()
         if holder is not None and holder.application_name == self._name:
-            connection.execute(_END, {"pid": holder.pid})
+            connection.execute(_TERMINATE, {"pid": holder.pid})
             holder = None
         if holder is None and connection.execute(_TAKE, self._key).scalar():
             return
-        raise StudyLocked(self._message(holder.application_name if holder else ""))
-
-    def _message(self, holder: str) -> str:
-        _, _, told = holder.partition("trytable ")
-        who = f"process {told.rpartition(' ')[0]}" if told else holder or "another process"
-        return (
-            f"{who} is running the sweep {self._study!r} already (it holds the study's lock in "
-            f"{self._where}). One orchestrator owns a study; wait until it ends, or stop it with "
-            "Ctrl-C where it runs."
-        )
+        owner = _server_owner(holder.application_name if holder else "")
+        lock = f"the study's lock in {self._database_label}"
+        raise StudyLocked(_message(owner, f"the sweep {self._study!r}", lock))
 
 
-RenewLock = Callable[[], None]
-"""Makes sure that the lock is still ours. Raises StudyLocked where it is another's."""
-
-
-@contextmanager
-def blocking_file_lock(path: Path) -> Iterator[None]:
-    """Hold a lock file for a short while, after waiting for whoever holds it."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def study_lock(folders: Folders) -> Iterator[RenewLock]:
-    """Hold the study's lock while the block runs: in PostgreSQL the server's, and its folder's.
-
-    Raises StudyLocked where another process holds either.
-    """
-    server = server_lock(folders) if folders.storage else nullcontext(lambda: None)
-    with server as renew, file_lock(folders.lock):
-        yield renew
-
-
-@contextmanager
-def file_lock(path: Path) -> Iterator[None]:
-    """Hold the lock file while the block runs.
-
-    Process id and host stand in the file only for the message that a second orchestrator gets.
-    Raises StudyLocked where another process holds it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise StudyLocked(_message(path, file.read())) from None
-        file.truncate(0)
-        file.write(json.dumps({"pid": os.getpid(), "host": platform.node(), "at": time.time()}))
-        file.flush()
-        yield
-
-
-def _message(path: Path, owner: str) -> str:
+def _file_owner(content: str) -> str:
+    """Return the process that a lock file names."""
     try:
-        found = json.loads(owner)
-        who = f"process {found['pid']} on {found['host']}"
+        record = json.loads(content)
+        return f"process {record['pid']} on {record['host']}"
     except (ValueError, KeyError, TypeError):
-        who = "another process"
+        return "another process"
+
+
+def _server_owner(application: str) -> str:
+    """Return the process that a connection's application name names."""
+    _, _, process = application.partition("trytable ")
+    if process:
+        return f"process {process.rpartition(' ')[0]}"
+    return application or "another process"
+
+
+def _message(owner: str, sweep: str, lock: str) -> str:
     return (
-        f"{who} is running this sweep already (it holds {path}). One orchestrator owns a study; "
-        "wait until it ends, or stop it with Ctrl-C where it runs."
+        f"{owner} is already running {sweep} (it holds {lock}). Only one orchestrator may run a "
+        "study: wait until it exits, or stop it with Ctrl-C."
     )

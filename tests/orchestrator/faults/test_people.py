@@ -82,7 +82,7 @@ def test_a_second_orchestrator_on_another_host_is_refused(folder: Path) -> None:
     wait_for(first, lambda: said(folder, "epoch") >= 1)
     code, printed = run(folder)
     assert code == 2
-    assert f"on {name} is running this sweep already" in printed
+    assert f"on {name} is already running this sweep" in printed
     assert socket.gethostname() != name
     printed, _ = first.communicate(timeout=240)
     assert first.returncode == 0, printed

@@ -90,7 +90,7 @@ def test_a_pipe_gets_plain_lines() -> None:
         display.on_instruction(StartAttempt("a", 2, Slot("1")), TRIAL)
         display.on_messages([WorkerEvent("a", 2, epoch(1, 0.6))])
     assert file.getvalue().splitlines() == [
-        "Try 4 starts (lr 0.0002, attempt 2)",
+        "Try 4 started (lr 0.0002, attempt 2)",
         "Try 4 epoch 1/3: train loss 1.000, dev loss 1.000, dev accuracy 0.600",
     ]
 

@@ -40,7 +40,7 @@ def test_every_other_difference_is_told() -> None:
     ]
     assert "more" in str(found({"parameters": {**SWEEP["parameters"], "more": {"kind": "int"}}}))
     assert found({}, {"data_hash": "b"}) == [
-        "the data have other content: docstrings then, docstrings now"
+        "the content of the data changed: docstrings then, docstrings now"
     ]
 
 

@@ -78,7 +78,7 @@ OF_TRY_3 = "(SELECT uid FROM trytable_trials WHERE number = 2)"
         ),
         (
             ["UPDATE trytable_epochs SET attempt = 7 WHERE epoch = 1 AND trial_uid = OF_TRY_3"],
-            "Try 3 has epochs of attempt 7, which never was",
+            "Try 3 has epochs of attempt 7, which does not exist",
         ),
         (
             ["UPDATE trytable_trials SET status = 'pruned' WHERE number = 2"],
@@ -106,7 +106,7 @@ OF_TRY_3 = "(SELECT uid FROM trytable_trials WHERE number = 2)"
                 "trial_user_attributes WHERE trial_id = 1 AND key = 'trytable:uid') "
                 "WHERE trial_id = 3 AND key = 'trytable:uid'"
             ],
-            "two trials have the identity",
+            "two trials have the UUID",
         ),
         (["DELETE FROM studies"], "the study itself is no longer in the database"),
     ],
