@@ -172,11 +172,11 @@ def _attempt_problems(ledger: StudyLedger) -> Iterator[str]:
         allowed = numbers[-1:] if row.status not in TERMINAL else []
         if unended and unended != allowed and not row.origin:
             yield f"{name} is {row.status}, but attempts {unended} have no end"
-    known = {(attempt.trial_uid, attempt.attempt) for attempt in ledger.attempts}
+    in_ledger = {(attempt.trial_uid, attempt.attempt) for attempt in ledger.attempts}
     # The epochs of an imported trial have attempt 1, which no worker made.
-    known |= {(epoch.trial_uid, 1) for epoch in ledger.epochs if rows[epoch.trial_uid].origin}
+    in_ledger |= {(epoch.trial_uid, 1) for epoch in ledger.epochs if rows[epoch.trial_uid].origin}
     for kind, records in (("epochs", ledger.epochs), ("steps", ledger.steps)):
-        strays = {(record.trial_uid, record.attempt) for record in records} - known
+        strays = {(record.trial_uid, record.attempt) for record in records} - in_ledger
         for uid, number in sorted(strays):
             yield f"{_name(rows[uid].number)} has {kind} of attempt {number}, which does not exist"
 
@@ -193,10 +193,10 @@ def _started_attempts(runs: Path) -> list[StartedAttempt]:
 
 
 def _missing_attempts(started: list[StartedAttempt], ledger: StudyLedger) -> Iterator[str]:
-    known = {(attempt.trial_uid, attempt.attempt) for attempt in ledger.attempts}
+    in_ledger = {(attempt.trial_uid, attempt.attempt) for attempt in ledger.attempts}
     uids = {row.uid for row in ledger.trials}
     for attempt in started:
-        if attempt.uid in uids and (attempt.uid, attempt.attempt) not in known:
+        if attempt.uid in uids and (attempt.uid, attempt.attempt) not in in_ledger:
             yield f"attempt {attempt.attempt} of {attempt.folder.name} is not in the ledger"
 
 

@@ -145,7 +145,7 @@ def test_a_first_study_has_nothing_to_take(tmp_path: Path) -> None:
 
 def test_an_interrupted_carrying_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped between the ledger's rows and Optuna's, at the fifth try."""
-    real, count = carry_over._frozen, []
+    real, count = carry_over._copy_trial, []
 
     def stops(*arguments: Any) -> Any:
         count.append(1)
@@ -153,7 +153,7 @@ def test_an_interrupted_carrying_goes_on(folder: Path, monkeypatch: pytest.Monke
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(carry_over, "_frozen", stops)
+    monkeypatch.setattr(carry_over, "_copy_trial", stops)
     with pytest.raises(KeyboardInterrupt):
         anew(folder, low=0.0)
     monkeypatch.undo()
