@@ -1,4 +1,9 @@
-"""Carries the state machine's instructions out: all the I/O of a running sweep, and no decision."""
+"""Carries out the state machine's instructions: all I/O of a running sweep, and no decision.
+
+Each event is written to the ledger before Optuna hears of it. Optuna refuses changes to a trial
+that has ended, and only its unfinished trials are looked at on the next start (see `recovery`). So
+after a crash the ledger may be ahead of Optuna, which can be made up for, and never behind it.
+"""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -35,45 +40,50 @@ from trytable.trainers.protocol.messages import Job
 
 POLL_SECONDS = 0.2
 KEPT_CHECKPOINTS = 3
-"""The best weights of so many completed trials stay on disk."""
+"""How many completed trials, the best ones, keep their checkpoints on disk."""
+
+JobMaker = Callable[[TrialRow, StartAttempt], Job]
 
 
 def best_first(
     completed: Iterable[tuple[float, int]], objective: Objective
 ) -> list[tuple[float, int]]:
-    """Pairs of value and trial number, best first; ties by number."""
+    """Sort pairs of value and trial number: the best first, ties by number."""
     return sorted(completed, key=lambda pair: (objective.rank(pair[0]), pair[1]))
 
 
-JobMaker = Callable[[TrialRow, StartAttempt], Job]
-
-
 class SweepListener(Protocol):
-    """Sees all that happens, for the person's eyes; changes nothing."""
+    """Shows the user what happens in a sweep; changes nothing."""
 
     def on_instruction(self, instruction: Instruction, trial: TrialRow) -> None:
-        """An instruction about a trial is being carried out."""
+        """Called when an instruction for a trial is carried out."""
 
     def on_messages(self, messages: Sequence[WorkerMessage]) -> None:
-        """Messages have come; none where the wait ran out."""
+        """Called with what workers sent; empty if nothing came in time."""
 
     def print_line(self, text: str) -> None:
-        """Something that the person should read now."""
+        """Print a message for the user."""
 
 
 class SweepLoop:
-    """Runs a machine against a study, a book and a backend until it is done.
+    """Connects the state machine of a sweep with its study, ledger and backend.
 
     Args:
-        requested: the full settings of a trial, from its point.
-        make_job: the job of an attempt.
-        interrupts: how many times the person has pressed Ctrl-C so far.
-        now: monotonic seconds.
-        objective: what the sweep is after.
-        best: completed trials of earlier runs, as (value, number).
-        after_end: called with a trial whose end has been told.
-        judge: what a diagnosis says to a message, if anything.
-        shape: names what of a trial's full settings decides its memory.
+        machine: decides what to do.
+        study: the study in Optuna.
+        recorder: writes the ledger.
+        backend: runs the workers.
+        folders: the folders of the study.
+        listener: shows the user what happens.
+        full_settings: returns the full settings of a point.
+        make_job: returns the job of an attempt.
+        interrupt_count: returns how often the user has pressed Ctrl-C so far.
+        now: returns monotonic seconds.
+        objective: the metric that the sweep optimizes.
+        best: value and number of completed trials of earlier runs.
+        after_end: called with a trial after its end was told to Optuna.
+        check_early_stopping: returns advice to stop the trial that a message is from, or None.
+        memory_shape: names the settings that decide a trial's memory.
     """
 
     def __init__(
@@ -113,12 +123,12 @@ class SweepLoop:
         self._seen_interrupts = 0
 
     def run(self) -> None:
-        """Go on until nothing is left to do or to wait for."""
+        """Run until there is nothing left to do or to wait for."""
         while not self.turn():
             pass
 
     def turn(self) -> bool:
-        """Start what can start, then hear and do what comes of it; True where all is done."""
+        """Start what can start, then wait for messages and act on them; return True at the end."""
         self._feed_interrupts()
         self._feed(Tick(self._now(), self._backend.free_slots()))
         if self._machine.is_done:
@@ -126,23 +136,24 @@ class SweepLoop:
         messages = self._backend.poll(POLL_SECONDS)
         self._recorder.record_messages(messages)
         for message in messages:
-            self._take(message)
+            self._on_message(message)
         self._listener.on_messages(messages)
         return False
 
     def replay(self, trial: LiveTrial) -> None:
-        """Take in what an earlier orchestrator's last attempt at a trial wrote down, then its end.
+        """Act on the events that the last attempt at a trial wrote to its file, then on its end.
 
-        So a result that was written and never told is adopted instead of trained again.
+        The earlier orchestrator may not have received all of them. A result among them is used
+        instead of training the trial again.
         """
         events = self._folders.events(trial.number, trial.attempt)
         messages = [WorkerEvent(trial.uid, trial.attempt, event) for event in events]
         self._recorder.record_messages(messages)
         for message in messages:
-            self._take(message)
+            self._on_message(message)
         self._feed(AttemptLost(trial.uid))
 
-    def _take(self, message: WorkerMessage) -> None:
+    def _on_message(self, message: WorkerMessage) -> None:
         self._feed(message)
         advice = self._check_early_stopping(message)
         if advice is not None:
@@ -167,45 +178,45 @@ class SweepLoop:
                 self._start(instruction)
             case ReportValue(uid, epoch, value):
                 number = self._recorder.trial(uid).number
-                advised = self._study.report(number, epoch, value)
-                return PruneAdvice(uid) if advised else None
+                should_prune = self._study.report(number, epoch, value)
+                return PruneAdvice(uid) if should_prune else None
             case StopWorker(uid, reason):
                 self._listener.on_instruction(instruction, self._recorder.trial(uid))
                 self._backend.stop(uid, reason)
             case EndAttempt():
-                self._settle(instruction)
+                self._end(instruction)
             case AnnounceGpuExclusion(device):
                 self._listener.print_line(
-                    f"GPU {device} is set aside: one trial after another failed there. The others "
-                    "go on; the next run uses it again."
+                    f"GPU {device} is set aside: one trial after another failed on it. The "
+                    "other GPUs keep running; the next run uses it again."
                 )
             case AnnounceGpuFit(uid, fit):
                 self._listener.print_line(
                     f"Try {self._recorder.trial(uid).number + 1}: {fit.description}"
                 )
             case AnnounceSharingLimit():
-                self._listener.print_line(self._repacked(instruction))
+                self._listener.print_line(self._sharing_limit_message(instruction))
             case KillWorkers():
                 self._backend.close()
         return None
 
-    def _repacked(self, told: AnnounceSharingLimit) -> str:
-        name = f"Try {self._recorder.trial(told.uid).number + 1}"
-        if told.limit == 1:
-            beside = "" if told.sharing == 1 else f" beside {told.sharing - 1} more"
-            return f"Memory ran out for {name}{beside}: its like have a GPU each from now on."
-        return (
-            f"Memory ran out for {name} where {told.sharing} shared a GPU: its like are at most "
-            f"{told.limit} on one from now on."
+    def _sharing_limit_message(self, limit: AnnounceSharingLimit) -> str:
+        number = self._recorder.trial(limit.uid).number
+        sharing = f" while {limit.sharing} trials shared the GPU" if limit.sharing > 1 else ""
+        rule = (
+            "each such trial has a GPU to itself"
+            if limit.limit == 1
+            else f"at most {limit.limit} such trials share one"
         )
+        return f"Try {number + 1} ran out of GPU memory{sharing}. From now on {rule}."
 
     def _ask(self, ask: AskTrial) -> SchedulerEvent:
-        asked = self._study.ask()
-        if asked is None:
+        trial = self._study.ask()
+        if trial is None:
             return SearchExhausted()
-        full_settings = self._full_settings(asked.params)
-        self._recorder.record_trial(asked, full_settings)
-        return NewTrial(ask.slot, asked.uid, asked.number, self._memory_shape(full_settings))
+        full_settings = self._full_settings(trial.params)
+        self._recorder.record_trial(trial, full_settings)
+        return NewTrial(ask.slot, trial.uid, trial.number, self._memory_shape(full_settings))
 
     def _start(self, start: StartAttempt) -> None:
         trial = self._recorder.trial(start.uid)
@@ -215,19 +226,19 @@ class SweepLoop:
         self._listener.on_instruction(start, trial)
         self._backend.start(job, start.slot)
 
-    def _settle(self, settle: EndAttempt) -> None:
-        trial = self._recorder.record_end(settle)
-        if settle.status in TERMINAL:
-            self._study.tell(trial.number, settle.status, trial.best_value)
-            self._tidy(trial)
+    def _end(self, end: EndAttempt) -> None:
+        trial = self._recorder.record_end(end)
+        if end.status in TERMINAL:
+            self._study.tell(trial.number, end.status, trial.best_value)
+            self._delete_checkpoints(trial)
             self._after_end(trial)
-        self._listener.on_instruction(settle, trial)
+        self._listener.on_instruction(end, trial)
 
-    def _tidy(self, trial: TrialRow) -> None:
-        """Keep the checkpoints of the best completed trials and no other ended trial's."""
-        ended = {number for _, number in self._completed} | {trial.number}
+    def _delete_checkpoints(self, trial: TrialRow) -> None:
+        """Delete the checkpoints of all ended trials except the best completed ones."""
+        ended_numbers = {number for _, number in self._completed} | {trial.number}
         if trial.status == "completed" and trial.best_value is not None:
             self._completed.append((trial.best_value, trial.number))
         self._completed = best_first(self._completed, self._objective)
         del self._completed[KEPT_CHECKPOINTS:]
-        self._folders.keep_checkpoints({number for _, number in self._completed}, ended)
+        self._folders.keep_checkpoints({number for _, number in self._completed}, ended_numbers)

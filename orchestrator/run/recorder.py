@@ -1,4 +1,9 @@
-"""Keeps the ledger: turns what happens into rows. The ledger is always written before Optuna."""
+"""Writes what happens in a sweep into the ledger.
+
+The loop has each event recorded here before it tells Optuna: `loop` gives the reason. No ledger
+session stays open in between: an open read transaction on an SQLite file would make Optuna's next
+commit wait, and then fail.
+"""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,43 +39,43 @@ from trytable.trainers.protocol.messages import (
 
 
 class Recorder:
-    """The rows of the trials that have not ended, and their way into the ledger."""
+    """Keeps the rows of the trials that have not ended, and writes every change to the ledger."""
 
     def __init__(self, ledger: Ledger, study_uid: str) -> None:
         self._ledger = ledger
         self._study_uid = study_uid
         self._trials: dict[str, TrialRow] = {}
         self._attempts: dict[str, AttemptRow] = {}
-        self._began: dict[str, float] = {}  # monotonic seconds: a clock may be set
-        self._last_said: dict[str, float] = {}  # seconds since 1970
+        self._started_at: dict[str, float] = {}  # monotonic seconds: a clock may be set
+        self._last_event_at: dict[str, float] = {}  # seconds since 1970
         self._epochs: dict[str, dict[tuple[int, int], Epoch]] = {}  # by trial, attempt and epoch
 
     def trial(self, uid: str) -> TrialRow:
-        """The row of a trial that has not ended."""
+        """Return the row of a trial that has not ended."""
         return self._trials[uid]
 
-    def record_trial(self, asked: AskedTrial, requested: dict[str, Any]) -> None:
-        """A new trial, with all the settings that it will be trained with."""
+    def record_trial(self, trial: AskedTrial, full_settings: dict[str, Any]) -> None:
+        """Record a new trial with the settings that it will be trained with."""
         row = TrialRow(
-            uid=asked.uid,
+            uid=trial.uid,
             study_uid=self._study_uid,
-            number=asked.number,
-            requested=requested,
-            source=asked.source,
+            number=trial.number,
+            requested=full_settings,
+            source=trial.source,
             status="waiting",
-            seed=asked.params.get(SEED),
+            seed=trial.params.get(SEED),
         )
-        self._trials[asked.uid] = row
+        self._trials[trial.uid] = row
         self._ledger.write(row)
 
     def resume(self, trial: TrialRow, attempt: AttemptRow | None) -> None:
-        """A trial of an earlier run that goes on."""
+        """Take over a trial of an earlier run, with its last attempt."""
         self._trials[trial.uid] = trial
         if attempt is not None:
             self._attempts[trial.uid] = attempt
 
     def record_start(self, start: StartAttempt, job: Job) -> None:
-        """An attempt is about to start."""
+        """Record that an attempt is about to start."""
         trial = replace(self._trials[start.uid], status="running", reason="")
         attempt = AttemptRow(
             trial_uid=start.uid,
@@ -80,54 +85,57 @@ class Recorder:
             threads=job.threads,
             started_at=time.time(),
         )
-        self._began[start.uid] = time.monotonic()
+        self._started_at[start.uid] = time.monotonic()
         self._trials[start.uid], self._attempts[start.uid] = trial, attempt
         self._ledger.write(trial, attempt)
 
     def record_messages(self, messages: Iterable[WorkerMessage]) -> None:
-        """Write all that workers said, in one transaction."""
+        """Record what workers sent, in one transaction."""
         rows: list[Row] = []
         for message in messages:
             if isinstance(message, WorkerEvent) and message.trial_uid in self._trials:
-                self._last_said[message.trial_uid] = message.event.at
+                self._last_event_at[message.trial_uid] = message.event.at
                 rows.extend(self._rows(message))
         self._ledger.write(*rows)
 
-    def record_end(self, settle: EndAttempt) -> TrialRow:
-        """An attempt has ended; returns the trial as it stands now."""
+    def record_end(self, end: EndAttempt) -> TrialRow:
+        """Record that an attempt has ended; return the trial's new row."""
         trial = replace(
-            self._trials[settle.uid],
-            status=settle.status,
-            reason=settle.reason,
-            failures=settle.failures,
+            self._trials[end.uid],
+            status=end.status,
+            reason=end.reason,
+            failures=end.failures,
         )
-        if settle.result is not None:
+        if end.result is not None:
             trial = replace(
                 trial,
-                best_epoch=settle.result.best_epoch,
-                best_value=settle.result.best_value,
-                best_dev_accuracy=settle.result.best_dev_accuracy,
-                test_accuracy=settle.result.test_accuracy,
+                best_epoch=end.result.best_epoch,
+                best_value=end.result.best_value,
+                best_dev_accuracy=end.result.best_dev_accuracy,
+                test_accuracy=end.result.test_accuracy,
             )
         rows: list[Row] = [trial]
-        attempt = self._attempts.pop(settle.uid, None)
-        if attempt is not None and attempt.attempt == settle.attempt:
-            rows.append(replace(_ended(attempt, settle), ended_at=self._end_of(attempt)))
-        self._epochs.pop(settle.uid, None)
-        self._trials[settle.uid] = trial
+        attempt = self._attempts.pop(end.uid, None)
+        if attempt is not None and attempt.attempt == end.attempt:
+            # If another attempt follows, this one has failed, whatever the trial's status is now.
+            outcome = "retried" if end.status == "waiting" else end.status
+            ended_at = self._end_of(attempt)
+            rows.append(replace(attempt, outcome=outcome, message=end.reason, ended_at=ended_at))
+        self._epochs.pop(end.uid, None)
+        self._trials[end.uid] = trial
         self._ledger.write(*rows)
-        if settle.status in TERMINAL:
-            del self._trials[settle.uid]
-            self._last_said.pop(settle.uid, None)
+        if end.status in TERMINAL:
+            del self._trials[end.uid]
+            self._last_event_at.pop(end.uid, None)
         return trial
 
     def _end_of(self, attempt: AttemptRow) -> float:
-        """Seconds since 1970; its distance from the start does not depend on the clock's."""
-        began = self._began.pop(attempt.trial_uid, None)
-        if began is not None:
-            return attempt.started_at + time.monotonic() - began
-        # An earlier orchestrator's, perhaps of last week: it ended when it was heard of last.
-        return max(self._last_said.get(attempt.trial_uid, 0.0), attempt.started_at)
+        """Return seconds since 1970; the duration is right even if the clock was set."""
+        start = self._started_at.pop(attempt.trial_uid, None)
+        if start is not None:
+            return attempt.started_at + time.monotonic() - start
+        # An earlier orchestrator started it, so its last event is the best estimate of its end.
+        return max(self._last_event_at.get(attempt.trial_uid, 0.0), attempt.started_at)
 
     def _rows(self, message: WorkerEvent) -> Sequence[Row]:
         if isinstance(message.event, Started):
@@ -137,21 +145,21 @@ class Recorder:
         return event_rows(message.trial_uid, message.event)
 
     def _epoch(self, uid: str, event: Epoch) -> Sequence[Row]:
-        """An epoch's row. One told twice counts as it was told first, as it does in the study."""
-        told_before = self._epochs.setdefault(uid, {})
-        first = told_before.setdefault((event.attempt, event.epoch), event)
+        """Return an epoch's row. The first report of an epoch counts, as it does in Optuna."""
+        epochs = self._epochs.setdefault(uid, {})
+        first = epochs.setdefault((event.attempt, event.epoch), event)
         if first is event or first.model_dump(exclude={"at"}) == event.model_dump(exclude={"at"}):
             return event_rows(uid, first)
-        told = {
+        evidence = {
             "epoch": event.epoch,
             "first": finite_or_none(first.value),
             "then": finite_or_none(event.value),
         }
         message = (
-            f"epoch {event.epoch} was told twice and differently ({first.value}, then "
-            f"{event.value}); the first counts"
+            f"epoch {event.epoch} was reported twice with different values ({first.value}, "
+            f"then {event.value}); the first one counts"
         )
-        return [FindingRow(uid, event.attempt, "repeated_epoch", "warning", message, told)]
+        return [FindingRow(uid, event.attempt, "repeated_epoch", "warning", message, evidence)]
 
     def _started(self, uid: str, event: Started) -> Sequence[Row]:
         attempt = self._attempts.get(uid)
@@ -175,30 +183,24 @@ class Recorder:
 
 
 def event_rows(uid: str, event: AnyEvent) -> Sequence[Row]:
-    """The rows of what a worker said of its training; none for what only says how it stands."""
+    """Return the ledger rows of an event; none for an event that has no table."""
     match event:
         case Step():
             return [step_row(uid, event)]
         case Epoch():
             return [_epoch_row(uid, event)]
         case Finding():
-            told = (event.kind, event.severity, event.message, event.evidence)
-            return [FindingRow(uid, event.attempt, *told)]
+            finding = (event.kind, event.severity, event.message, event.evidence)
+            return [FindingRow(uid, event.attempt, *finding)]
         case Finished():
-            said = {"dev": event.dev_predictions, "test": event.test_predictions}
-            return [PredictionRow(uid, split, list(made)) for split, made in said.items() if made]
+            splits = {"dev": event.dev_predictions, "test": event.test_predictions}
+            return [PredictionRow(uid, split, list(p)) for split, p in splits.items() if p]
         case _:
             return []
 
 
-def _ended(attempt: AttemptRow, settle: EndAttempt) -> AttemptRow:
-    # An attempt that is followed by another has failed, whatever the trial's status is now.
-    outcome = "retried" if settle.status == "waiting" else settle.status
-    return replace(attempt, outcome=outcome, message=settle.reason)
-
-
 def step_row(uid: str, event: Step) -> StepRow:
-    """A step as the ledger keeps it: what is not finite is missing there."""
+    """Return a step's ledger row; values that are not finite are missing in it."""
     return StepRow(
         trial_uid=uid,
         attempt=event.attempt,
@@ -217,7 +219,7 @@ def step_row(uid: str, event: Step) -> StepRow:
 def _finite_of(by_layer: Mapping[str, float] | None) -> dict[str, float] | None:
     if by_layer is None:
         return None
-    return {layer: one for layer, one in by_layer.items() if finite_or_none(one) is not None}
+    return {layer: norm for layer, norm in by_layer.items() if finite_or_none(norm) is not None}
 
 
 def _epoch_row(uid: str, event: Epoch) -> EpochRow:

@@ -1,4 +1,4 @@
-"""Runs a sweep from its file to the end of its last trial: puts the parts together."""
+"""Runs a sweep from start to end: opens its study, takes over unfinished trials, runs the loop."""
 
 import importlib.metadata
 import secrets
@@ -48,20 +48,19 @@ from trytable.sweeps.config.loader import Sweep
 from trytable.trainers.protocol.messages import TRAINERS, DataSource, Job, memory_shape
 
 PINNED_PACKAGES = ("torch", "transformers", "optuna")
-"""The packages whose versions are kept with a study."""
+"""The packages whose versions are stored with a study."""
 
 _SEED_BITS = 31
-"""Short enough to be typed again."""
+"""Short enough for a user to type."""
 
-_DRAINING = "Saving the running trials; the same command goes on later. Ctrl-C again stops now."
-
+_DRAINING = "Saving the running trials. The same command resumes them. Ctrl-C again stops now."
 
 DatabaseOpener = Callable[[Folders], AbstractContextManager[tuple[BaseStorage, Ledger]]]
 
 
 @dataclass(frozen=True)
 class SweepOutcome:
-    """How a run of a study ended. `failed` and `completed` count the study's trials."""
+    """How a run of a sweep ended. `completed` and `failed` count all trials of its study."""
 
     study: str
     interrupted: bool
@@ -82,22 +81,31 @@ def run_sweep(
     start_backend: BackendStarter | None = None,
     open_database: DatabaseOpener = open_database,
 ) -> SweepOutcome:
-    """Run what is missing of a sweep, or all of it; on this machine unless told otherwise.
+    """Run a sweep, or what an earlier run left of it.
 
-    The study lies in the database of `folders`, or in what `open_database` opens.
+    A study has one data set and one model. With `any_study` the sweep goes on in its study with
+    this data and model, or starts a new one beside the others; without, it goes on in the study
+    that `folders` names.
 
-    A study is of one data set and one model: with `any_study` the sweep goes on in the one that
-    fits, or in a new one beside it; else in the study that `folders` names, if that fits. `as_new`
-    gives that one the tries of this sweep's other studies that are still its own.
-    `check_facts` may refuse what was found of data and model.
+    Args:
+        sweep: what to try.
+        folders: the folders and the database of the study.
+        slots: where workers run.
+        console: where to print.
+        retry_failed: whether points that failed in earlier runs are tried again.
+        any_study: whether another study of the sweep may be used.
+        as_new: whether to carry over tries of the sweep's earlier studies.
+        check_facts: raises UserError for data or a model that the caller does not accept.
+        start_backend: starts the workers' backend; processes of this machine by default.
+        open_database: opens Optuna's storage and the ledger.
 
-    Raises UserError for all that the person can mend; then nothing half-written stays behind.
+    Raises UserError for whatever the user can fix; a study without trials is removed again.
     """
     with ExitStack() as stack:
         stack.enter_context(as_user_errors(folders))
-        begin = partial(start_backend or start_local, sweep, folders, slots)
+        start = partial(start_backend or start_local, sweep, folders, slots)
         with console.status("Reading data and model"):
-            backend, facts, gold = _prepared(sweep, folders, begin, stack)
+            backend, facts, gold = _prepare(sweep, folders, start, stack)
         check_facts(facts)
         storage, ledger = stack.enter_context(open_database(folders))
         if any_study:
@@ -106,15 +114,15 @@ def run_sweep(
         retry = DatabaseRetry(folders.url, stack.enter_context(study_lock(folders)))
         ledger.retry = retry
         stack.callback(folders.discard_if_unused)
-        known = ledger.studies()
-        sources = find_sources(sweep.to_json(), facts, known) if as_new else ()
-        sweep = _seeded(with_seed_from(sweep, sources), folders.study, known)
+        studies = ledger.studies()
+        sources = find_sources(sweep.to_json(), facts, studies) if as_new else ()
+        sweep = _with_seed(with_seed_from(sweep, sources), folders.study, studies)
         study = OptunaStudy(storage, sweep, folders.study, retry_failed, retry=retry)
         facts = {**facts, "defaults": knob_defaults(sweep.trainer)}
-        start = study.imported_start()
+        imported_start = study.imported_start()
         _write_study(ledger, study.uid, folders.study, sweep, facts=facts, gold=gold)
-        work = _Open(sweep, folders, storage, study, ledger, retry)
-        carried = carry_over(
+        work = _OpenSweep(sweep, folders, storage, study, ledger, retry)
+        carry_over_lines = carry_over(
             study.study,
             ledger,
             folders,
@@ -123,26 +131,30 @@ def run_sweep(
             full_settings=work.full_settings,
             defaults=facts["defaults"],
         )
-        lines = (*introduction(sweep, folders.study, slots, facts), *start.lines(), *carried)
+        lines = (
+            *introduction(sweep, folders.study, slots, facts),
+            *imported_start.lines(),
+            *carry_over_lines,
+        )
         for line in lines:
             console.print(Text(line), soft_wrap=True)
         return _run(work, backend, console)
 
 
-def _seeded(sweep: Sweep, study: str, studies: Iterable[StudyRow]) -> Sweep:
-    """The sweep with the seed that its study has drawn, or draws now, where it names none."""
+def _with_seed(sweep: Sweep, study: str, studies: Iterable[StudyRow]) -> Sweep:
+    """Return the sweep with the seed of its study, or a new one, unless the sweep names a seed."""
     if sweep.seed is not None:
         return sweep
-    kept = (row.sweep["seed"] for row in studies if row.name == study)
-    return replace(sweep, seed=next(kept, secrets.randbits(_SEED_BITS)))
+    study_seeds = (row.sweep["seed"] for row in studies if row.name == study)
+    return replace(sweep, seed=next(study_seeds, secrets.randbits(_SEED_BITS)))
 
 
-def _prepared(
+def _prepare(
     sweep: Sweep, folders: Folders, start: Callable[[], Backend], stack: ExitStack
 ) -> tuple[Backend, dict[str, Any], dict[str, tuple[int, ...]]]:
-    """The backend, what is known of data and model, and the gold labels by split.
+    """Start the backend; return it with the facts about data and model, and gold labels by split.
 
-    Data are checked and tokenised while the fork server reads the model.
+    The data are checked and tokenized while the fork server loads the model.
     """
     pins = {name: importlib.metadata.version(name) for name in PINNED_PACKAGES}
     if sweep.trainer == "script":
@@ -153,9 +165,9 @@ def _prepared(
     length = int(sweep.baseline["max_length"])
     preparation = stack.enter_context(start_preparation(sweep.model, data, length, folders.cache))
     backend = _closed_after(stack, start())
-    found = preparation.result()
-    check_batch_sizes(sweep, found.sizes["train"])
-    return backend, {**found.model_dump(exclude={"gold"}), "pins": pins}, found.gold
+    prepared = preparation.result()
+    check_batch_sizes(sweep, prepared.sizes["train"])
+    return backend, {**prepared.model_dump(exclude={"gold"}), "pins": pins}, prepared.gold
 
 
 def _closed_after(stack: ExitStack, backend: Backend) -> Backend:
@@ -164,14 +176,14 @@ def _closed_after(stack: ExitStack, backend: Backend) -> Backend:
 
 
 def check_batch_sizes(sweep: Sweep, train_size: int) -> None:
-    """Raise UserError where a batch would be larger than the training data."""
+    """Raise UserError if a batch would be larger than the training data."""
     parameter = sweep.parameters.get("batch_size")
-    asked = [sweep.baseline["batch_size"], *(p.get("batch_size", 0) for p in sweep.enqueue)]
+    sizes = [sweep.baseline["batch_size"], *(p.get("batch_size", 0) for p in sweep.enqueue)]
     if parameter is not None:
-        asked.append(parameter.largest)
-    if max(asked) > train_size:
+        sizes.append(parameter.largest)
+    if max(sizes) > train_size:
         raise UserError(
-            f"{sweep.path}: batch_size {max(asked)} is larger than the training data, which hold "
+            f"{sweep.path}: batch_size {max(sizes)} is larger than the training data, which have "
             f"{train_size} sentences. Allowed: 1 to {train_size}."
         )
 
@@ -185,28 +197,28 @@ def _write_study(
     facts: dict[str, Any],
     gold: dict[str, tuple[int, ...]],
 ) -> None:
-    """Enter the study, or check that it is still the same. Raises SweepChanged."""
+    """Write the study into the ledger. Raises SweepChanged if it was made with another sweep."""
     now = sweep.to_json()
     created_at = time.time()
     if uid in {row.uid for row in ledger.studies()}:
         then = ledger.read(uid).study
-        found = changes_since(then, now, facts, knob_defaults(sweep.trainer))
-        if found:
-            raise sweep_changed_error(name, found)
+        changes = changes_since(then, now, facts, knob_defaults(sweep.trainer))
+        if changes:
+            raise sweep_changed_error(name, changes)
         created_at = then.created_at
     rows = [GoldRow(uid, split, list(labels)) for split, labels in gold.items()]
     ledger.write(StudyRow(uid, name, now, facts, created_at), *rows)
 
 
 def knob_defaults(trainer: str) -> dict[str, Any]:
-    """The values that a trainer's knobs have where nobody sets them."""
+    """Return the defaults of a trainer's knobs."""
     fields = TRAINERS[trainer].model_fields.items()
     return {name: field.default for name, field in fields if not field.is_required()}
 
 
 @dataclass(frozen=True)
-class _Open:
-    """A sweep whose study and ledger are open and ours."""
+class _OpenSweep:
+    """A sweep with its study and ledger, whose lock this process holds."""
 
     sweep: Sweep
     folders: Folders
@@ -216,23 +228,25 @@ class _Open:
     retry: DatabaseRetry
 
     def full_settings(self, params: dict[str, Any]) -> dict[str, Any]:
-        """The full settings of a trial."""
+        """Return the full settings of a trial from its point."""
         settings = {**self.sweep.baseline, **params}
-        settings.pop(SEED, None)  # a trial's own seed is no knob
+        settings.pop(SEED, None)  # a seed is not a knob of the trainer
         return TRAINERS[self.sweep.trainer].model_validate(settings).model_dump()
 
-    def memory_shape(self, requested: dict[str, Any]) -> str:
-        """What of a trial's full settings decides its memory; nothing where no trial tells it."""
-        return memory_shape(requested) if tells_memory(self.sweep.trainer) else ""
+    def memory_shape(self, settings: dict[str, Any]) -> str:
+        """Name the settings that decide a trial's memory; empty if the trainer reports none."""
+        return memory_shape(settings) if tells_memory(self.sweep.trainer) else ""
 
 
-def _run(work: _Open, backend: Backend, console: Console) -> SweepOutcome:
-    """Take up what an earlier run left, then go on to the end."""
+def _run(work: _OpenSweep, backend: Backend, console: Console) -> SweepOutcome:
+    """Take over the unfinished trials of earlier runs, then run the loop to its end."""
     study, ledger = work.study, work.ledger
     recorder = Recorder(ledger, study.uid)
-    left = reconcile(study, recorder, ledger.read(study.uid), work.full_settings, work.memory_shape)
-    unfinished = [*left.waiting, *left.interrupted]
-    machine = _machine(work.sweep, study.trials_to_ask(), unfinished)
+    unfinished = reconcile(
+        study, recorder, ledger.read(study.uid), work.full_settings, work.memory_shape
+    )
+    live_trials = [*unfinished.waiting, *unfinished.interrupted]
+    machine = _machine(work.sweep, study.trials_to_ask(), live_trials)
     earlier = ledger.read(study.uid)
     progress = _progress(work, machine, earlier)
     note_writer = _note_writer(work)
@@ -257,7 +271,7 @@ def _run(work: _Open, backend: Backend, console: Console) -> SweepOutcome:
             memory_shape=work.memory_shape,
         )
         with detect_deleted_study(work.folders, work.storage):
-            for trial in left.interrupted:
+            for trial in unfinished.interrupted:
                 loop.replay(trial)
             loop.run()
             if note_writer:
@@ -271,8 +285,8 @@ def _run(work: _Open, backend: Backend, console: Console) -> SweepOutcome:
     )
 
 
-def _note_writer(work: _Open) -> DashboardNoteWriter | None:
-    """Keeps the note in the dashboard; a study that lies in memory is shown in none."""
+def _note_writer(work: _OpenSweep) -> DashboardNoteWriter | None:
+    """Return a writer for the dashboard's note; None for a study in memory, which has none."""
     if not isinstance(work.storage, RDBStorage):
         return None
     return DashboardNoteWriter(work.study.study, work.folders.url, work.retry)
@@ -299,21 +313,21 @@ def _machine(sweep: Sweep, to_ask: int, unfinished: Sequence[LiveTrial]) -> Stat
     )
 
 
-def _early_stopping(sweep: Sweep, earlier: StudyLedger, going_on: Container[str]) -> EarlyStopping:
-    """The gate of a sweep, which knows what the trials that go on have said so far."""
+def _early_stopping(sweep: Sweep, earlier: StudyLedger, live_uids: Container[str]) -> EarlyStopping:
+    """Return a sweep's early stopping, with what its unfinished trials have reported so far."""
     gold = {row.split: tuple(row.labels) for row in earlier.gold}
     return EarlyStopping(
         make_task(earlier.study.facts, gold.get("dev", ())),
         thresholds_of(sweep.to_json()),
-        (row for row in earlier.steps if row.trial_uid in going_on),
-        (row for row in earlier.epochs if row.trial_uid in going_on),
+        (row for row in earlier.steps if row.trial_uid in live_uids),
+        (row for row in earlier.epochs if row.trial_uid in live_uids),
     )
 
 
-def _job(work: _Open, data_hash: str, trial: TrialRow, start: StartAttempt) -> Job:
+def _job(work: _OpenSweep, data_hash: str, trial: TrialRow, start: StartAttempt) -> Job:
     sweep, folders = work.sweep, work.folders
     seed = sweep.seed if trial.seed is None else trial.seed
-    assert seed is not None, "a study draws its seed before it asks"
+    assert seed is not None, "run_sweep gives each sweep a seed"
     return Job(
         study=folders.study,
         trial_uid=trial.uid,
@@ -333,21 +347,21 @@ def _job(work: _Open, data_hash: str, trial: TrialRow, start: StartAttempt) -> J
     )
 
 
-def _progress(work: _Open, machine: StateMachine, earlier: StudyLedger) -> Progress:
-    varied = tuple(work.sweep.parameters)
-    progress = Progress(0, varied, work.sweep.objective)
+def _progress(work: _OpenSweep, machine: StateMachine, earlier: StudyLedger) -> Progress:
+    parameters = tuple(work.sweep.parameters)
+    progress = Progress(0, parameters, work.sweep.objective)
     for trial in earlier.trials:
         if trial.status in TERMINAL:
             progress.counts[trial.status] = progress.counts.get(trial.status, 0) + 1
     progress.total = progress.ended_count + len(machine.trials) + machine.trials_left
     for value, number in _best(earlier, work.sweep.objective)[:1]:
         row = next(trial for trial in earlier.trials if trial.number == number)
-        progress.best = (value, number, describe(row, varied))
+        progress.best = (value, number, describe(row, parameters))
     return progress
 
 
 def _best(earlier: StudyLedger, objective: Objective) -> list[tuple[float, int]]:
-    """Completed trials that were trained here, as (value, number), best first."""
+    """Return value and number of the completed trials that were not imported, best first."""
     completed = (
         (trial.best_value, trial.number)
         for trial in earlier.trials

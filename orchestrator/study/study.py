@@ -1,9 +1,9 @@
-"""The study in Optuna: the only place that asks, reports and tells.
+"""The study of a sweep in Optuna: the only place that asks, reports and tells.
 
-Sampler and pruner look at a mirror of the study in memory; the database is written, and read when a
-sweep begins. Who asks is one process, so the mirror is as good; a trial that somebody else enqueues
-in the database is looked for once a second. Numbers are the same in both. What sampler and pruner
-set in the mirror to go on from later (QMC its place, ASHA its rungs) is written to the study.
+Sampler and pruner read a copy of the study in memory (see `in_memory`). The database is read when a
+sweep starts, and written from then on; once a second it is checked for trials that somebody has
+enqueued. Trials have the same numbers in both. What a sampler or pruner stores for later calls
+(QMC its position, ASHA its rungs) is written to the database, too.
 """
 
 import math
@@ -34,10 +34,7 @@ from trytable.orchestrator.study.in_memory import InMemoryStudyStorage
 from trytable.orchestrator.study.search_space import points_left
 from trytable.orchestrator.study.trial_store import AskedTrial, TrialStore
 from trytable.records import Point
-from trytable.results.storage.engine import (
-    Caller,
-    call_once,
-)
+from trytable.results.storage.engine import Caller, call_once
 from trytable.results.storage.ledger import STUDY_UID
 from trytable.results.storage.rows import Status
 from trytable.results.storage.snapshot import MOVED_TO
@@ -49,61 +46,61 @@ _OPTUNA_STATE: dict[Status, TrialState] = {
     "stopped": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
-_LOOK_SECONDS = 1.0
-"""So often the database is looked at for trials that somebody has enqueued."""
+_CHECK_SECONDS = 1.0
+"""How often the database is checked for enqueued trials."""
 
-_TAKEN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING)
+_NOT_FAILED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING)
 
 
 def ensure_study_uid(study: optuna.Study, objective: str) -> str:
-    """Our UUID of a study; made on first use.
+    """Return our UUID of a study; made on first use.
 
-    Raises UserError for a study that is not ours, or was carried to another database.
+    Raises UserError if another program made the study, or it was moved to another database.
     """
-    found = study.user_attrs.get(STUDY_UID)
+    uid = study.user_attrs.get(STUDY_UID)
     if MOVED_TO in study.user_attrs:
-        where = study.user_attrs[MOVED_TO]
+        database = study.user_attrs[MOVED_TO]
         raise UserError(
-            f"The study {study.study_name!r} was carried to {where} and goes on there: name that "
-            "database with STORAGE= (or RUNS=). trytable move-storage carries it back."
+            f"The study {study.study_name!r} was moved to {database}. Name that database with "
+            "STORAGE= (or RUNS=) to go on there; trytable move-storage moves the study back."
         )
-    if found is None:
+    if uid is None:
         if study.get_trials(deepcopy=False):
             raise UserError(
                 f"The database already holds a study named {study.study_name!r} that "
                 "was not made by Trytable. Give the sweep's file another name, or keep its "
                 "study in another folder with RUNS=folder."
             )
-        found = uuid.uuid4().hex
+        uid = uuid.uuid4().hex
         with warnings.catch_warnings():
-            # Optuna's label for an interface that has stood still since 3.2.
+            # Experimental by name only: the interface has not changed since Optuna 3.2.
             warnings.simplefilter("ignore", ExperimentalWarning)
-            # The dashboard's axes.
+            # For the dashboard's axes.
             study.set_metric_names([objective.replace("_", " ")])
-        study.set_user_attr(STUDY_UID, found)
-    return str(found)
+        study.set_user_attr(STUDY_UID, uid)
+    return str(uid)
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a trial that has not ended is, by its id in the database; `epochs` is its last."""
+class _OpenTrial:
+    """The ids of a trial that has not ended, in the database and in memory, and its last epoch."""
 
     trial_id: int
-    mirrored: int
-    epochs: int
+    in_memory_id: int
+    last_epoch: int
 
 
 class OptunaStudy:
     """One sweep's study.
 
     Args:
-        storage: Optuna's tables.
+        storage: Optuna's storage.
         sweep: what to try.
         name: the study's name.
         retry_failed: whether points that failed in earlier runs are asked for again.
-        bounds: how much of a long history sampler and pruner look at.
-        patience: makes the calls that use the database.
-        now: monotonic seconds.
+        bounds: how much of a long history sampler and pruner see.
+        retry: makes the calls that use the database.
+        now: returns monotonic seconds.
     """
 
     def __init__(
@@ -126,96 +123,101 @@ class OptunaStudy:
             load_if_exists=True,
         )
         self._store = TrialStore(self.study, storage, retry)
-        self._earlier = len(self._store.trials())
+        self._earlier_count = len(self._store.trials())
         self._distributions = search_space.distributions(sweep)
-        self._sampler = search_space.sampler(sweep, self._earlier)
+        self._sampler = search_space.sampler(sweep, self._earlier_count)
         self._pruner = search_space.pruner(sweep, self._epochs)
         self._bounds = bounds.at_least(sweep.sampler.startup_trials, sweep.pruner.startup_trials)
         self._retry_failed = retry_failed
         self._now = now
-        self._in_memory: InMemoryStudyStorage  # from the first look on
-        self._looked_at = -math.inf
-        self._places: dict[int, _Place] = {}
-        self._known: deque[tuple[Point, str]] = deque()
+        self._in_memory: InMemoryStudyStorage  # set when the study is first read
+        self._checked_at = -math.inf
+        self._open_trials: dict[int, _OpenTrial] = {}
+        self._initial_points: deque[tuple[Point, str]] = deque()
 
     @property
     def uid(self) -> str:
-        """Our UUID of the study; made on first use. Raises UserError for a study not ours."""
+        """Our UUID of the study; see `ensure_study_uid`."""
         return ensure_study_uid(self.study, self._sweep.objective.name)
 
     def imported_start(self) -> ImportedStart:
-        """The imported tries that the sampler starts from. Raises SweepChanged where none can."""
+        """Return the imported tries that the sampler starts from. Raises SweepChanged."""
         return imported_start(self._sweep, self._store.trials(), self._distributions)
 
     def trials_to_ask(self) -> int:
-        """How many trials are still to be asked for: the sweep's number is one for all runs."""
-        counted = _TAKEN if self._retry_failed else (*_TAKEN, TrialState.FAIL)
+        """Return how many trials are still to be asked for, all runs of the sweep counted."""
+        counted_states = _NOT_FAILED if self._retry_failed else (*_NOT_FAILED, TrialState.FAIL)
         trials = self._store.trials()
-        self._known = self._points_left(trials)  # those of trials that were told since, too
-        # A trial that waits in the study's own queue has not been asked for yet.
-        asked = sum(
-            t.state in counted and t.state != TrialState.WAITING and not is_imported(t)
+        self._initial_points = self._points_left(trials)  # again: trials were told since
+        # An enqueued trial has not been asked for yet.
+        asked_count = sum(
+            t.state in counted_states and t.state != TrialState.WAITING and not is_imported(t)
             for t in trials
         )
         if self._sweep.trials is not None:
-            return max(0, self._sweep.trials - asked)
+            return max(0, self._sweep.trials - asked_count)
         queued = sum(t.state == TrialState.WAITING for t in trials)
-        return queued + len(self._known)
+        return queued + len(self._initial_points)
 
     def running(self) -> list[tuple[AskedTrial | None, FrozenTrial]]:
-        """The trials that an earlier orchestrator left RUNNING; None for one never made ready."""
-        trials = self._look_at_all()
-        found = [trial for trial in trials if trial.state == TrialState.RUNNING]
-        return [(self._as_asked(trial), trial) for trial in found]
+        """Return the trials that an earlier orchestrator left RUNNING.
+
+        The first of each pair is None if the trial lacks parameters or our UUID.
+        """
+        trials = self._read_all()
+        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        return [(self._as_asked(trial), trial) for trial in running]
 
     def ask(self) -> AskedTrial | None:
-        """The next trial: one that waits in the study, a known point, else the sampler's."""
+        """Return the next trial: an enqueued one, then the initial points, then the sampler's.
+
+        None if a grid has no point left. An initial point is enqueued when its turn comes, and in
+        memory only: points that wait in the database would still be run after the sweep's file has
+        dropped them.
+        """
         while True:
-            self._look_for_waiting()
+            self._check_for_waiting()
             if not self._in_memory.waiting_trials():
-                if self._known:
-                    self._enqueue(*self._known.popleft())
+                if self._initial_points:
+                    self._enqueue(*self._initial_points.popleft())
                 elif self._sweep.sampler.name == "grid":
                     return None
-            number = self._written(self._drawn())
+            number = self._write(self._draw())
             if number is not None:
-                trial = self._in_memory.get_trial(self._places[number].mirrored)
-                uid, source = (
-                    trial.user_attrs[STUDY_UID],
-                    trial.user_attrs.get(SOURCE_ATTRIBUTE, "sampler"),
-                )
-                return AskedTrial(uid, number, dict(trial.params), source)
+                in_memory_id = self._open_trials[number].in_memory_id
+                return _asked_trial(self._in_memory.get_trial(in_memory_id))
 
     def report(self, number: int, epoch: int, value: float) -> bool:
-        """Report an epoch (a second report replaces the first); True if the pruner would end it.
+        """Report an epoch's value and return whether the pruner would stop the trial.
 
-        After the last epoch the pruner is not asked: there is nothing left to save.
+        A second report of an epoch replaces the first. The pruner is not asked after the last
+        epoch, when there is nothing left to save.
         """
-        place = self._places[number]
-        self._store.report(place.trial_id, epoch, value)
-        self._in_memory.set_trial_intermediate_value(place.mirrored, epoch, value)
-        if epoch >= place.epochs:
+        open_trial = self._open_trials[number]
+        self._store.report(open_trial.trial_id, epoch, value)
+        self._in_memory.set_trial_intermediate_value(open_trial.in_memory_id, epoch, value)
+        if epoch >= open_trial.last_epoch:
             return False
-        before = self._in_memory.get_trial(place.mirrored)
+        trial = self._in_memory.get_trial(open_trial.in_memory_id)
         with self._in_memory.pruner_view():
-            advised = self._pruner.prune(self._in_memory.study, before)
-        after = self._in_memory.get_trial(place.mirrored)
-        for key, said in _new_in(after.system_attrs, before.system_attrs):
-            self._store.set_pruner_state(place.trial_id, key, said)
-        return advised
+            should_prune = self._pruner.prune(self._in_memory.study, trial)
+        attributes = self._in_memory.get_trial(open_trial.in_memory_id).system_attrs
+        for key, state in _changed_items(trial.system_attrs, attributes):
+            self._store.set_pruner_state(open_trial.trial_id, key, state)
+        return should_prune
 
     def tell(self, number: int, status: Status, value: float | None) -> None:
-        """Tell a trial's end; only a completed one has a value. One already told is left so."""
-        place = self._places.pop(number, None)
-        if place is None:
+        """Tell a trial's end, with a value if it is completed; nothing if it was told already."""
+        open_trial = self._open_trials.pop(number, None)
+        if open_trial is None:
             return
         state = _OPTUNA_STATE[status]
-        told = value if state == TrialState.COMPLETE else None
-        self._in_memory.study.tell(number, told, state=state)
-        self._store.finish(place.trial_id, self._in_memory.get_trial(place.mirrored))
+        final_value = value if state == TrialState.COMPLETE else None
+        self._in_memory.study.tell(number, final_value, state=state)
+        self._store.finish(open_trial.trial_id, self._in_memory.get_trial(open_trial.in_memory_id))
 
-    def _look_at_all(self) -> list[FrozenTrial]:
-        """Read the whole study: at first, and where somebody else has made trials in it."""
+    def _read_all(self) -> list[FrozenTrial]:
+        """Read the whole study: at the start, and if another program has added trials to it."""
         trials = [
             self._store.complete_enqueued(trial, self._distributions)
             for trial in self._store.trials()
@@ -225,32 +227,33 @@ class OptunaStudy:
         )
         self._sampler_state = self._store.sampler_state()
         self._in_memory.set_sampler_state(self._sampler_state)
-        self._places = {}
+        self._open_trials = {}
         for trial in trials:
             self._add(trial)
-        self._known = self._points_left(trials)
-        self._looked_at = self._now()
+        self._initial_points = self._points_left(trials)
+        self._checked_at = self._now()
         return trials
 
     def _add(self, trial: FrozenTrial) -> None:
-        mirrored = self._in_memory.add(trial)
+        in_memory_id = self._in_memory.add(trial)
         if not trial.state.is_finished():
-            self._places[trial.number] = self._place(trial._trial_id, mirrored, trial)
+            self._open(trial._trial_id, in_memory_id, trial)
 
-    def _place(self, trial_id: int, mirrored: int, trial: FrozenTrial) -> _Place:
-        return _Place(trial_id, mirrored, _epochs(trial.params) or self._epochs)
+    def _open(self, trial_id: int, in_memory_id: int, trial: FrozenTrial) -> None:
+        last_epoch = _epochs(trial.params) or self._epochs
+        self._open_trials[trial.number] = _OpenTrial(trial_id, in_memory_id, last_epoch)
 
-    def _look_for_waiting(self) -> None:
-        """See what somebody has enqueued, if the last look is some time ago."""
-        if self._now() < self._looked_at + _LOOK_SECONDS:
+    def _check_for_waiting(self) -> None:
+        """Add the trials that somebody has enqueued since the last check."""
+        if self._now() < self._checked_at + _CHECK_SECONDS:
             return
-        if self._looked_at == -math.inf:
-            self._look_at_all()
+        if self._checked_at == -math.inf:
+            self._read_all()
             return
-        self._looked_at = self._now()
+        self._checked_at = self._now()
         for trial in self._store.waiting_trials():
             if trial.number > self._in_memory.count:
-                self._look_at_all()
+                self._read_all()
                 return
             if trial.number == self._in_memory.count:
                 self._add(trial)
@@ -259,57 +262,57 @@ class OptunaStudy:
         attributes = {STUDY_UID: uuid.uuid4().hex, SOURCE_ATTRIBUTE: source}
         self._in_memory.study.enqueue_trial(point, user_attrs=attributes)
 
-    def _drawn(self) -> FrozenTrial:
-        """The mirror's next trial, with our UUID."""
+    def _draw(self) -> FrozenTrial:
+        """Return the next trial of the copy in memory, with our UUID."""
         trial = self._in_memory.study.ask(self._distributions)
         if STUDY_UID not in trial.user_attrs:
             trial.set_user_attr(STUDY_UID, uuid.uuid4().hex)
         return self._in_memory.get_trial(trial._trial_id)
 
-    def _written(self, drawn: FrozenTrial) -> int | None:
-        """Write a trial that the mirror has; its number, None where others took it meanwhile."""
-        # The sampler's place first: killed between the two, a point is left out and none doubled.
-        for key, said in _new_in(self._in_memory.sampler_state(), self._sampler_state):
-            self._store.set_sampler_state(key, said)
-            self._sampler_state[key] = said
-        if drawn.number in self._places:
-            return self._taken(drawn)
-        trial_id, number = self._store.create_trial(drawn, drawn.number)
-        if number == drawn.number:
-            self._places[number] = self._place(trial_id, drawn._trial_id, drawn)
+    def _write(self, trial: FrozenTrial) -> int | None:
+        """Write a new trial; return its number, or None if another program took it meanwhile."""
+        # The sampler's position first: a kill in between skips a point, rather than repeat one.
+        for key, state in _changed_items(self._sampler_state, self._in_memory.sampler_state()):
+            self._store.set_sampler_state(key, state)
+            self._sampler_state[key] = state
+        if trial.number in self._open_trials:
+            return self._write_enqueued(trial)
+        trial_id, number = self._store.create_trial(trial, trial.number)
+        if number == trial.number:
+            self._open(trial_id, trial._trial_id, trial)
         else:
-            self._look_at_all()
+            self._read_all()
         return number
 
-    def _taken(self, drawn: FrozenTrial) -> int | None:
-        """Write a trial that has waited in the database."""
-        trial_id = self._places[drawn.number].trial_id
-        if not self._store.start_waiting(trial_id, drawn):
-            self._look_at_all()
+    def _write_enqueued(self, trial: FrozenTrial) -> int | None:
+        trial_id = self._open_trials[trial.number].trial_id
+        if not self._store.start_waiting(trial_id, trial):
+            self._read_all()
             return None
-        self._places[drawn.number] = self._place(trial_id, drawn._trial_id, drawn)
-        point = search_space.key_of(drawn.params)
-        self._known = deque(one for one in self._known if search_space.key_of(one[0]) != point)
-        return drawn.number
+        self._open(trial_id, trial._trial_id, trial)
+        point_key = search_space.key_of(trial.params)
+        self._initial_points = deque(
+            (point, source)
+            for point, source in self._initial_points
+            if search_space.key_of(point) != point_key
+        )
+        return trial.number
 
     def _as_asked(self, trial: FrozenTrial) -> AskedTrial | None:
-        if (
-            trial.user_attrs.get(STUDY_UID) is None
-            or trial.params.keys() != self._distributions.keys()
-        ):
-            return None
-        return _asked_trial(trial)
+        has_uid = trial.user_attrs.get(STUDY_UID) is not None
+        is_complete = trial.params.keys() == self._distributions.keys()
+        return _asked_trial(trial) if has_uid and is_complete else None
 
     def _points_left(self, trials: Sequence[FrozenTrial]) -> deque[tuple[Point, str]]:
         return deque(points_left(self._sweep, trials, self._is_taken))
 
     def _is_taken(self, trial: FrozenTrial) -> bool:
         if is_imported(trial):
-            return False  # the sweep's own points are trained as the sweep says
+            return False  # the sweep trains its own points with its own settings
         if trial.state != TrialState.FAIL:
             return True
-        # A point that failed in this very run would fail again: it waits for the next run.
-        return not self._retry_failed or trial.number >= self._earlier
+        # A point that failed in this run would fail again, so it waits for the next run.
+        return not self._retry_failed or trial.number >= self._earlier_count
 
 
 def _asked_trial(trial: FrozenTrial) -> AskedTrial:
@@ -318,11 +321,11 @@ def _asked_trial(trial: FrozenTrial) -> AskedTrial:
     return AskedTrial(attributes[STUDY_UID], trial.number, dict(trial.params), source)
 
 
-def _new_in(now: Mapping[str, Any], then: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [(key, said) for key, said in now.items() if key not in then or then[key] != said]
+def _changed_items(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(key, item) for key, item in now.items() if key not in then or then[key] != item]
 
 
 def _epochs(params: Mapping[str, Any]) -> int | None:
-    """The parameter `epochs`; a script need not have it, or may mean something else by it."""
-    found = params.get("epochs")
-    return found if isinstance(found, int) and found > 0 else None
+    """Return the parameter `epochs` if it can be a number of epochs: a script may have another."""
+    epochs = params.get("epochs")
+    return epochs if isinstance(epochs, int) and epochs > 0 else None

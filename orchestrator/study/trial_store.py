@@ -1,6 +1,6 @@
-"""A study as its database has it: all calls that read or write its trials while a sweep runs.
+"""Reads and writes the trials of a study in its database while a sweep runs.
 
-Each writes once, whole or not at all, and may be made again: what is there already stays so.
+Each call can be made again (see `database`): it leaves what is already there as it is.
 """
 
 import copy
@@ -39,19 +39,19 @@ class AskedTrial:
 def _retried(
     method: Callable[Concatenate["TrialStore", P], R],
 ) -> Callable[Concatenate["TrialStore", P], R]:
-    def called(self: "TrialStore", /, *args: P.args, **named: P.kwargs) -> R:
-        return self._retry(lambda: method(self, *args, **named))
+    def wrapper(self: "TrialStore", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._retry(lambda: method(self, *args, **kwargs))
 
-    return update_wrapper(called, method)
+    return update_wrapper(wrapper, method)
 
 
 class TrialStore:
-    """Optuna's tables of one study.
+    """The trials of one study in Optuna's tables.
 
     Args:
         study: the study, opened over `storage`.
-        storage: Optuna's storage itself, without the trials that Optuna remembers of it.
-        patience: makes the calls, and makes them again where the server was away.
+        storage: Optuna's storage without the cache of trials that a study puts around it.
+        retry: makes the calls that use the database.
     """
 
     def __init__(
@@ -60,95 +60,101 @@ class TrialStore:
         self._retry = retry
         self._study = study
         self._storage = storage
-        self._remembering = study._storage  # knows the numbers of the trials that it has made
+        self._cached_storage = study._storage  # knows the numbers of the trials that it has made
         self._id = study._study_id
 
     @_retried
     def trials(self) -> list[FrozenTrial]:
-        """All trials, by number. Not to be changed."""
+        """Return all trials, ordered by number. They must not be changed."""
         return self._study.get_trials(deepcopy=False)
 
     def complete_enqueued(
         self, trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]
     ) -> FrozenTrial:
-        """The trial; with all its parameters, where another program was cut off before it wrote
-        those that were known."""
+        """Return a RUNNING trial with all its parameters, and write those that were missing.
+
+        A program that takes an enqueued trial makes it RUNNING before it writes the parameters, so
+        a kill in between leaves it without them.
+        """
         fixed = trial.system_attrs.get("fixed_params", {})
         missing = distributions.keys() - trial.params.keys()
         if trial.state != TrialState.RUNNING or not missing or not missing <= fixed.keys():
             return trial
-        whole = copy.copy(trial)
-        whole.params = {**{name: fixed[name] for name in distributions}, **trial.params}
-        whole.distributions = {**distributions, **trial.distributions}
-        self.add_missing_parameters(trial._trial_id, whole)
-        return whole
+        completed = copy.copy(trial)
+        completed.params = {**{name: fixed[name] for name in distributions}, **trial.params}
+        completed.distributions = {**distributions, **trial.distributions}
+        self.add_missing_parameters(trial._trial_id, completed)
+        return completed
 
     @_retried
     def waiting_trials(self) -> list[FrozenTrial]:
-        """The trials that somebody has enqueued."""
+        """Return the trials that somebody has enqueued, in the dashboard for example."""
         return self._storage.get_all_trials(self._id, deepcopy=False, states=(TrialState.WAITING,))
 
     @_retried
     def sampler_state(self) -> dict[str, Any]:
-        """What samplers keep with the study."""
+        """Return what samplers store with the study."""
         return dict(self._storage.get_study_system_attrs(self._id))
 
     @_retried
     def set_sampler_state(self, key: str, value: Any) -> None:
-        """Keep what a sampler has set with the study."""
+        """Store a sampler's value with the study."""
         self._storage.set_study_system_attr(self._id, key, value)
 
     @_retried
     def create_trial(self, trial: FrozenTrial, number: int) -> tuple[int, int]:
-        """Make a trial in one transaction; its id and number.
+        """Create a trial in one transaction; return its id and number.
 
-        `number` is the one that it gets unless somebody else has made a trial meanwhile. One that
-        is there already, by our UUID, is not made again: the answer to an earlier call was lost.
+        `number` is the one to expect unless another program has created a trial meanwhile. A trial
+        that exists already, by our UUID, is not created again: an earlier call did it, but its
+        answer was lost.
         """
         uid = str(trial.user_attrs[STUDY_UID])
-        made = self._all(uid, number)
-        if not made:
-            trial_id = self._remembering.create_new_trial(self._id, trial)
-            if self._has(number, trial_id):
+        trial_ids = self._find_all(uid, number)
+        if not trial_ids:
+            trial_id = self._cached_storage.create_new_trial(self._id, trial)
+            if self._has_number(trial_id, number):
                 return trial_id, number
-            made = self._all(uid, number)
-        first, *others = made
-        for other in others:
-            self._give_up(other)
-        return first, self._storage.get_trial(first).number
+            trial_ids = self._find_all(uid, number)
+        trial_id, *duplicates = trial_ids
+        for duplicate in duplicates:
+            self._discard(duplicate)
+        return trial_id, self._storage.get_trial(trial_id).number
 
-    def _give_up(self, trial_id: int) -> None:
-        """Where an answer was lost Optuna asks again by itself, and then there are two trials."""
+    def _discard(self, trial_id: int) -> None:
+        """Fail a duplicate: Optuna itself repeats a call whose answer was lost."""
         self._storage.set_trial_user_attr(trial_id, STUDY_UID, uuid.uuid4().hex)
         self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
-    def _has(self, number: int, trial_id: int) -> bool:
+    def _has_number(self, trial_id: int, number: int) -> bool:
         try:
-            return trial_id == self._remembering.get_trial_id_from_study_id_trial_number(
+            return trial_id == self._cached_storage.get_trial_id_from_study_id_trial_number(
                 self._id, number
             )
         except KeyError:
             return False
 
-    def _all(self, uid: str, first: int) -> list[int]:
-        """Ids of the trials from a number on that have our UUID."""
-        found = []
-        for number in itertools.count(first):
+    def _find_all(self, uid: str, first_number: int) -> list[int]:
+        """Return the ids of the trials with our UUID, from a number on."""
+        trial_ids = []
+        for number in itertools.count(first_number):
             try:
                 trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
             except KeyError:
                 break
             if self._storage.get_trial(trial_id).user_attrs.get(STUDY_UID) == uid:
-                found.append(trial_id)
-        return found
+                trial_ids.append(trial_id)
+        return trial_ids
 
     @_retried
     def start_waiting(self, trial_id: int, trial: FrozenTrial) -> bool:
-        """Make a trial that waits RUNNING, as the last of its writes; False where others were
-        faster."""
+        """Make an enqueued trial RUNNING; return False if another program was faster.
+
+        The state is written last: a trial that is RUNNING has its parameters and our UUID.
+        """
         self.add_missing_parameters(trial_id, trial)
-        for key, said in trial.user_attrs.items():
-            self._storage.set_trial_user_attr(trial_id, key, said)
+        for key, value in trial.user_attrs.items():
+            self._storage.set_trial_user_attr(trial_id, key, value)
         try:
             return self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
         except UpdateFinishedTrialError:
@@ -156,25 +162,25 @@ class TrialStore:
 
     @_retried
     def add_missing_parameters(self, trial_id: int, trial: FrozenTrial) -> None:
-        """Write a trial's parameters; those that are there already stay."""
-        there = self._storage.get_trial(trial_id).params
-        for name in trial.params.keys() - there.keys():
+        """Write the parameters of a trial that the database lacks."""
+        present = self._storage.get_trial(trial_id).params
+        for name in trial.params.keys() - present.keys():
             distribution = trial.distributions[name]
             number = distribution.to_internal_repr(trial.params[name])
             self._storage.set_trial_param(trial_id, name, number, distribution)
 
     @_retried
     def report(self, trial_id: int, epoch: int, value: float) -> None:
-        """Write the objective after an epoch; a second one replaces the first."""
+        """Write the objective's value after an epoch; a second one replaces the first."""
         self._storage.set_trial_intermediate_value(trial_id, epoch, value)
 
     @_retried
     def set_pruner_state(self, trial_id: int, key: str, value: Any) -> None:
-        """Keep what a pruner has set with a trial."""
+        """Store a pruner's value with a trial."""
         self._storage.set_trial_system_attr(trial_id, key, value)
 
     @_retried
     def finish(self, trial_id: int, trial: FrozenTrial) -> None:
-        """Write how a trial has ended. One that has ended there stays as it is."""
+        """Write a trial's final state and value, unless the trial has ended there already."""
         with suppress(UpdateFinishedTrialError):
             self._storage.set_trial_state_values(trial_id, trial.state, trial.values)

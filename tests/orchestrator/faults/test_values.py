@@ -134,7 +134,7 @@ def test_the_same_epoch_twice_with_another_value_counts_as_told_first(tmp_path: 
     assert trial.intermediate_values == told(ledger) == TOLD
     (finding,) = ledger.findings
     assert finding.kind == "repeated_epoch"
-    assert "epoch 2 was told twice and differently (0.375, then 0.9)" in finding.message
+    assert "epoch 2 was reported twice with different values (0.375, then 0.9)" in finding.message
 
 
 def test_an_epoch_that_comes_late_is_kept_but_not_reported(tmp_path: Path) -> None:

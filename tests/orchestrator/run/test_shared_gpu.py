@@ -172,7 +172,7 @@ def test_as_many_trials_share_a_gpu_as_fit(tmp_path: Path, given: MakeSweep) -> 
     assert printed.count("Try 1: 3 such trials fit on one GPU (20.0 of 80.0 GiB each)") == 1
     assert cards.crowds[:3] == [1, 2, 3]
     assert max(cards.crowds) == 3
-    assert "Memory ran out" not in printed
+    assert "ran out of GPU memory" not in printed
     assert completed(folders) == 6
 
 
@@ -183,9 +183,9 @@ def test_where_memory_runs_out_fewer_share_and_no_attempt_counts(
     printed, cards = run(
         given(SIX_LIKE_ONE), folders, lambda slots: Cards(slots, {8: 40.0}, told=0.5), FOUR
     )
-    told = "Memory ran out for Try 3 where 3 shared a GPU: its like are at most 2 on one from now"
+    told = "Try 3 ran out of GPU memory while 3 trials shared the GPU. From now on at most 2 such"
     assert printed.count(told) == 1
-    assert printed.count("Memory ran out") == 1
+    assert printed.count("ran out of GPU memory") == 1
     assert cards.crowds.count(3) == 1
     assert completed(folders) == 6
     assert failures(folders) == [0] * 6
@@ -199,7 +199,7 @@ def test_the_micro_batch_is_halved_only_by_a_trial_that_is_alone(
     printed, cards = run(
         given(SMALL_FIRST), folders, lambda slots: Cards(slots, {8: 20.0, 16: 100.0}), FOUR
     )
-    assert printed.count("Memory ran out") == 1
+    assert printed.count("ran out of GPU memory") == 1
     assert "its like have a GPU each from now on" in printed
     assert max(cards.crowds) == 3
     assert completed(folders) == 6

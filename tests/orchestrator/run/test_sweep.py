@@ -138,7 +138,7 @@ def test_one_interrupt_drains_and_the_next_run_goes_on(folder: Path) -> None:
     os.killpg(sweep.pid, signal.SIGINT)
     printed, _ = sweep.communicate(timeout=240)
     assert sweep.returncode == 130, printed
-    assert "the same command goes on later" in printed
+    assert "The same command resumes them" in printed
     wait_all_gone(processes)
     assert said(folder, "checkpoint") == 2
     assert "drained" in printed

@@ -123,7 +123,7 @@ def test_a_terminal_that_closes_drains_and_the_next_run_goes_on(folder: Path) ->
     os.killpg(sweep.pid, signal.SIGHUP)
     printed, _ = sweep.communicate(timeout=240)
     assert sweep.returncode == 130, printed
-    assert "the same command goes on later" in printed
+    assert "The same command resumes them" in printed
     wait_all_gone(processes)
     assert said(folder, "checkpoint") == 2
     code, printed = run(folder, ENGINE="ray")

@@ -81,7 +81,7 @@ def test_it_goes_on_there_and_comes_back(file: Folders, served: Folders) -> None
     after = read_snapshot(served.url, "quality")
     assert [t.params for t in after.trials] == [t.params for t in before.trials]
     assert after.ledger == before.ledger
-    with pytest.raises(UserError, match="was carried to postgresql://"):
+    with pytest.raises(UserError, match="was moved to postgresql://"):
         ran(file, 5)
     ran(served, 5)
     assert_whole(served, 5)
