@@ -9,7 +9,7 @@ import optuna
 
 from trytable.results.storage.engine import Caller, call_once
 from trytable.results.storage.reader import read_study
-from trytable.results.tables.formats import note
+from trytable.results.tables.formats import note_markdown
 from trytable.results.tables.trials import try_table
 
 NOTE_HASHES = "trytable:note_sha256"
@@ -60,7 +60,9 @@ class DashboardNoteWriter:
         self._not_before = math.inf if cost > _MAX_SECONDS else self._now() + pause
 
     def _write(self) -> None:
-        save_note(self._study, note(try_table(read_study(self._url, self._study.study_name))))
+        save_note(
+            self._study, note_markdown(try_table(read_study(self._url, self._study.study_name)))
+        )
 
 
 def save_note(study: optuna.Study, text: str) -> bool:

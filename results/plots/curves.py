@@ -34,7 +34,7 @@ def curves_plot(highlights: Highlights, words: Words) -> Plot | None:
         title=words.text("picture.curves"),
         caption=caption,
         x=Axis(words.text("picture.epoch"), whole=True),
-        y=Axis(words.named("objective", highlights.study.objective.name)),
+        y=Axis(words.term("objective", highlights.study.objective.name)),
         layers=tuple(layers),
         tall=True,
     )

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from trytable.results.plots.types import COLOURS, GREY
 from trytable.results.storage.study import StudyResult, TrialResult
-from trytable.results.tables.summary import point
-from trytable.results.tables.trials import ordered, varied_parameters
+from trytable.results.tables.summary import parameter_text
+from trytable.results.tables.trials import in_table_order, varied_parameters
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class Highlights:
 
     def label(self, trial: TrialResult) -> str:
         """Return the trial's name and its varied parameters, such as `Try 3: lr 2e-4`."""
-        values = point(trial, self.names)
+        values = parameter_text(trial, self.names)
         return f"{trial.label}: {values}" if values else trial.label
 
     def name(self, trial: TrialResult) -> str:
@@ -48,7 +48,7 @@ def highlight_trials(study: StudyResult) -> Highlights:
         best = [*best[: len(COLOURS) - 1], baseline]
     return Highlights(
         study=study,
-        trials=ordered(study),
+        trials=in_table_order(study),
         names=varied_parameters(study.trials),
         colours={trial.number: colour for trial, colour in zip(best, COLOURS, strict=False)},
     )

@@ -34,7 +34,7 @@ def parallel_plot(highlights: Highlights, words: Words) -> Plot | None:
         hover = f"{highlights.label(trial)}: {format_value(trial.best_value, 'accuracy')}"
         heights = (*(scale.height(trial) for scale in scales), last)
         curves[trial.number] = Curve(hover, tuple(map(float, range(len(heights)))), heights)
-    objective = words.named("objective", highlights.study.objective.name)
+    objective = words.term("objective", highlights.study.objective.name)
     title = words.text("picture.best_of", objective=objective)
     ticks = [*(scale.tick for scale in scales), f"{title}\n{low:.3f} – {high:.3f}"]
     chosen_trials = evenly_chosen(trials)

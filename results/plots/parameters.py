@@ -107,7 +107,7 @@ def _parameter_plot(
         if trial.best_value is not None and trial.settings.get(name) is not None
     ]
     positions = positions_of(highlights, name, trials)
-    objective = words.named("objective", highlights.study.objective.name)
+    objective = words.term("objective", highlights.study.objective.name)
     layers: list[Layer] = []
     for key, colour, symbol, group in _groups(highlights, trials):
         marks = [_mark(trial, positions, name, comparison, highlights) for trial in group]

@@ -16,20 +16,20 @@ from trytable.results.plots.all import study_plots
 from trytable.results.plots.parameters import MAX_INTERVALS
 from trytable.results.plots.plotly import figures_json
 from trytable.results.plots.types import Plot
-from trytable.results.report.story import story
-from trytable.results.report.verdict import confirmed, verdict
+from trytable.results.report.story import build_story
+from trytable.results.report.verdict import confirmation_sentences, verdict_sentences
 from trytable.results.report.view import (
-    Found,
+    Findings,
     cost_rows,
     finding_groups,
     html_rows,
-    settings_of_tries,
+    trial_settings,
 )
 from trytable.results.storage.study import StudyResult
 from trytable.results.tables.formats import numeric_columns, to_markdown
-from trytable.results.tables.pairs import FILE as PAIRS_FILE
+from trytable.results.tables.pairs import PAIRS_STEM as PAIRS_FILE
 from trytable.results.tables.pairs import pairs_table
-from trytable.results.tables.summary import facts, failures, findings, summary
+from trytable.results.tables.summary import failed_attempts, finding_lines, study_facts, summarize
 from trytable.results.tables.trials import TryTable, try_table
 from trytable.results.text import escape
 from trytable.results.text.catalog import ENGLISH, Words
@@ -46,23 +46,23 @@ def write_report(
     folder: Path,
     words: Words = ENGLISH,
     *,
-    judged: Analysis | None = None,
+    analysis: Analysis | None = None,
     table: TryTable | None = None,
     pairs: TryTable | None = None,
-    drawn: tuple[Plot, ...] | None = None,
+    plots: tuple[Plot, ...] | None = None,
 ) -> list[Path]:
     """Write report.html and report.md, each completely or not at all; returns their paths.
 
-    `judged`, `table` (the Try table), `pairs` (the comparison) and `drawn` are made here unless
+    `analysis`, `table` (the Try table), `pairs` (the comparison) and `plots` are made here unless
     the caller has them already. Raises OSError.
     """
-    judged = judged or analyze(study, words.language)
-    table = table or try_table(study, words, judged=judged)
-    pairs = pairs or pairs_table(study, judged.comparison, words)
-    drawn = study_plots(study, words, judged) if drawn is None else drawn
+    analysis = analysis or analyze(study, words.language)
+    table = table or try_table(study, words, analysis=analysis)
+    pairs = pairs or pairs_table(study, analysis.comparison, words)
+    plots = study_plots(study, words, analysis) if plots is None else plots
     contents = {
-        "report.html": _page(study, table, judged, drawn, words, pairs=pairs),
-        "report.md": _markdown(study, table, pairs, judged, words),
+        "report.html": _page(study, table, analysis, plots, words, pairs=pairs),
+        "report.md": _markdown(study, table, pairs, analysis, words),
     }
     for name, content in contents.items():
         write_atomic(folder / name, content.encode())
@@ -71,42 +71,42 @@ def write_report(
 
 def to_html(study: StudyResult, words: Words = ENGLISH) -> str:
     """The page. It opens offline: plotly stands in it, and its policy forbids any request."""
-    judged = analyze(study, words.language)
-    table = try_table(study, words, judged=judged)
-    pairs = pairs_table(study, judged.comparison, words)
-    drawn = study_plots(study, words, judged)
-    return _page(study, table, judged, drawn, words, pairs=pairs)
+    analysis = analyze(study, words.language)
+    table = try_table(study, words, analysis=analysis)
+    pairs = pairs_table(study, analysis.comparison, words)
+    plots = study_plots(study, words, analysis)
+    return _page(study, table, analysis, plots, words, pairs=pairs)
 
 
 def to_report_markdown(study: StudyResult, words: Words = ENGLISH) -> str:
     """The report without pictures."""
-    judged = analyze(study, words.language)
-    table = try_table(study, words, judged=judged)
-    return _markdown(study, table, pairs_table(study, judged.comparison, words), judged, words)
+    analysis = analyze(study, words.language)
+    table = try_table(study, words, analysis=analysis)
+    return _markdown(study, table, pairs_table(study, analysis.comparison, words), analysis, words)
 
 
 def _page(
     study: StudyResult,
     table: TryTable,
-    judged: Analysis,
-    drawn: tuple[Plot, ...],
+    analysis: Analysis,
+    plots: tuple[Plot, ...],
     words: Words,
     *,
     pairs: TryTable,
 ) -> str:
-    scripts = {"plotly": _plotly() if drawn else "", "page": _asset("report.js")}
+    scripts = {"plotly": _plotly() if plots else "", "page": _asset("report.js")}
     content = {
-        **_head(study, judged, words),
-        "pairs": _pairs(pairs, judged),
-        **_body(study, table, judged, words),
-        **_drawn(study, drawn),
+        **_head(study, analysis, words),
+        "pairs": _pairs(pairs, analysis),
+        **_body(study, table, analysis, words),
+        **_drawn(study, plots),
     }
     return (
         _environment()
         .get_template("report.html")
         .render(
             **content,
-            has_intervals=any(one.interval for one in judged.comparison.trials.values()),
+            has_intervals=any(one.interval for one in analysis.comparison.trials.values()),
             t=words.text,
             style=Markup(_asset("report.css")),  # noqa: S704  a file of ours
             scripts={name: Markup(text) for name, text in scripts.items()},  # noqa: S704  ours
@@ -115,7 +115,7 @@ def _page(
     )
 
 
-def tries_html(table: TryTable, found: Found, words: Words = ENGLISH) -> str:
+def try_table_html(table: TryTable, found: Findings, words: Words = ENGLISH) -> str:
     """The Try table as the page has it."""
     return (
         _environment()
@@ -129,20 +129,22 @@ def tries_html(table: TryTable, found: Found, words: Words = ENGLISH) -> str:
     )
 
 
-def _head(study: StudyResult, judged: Analysis, words: Words) -> dict[str, Any]:
+def _head(study: StudyResult, analysis: Analysis, words: Words) -> dict[str, Any]:
     return {
         "study": one_line(clean(study.name)),
         "description": one_line(clean(str(study.sweep.get("description") or ""))),
         "language": words.language,
-        "summary": words.paragraph([summary(study, words), *verdict(study, judged, words)]),
-        "confirmed": words.paragraph(confirmed(study, judged.confirmation, words)),
-        "story": story(study, judged, words),
-        "objective": words.named("objective", study.objective.name),
-        "facts": facts(study, words),
+        "summary": words.paragraph(
+            [summarize(study, words), *verdict_sentences(study, analysis, words)]
+        ),
+        "confirmed": words.paragraph(confirmation_sentences(study, analysis.confirmation, words)),
+        "story": build_story(study, analysis, words),
+        "objective": words.term("objective", study.objective.name),
+        "facts": study_facts(study, words),
     }
 
 
-def _pairs(table: TryTable, judged: Analysis) -> dict[str, Any]:
+def _pairs(table: TryTable, analysis: Analysis) -> dict[str, Any]:
     """The comparison's first lines as texts, and how many more there are."""
     rows = [
         [
@@ -151,7 +153,9 @@ def _pairs(table: TryTable, judged: Analysis) -> dict[str, Any]:
         ]
         for row in table.rows[:_MOST_PAIRS]
     ]
-    has_tests = any(one.best_test or one.baseline_test for one in judged.comparison.trials.values())
+    has_tests = any(
+        one.best_test or one.baseline_test for one in analysis.comparison.trials.values()
+    )
     return {
         "titles": [(column.title, column.kind != "text") for column in table.columns],
         "rows": rows if has_tests else [],
@@ -160,59 +164,61 @@ def _pairs(table: TryTable, judged: Analysis) -> dict[str, Any]:
     }
 
 
-def _body(study: StudyResult, table: TryTable, judged: Analysis, words: Words) -> dict[str, Any]:
-    headings, lines = settings_of_tries(study, words)
+def _body(study: StudyResult, table: TryTable, analysis: Analysis, words: Words) -> dict[str, Any]:
+    headings, lines = trial_settings(study, words)
     return {
-        "tries": Markup(tries_html(table, judged.findings, words)) if table.rows else "",  # noqa: S704
-        "findings": finding_groups(study, judged.findings, words),
-        "failures": failures(study),
+        "tries": Markup(try_table_html(table, analysis.findings, words)) if table.rows else "",  # noqa: S704
+        "findings": finding_groups(study, analysis.findings, words),
+        "failures": failed_attempts(study),
         "settings": headings,
         "setting_lines": Markup(lines),  # noqa: S704  it holds no <, > and &
-        "cost": cost_rows(judged.cost, words),
-        "per_point": format_value(judged.cost.device_seconds_per_point, "seconds"),
+        "cost": cost_rows(analysis.cost, words),
+        "per_point": format_value(analysis.cost.device_seconds_per_point, "seconds"),
     }
 
 
-def _drawn(study: StudyResult, drawn: tuple[Plot, ...]) -> dict[str, Any]:
+def _drawn(study: StudyResult, plots: tuple[Plot, ...]) -> dict[str, Any]:
     points = sum(one.best_value is not None for one in study.trials)
     return {
-        "pictures": {one.name: one for one in drawn},
-        "parameters": [one for one in drawn if one.name.startswith("parameter-")],
+        "pictures": {one.name: one for one in plots},
+        "parameters": [one for one in plots if one.name.startswith("parameter-")],
         "intervals": "intervals" if points <= MAX_INTERVALS else "hover",
-        "figures": Markup(figures_json(drawn)),  # noqa: S704  it holds no <, > and &
+        "figures": Markup(figures_json(plots)),  # noqa: S704  it holds no <, > and &
     }
 
 
 def _markdown(
-    study: StudyResult, table: TryTable, pairs: TryTable, judged: Analysis, words: Words
+    study: StudyResult, table: TryTable, pairs: TryTable, analysis: Analysis, words: Words
 ) -> str:
     description = str(study.sweep.get("description") or "")
     name = escape.markdown(clean(study.name))
     parts = ["# " + words.text("report.title", study=name)]
-    summed = words.paragraph([summary(study, words), *verdict(study, judged, words)])
+    summed = words.paragraph([summarize(study, words), *verdict_sentences(study, analysis, words)])
     parts += [escape.markdown(text) for text in (clean(description), summed) if text]
-    again = words.paragraph(confirmed(study, judged.confirmation, words))
+    again = words.paragraph(confirmation_sentences(study, analysis.confirmation, words))
     if again:
         parts.append(f"## {words.text('confirmed.title')}\n\n{escape.markdown(again)}")
     parts.append(f"## {words.text('report.tries')}\n\n{to_markdown(table).rstrip()}")
-    parts += [*_markdown_story(study, judged, words), *_markdown_pairs(pairs, judged, words)]
-    known = (f"- {term}: {escape.markdown(text)}" for term, text in facts(study, words))
+    parts += [*_markdown_story(study, analysis, words), *_markdown_pairs(pairs, analysis, words)]
+    known = (f"- {term}: {escape.markdown(text)}" for term, text in study_facts(study, words))
     parts.append(f"## {words.text('report.facts')}\n\n" + "\n".join(known))
-    parts += _markdown_list(words.text("report.findings"), findings(study, judged.findings, words))
-    parts += _markdown_list(words.text("report.failures"), failures(study))
+    parts += _markdown_list(
+        words.text("report.findings"), finding_lines(study, analysis.findings, words)
+    )
+    parts += _markdown_list(words.text("report.failures"), failed_attempts(study))
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown_story(study: StudyResult, judged: Analysis, words: Words) -> list[str]:
-    told = story(study, judged, words)
+def _markdown_story(study: StudyResult, analysis: Analysis, words: Words) -> list[str]:
+    told = build_story(study, analysis, words)
     if told is None:
         return []
     parts = (f"**{part.title}** {escape.markdown(part.text)}" for part in told.parts)
     return [f"## {told.title}", *parts]
 
 
-def _markdown_pairs(table: TryTable, judged: Analysis, words: Words) -> list[str]:
-    found = _pairs(table, judged)
+def _markdown_pairs(table: TryTable, analysis: Analysis, words: Words) -> list[str]:
+    found = _pairs(table, analysis)
     if not found["rows"]:
         return []
     shown_rows = to_markdown(table, _MOST_PAIRS).rstrip()

@@ -21,7 +21,7 @@ from trytable.results.analysis.lr_range import RangeCurve, RateRange, StrategyRe
 from trytable.results.plots.matplotlib import safe_label
 from trytable.results.plots.types import COLOURS
 from trytable.results.text.escape import tagless
-from trytable.results.text.format import clean, one_line, short
+from trytable.results.text.format import clean, format_number, one_line
 
 HEADINGS = ("freeze", "steepest", "min to max", "valley", "min to max", "seeds", "search lr in")
 """Steepest and valley are geometric medians over seeds; `seeds` says in how many the loss fell."""
@@ -30,9 +30,9 @@ _AGREE = 2.0
 """Suggestions within such a factor are one: learning rates are searched in steps no finer."""
 
 
-def rate(lr: float) -> str:
+def format_rate(lr: float) -> str:
     """A learning rate in two digits: the test knows no more."""
-    return short(float(f"{lr:.2g}"))
+    return format_number(float(f"{lr:.2g}"))
 
 
 def freeze_name(one: StrategyResult) -> str:
@@ -40,7 +40,7 @@ def freeze_name(one: StrategyResult) -> str:
     return one_line(clean(one.freeze))
 
 
-def cells(one: StrategyResult) -> tuple[str, ...]:
+def strategy_row(one: StrategyResult) -> tuple[str, ...]:
     """A strategy's row under HEADINGS."""
     fell = 0 if one.valley is None else one.valley.seeds
     return (
@@ -56,14 +56,14 @@ def _spread(spread: RateRange | None) -> tuple[str, str]:
     if spread is None:
         return "none", ""
     ends = _between(spread.low, spread.high) if spread.seeds > 1 else ""
-    return rate(spread.median), ends
+    return format_rate(spread.median), ends
 
 
 def _between(low: float, high: float) -> str:
-    return f"{rate(low)} to {rate(high)}"
+    return f"{format_rate(low)} to {format_rate(high)}"
 
 
-def advice(one: StrategyResult) -> str:
+def strategy_advice(one: StrategyResult) -> str:
     """What to take, and how far to trust it."""
     tested = len(one.curves)
     if one.valley is None or one.bounds is None:
@@ -71,7 +71,7 @@ def advice(one: StrategyResult) -> str:
             f"freeze {freeze_name(one)}: the loss falls in none of {tested} seeds, so no rate can "
             "be suggested. Raise STEPS or LR_TO, or look at the sweep with make diagnose."
         )
-    take = f"begin with lr {rate(one.valley.median)}, or search {_between(*one.bounds)}"
+    take = f"begin with lr {format_rate(one.valley.median)}, or search {_between(*one.bounds)}"
     return f"freeze {freeze_name(one)}: {take}; {_trust(one.valley, tested)}."
 
 
@@ -135,8 +135,8 @@ def _page(name: str, found: tuple[StrategyResult, ...]) -> str:
     return environment.get_template("lr_range.html").render(
         name=name,
         headings=HEADINGS,
-        rows=[cells(one) for one in found],
-        sentences=[advice(one) for one in found],
+        rows=[strategy_row(one) for one in found],
+        sentences=[strategy_advice(one) for one in found],
         seeds=max(len(one.curves) for one in found),
         figure=Markup(drawn),  # noqa: S704  plotly escapes <, > and / in its JSON
     )
@@ -192,7 +192,7 @@ def _mark(
         y=heights,
         mode="lines",
         line={**line, "width": 1.5},
-        name=f"{kind} {rate(spread.median)}",
+        name=f"{kind} {format_rate(spread.median)}",
         legendgroup=tagless(freeze),
         hoverinfo="name",
     )
@@ -227,7 +227,7 @@ def _draw(axes: Axes, found: tuple[StrategyResult, ...]) -> None:
         for kind, style in styles.items():
             spread: RateRange | None = getattr(one, kind)
             if spread is not None:
-                name = f"{kind} {rate(spread.median)}"
+                name = f"{kind} {format_rate(spread.median)}"
                 axes.axvline(spread.median, color=colour, ls=style, lw=1, label=name)
         if one.valley is not None:
             axes.axvspan(one.valley.low, one.valley.high, color=colour, alpha=0.1, lw=0)

@@ -30,7 +30,7 @@ _COMMANDS = {
 
 
 @dataclass(frozen=True)
-class HandOver:
+class ModelExport:
     """A try that is handed over.
 
     `predicted` are class indices by split, as the written folder predicts them; `recorded` what
@@ -39,7 +39,7 @@ class HandOver:
     """
 
     study: StudyResult
-    one: TrialResult
+    trial: TrialResult
     classes: tuple[str, ...]
     predicted: Mapping[str, tuple[int, ...]]
     recorded: Mapping[str, tuple[int, ...]]
@@ -48,7 +48,7 @@ class HandOver:
     versions: Mapping[str, str]
 
     @property
-    def as_recorded(self) -> dict[str, int]:
+    def matching_predictions(self) -> dict[str, int]:
         """How many predictions of each split are those of the training."""
         return {
             split: sum(a == b for a, b in zip(found, self.recorded.get(split, ()), strict=False))
@@ -73,9 +73,9 @@ def _cell(name: str) -> str:
     return spreadsheet(clean(name))
 
 
-def made_by(handed: HandOver) -> dict[str, Any]:
+def provenance(handed: ModelExport) -> dict[str, Any]:
     """All that made the model, as plain values for a JSON file."""
-    study, one = handed.study, handed.one
+    study, one = handed.study, handed.trial
     last = one.attempts[-1]
     return {
         "study": study.name,
@@ -100,14 +100,14 @@ def made_by(handed: HandOver) -> dict[str, Any]:
         "handed_over_with": dict(handed.versions),
         "predictions_as_recorded": {
             split: {"same": same, "of": len(handed.predicted[split])}
-            for split, same in handed.as_recorded.items()
+            for split, same in handed.matching_predictions.items()
         },
     }
 
 
-def model_card(handed: HandOver) -> str:
+def model_card(handed: ModelExport) -> str:
     """README.md of the folder."""
-    study, one = handed.study, handed.one
+    study, one = handed.study, handed.trial
     names = ", ".join(_text(name) for name in handed.classes)
     trained = f"{_text(study.sweep['model'])}, fine-tuned on {_text(study.sweep['data']['name'])}"
     parts = [
@@ -128,30 +128,30 @@ def model_card(handed: HandOver) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _results(handed: HandOver) -> str:
-    one = handed.one
+def _results(handed: ModelExport) -> str:
+    one = handed.trial
     rows = (
         ("dev accuracy", format_value(one.best_dev_accuracy, "accuracy")),
         ("test accuracy", format_value(one.test_accuracy, "accuracy")),
         ("best epoch", format_value(one.best_epoch, "count")),
         *(
             (f"{split} predictions as in training", f"{same} of {len(handed.predicted[split])}")
-            for split, same in handed.as_recorded.items()
+            for split, same in handed.matching_predictions.items()
         ),
     )
     lines = [f"| {term} | {value} |" for term, value in rows if value]
     return "\n".join(["| what | value |", "| --- | ---: |", *lines])
 
 
-def _made(handed: HandOver) -> list[str]:
-    last = handed.one.attempts[-1]
+def _made(handed: ModelExport) -> list[str]:
+    last = handed.trial.attempts[-1]
     told = [
         f"{_COMMANDS[name]}:\n\n```\n{_code(command)}\n```"
         for name, command in handed.commands.items()
     ]
     pins = handed.study.facts.get("pins") or {}
     facts = (
-        ("seed", handed.one.seed),
+        ("seed", handed.trial.seed),
         ("sha256 of the data", last.data_hash),
         ("sha256 of the model it began with", handed.study.facts.get("model_hash")),
         ("trained on", f"{last.device}, CPU threads {last.threads}, {last.precision}"),

@@ -10,9 +10,9 @@ from trytable.results.analysis.diagnosis.api import trial_overfit_level
 from trytable.results.analysis.diagnosis.messages import advice_text
 from trytable.results.analysis.phases import Phase, find_phases
 from trytable.results.analysis.statistics import standard_error
-from trytable.results.report.verdict import LOSS, POINTS, can_go_on
+from trytable.results.report.verdict import LOSS_OBJECTIVE, PERCENTAGE_POINTS, can_train_more
 from trytable.results.storage.study import StudyResult, TrialResult, difference
-from trytable.results.tables.summary import point
+from trytable.results.tables.summary import parameter_text
 from trytable.results.tables.trials import varied_parameters
 from trytable.results.text.catalog import Words
 from trytable.results.text.format import as_cell, clean, format_value, one_line
@@ -23,7 +23,7 @@ _EDGE_VALUES = 3
 
 
 @dataclass(frozen=True)
-class Part:
+class StorySection:
     """A part of the story: its heading, with what ends it, and its text."""
 
     title: str
@@ -35,10 +35,10 @@ class Story:
     """The story of the best try."""
 
     title: str
-    parts: tuple[Part, ...]
+    parts: tuple[StorySection, ...]
 
 
-def story(study: StudyResult, judged: Analysis, words: Words) -> Story | None:
+def build_story(study: StudyResult, analysis: Analysis, words: Words) -> Story | None:
     """The story of the best try; None while nothing completed."""
     if not study.ranked:
         return None
@@ -46,11 +46,11 @@ def story(study: StudyResult, judged: Analysis, words: Words) -> Story | None:
     told = {
         "changed": _changed(study, best, words),
         "figures": words.paragraph([*_figures(study, best, words)]),
-        "phases": words.paragraph([_phase(one, words) for one in _phases(best, judged)]),
-        "earlier": _earlier(study, best, judged, words),
-        "next": _next(study, best, judged, words),
+        "phases": words.paragraph([_phase(one, words) for one in _phases(best, analysis)]),
+        "earlier": _earlier(study, best, analysis, words),
+        "next": _next(study, best, analysis, words),
     }
-    parts = (Part(_title(key, words), text) for key, text in told.items() if text)
+    parts = (StorySection(_title(key, words), text) for key, text in told.items() if text)
     return Story(words.text("story.title", label=best.label), tuple(parts))
 
 
@@ -61,7 +61,7 @@ def _title(key: str, words: Words) -> str:
 def _changed(study: StudyResult, best: TrialResult, words: Words) -> str:
     names, baseline = varied_parameters(study.trials), study.baseline
     if baseline is None:
-        values = point(best, names)
+        values = parameter_text(best, names)
         return words.text("story.settings", label=best.label, values=values) if values else ""
     if best.number == baseline.number:
         return words.text("story.is_baseline", label=best.label)
@@ -104,7 +104,7 @@ def _peak(study: StudyResult, best: TrialResult, words: Words) -> Iterator[str]:
     if len(known) > 1 and best.best_epoch is not None:
         yield words.text(
             "story.first_peak_last",
-            what=words.sentence(words.named("objective", study.objective.name)),
+            what=words.sentence(words.term("objective", study.objective.name)),
             first=format_value(known[0], "accuracy"),
             peak=format_value(best.best_value, "accuracy"),
             epoch=best.best_epoch,
@@ -112,8 +112,8 @@ def _peak(study: StudyResult, best: TrialResult, words: Words) -> Iterator[str]:
         )
 
 
-def _phases(best: TrialResult, judged: Analysis) -> tuple[Phase, ...]:
-    accuracy, examples = best.best_dev_accuracy, judged.comparison.examples
+def _phases(best: TrialResult, analysis: Analysis) -> tuple[Phase, ...]:
+    accuracy, examples = best.best_dev_accuracy, analysis.comparison.examples
     known = accuracy is not None and examples is not None and 0 < accuracy < 1
     error = standard_error(accuracy or 0, examples or 1) if known else DEFAULT_STANDARD_ERROR
     return find_phases(best.curve, error)
@@ -133,37 +133,37 @@ def _phase(one: Phase, words: Words) -> str:
     )
 
 
-def _earlier(study: StudyResult, best: TrialResult, judged: Analysis, words: Words) -> str:
+def _earlier(study: StudyResult, best: TrialResult, analysis: Analysis, words: Words) -> str:
     """The best try against the best of those before it."""
     before = next((one for one in study.ranked if one.number < best.number), None)
     gap = difference(best.best_value, before.best_value) if before else None
     if before is None or gap is None:
         return words.text("story.first_try")
-    versus = judged.comparison.trials[before.number].best_test
+    versus = analysis.comparison.trials[before.number].best_test
     apart = "story.told_apart" if versus and versus.is_significant else "story.not_told_apart"
-    values = point(before, varied_parameters(study.trials))
+    values = parameter_text(before, varied_parameters(study.trials))
     fields = {
         "label": before.label,
         "values": words.text("summary.values", values=values) if values else "",
         "value": before.best_value,
         "told": words.text(apart) if versus else "",
     }
-    if study.objective.name == LOSS:
+    if study.objective.name == LOSS_OBJECTIVE:
         return words.text("story.before_units", difference=gap, **fields)
-    return words.text("story.before", points=POINTS * gap, **fields)
+    return words.text("story.before", points=PERCENTAGE_POINTS * gap, **fields)
 
 
-def _next(study: StudyResult, best: TrialResult, judged: Analysis, words: Words) -> str:
+def _next(study: StudyResult, best: TrialResult, analysis: Analysis, words: Words) -> str:
     """What its findings advise, edges to go beyond, and fresh seeds where there were none."""
     advised = (
         advice_text(advice, words.language)
-        for found in judged.findings[best.number]
+        for found in analysis.findings[best.number]
         for advice in found.advice
     )
     steps = [*_edges(study, best, words), *advised]
-    if judged.confirmation is None and len(study.ranked) > 1 and can_go_on(study):
+    if analysis.confirmation is None and len(study.ranked) > 1 and can_train_more(study):
         steps.append(words.text("story.confirm", study=study.name))
-    if can_go_on(study) and not study.is_script_study:
+    if can_train_more(study) and not study.is_script_study:
         steps.append(words.text("story.suggest", study=study.name))
     distinct = list(dict.fromkeys(steps))
     kept = (

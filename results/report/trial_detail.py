@@ -9,7 +9,7 @@ from trytable.records import DEFAULT_OBJECTIVE, is_number
 from trytable.results.storage.rows import FindingRow
 from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.results.tables.trials import Column
-from trytable.results.text.format import Cell, Kind, as_cell, clean, format_value, one_line
+from trytable.results.text.format import Cell, CellKind, as_cell, clean, format_value, one_line
 
 MISMATCH = "mismatch"
 """The kind of a finding that names parameters which did not arrive."""
@@ -41,7 +41,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class TryDetail:
+class TrialDetail:
     """A try; `facts` are terms and texts, of what is known."""
 
     study: str
@@ -53,9 +53,9 @@ class TryDetail:
     findings: Grid
 
 
-def try_detail(study: StudyResult, one: TrialResult) -> TryDetail:
+def trial_detail(study: StudyResult, one: TrialResult) -> TrialDetail:
     """Put together what the database knows of a try."""
-    return TryDetail(
+    return TrialDetail(
         study=study.name,
         label=one.label,
         facts=_facts(study, one),
@@ -200,7 +200,7 @@ def _pairs(values: Mapping[str, Any]) -> str:
     )
 
 
-_ATTEMPT: tuple[tuple[str, Kind], ...] = (
+_ATTEMPT: tuple[tuple[str, CellKind], ...] = (
     ("attempt", "count"),
     ("outcome", "state"),
     ("seconds", "seconds"),
@@ -233,7 +233,7 @@ def _attempts(one: TrialResult) -> Grid:
 
 def _curve(study: StudyResult, one: TrialResult) -> Grid:
     own = study.objective.name not in ("dev_accuracy", "dev_loss", "dev_macro_f1")
-    columns: tuple[tuple[str, Kind], ...] = (
+    columns: tuple[tuple[str, CellKind], ...] = (
         ("epoch", "count"),
         (study.objective_title, "accuracy"),
         ("train loss", "accuracy"),
@@ -264,7 +264,7 @@ def _curve(study: StudyResult, one: TrialResult) -> Grid:
 
 
 def _findings(one: TrialResult) -> Grid:
-    columns: tuple[tuple[str, Kind], ...] = (
+    columns: tuple[tuple[str, CellKind], ...] = (
         ("attempt", "count"),
         ("severity", "state"),
         ("kind", "state"),
@@ -278,7 +278,7 @@ def _findings(one: TrialResult) -> Grid:
     return _grid(columns, rows)
 
 
-def _grid(columns: Sequence[tuple[str, Kind]], rows: Sequence[Sequence[Cell]]) -> Grid:
+def _grid(columns: Sequence[tuple[str, CellKind]], rows: Sequence[Sequence[Cell]]) -> Grid:
     tidy = [[_tidy(cell) for cell in row] for row in rows]
     kept = [i for i in range(len(columns)) if any(row[i] is not None for row in tidy)]
     return Grid(

@@ -8,17 +8,17 @@ from trytable.results.storage.study import StudyResult
 from trytable.results.text.catalog import Words
 from trytable.results.text.format import format_value
 
-POINTS = 100
+PERCENTAGE_POINTS = 100
 """Points of an accuracy that is a share."""
 
 _MOST_NAMED = 5
-LOSS = "dev_loss"
+LOSS_OBJECTIVE = "dev_loss"
 """The objective that is no share, so nothing of it is told in points."""
 
 
-def verdict(study: StudyResult, judged: Analysis, words: Words) -> list[str]:
+def verdict_sentences(study: StudyResult, analysis: Analysis, words: Words) -> list[str]:
     """Whole sentences; only what is known."""
-    comparison = judged.comparison
+    comparison = analysis.comparison
     if comparison.best is None:
         return []
     best = comparison.trials[comparison.best]
@@ -27,19 +27,21 @@ def verdict(study: StudyResult, judged: Analysis, words: Words) -> list[str]:
         _same(study, comparison, words),
         _baseline(study, best, words),
         _early(comparison, words),
-        *_spent(judged.cost, words),
+        *_spent(analysis.cost, words),
     ]
-    if judged.confirmation is None and len(study.ranked) > 1 and can_go_on(study):
+    if analysis.confirmation is None and len(study.ranked) > 1 and can_train_more(study):
         told.append(words.text("verdict.unconfirmed", count=len(study.ranked), study=study.name))
     return [sentence for sentence in told if sentence]
 
 
-def can_go_on(study: StudyResult) -> bool:
+def can_train_more(study: StudyResult) -> bool:
     """Whether its tries can be trained again: not those that were imported, nor a confirmation."""
     return study.sweep.get("seed") is not None and not study.is_confirmation
 
 
-def confirmed(study: StudyResult, found: Confirmation | None, words: Words) -> list[str]:
+def confirmation_sentences(
+    study: StudyResult, found: Confirmation | None, words: Words
+) -> list[str]:
     """What fresh seeds say, in whole sentences; nothing where nothing was trained again."""
     if found is None:
         return []
@@ -63,7 +65,7 @@ def _same(study: StudyResult, comparison: StudyComparison, words: Words) -> str:
     if not others:
         return words.text("verdict.alone", tested=tested)
     labels = {one.number: one.label for one in study.trials}
-    named = named_list([labels[number] for number in others], words)
+    named = join_labels([labels[number] for number in others], words)
     return words.text("verdict.same", named=named, tested=tested)
 
 
@@ -75,7 +77,7 @@ def _untested(comparison: StudyComparison, words: Words) -> str:
     return words.text("verdict.untested", why=words.text(f"missing.{missing[0]}"))
 
 
-def named_list(labels: list[str], words: Words) -> str:
+def join_labels(labels: list[str], words: Words) -> str:
     """The first few labels by name, the rest by their number."""
     named, rest = labels[:_MOST_NAMED], len(labels) - _MOST_NAMED
     if rest > 0:
@@ -93,9 +95,9 @@ def _baseline(study: StudyResult, best: TrialComparison, words: Words) -> str:
     return words.text(
         "verdict.baseline_apart" if versus.is_significant else "verdict.baseline_same",
         label=study.baseline.label,
-        points=POINTS * versus.counts.difference,
-        low=POINTS * interval.low,
-        high=POINTS * interval.high,
+        points=PERCENTAGE_POINTS * versus.counts.difference,
+        low=PERCENTAGE_POINTS * interval.low,
+        high=PERCENTAGE_POINTS * interval.high,
         p=format_value(versus.p_corrected, "p"),
     )
 
@@ -156,8 +158,8 @@ def _optimism(study: StudyResult, found: Confirmation, words: Words) -> list[str
     won = found.point(found.winner)
     value = next(one.best_value for one in study.trials if one.number == found.winner)
     told = []
-    in_points = study.objective.name != LOSS
-    unit = POINTS if in_points else 1
+    in_points = study.objective.name != LOSS_OBJECTIVE
+    unit = PERCENTAGE_POINTS if in_points else 1
     field = "points" if in_points else "difference"
     ending = "" if in_points else "_units"
     if won is not None and found.optimism is not None:

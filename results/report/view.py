@@ -9,7 +9,13 @@ from trytable.results.analysis.diagnosis.messages import advice_text
 from trytable.results.analysis.diagnosis.types import Diagnosis
 from trytable.results.report.trial_detail import setting_lines
 from trytable.results.storage.study import StudyResult, TrialResult
-from trytable.results.tables.trials import TableRow, TryTable, mark, marks, ordered
+from trytable.results.tables.trials import (
+    TableRow,
+    TryTable,
+    finding_marks,
+    in_table_order,
+    mark_text,
+)
 from trytable.results.text.catalog import Words
 from trytable.results.text.escape import script_json
 from trytable.results.text.format import Cell, clean, format_value, one_line
@@ -30,7 +36,7 @@ class Badge:
 
     text: str
     severity: str
-    told: str
+    message: str
     target: str
 
 
@@ -48,7 +54,7 @@ class HtmlRow:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """What a finding saw in one try."""
 
     target: str
@@ -66,11 +72,11 @@ class FindingGroup:
     severity_text: str
     why: str
     count: str
-    seen: tuple[Seen, ...]
+    seen: tuple[Observation, ...]
 
 
 @dataclass(frozen=True)
-class SettingsOfTry:
+class TrialSettings:
     """A try's heading among the settings; its lines are in the page's JSON, by the same order."""
 
     label: str
@@ -78,19 +84,19 @@ class SettingsOfTry:
     differs: bool
 
 
-Found = Mapping[int, tuple[Diagnosis, ...]]
+Findings = Mapping[int, tuple[Diagnosis, ...]]
 
 
-def html_rows(table: TryTable, found: Found, words: Words) -> list[HtmlRow]:
+def html_rows(table: TryTable, found: Findings, words: Words) -> list[HtmlRow]:
     """The rows of the Try table, with a badge for each mark in their cell of findings."""
     return [_row(table, row, found.get(row.number - 1, ()), words) for row in table.rows]
 
 
-def finding_groups(study: StudyResult, found: Found, words: Words) -> list[FindingGroup]:
+def finding_groups(study: StudyResult, found: Findings, words: Words) -> list[FindingGroup]:
     """All findings by severity and kind, gravest first, in the Try table's order of tries."""
     groups: dict[tuple[str, str], list[tuple[TrialResult, int, Diagnosis]]] = {}
     for severity in ("error", "warning", "info"):
-        for one in ordered(study):
+        for one in in_table_order(study):
             for index, finding in enumerate(found[one.number]):
                 if finding.severity == severity:
                     key = (severity, finding.kind)
@@ -98,19 +104,19 @@ def finding_groups(study: StudyResult, found: Found, words: Words) -> list[Findi
     return [_group(severity, kind, rows, words) for (severity, kind), rows in groups.items()]
 
 
-def settings_of_tries(study: StudyResult, words: Words) -> tuple[list[SettingsOfTry], str]:
+def trial_settings(study: StudyResult, words: Words) -> tuple[list[TrialSettings], str]:
     """Headings of the tries whose settings were read back, and all lines as JSON for a script.
 
     The JSON is a list by try of [name, requested, effective, differs, is a reading].
     """
     headings, lines = [], []
-    for one in ordered(study):
+    for one in in_table_order(study):
         if one.effective:
             found = setting_lines(one.settings, one.effective, one.findings)
             count = sum(line.differs for line in found)
             differing = words.count("page.settings.differ", count)
             text = differing if count else words.text("page.settings.same")
-            headings.append(SettingsOfTry(one.label, text, bool(count)))
+            headings.append(TrialSettings(one.label, text, bool(count)))
             lines.append(
                 [
                     [
@@ -171,11 +177,11 @@ def _badges(row: TableRow, found: tuple[Diagnosis, ...], words: Words) -> tuple[
     for index, finding in enumerate(found):
         places.setdefault(one_line(clean(finding.kind)), (index, finding))
     badges = []
-    for severity, kind in marks(found):
+    for severity, kind in finding_marks(found):
         index, finding = places[kind]
         told = one_line(clean(finding.message))
         badges.append(
-            Badge(mark(severity, kind, words), severity, told, _target(row.number - 1, index))
+            Badge(mark_text(severity, kind, words), severity, told, _target(row.number - 1, index))
         )
     return tuple(badges)
 
@@ -186,11 +192,11 @@ def _group(
     return FindingGroup(
         kind=one_line(clean(kind)),
         severity=severity,
-        severity_text=words.named("severity", severity),
+        severity_text=words.term("severity", severity),
         why=rows[0][2].explanation,
         count=words.count("page.count", len({one.number for one, _, _ in rows})),
         seen=tuple(
-            Seen(
+            Observation(
                 target=_target(one.number, index),
                 label=one.label,
                 message=one_line(clean(finding.message)),

@@ -94,7 +94,7 @@ def to_json(table: TryTable) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def note(table: TryTable, limit: int = 30, words: Words = ENGLISH) -> str:
+def note_markdown(table: TryTable, limit: int = 30, words: Words = ENGLISH) -> str:
     """Markdown of the first `limit` rows, for the study's note in the dashboard."""
     left = len(table.rows) - limit
     more = "\n" + words.text("table.more", count=left) + "\n" if left > 0 else ""

@@ -9,14 +9,14 @@ from trytable.results.analysis.comparison import (
     TrialComparison,
 )
 from trytable.results.storage.study import StudyResult
-from trytable.results.tables.trials import Column, TableRow, TryTable, ordered
+from trytable.results.tables.trials import Column, TableRow, TryTable, in_table_order
 from trytable.results.text.catalog import ENGLISH, Words
-from trytable.results.text.format import Cell, Kind
+from trytable.results.text.format import Cell, CellKind
 
-FILE = "comparison"
+PAIRS_STEM = "comparison"
 """The stem of the table's files."""
 
-_NUMBERS: dict[str, Kind] = {
+_NUMBERS: dict[str, CellKind] = {
     "difference": "difference",
     "low": "difference",
     "high": "difference",
@@ -32,7 +32,7 @@ def pairs_table(
     baseline = study.baseline
     against = baseline.label if baseline else words.text("try.baseline")
     rows = []
-    for one in ordered(study):
+    for one in in_table_order(study):
         if one.status == "completed":
             found = comparison.trials[one.number]
             rows.append(

@@ -16,7 +16,7 @@ _HASH_SHOWN = 12
 _OPTIONS = {**SAMPLER_OPTIONS, **PRUNER_OPTIONS}
 
 
-def summary(study: StudyResult, words: Words = ENGLISH) -> str:
+def summarize(study: StudyResult, words: Words = ENGLISH) -> str:
     """One paragraph: how many tries ended how, the best one, and how sure its accuracy is."""
     if not study.trials:
         return words.text("summary.empty")
@@ -26,7 +26,7 @@ def summary(study: StudyResult, words: Words = ENGLISH) -> str:
     return words.paragraph(sentences)
 
 
-def facts(study: StudyResult, words: Words = ENGLISH) -> list[tuple[str, str]]:
+def study_facts(study: StudyResult, words: Words = ENGLISH) -> list[tuple[str, str]]:
     """What was swept, on which data, model and machine; only what is known."""
     sweep, found = study.sweep, study.facts
     known = {
@@ -62,7 +62,7 @@ def _own_settings(study: StudyResult) -> object:
     }
 
 
-def failures(study: StudyResult) -> list[tuple[str, int, str, str]]:
+def failed_attempts(study: StudyResult) -> list[tuple[str, int, str, str]]:
     """Try, attempt, outcome and message of each attempt that did not end well."""
     return [
         (one.label, row.attempt, clean(row.outcome), one_line(clean(row.message)))
@@ -72,7 +72,7 @@ def failures(study: StudyResult) -> list[tuple[str, int, str, str]]:
     ]
 
 
-def findings(
+def finding_lines(
     study: StudyResult, found: Mapping[int, tuple[Diagnosis, ...]], words: Words = ENGLISH
 ) -> list[tuple[str, str, str, str, str]]:
     """Try, severity, kind, what was seen and why it matters, and what to try next."""
@@ -89,7 +89,7 @@ def findings(
     ]
 
 
-def point(one: TrialResult, names: tuple[str, ...]) -> str:
+def parameter_text(one: TrialResult, names: tuple[str, ...]) -> str:
     """The try's values of these parameters, as `lr 2e-4, dropout 0.1`."""
     return _settings({name: one.settings[name] for name in names if name in one.settings})
 
@@ -104,12 +104,12 @@ def _counts(study: StudyResult, words: Words) -> str:
 
 
 def _best(study: StudyResult, best: TrialResult, words: Words) -> str:
-    values = point(best, varied_parameters(study.trials))
+    values = parameter_text(best, varied_parameters(study.trials))
     epoch = best.best_epoch
     fields = {
         "label": best.label,
         "values": words.text("summary.values", values=values) if values else "",
-        "objective": words.named("objective", study.objective.name),
+        "objective": words.term("objective", study.objective.name),
         "value": format_value(best.best_value, "accuracy"),
         "after": words.text("summary.after", epoch=epoch) if epoch is not None else "",
     }

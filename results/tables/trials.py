@@ -10,7 +10,7 @@ from trytable.results.analysis.diagnosis.types import Diagnosis
 from trytable.results.storage.rows import Status
 from trytable.results.storage.study import StudyResult, TrialResult, difference
 from trytable.results.text.catalog import ENGLISH, Words
-from trytable.results.text.format import Cell, Kind, as_cell, clean, one_line
+from trytable.results.text.format import Cell, CellKind, as_cell, clean, one_line
 
 _LONGEST_REASON = 200
 _ORDER: dict[Status, int] = {
@@ -24,7 +24,7 @@ _ORDER: dict[Status, int] = {
 }
 
 
-_OUTCOME: dict[str, Kind] = {
+_OUTCOME: dict[str, CellKind] = {
     "epochs_run": "count",
     "best_value": "accuracy",
     "best_dev_accuracy": "accuracy",
@@ -70,7 +70,7 @@ class Column:
 
     key: str
     title: str
-    kind: Kind
+    kind: CellKind
 
 
 @dataclass(frozen=True)
@@ -109,17 +109,17 @@ def try_table(
     words: Words = ENGLISH,
     *,
     all_tests: bool = False,
-    judged: Analysis | None = None,
+    analysis: Analysis | None = None,
 ) -> TryTable:
     """Make the table. Pruned tries are never ranked against completed ones.
 
     Test accuracy is shown for the baseline, confirmed tries and confirmations alone, so that nobody
     chooses by it (and for imported tries, whose log has told it already); `all_tests` shows it for
-    every try. `judged` spares judging the study again.
+    every try. `analysis` spares judging the study again.
     """
     varied = varied_parameters(study.trials)
-    view = _View(study, words, judged or analyze(study, words.language), all_tests)
-    found = [(one, view.outcome(one)) for one in ordered(study)]
+    view = _View(study, words, analysis or analyze(study, words.language), all_tests)
+    found = [(one, view.outcome(one)) for one in in_table_order(study)]
     keys = [key for key in _OUTCOME if _belongs(key, study, [cells for _, cells in found])]
     return TryTable(
         study=study.name,
@@ -154,7 +154,7 @@ def _is_partly_known(tries: tuple[TrialResult, ...], name: str) -> bool:
     return any(known) and not all(known)
 
 
-def ordered(study: StudyResult) -> tuple[TrialResult, ...]:
+def in_table_order(study: StudyResult) -> tuple[TrialResult, ...]:
     """All tries in the table's order."""
     ranks = {one.number: rank for rank, one in enumerate(study.ranked)}
 
@@ -176,7 +176,7 @@ def _columns(
 ) -> tuple[Column, ...]:
     baseline = study.baseline
     against = baseline.label if baseline else words.text("try.baseline")
-    fields = {"objective": words.named("objective", study.objective.name), "against": against}
+    fields = {"objective": words.term("objective", study.objective.name), "against": against}
     outcome = [Column(key, words.text(f"table.{key}", **fields), _OUTCOME[key]) for key in keys]
     taken = {words.text("table.try"), *(column.title for column in outcome)}
     parameters = (
@@ -213,16 +213,16 @@ class _View:
 
     study: StudyResult
     words: Words
-    judged: Analysis
+    analysis: Analysis
     all_tests: bool
 
     def is_baseline(self, one: TrialResult) -> bool:
-        return one.number == self.judged.comparison.baseline
+        return one.number == self.analysis.comparison.baseline
 
     def outcome(self, one: TrialResult) -> dict[str, Cell]:
         """A try's cells after its parameters, by their column's key."""
-        found = self.judged.comparison.trials[one.number]
-        seconds = self.judged.cost.trials.get(one.number)
+        found = self.analysis.comparison.trials[one.number]
+        seconds = self.analysis.cost.trials.get(one.number)
         interval, equal = found.interval, found.equal_epochs
         return {
             "epochs_run": one.epochs_run,
@@ -250,10 +250,10 @@ class _View:
         }
 
     def marks(self, one: TrialResult) -> tuple[tuple[str, str], ...]:
-        return marks(self.judged.findings[one.number])
+        return finding_marks(self.analysis.findings[one.number])
 
     def _marked(self, one: TrialResult) -> str | None:
-        return self.words.join([mark(*pair, self.words) for pair in self.marks(one)]) or None
+        return self.words.join([mark_text(*pair, self.words) for pair in self.marks(one)]) or None
 
     def _confirmed(self, one: TrialResult) -> dict[str, Cell]:
         found = self._confirmation_of(one)
@@ -271,11 +271,11 @@ class _View:
         return whole or confirmed or one.is_imported or self.is_baseline(one)
 
     def _confirmation_of(self, one: TrialResult) -> ConfirmedPoint | None:
-        confirmation = self.judged.confirmation
+        confirmation = self.analysis.confirmation
         return confirmation.point(one.number) if confirmation else None
 
 
-def marks(findings: Iterable[Diagnosis]) -> tuple[tuple[str, str], ...]:
+def finding_marks(findings: Iterable[Diagnosis]) -> tuple[tuple[str, str], ...]:
     """Severity and kind of what went wrong, the gravest first, each kind once.
 
     What only informs is no mark.
@@ -287,9 +287,9 @@ def marks(findings: Iterable[Diagnosis]) -> tuple[tuple[str, str], ...]:
     return tuple((severity, kind) for kind, severity in kinds.items())
 
 
-def mark(severity: str, kind: str, words: Words) -> str:
+def mark_text(severity: str, kind: str, words: Words) -> str:
     """A mark as the table's cell has it, as `overfit (warning)`."""
-    return words.text("findings.mark", kind=kind, severity=words.named("severity", severity))
+    return words.text("findings.mark", kind=kind, severity=words.term("severity", severity))
 
 
 def _delta(one: TrialResult, baseline: TrialResult | None) -> float | None:

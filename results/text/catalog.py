@@ -12,7 +12,7 @@ from trytable.results.text.format import clean, one_line
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
-CATALOGUES: dict[Language, dict[str, str]] = {
+CATALOGS: dict[Language, dict[str, str]] = {
     "en": en.TEXTS,
     "zh": zh.TEXTS,
 }
@@ -27,7 +27,7 @@ class Words:
 
     def __init__(self, language: Language = "en") -> None:
         self.language: Language = language
-        self._texts = CATALOGUES[language]
+        self._texts = CATALOGS[language]
 
     def text(self, key: str, **fields: Any) -> str:
         """The text of a key, filled. Raises KeyError for a key or a field that there is not."""
@@ -38,7 +38,7 @@ class Words:
         form = "one" if count == 1 else "other"
         return self.text(f"{key}.{form}", count=count, **fields)
 
-    def named(self, group: str, name: str) -> str:
+    def term(self, group: str, name: str) -> str:
         """The word for `group.name`; a name that the catalogue lacks stands for itself."""
         known = self._texts.get(f"{group}.{name}")
         return known or one_line(clean(name.replace("_", " ")))

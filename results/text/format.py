@@ -9,7 +9,7 @@ from trytable.records import is_finite
 Cell = bool | int | float | str | None
 """A typed cell; None is what never came."""
 
-Kind = Literal[
+CellKind = Literal[
     "try",
     "parameter",
     "count",
@@ -51,7 +51,7 @@ def as_cell(value: object) -> Cell:
     return clean(value if isinstance(value, str) else repr(value))
 
 
-def format_value(cell: Cell, kind: Kind) -> str:
+def format_value(cell: Cell, kind: CellKind) -> str:
     """The cell as text: accuracies to 3 decimals, small parameters as 2e-4; None is empty.
 
     Strings come back as they are: each format escapes them its own way.
@@ -62,10 +62,10 @@ def format_value(cell: Cell, kind: Kind) -> str:
         return "true" if cell else "false"
     if isinstance(cell, str):
         return cell
-    return _NUMBERS.get(kind, short)(cell)
+    return _NUMBERS.get(kind, format_number)(cell)
 
 
-def short(number: float) -> str:
+def format_number(number: float) -> str:
     """At most four significant digits below 1000, six above; 2e-4 for 0.0002 and for 2e-04."""
     if isinstance(number, int):
         return str(number)
@@ -86,7 +86,7 @@ def _difference(number: float) -> str:
 
 
 def _p(number: float) -> str:
-    return f"{number:.3f}" if number >= _SMALL else short(float(f"{number:.1e}"))
+    return f"{number:.3f}" if number >= _SMALL else format_number(float(f"{number:.1e}"))
 
 
 def _stars(number: float) -> str:
@@ -94,14 +94,14 @@ def _stars(number: float) -> str:
 
 
 def _share(number: float) -> str:
-    return f"{short(100 * number)}%"
+    return f"{format_number(100 * number)}%"
 
 
 def _seconds(number: float) -> str:
     return f"{number:.1f}" if number < _SHOWN_TENTHS_BELOW else f"{number:.0f}"
 
 
-_NUMBERS: dict[Kind, Callable[[float], str]] = {
+_NUMBERS: dict[CellKind, Callable[[float], str]] = {
     "try": "Try {}".format,
     "accuracy": "{:.3f}".format,
     "difference": _difference,

@@ -24,7 +24,7 @@ from trytable.orchestrator.commands.trial_record import (
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.subprocesses import Subprocess
-from trytable.results.report.model_card import HandOver, made_by, model_card, predictions_csv
+from trytable.results.report.model_card import ModelExport, model_card, predictions_csv, provenance
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult
 from trytable.results.text.format import format_value
@@ -136,10 +136,10 @@ def _write_model(job: Job, checkpoints: Path, staging: Path, stack: ExitStack) -
     return stack.enter_context(program).result()
 
 
-def _describe(record: TrialRecord, study: StudyResult, result: ExportedModel) -> HandOver:
-    return HandOver(
+def _describe(record: TrialRecord, study: StudyResult, result: ExportedModel) -> ModelExport:
+    return ModelExport(
         study=study,
-        one=record.trial,
+        trial=record.trial,
         classes=tuple(study.facts["classes"]),
         predicted=result.predictions,
         recorded=record.measured.predictions,
@@ -175,11 +175,11 @@ def _set_word(key: str, value: object) -> str:
     return shlex.quote(f"{key}={value if is_plain else json.dumps(value)}")
 
 
-def _write_documents(export: HandOver, folder: Path) -> None:
+def _write_documents(export: ModelExport, folder: Path) -> None:
     for split, labels in export.predicted.items():
         text = predictions_csv(export.classes, labels, export.gold.get(split))
         (folder / f"{split}.csv").write_text(text, encoding="utf-8")
-    document = json.dumps(made_by(export), indent=1, ensure_ascii=False)
+    document = json.dumps(provenance(export), indent=1, ensure_ascii=False)
     (folder / "made_by.json").write_text(f"{document}\n", encoding="utf-8")
     (folder / "README.md").write_text(model_card(export), encoding="utf-8")
 
@@ -192,11 +192,11 @@ def _move(folder: Path, target: Path) -> None:
         raise UserError(f"OUT={target} cannot be written: {error.strerror}.") from error
 
 
-def _print_summary(export: HandOver, target: Path, console: Console) -> None:
-    value = format_value(export.one.best_value, "accuracy")
-    title = f"{export.study.name}, {export.one.label}"
+def _print_summary(export: ModelExport, target: Path, console: Console) -> None:
+    value = format_value(export.trial.best_value, "accuracy")
+    title = f"{export.study.name}, {export.trial.label}"
     console.print(Text(f"{title}: {export.study.objective_title} {value}"), soft_wrap=True)
-    for split, same in export.as_recorded.items():
+    for split, same in export.matching_predictions.items():
         count = len(export.predicted[split])
         share = "all" if same == count else f"only {same}"
         console.print(Text(f"{split}: {count} predictions, {share} as in training"))

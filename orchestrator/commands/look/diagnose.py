@@ -15,7 +15,7 @@ from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.jobs import baseline_job
 from trytable.orchestrator.run.subprocesses import Subprocess
 from trytable.records import Scalar, is_number
-from trytable.results.text.format import short
+from trytable.results.text.format import format_number
 from trytable.trainers.protocol.messages import Check
 
 _VERDICT_STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
@@ -72,4 +72,4 @@ def _print(check: Check, console: Console) -> None:
 def _value_text(value: Scalar) -> str:
     if isinstance(value, int) and is_number(value):
         return f"{value:,}"
-    return short(value) if isinstance(value, float) else str(value)
+    return format_number(value) if isinstance(value, float) else str(value)

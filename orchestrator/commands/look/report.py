@@ -16,13 +16,12 @@ from trytable.results.analysis.confirmation import read_confirmation
 from trytable.results.plots.all import study_plots
 from trytable.results.plots.matplotlib import write_plots
 from trytable.results.report.html import write_report
-from trytable.results.report.verdict import confirmed, verdict
+from trytable.results.report.verdict import confirmation_sentences, verdict_sentences
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult
 from trytable.results.tables.formats import FORMATS, write_tables
-from trytable.results.tables.pairs import FILE as PAIRS_STEM
-from trytable.results.tables.pairs import pairs_table
-from trytable.results.tables.summary import summary
+from trytable.results.tables.pairs import PAIRS_STEM, pairs_table
+from trytable.results.tables.summary import summarize
 from trytable.results.tables.trials import try_table
 from trytable.results.text.catalog import ENGLISH, Words
 
@@ -47,12 +46,12 @@ def report_study(
     """
     words = options.words
     study, analysis = _analyse(folders, words)
-    table = try_table(study, words, judged=analysis, all_tests=options.all_tests)
+    table = try_table(study, words, analysis=analysis, all_tests=options.all_tests)
     pairs = pairs_table(study, analysis.comparison, words)
     plots = study_plots(study, words, analysis)
     paths = [
         *write_report(
-            study, folders.home, words, judged=analysis, table=table, pairs=pairs, drawn=plots
+            study, folders.home, words, analysis=analysis, table=table, pairs=pairs, plots=plots
         ),
         *write_plots(plots, folders.home / "pictures"),
         *write_tables(table, folders.tables),
@@ -60,8 +59,8 @@ def report_study(
     ]
     console.print()
     print_table(table, console)
-    conclusion = [summary(study, words), *verdict(study, analysis, words)]
-    for sentences in (conclusion, confirmed(study, analysis.confirmation, words)):
+    conclusion = [summarize(study, words), *verdict_sentences(study, analysis, words)]
+    for sentences in (conclusion, confirmation_sentences(study, analysis.confirmation, words)):
         if sentences:
             console.print()
             console.print(Text(words.paragraph(sentences)))
@@ -78,7 +77,7 @@ def export_tables(
     """
     names = [name.strip() for name in formats.split(",") if name.strip()] or list(FORMATS)
     study, analysis = _analyse(folders, options.words)
-    table = try_table(study, options.words, judged=analysis, all_tests=options.all_tests)
+    table = try_table(study, options.words, analysis=analysis, all_tests=options.all_tests)
     pairs = pairs_table(study, analysis.comparison, options.words)
     try:
         paths = [

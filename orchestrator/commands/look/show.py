@@ -11,7 +11,7 @@ from trytable.orchestrator.commands.terminal import full_width
 from trytable.orchestrator.commands.trial_record import find_trial
 from trytable.orchestrator.paths import Folders
 from trytable.records import is_number
-from trytable.results.report.trial_detail import Grid, SettingLine, TryDetail, try_detail
+from trytable.results.report.trial_detail import Grid, SettingLine, TrialDetail, trial_detail
 from trytable.results.storage.reader import read_study
 from trytable.results.text.format import format_value
 
@@ -24,7 +24,7 @@ def show_trial(folders: Folders, number: str, console: Console) -> None:
         files = [Path(trial.origin["file"])]
     else:
         files = trial_files(folders, trial.number)
-    print_trial(try_detail(study, trial), files, full_width(console))
+    print_trial(trial_detail(study, trial), files, full_width(console))
 
 
 def trial_files(folders: Folders, number: int) -> list[Path]:
@@ -35,7 +35,7 @@ def trial_files(folders: Folders, number: int) -> list[Path]:
     return [path for path in (folder, *files, best) if path.exists()]
 
 
-def print_trial(detail: TryDetail, files: Sequence[Path], console: Console) -> None:
+def print_trial(detail: TrialDetail, files: Sequence[Path], console: Console) -> None:
     """Print the record section by section, without the empty sections."""
     console.print(Text(f"{detail.study}, {detail.label}", style="bold"))
     console.print(_facts(detail.facts))

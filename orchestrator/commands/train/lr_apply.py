@@ -14,8 +14,8 @@ from ruamel.yaml.util import load_yaml_guess_indent
 from trytable.orchestrator.commands.sweep_files import write_sweep
 from trytable.orchestrator.errors import UserError
 from trytable.results.analysis.lr_range import StrategyResult
-from trytable.results.report.lr_range import freeze_name, rate
-from trytable.results.text.format import short
+from trytable.results.report.lr_range import format_rate, freeze_name
+from trytable.results.text.format import format_number
 from trytable.sweeps.config.loader import Sweep
 
 _GRID_POINTS = 5
@@ -37,7 +37,9 @@ def apply_problems(sweep: Sweep, tested: Sequence[str | int]) -> list[str]:
         )
     head_lr = sweep.baseline["head_lr"]
     if head_lr is not None or "head_lr" in sweep.parameters:
-        ratio = "" if head_lr is None else f" (here {short(head_lr / sweep.baseline['lr'])})"
+        ratio = (
+            "" if head_lr is None else f" (here {format_number(head_lr / sweep.baseline['lr'])})"
+        )
         problems.append(
             "APPLY=1: head_lr would stay fixed while lr is searched, but the test moves both. "
             f"Use head_lr_multiplier instead{ratio}."
@@ -72,11 +74,12 @@ def write_bounds(
     high = max(high for _, high in bounds.values())
     path = Path(sweep.path)
     text = path.read_text(encoding="utf-8-sig")
-    values, outside = _search_values(sweep, float(rate(low)), float(rate(high)))
+    values, outside = _search_values(sweep, float(format_rate(low)), float(format_rate(high)))
     names = ", ".join(freeze_name(result) for result in results if result.freeze in bounds)
-    comment = f"# lr: from a range test of {path.name}, freeze {names}: {rate(low)} to {rate(high)}"
+    ends = f"{format_rate(low)} to {format_rate(high)}"
+    comment = f"# lr: from a range test of {path.name}, freeze {names}: {ends}"
     if outside:
-        rates = ", ".join(map(short, outside))
+        rates = ", ".join(map(format_number, outside))
         comment += f", extended to {rates} for the baseline and enqueued tries"
     return write_sweep(
         path.parent, f"{path.stem}-lr", f"{comment}\n{with_lr(text, values)}", overrides
@@ -96,13 +99,13 @@ def _search_values(sweep: Sweep, low: float, high: float) -> tuple[str, list[flo
         ends = [low, high, *required]
         return f"{{low: {_exact(min(ends))}, high: {_exact(max(ends))}, log: true}}", outside
     step = math.log(high / low) / (_GRID_POINTS - 1)
-    points = {float(rate(low * math.exp(step * i))) for i in range(_GRID_POINTS)}
+    points = {float(format_rate(low * math.exp(step * i))) for i in range(_GRID_POINTS)}
     return f"[{', '.join(_exact(lr) for lr in sorted(points | required))}]", outside
 
 
 def _exact(number: float) -> str:
     """Return the short form if it is the same number, else every digit."""
-    text = short(number)
+    text = format_number(number)
     return text if float(text) == number else repr(number)
 
 

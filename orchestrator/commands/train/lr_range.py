@@ -21,8 +21,14 @@ from trytable.orchestrator.paths import Folders, display_path
 from trytable.orchestrator.run.jobs import baseline_job
 from trytable.orchestrator.run.subprocesses import Subprocess
 from trytable.results.analysis.lr_range import RangeCurve, StrategyResult, strategy_results
-from trytable.results.report.lr_range import HEADINGS, advice, cells, rate, write_lr_range
-from trytable.results.text.format import short
+from trytable.results.report.lr_range import (
+    HEADINGS,
+    format_rate,
+    strategy_advice,
+    strategy_row,
+    write_lr_range,
+)
+from trytable.results.text.format import format_number
 from trytable.sweeps.config.knobs import Knobs
 from trytable.sweeps.config.loader import Sweep
 from trytable.sweeps.config.yaml_source import Document
@@ -206,8 +212,9 @@ def _print_ended(
         else:
             lowest = min(curve, key=lambda point: point.smoothed)
             line = (
-                f"{curve[-1].step} steps to lr {rate(curve[-1].lr)}, smoothed loss "
-                f"{curve[0].smoothed:.3f}, lowest {lowest.smoothed:.3f} at lr {rate(lowest.lr)}"
+                f"{curve[-1].step} steps to lr {format_rate(curve[-1].lr)}, smoothed loss "
+                f"{curve[0].smoothed:.3f}, lowest {lowest.smoothed:.3f} at lr "
+                f"{format_rate(lowest.lr)}"
             )
         console.print(Text(f"freeze {freeze}, seed {seed}: {line}"), soft_wrap=True)
 
@@ -228,15 +235,15 @@ def _print_results(results: tuple[StrategyResult, ...], sweep: Sweep, console: C
         is_name = heading == HEADINGS[0]
         table.add_column(heading, justify="left" if is_name else "right", overflow="fold")
     for result in results:
-        table.add_row(*map(Text, cells(result)))
+        table.add_row(*map(Text, strategy_row(result)))
     console.print()
     full_width(console).print(table)
     console.print()
     for result in results:
-        console.print(Text(advice(result)), soft_wrap=True)
+        console.print(Text(strategy_advice(result)), soft_wrap=True)
     head_lr = sweep.baseline["head_lr"]
     if head_lr is not None:
-        ratio = short(head_lr / sweep.baseline["lr"])
+        ratio = format_number(head_lr / sweep.baseline["lr"])
         note = f"head_lr rose with lr, at {ratio} times lr as in the baseline. Change both alike."
         console.print(Text(note), soft_wrap=True)
     console.print()

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from trytable.records import is_number
 from trytable.results.analysis.diagnosis.types import Advice, Diagnosis
 from trytable.results.storage.study import StudyResult, TrialResult
-from trytable.results.text.format import short
+from trytable.results.text.format import format_number
 
 Findings = Mapping[int, tuple[Diagnosis, ...]]
 """The findings of each trial, by its number."""
@@ -78,14 +78,16 @@ class Chooser:
         high = tried[index + 1] if index + 1 < len(tried) else None
         if low is not None and high is not None:
             values = [self._towards(name, low), value, self._towards(name, high)]
-            reason = f"{best.label} was best, between {short(low)} and {short(high)}"
+            reason = (
+                f"{best.label} was best, between {format_number(low)} and {format_number(high)}"
+            )
         elif low is None and high is None:
             values = [
                 *self._one_move(name, up=False)[1:],
                 value,
                 *self._one_move(name, up=True)[1:],
             ]
-            reason = f"{short(value)} is the only value tried"
+            reason = f"{format_number(value)} is the only value tried"
         else:
             inner = high if low is None else low
             assert inner is not None, "one of the two is a number"

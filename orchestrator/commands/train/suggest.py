@@ -22,8 +22,8 @@ from trytable.results.analysis.diagnosis.messages import advice_text
 from trytable.results.analysis.diagnosis.types import Advice, Diagnosis
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult, TrialResult
-from trytable.results.tables.summary import point
-from trytable.results.text.format import clean, one_line, short
+from trytable.results.tables.summary import parameter_text
+from trytable.results.text.format import clean, format_number, one_line
 from trytable.trainers.protocol.messages import TRAINERS
 
 _SEARCHED_KNOBS = ("lr", "dropout", "weight_decay", "freeze", "head_lr_multiplier")
@@ -105,7 +105,7 @@ def _starting_point(
         relevant = [finding for diagnosed in findings.values() for finding in diagnosed]
         origin = "the old baseline: no try completed"
         return dict(study.sweep.get("baseline") or {}), relevant, origin
-    origin = f"as in {best.label}, the best with {short(best.best_value or 0.0)}"
+    origin = f"as in {best.label}, the best with {format_number(best.best_value or 0.0)}"
     return best.settings, list(findings.get(best.number, ())), origin
 
 
@@ -124,7 +124,7 @@ def _broken_trials(study: StudyResult, findings: Findings) -> Iterator[str]:
     for trial in study.trials:
         for finding in findings.get(trial.number, ()):
             if finding.kind in BROKEN:
-                title = f"{trial.label} ({point(trial, names)})"
+                title = f"{trial.label} ({parameter_text(trial, names)})"
                 yield f"{title}: {finding.kind}: {finding.message}"
 
 
@@ -219,5 +219,5 @@ def _scalar(value: object) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_scalar, value)) + "]"
     if isinstance(value, float):
-        return short(value)
+        return format_number(value)
     return json.dumps(value, ensure_ascii=False)

@@ -20,7 +20,7 @@ from trytable.results.analysis.lr_range import (
     strategy_results,
     suggest_rates,
 )
-from trytable.results.report.lr_range import HEADINGS, advice, cells, write_lr_range
+from trytable.results.report.lr_range import HEADINGS, strategy_advice, strategy_row, write_lr_range
 
 LR = tuple(float(one) for one in np.geomspace(1e-7, 1, 141))
 
@@ -154,8 +154,8 @@ def test_whatever_the_losses_suggestions_were_tried_and_lie_within_the_bounds(
         assert low < min(found.valley.low, found.steepest.low)
         # The median is worked out by logarithms.
         assert max(found.valley.median, found.steepest.median) <= high * (1 + 1e-12)
-    assert advice(found)
-    assert len(cells(found)) == len(HEADINGS)
+    assert strategy_advice(found)
+    assert len(strategy_row(found)) == len(HEADINGS)
 
 
 def test_seeds_are_put_together_by_strategy() -> None:
@@ -184,8 +184,8 @@ def test_a_seed_that_never_falls_narrows_no_bounds_and_is_counted() -> None:
     fine = only(curve("none", 1, 1e-3), curve("none", 2, 1e-3))
     marred = only(curve("none", 1, 1e-3), rising("none", 2), nothing("none", 3))
     assert marred.bounds == fine.bounds
-    assert cells(marred)[5] == "1 of 3"
-    assert "the loss fell in 1 of 3 seeds only" in advice(marred)
+    assert strategy_row(marred)[5] == "1 of 3"
+    assert "the loss fell in 1 of 3 seeds only" in strategy_advice(marred)
 
 
 def test_a_search_ends_where_most_seeds_turn() -> None:
@@ -212,25 +212,25 @@ def test_a_search_ends_where_most_seeds_turn() -> None:
 )
 def test_trust_is_said_in_words(falls_at: tuple[float, ...], said: str) -> None:
     found = only(*(curve("none", seed, one) for seed, one in enumerate(falls_at)))
-    assert said in advice(found)
-    assert advice(found).startswith("freeze none: begin with lr 0.001, or search")
+    assert said in strategy_advice(found)
+    assert strategy_advice(found).startswith("freeze none: begin with lr 0.001, or search")
 
 
 def test_seeds_far_apart_are_called_so() -> None:
     spread = RateRange(1e-4, 3e-4, 5e-4, 3)
     curves = tuple(curve("none", seed, 1e-3) for seed in range(3))
     found = StrategyResult("none", curves, spread, spread, turning=ANYWHERE)
-    assert "the valleys of 3 seeds lie a factor of 5.0 apart, so search" in advice(found)
+    assert "the valleys of 3 seeds lie a factor of 5.0 apart, so search" in strategy_advice(found)
 
 
 def test_cells_have_two_digits() -> None:
     curves = tuple(curve("none", seed, 1e-3) for seed in range(3))
     steepest, valley = RateRange(1.234e-4, 2.345e-4, 4.567e-4, 3), RateRange(1e-3, 1e-3, 1e-3, 1)
     found = StrategyResult("none", curves, steepest, valley, turning=ANYWHERE)
-    assert cells(found) == (
+    assert strategy_row(found) == (
         "none", "2.3e-4", "1.2e-4 to 4.6e-4", "0.001", "", "1 of 3", "4.1e-5 to 0.003",
     )  # fmt: skip
-    assert cells(only(rising("none", 1))) == ("none", "none", "", "none", "", "0 of 1", "")
+    assert strategy_row(only(rising("none", 1))) == ("none", "none", "", "none", "", "0 of 1", "")
 
 
 def test_the_page_and_the_picture_need_no_network_and_read_no_tags(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from trytable.results.plots.matplotlib import write_plots
 from trytable.results.report.html import to_html, to_report_markdown, write_report
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult
-from trytable.results.tables.summary import facts, summary
+from trytable.results.tables.summary import study_facts, summarize
 from trytable.results.text.catalog import Words
 
 EVIL = (
@@ -198,7 +198,7 @@ def test_a_small_study_has_a_sensible_page(
     text = browser.run("document.body.innerText")
     assert "None" not in text
     assert "nan" not in text
-    assert summary(_read(maker)) in text
+    assert summarize(_read(maker)) in text
 
 
 def test_the_same_study_gives_the_same_bytes(full: Maker, folder: Path) -> None:
@@ -225,15 +225,15 @@ def test_the_markdown_report_escapes(evil: StudyResult) -> None:
 
 def test_summaries() -> None:
     study = StudyResult("s", None, DEFAULT_OBJECTIVE, {}, {}, None, ())
-    assert summary(study) == "No try has started yet."
-    assert facts(study) == []
+    assert summarize(study) == "No try has started yet."
+    assert study_facts(study) == []
 
 
 def test_the_summary_of_a_study(full: Maker) -> None:
     counts = "8 tries: 3 completed, 1 pruned, 1 stopped, 1 failed, 1 running, 1 waiting."
     best = "Best is Try 2 (dropout 0.3) with dev accuracy 0.640 after epoch 2"
     rest = "; the baseline, Try 1, reached 0.600."
-    assert summary(_read(full)) == f"{counts} {best}{rest}"
+    assert summarize(_read(full)) == f"{counts} {best}{rest}"
 
 
 def test_importances_need_enough_completed_tries(folder: Path) -> None:

@@ -6,20 +6,20 @@ import json
 from pathlib import Path
 
 from tests.results.studies import Maker, Planned
-from trytable.results.report.model_card import HandOver, made_by, model_card, predictions_csv
+from trytable.results.report.model_card import ModelExport, model_card, predictions_csv, provenance
 from trytable.results.storage.reader import read_study
 
 SWEEP = {"seed": 7, "model": "my/model", "data": {"name": "my|data", "text": "text"}}
 FACTS = {"model_hash": "m" * 64, "pins": {"torch": "2.13.0"}}
 
 
-def handed(folder: Path, dev: tuple[int, ...] = (0, 1, 1)) -> HandOver:
+def handed(folder: Path, dev: tuple[int, ...] = (0, 1, 1)) -> ModelExport:
     maker = Maker(folder / "studies.db", sweep=SWEEP, facts=FACTS)
     maker.add(Planned({"lr": 0.1}, (0.5, 0.6), test=0.7, requested={"max_length": 64}))
     study = read_study(maker.url, maker.name)
-    return HandOver(
+    return ModelExport(
         study=study,
-        one=study.trials[0],
+        trial=study.trials[0],
         classes=("=no", "a|b"),
         predicted={"dev": (0, 1, 1), "test": (1,)},
         recorded={"dev": dev, "test": (1,)},
@@ -42,7 +42,7 @@ def test_predictions_of_texts_without_labels() -> None:
 
 
 def test_what_made_it(folder: Path) -> None:
-    found = json.loads(json.dumps(made_by(handed(folder, dev=(0, 1, 0)))))
+    found = json.loads(json.dumps(provenance(handed(folder, dev=(0, 1, 0)))))
     assert (found["seed"], found["data"]["sha256"], found["best_epoch"]) == (7, "d" * 64, 2)
     assert found["model"] == {"name": "my/model", "sha256": "m" * 64}
     assert found["requested"]["lr"] == 0.1

@@ -8,10 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.results.studies import Maker, Planned
-from trytable.results.report.trial_detail import SettingLine, TryDetail, setting_lines, try_detail
+from trytable.results.report.trial_detail import (
+    SettingLine,
+    TrialDetail,
+    setting_lines,
+    trial_detail,
+)
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import EffectiveRow, FindingRow
-from trytable.results.tables.summary import facts
+from trytable.results.tables.summary import study_facts
 from trytable.results.text.format import as_cell
 
 _NAMES = st.sampled_from(["lr", "dropout", "batch_size", "freeze", "lr_decay"])
@@ -96,7 +101,7 @@ def test_only_another_number_differs_by_itself(
 
 def test_a_try_of_each_kind(full: Maker) -> None:
     study = read_study(full.url, full.name)
-    details = [try_detail(study, one) for one in study.trials]
+    details = [trial_detail(study, one) for one in study.trials]
     assert [detail.label for detail in details] == [f"Try {n}" for n in range(1, 9)]
     retried, failed, waiting = (details[i] for i in (1, 4, 7))
     assert _column(retried, "attempts", "outcome") == ["retried", "completed"]
@@ -118,7 +123,7 @@ def test_what_was_found_stands_with_its_evidence(maker: Maker) -> None:
         FindingRow(uid, 1, "mismatch", "error", "two\nlines", {"lr.peak.requested": 0.1}),
     )
     study = read_study(maker.url, maker.name)
-    detail = try_detail(study, study.trials[0])
+    detail = trial_detail(study, study.trials[0])
     assert detail.findings.rows == ((1, "error", "mismatch", "two lines", "lr.peak.requested 0.1"),)
     assert SettingLine("lr.peak", 0.1, 0.01, True, is_reading=True) in detail.settings
 
@@ -126,13 +131,13 @@ def test_what_was_found_stands_with_its_evidence(maker: Maker) -> None:
 def test_a_persons_own_trial_has_what_optuna_knows(full: Maker) -> None:
     full.add_foreign({"dropout": 0.5}, (0.7,))
     study = read_study(full.url, full.name)
-    detail = try_detail(study, study.trials[-1])
+    detail = trial_detail(study, study.trials[-1])
     assert [line.name for line in detail.settings] == ["dropout"]
     assert detail.attempts.rows == ()
     assert _column(detail, "curve", "dev acc") == [0.7]
 
 
-def _column(detail: TryDetail, grid: str, title: str) -> list[Any]:
+def _column(detail: TrialDetail, grid: str, title: str) -> list[Any]:
     found = getattr(detail, grid)
     index = [column.title for column in found.columns].index(title)
     return [row[index] for row in found.rows]
@@ -146,8 +151,8 @@ def test_a_script_shows_no_model_and_data_that_it_was_never_given(
     maker = Maker(tmp_path / "studies.db", sweep=sweep)
     maker.add(Planned({"lr": 0.1}, (0.5,)))
     study = read_study(maker.url, maker.name)
-    shown = [term for term, _ in try_detail(study, study.trials[0]).facts]
+    shown = [term for term, _ in trial_detail(study, study.trials[0]).facts]
     assert shown.count("Seed") == 1
     assert ("Model" in shown, "Data" in shown) == ((trainer != "script"),) * 2
-    assert "minilm" in dict(facts(study)).get("Model", "") or trainer == "script"
-    assert ("Model" in dict(facts(study))) == (trainer != "script")
+    assert "minilm" in dict(study_facts(study)).get("Model", "") or trainer == "script"
+    assert ("Model" in dict(study_facts(study))) == (trainer != "script")

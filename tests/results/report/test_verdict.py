@@ -12,8 +12,8 @@ from trytable.results.analysis.analysis import Analysis, analyze
 from trytable.results.analysis.comparison import PairedTest
 from trytable.results.analysis.confirmation import confirm
 from trytable.results.analysis.statistics import wilson
-from trytable.results.report.story import story
-from trytable.results.report.verdict import confirmed, verdict
+from trytable.results.report.story import build_story
+from trytable.results.report.verdict import confirmation_sentences, verdict_sentences
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult
 from trytable.results.tables.pairs import pairs_table
@@ -61,7 +61,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> StudyResult:
 
 
 @pytest.fixture(scope="module")
-def judged(study: StudyResult) -> Analysis:
+def analysis(study: StudyResult) -> Analysis:
     return analyze(study)
 
 
@@ -70,24 +70,24 @@ def _only(text: str, found: list[str]) -> str:
     return sentence
 
 
-def test_the_interval_is_wilsons(study: StudyResult, judged: Analysis) -> None:
+def test_the_interval_is_wilsons(study: StudyResult, analysis: Analysis) -> None:
     found = wilson(200, SIZE)
-    sentence = _only("Wilson", verdict(study, judged, Words()))
+    sentence = _only("Wilson", verdict_sentences(study, analysis, Words()))
     assert f"{found.low:.3f} to {found.high:.3f}" in sentence
     assert "400 dev examples" in sentence
 
 
-def test_who_shares_the_bests_group_is_named(study: StudyResult, judged: Analysis) -> None:
-    sentence = _only("McNemar", verdict(study, judged, Words()))
+def test_who_shares_the_bests_group_is_named(study: StudyResult, analysis: Analysis) -> None:
+    sentence = _only("McNemar", verdict_sentences(study, analysis, Words()))
     assert sentence.startswith("Try 2 cannot be told apart from it")
     assert "corrected for 2 tries (Holm)" in sentence
 
 
-def test_the_best_against_the_baseline_in_points(study: StudyResult, judged: Analysis) -> None:
-    sentence = _only("Against the baseline", verdict(study, judged, Words()))
+def test_the_best_against_the_baseline_in_points(study: StudyResult, analysis: Analysis) -> None:
+    sentence = _only("Against the baseline", verdict_sentences(study, analysis, Words()))
     assert sentence.startswith("Against the baseline, Try 1, it is +10.0 points")
     assert sentence.endswith("told apart.")
-    versus = judged.comparison.trials[2].baseline_test
+    versus = analysis.comparison.trials[2].baseline_test
     assert versus is not None
     assert f"p = {format_value(versus.p_corrected, 'p')}" in sentence
     interval = versus.counts.interval
@@ -95,12 +95,12 @@ def test_the_best_against_the_baseline_in_points(study: StudyResult, judged: Ana
 
 
 def test_the_luck_of_the_best_of_several_is_said_until_fresh_seeds_were_trained(
-    study: StudyResult, judged: Analysis
+    study: StudyResult, analysis: Analysis
 ) -> None:
-    assert "best of 3 tries" in _only("make confirm", verdict(study, judged, Words()))
-    assert confirmed(study, None, Words()) == []
-    again = replace(judged, confirmation=confirm(study, _again(study)))
-    assert not [one for one in verdict(study, again, Words()) if "make confirm" in one]
+    assert "best of 3 tries" in _only("make confirm", verdict_sentences(study, analysis, Words()))
+    assert confirmation_sentences(study, None, Words()) == []
+    again = replace(analysis, confirmation=confirm(study, _again(study)))
+    assert not [one for one in verdict_sentences(study, again, Words()) if "make confirm" in one]
 
 
 def _again(study: StudyResult) -> StudyResult:
@@ -121,7 +121,7 @@ def _again(study: StudyResult) -> StudyResult:
 def test_means_over_fresh_seeds_and_the_optimism_of_the_search_in_points(
     study: StudyResult,
 ) -> None:
-    told = confirmed(study, confirm(study, _again(study)), Words())
+    told = confirmation_sentences(study, confirm(study, _again(study)), Words())
     assert told[0].startswith("Over 2 fresh seeds Try 3 has a mean of 0.470")
     assert told[1].startswith("Over 2 fresh seeds Try 1 has a mean of 0.410")
     assert "+0.060" in _only("against the baseline over 2 shared seeds", told)
@@ -134,7 +134,7 @@ def test_without_predictions_the_reason_stands_in_the_tests_place(tmp_path: Path
     maker = Maker(tmp_path / "studies.db")
     maker.add(Planned({"dropout": 0.1}, (0.5,)), Planned({"dropout": 0.3}, (0.6,)))
     found = read_study(maker.url, maker.name)
-    assert "No test compares it with others: no predictions are stored." in verdict(
+    assert "No test compares it with others: no predictions are stored." in verdict_sentences(
         found, analyze(found), Words()
     )
 
@@ -142,9 +142,9 @@ def test_without_predictions_the_reason_stands_in_the_tests_place(tmp_path: Path
 def test_what_cannot_be_trained_again_is_not_said_to_be(study: StudyResult) -> None:
     imported = replace(study, sweep={"objective": {"name": "dev_accuracy"}})
     for one in (imported, replace(study, name="dropout@confirm")):
-        told = story(one, analyze(one), Words())
+        told = build_story(one, analyze(one), Words())
         assert told is not None
-        said = [*verdict(one, analyze(one), Words()), *(part.text for part in told.parts)]
+        said = [*verdict_sentences(one, analyze(one), Words()), *(part.text for part in told.parts)]
         assert "NAME=" not in " ".join(said)
 
 
@@ -152,12 +152,12 @@ def test_nothing_completed_says_nothing(tmp_path: Path) -> None:
     maker = Maker(tmp_path / "studies.db")
     maker.add(Planned({"dropout": 0.1}, status="failed"))
     found = read_study(maker.url, maker.name)
-    assert verdict(found, analyze(found), Words()) == []
-    assert story(found, analyze(found), Words()) is None
+    assert verdict_sentences(found, analyze(found), Words()) == []
+    assert build_story(found, analyze(found), Words()) is None
 
 
-def test_the_story_has_the_parts_that_people_write(study: StudyResult, judged: Analysis) -> None:
-    told = story(study, judged, Words())
+def test_the_story_has_the_parts_that_people_write(study: StudyResult, analysis: Analysis) -> None:
+    told = build_story(study, analysis, Words())
     assert told is not None
     assert told.title == "How Try 3 went"
     parts = {part.title: part.text for part in told.parts}
@@ -190,7 +190,7 @@ def test_a_best_that_is_the_baseline_says_so(tmp_path: Path) -> None:
     maker = Maker(tmp_path / "studies.db", sweep=SWEEP, gold=GOLD)
     maker.add(planned(0.1, 200, source="baseline"), planned(0.3, 100))
     found = read_study(maker.url, maker.name)
-    told = story(found, analyze(found), Words())
+    told = build_story(found, analyze(found), Words())
     assert told is not None
     assert told.parts[0].text == "Try 1 is the baseline itself: no change was better."
     assert "No try before it completed." in [part.text for part in told.parts]
@@ -198,10 +198,10 @@ def test_a_best_that_is_the_baseline_says_so(tmp_path: Path) -> None:
 
 def test_of_a_loss_nothing_is_said_in_points(study: StudyResult) -> None:
     losses = replace(study, objective=Objective("dev_loss", "minimize"))
-    told = story(losses, analyze(losses), Words())
+    told = build_story(losses, analyze(losses), Words())
     assert told is not None
     assert "points" not in " ".join(part.text for part in told.parts)
-    found = confirmed(losses, confirm(losses, _again(losses)), Words())
+    found = confirmation_sentences(losses, confirm(losses, _again(losses)), Words())
     assert found
     assert "points" not in " ".join(found)
 
@@ -209,26 +209,29 @@ def test_of_a_loss_nothing_is_said_in_points(study: StudyResult) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_language_gives_the_same_numbers(study: StudyResult, language: Language) -> None:
     words, english = Words(language), Words()
-    judged_here = analyze(study, language)
+    analysis_here = analyze(study, language)
     again = confirm(study, _again(study))
     both = []
     for spoken in (words, english):
-        told = story(study, judged_here, spoken)
+        told = build_story(study, analysis_here, spoken)
         assert told is not None
-        sentences = [*verdict(study, judged_here, spoken), *confirmed(study, again, spoken)]
+        sentences = [
+            *verdict_sentences(study, analysis_here, spoken),
+            *confirmation_sentences(study, again, spoken),
+        ]
         both.append([*sentences, *(part.text for part in told.parts[1:3])])
     for here, there in zip(*both, strict=True):
         assert sorted(map(float, NUMBER.findall(here))) == sorted(map(float, NUMBER.findall(there)))
 
 
 def test_the_pairs_hold_every_number_and_why_one_is_missing(
-    study: StudyResult, judged: Analysis
+    study: StudyResult, analysis: Analysis
 ) -> None:
-    table = pairs_table(study, judged.comparison)
+    table = pairs_table(study, analysis.comparison)
     titles = [column.key for column in table.columns]
     rows = {row.number: dict(zip(titles, row.cells, strict=True)) for row in table.rows}
     assert list(rows) == [3, 2, 1], "completed tries, the best first"
-    versus: PairedTest | None = judged.comparison.trials[1].best_test
+    versus: PairedTest | None = analysis.comparison.trials[1].best_test
     assert versus is not None
     assert rows[2]["best_difference"] == pytest.approx(-0.01)
     assert rows[2]["best_p"] == versus.counts.p

@@ -23,14 +23,14 @@ from trytable.records import DEFAULT_OBJECTIVE
 from trytable.results.analysis.analysis import analyze
 from trytable.results.analysis.confirmation import Confirmation, ConfirmedPoint
 from trytable.results.analysis.statistics import mean_over_seeds
-from trytable.results.report.html import tries_html
-from trytable.results.report.view import Found
+from trytable.results.report.html import try_table_html
+from trytable.results.report.view import Findings
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import AttemptRow, FindingRow
 from trytable.results.storage.study import EpochResult, StudyResult, TrialResult
 from trytable.results.tables.formats import (
     FORMATS,
-    note,
+    note_markdown,
     to_csv,
     to_json,
     to_latex,
@@ -131,7 +131,7 @@ _TRIES = st.lists(
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> tuple[TryTable, Found]:
+def tables(draw: st.DrawFn) -> tuple[TryTable, Findings]:
     drawn = draw(_TRIES)
     tries = tuple(
         _try(number, {"lr": lr, "text|<b>=": text}, *rest, predicted=predicted, pruned=pruned)
@@ -146,14 +146,14 @@ def tables(draw: st.DrawFn) -> tuple[TryTable, Found]:
         mean = mean_over_seeds(tuple(seeds.values()))
         confirmed = replace(confirmed, points=(ConfirmedPoint(0, seeds, mean, None, None),))
     words = Words(draw(st.sampled_from(LANGUAGES)))
-    judged = analyze(study, words.language, confirmed)
-    table = try_table(study, words, judged=judged, all_tests=draw(st.booleans()))
-    return table, judged.findings
+    analysis = analyze(study, words.language, confirmed)
+    table = try_table(study, words, analysis=analysis, all_tests=draw(st.booleans()))
+    return table, analysis.findings
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(tables())
-def test_the_same_cells_come_back_from_every_format(drawn: tuple[TryTable, Found]) -> None:
+def test_the_same_cells_come_back_from_every_format(drawn: tuple[TryTable, Findings]) -> None:
     table, found = drawn
     exact = [_exact(row.cells) for row in table.rows]
     assert _from_csv(table) == exact
@@ -161,7 +161,7 @@ def test_the_same_cells_come_back_from_every_format(drawn: tuple[TryTable, Found
     assert _from_xlsx(table) == exact
     texts = [_texts(table, row.cells) for row in table.rows]
     assert _from_markdown(table) == texts
-    page = tries_html(table, found, Words(table.language))
+    page = try_table_html(table, found, Words(table.language))
     assert [[text for text, _ in cells] for cells in _from_html(page)] == texts
     # What a column is sorted by is the number itself, not the rounded one.
     sorts = [["" if cell is None else str(cell) for cell in row.cells] for row in table.rows]
@@ -296,10 +296,10 @@ def test_a_chinese_table_keeps_its_letters_and_says_what_compiles_it(full: Maker
 
 def test_the_note_is_short(maker: Maker) -> None:
     maker.add(*(Planned({"dropout": n / 100}, (n / 100,)) for n in range(5)))
-    text = note(_table(maker), limit=3)
+    text = note_markdown(_table(maker), limit=3)
     assert [line for line in text.splitlines() if line.startswith("| Try")][-1][:8] == "| Try 3 "
     assert "and 2 more." in text
-    assert "more." not in note(_table(maker), limit=5)
+    assert "more." not in note_markdown(_table(maker), limit=5)
 
 
 def test_write_tables(full: Maker, folder: Path) -> None:

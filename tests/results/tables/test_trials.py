@@ -159,9 +159,9 @@ def test_test_accuracy_is_shown_for_the_baseline_and_what_is_confirmed_alone(ful
     values = {7: 0.62, 8: 0.6}
     point = ConfirmedPoint(1, values, mean_over_seeds(tuple(values.values())), None, None)
     confirmation = Confirmation("dropout@confirm", (point,), 1, 0.03, None, None, 3)
-    judged = analyze(study, confirmation=confirmation)
-    assert shown_tests(judged=judged) == [1, 2]
-    cells = _cells(try_table(study, judged=judged), 2)
+    analysis = analyze(study, confirmation=confirmation)
+    assert shown_tests(analysis=analysis) == [1, 2]
+    cells = _cells(try_table(study, analysis=analysis), 2)
     assert (cells["confirmed_mean"], cells["confirmed_seeds"]) == (pytest.approx(0.61), 2)
     own = try_table(replace(study, name="dropout@confirm"))
     assert _cells(own, 2)["test_accuracy"] == 0.61
