@@ -39,11 +39,8 @@ def make_augmenter(
         embeddings: the model's input embeddings, shape (vocabulary, width).
         cache: folder in which the neighbours are stored.
     """
-    delete, swap, replace = (
-        settings.augment_delete,
-        settings.augment_swap,
-        settings.augment_replace,
-    )
+    delete, swap = settings.augment_delete, settings.augment_swap
+    replace = settings.augment_replace
     if not delete and not swap and not replace:
         return None
     neighbours = None
@@ -72,12 +69,8 @@ class Augmenter:
         original = split.take(indices)
         spans = zip(original.offsets[:-1], original.offsets[1:], strict=True)
         changed = [self._text(original.ids[begin:end], generator) for begin, end in spans]
-        positions = np.concatenate(
-            [
-                begin + position
-                for begin, (position, _) in zip(original.offsets[:-1], changed, strict=True)
-            ]
-        )
+        firsts = np.repeat(original.offsets[:-1], [len(ids) for _, ids in changed])
+        positions = firsts + np.concatenate([remaining for remaining, _ in changed])
         return TokenSplit(
             ids=np.concatenate([ids for _, ids in changed]),
             offsets=np.cumsum([0, *(len(ids) for _, ids in changed)], dtype=np.int64),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,22 +45,29 @@ def batches_in_order(lengths: Indices, batch_size: int) -> Iterator[Indices]:
 
 def pad_batch(
     split: TokenSplit, indices: Indices, pad_id: int
-) -> tuple[dict[str, NDArray[np.int64]], Indices]:
-    """Return token ids, mask (and types) of shape (sentences, longest), and the labels."""
-    spans = [(split.offsets[i], split.offsets[i + 1]) for i in indices]
-    longest = max(end - begin for begin, end in spans)
-    shape = (len(indices), int(longest))
+) -> tuple[dict[str, NDArray[Any]], Indices]:
+    """Return ids, mask (and types), each of shape (sentences, longest), and the labels.
+
+    If the split has hidden states, the batch has them too: (sentences, longest, width).
+    """
+    begins, ends = split.offsets[indices], split.offsets[np.asarray(indices) + 1]
+    longest = int((ends - begins).max())
+
+    def pad(values: NDArray[Any], dtype: type[np.generic], filler: int = 0) -> NDArray[Any]:
+        array = np.full((len(indices), longest, *values.shape[1:]), filler, dtype=dtype)
+        for row, (begin, end) in enumerate(zip(begins, ends, strict=True)):
+            array[row, : end - begin] = values[begin:end]
+        return array
+
+    mask = np.arange(longest) < (ends - begins)[:, None]
     batch = {
-        "input_ids": np.full(shape, pad_id, dtype=np.int64),
-        "attention_mask": np.zeros(shape, dtype=np.int64),
+        "input_ids": pad(split.ids, np.int64, pad_id),
+        "attention_mask": mask.astype(np.int64),
     }
     if split.types is not None:
-        batch["token_type_ids"] = np.zeros(shape, dtype=np.int64)
-    for row, (begin, end) in enumerate(spans):
-        batch["input_ids"][row, : end - begin] = split.ids[begin:end]
-        batch["attention_mask"][row, : end - begin] = 1
-        if split.types is not None:
-            batch["token_type_ids"][row, : end - begin] = split.types[begin:end]
+        batch["token_type_ids"] = pad(split.types, np.int64)
+    if split.states is not None:
+        batch[STATES] = pad(split.states, np.float32)
     return batch, split.labels[indices]
 
 
@@ -71,20 +79,7 @@ class Collator:
     device: torch.device
 
     def collate(self, split: TokenSplit, indices: Indices) -> tuple[dict[str, Tensor], Tensor]:
-        """Return ids, mask (and types), each of shape (sentences, longest), and the labels.
-
-        If the split has hidden states, the batch has them too: (sentences, longest, width).
-        """
+        """Return the batch and the labels of `pad_batch` as tensors on the device."""
         batch, labels = pad_batch(split, indices, self.pad_id)
         tensors = {name: torch.from_numpy(array).to(self.device) for name, array in batch.items()}
-        if split.states is not None:
-            tensors[STATES] = self._states(split, indices, batch["input_ids"].shape[1])
         return tensors, torch.from_numpy(np.asarray(labels)).to(self.device)
-
-    def _states(self, split: TokenSplit, indices: Indices, longest: int) -> Tensor:
-        assert split.states is not None, "only called for a split with hidden states"
-        states = np.zeros((len(indices), longest, split.states.shape[1]), dtype=np.float32)
-        for row, index in enumerate(indices):
-            begin, end = split.offsets[index], split.offsets[index + 1]
-            states[row, : end - begin] = split.states[begin:end]
-        return torch.from_numpy(states).to(self.device)

@@ -7,15 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trytable.records import UNLABELLED
-from trytable.trainers.data import docstrings
-from trytable.trainers.data.readers import (
-    Rows,
-    find_files,
-    is_saved_dataset,
-    label_names,
-    read_dataset,
-    read_rows,
-)
+from trytable.trainers.data import docstrings, readers
 from trytable.trainers.protocol.messages import DataSource, Refused
 
 SPLITS = ("train", "dev", "test")
@@ -95,18 +87,18 @@ def read_data(source: DataSource) -> TextData:
 
 def _read_folder_or_name(source: DataSource) -> TextData:
     folder = Path(source.name).expanduser()
-    if folder.is_dir() and not is_saved_dataset(folder):
-        files, mapping = find_files(folder)
-        rows = {split: read_rows(path, source) for split, path in files.items()}
-        return _assemble(rows, label_names(mapping) if mapping else None)
+    if folder.is_dir() and not readers.is_saved_dataset(folder):
+        files, mapping = readers.find_files(folder)
+        rows = {split: readers.read_rows(path, source) for split, path in files.items()}
+        return _assemble(rows, readers.label_names(mapping) if mapping else None)
     if folder.is_file():
         raise Refused(f"DATA={source.name} is a file; expected a folder with train and dev files.")
     if not folder.exists() and (folder.is_absolute() or source.name.startswith(".")):
         raise Refused(f"DATA={source.name}: there is no such folder.")
-    return _assemble(*read_dataset(source))
+    return _assemble(*readers.read_dataset(source))
 
 
-def _assemble(rows: dict[str, Rows], names: Sequence[str] | None) -> TextData:
+def _assemble(rows: dict[str, readers.Rows], names: Sequence[str] | None) -> TextData:
     mistakes = _Mistakes()
     for split in rows.values():
         mistakes.messages.extend(split.mistakes)
@@ -121,7 +113,7 @@ def _assemble(rows: dict[str, Rows], names: Sequence[str] | None) -> TextData:
     return TextData(classes, splits, _notes(splits, rows))
 
 
-def _classes(train: Rows) -> tuple[str, ...]:
+def _classes(train: readers.Rows) -> tuple[str, ...]:
     """Return the labels of the training file, sorted as numbers or else as words."""
     labels = {label for label in train.labels if label != str(UNLABELLED)}
     if all(label.isdecimal() for label in labels):
@@ -143,7 +135,7 @@ def _index(classes: Sequence[str], labels: set[str], *, numbered: bool) -> dict[
 
 def _split(
     name: str,
-    rows: Rows,
+    rows: readers.Rows,
     classes: Sequence[str],
     index: dict[str, int],
     mistakes: _Mistakes,
@@ -163,7 +155,7 @@ def _split(
     return Split(tuple(rows.texts), tuple(labels), tuple(rows.pairs))
 
 
-def _notes(splits: dict[str, Split], rows: dict[str, Rows]) -> tuple[str, ...]:
+def _notes(splits: dict[str, Split], rows: dict[str, readers.Rows]) -> tuple[str, ...]:
     if "test" not in splits:
         return ("There is no test file, so there is no test accuracy.",)
     if not splits["test"].labelled:

@@ -31,6 +31,13 @@ from trytable.trainers.protocol.messages import FinetuneSettings
 Readings = dict[str, Scalar]
 """Parameters by name; the part before the first dot is the knob's name."""
 
+_READ_BACK_AS_SET = (
+    *("batch_size", "epochs", "schedule", "label_smoothing", "focal_gamma"),
+    *("augment_delete", "augment_swap", "augment_replace"),
+    *("pooling", "head", "lora_rank", "gradient_checkpointing"),
+)
+"""Knobs whose effective value must be the setting itself."""
+
 
 @dataclass(frozen=True)
 class LiveObjects:
@@ -45,6 +52,14 @@ class LiveObjects:
     micro_batch: int
     precision: str
     seed: int
+
+
+def attest(
+    live: LiveObjects, settings: FinetuneSettings
+) -> tuple[Readings, dict[str, tuple[Scalar, Scalar]]]:
+    """Return the effective parameters, and the requested and effective value where they differ."""
+    effective = effective_parameters(live, settings)
+    return effective, find_mismatches(requested_parameters(live, settings), effective)
 
 
 def effective_parameters(live: LiveObjects, settings: FinetuneSettings) -> Readings:
@@ -198,18 +213,7 @@ def requested_parameters(live: LiveObjects, settings: FinetuneSettings) -> Readi
         "weight_decay.matrices": settings.weight_decay,
         "weight_decay.vectors": 0.0,
         "dropout.head": settings.dropout,
-        "batch_size": settings.batch_size,
-        "epochs": settings.epochs,
-        "schedule": settings.schedule,
-        "label_smoothing": settings.label_smoothing,
-        "focal_gamma": settings.focal_gamma,
-        "augment_delete": settings.augment_delete,
-        "augment_swap": settings.augment_swap,
-        "augment_replace": settings.augment_replace,
-        "pooling": settings.pooling,
-        "head": settings.head,
-        "lora_rank": settings.lora_rank,
-        "gradient_checkpointing": settings.gradient_checkpointing,
+        **{name: getattr(settings, name) for name in _READ_BACK_AS_SET},
     }
     if settings.head == "mlp":
         widths = "-".join(map(str, hidden_widths(settings)))

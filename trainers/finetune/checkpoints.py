@@ -35,33 +35,33 @@ Tensors = dict[str, dict[str, Tensor]]
 """Tensors by name, in groups; each group is a file."""
 
 
+@dataclass(frozen=True)
 class Checkpointer:
     """Saves the live objects of one trial, and restores them."""
 
-    def __init__(
-        self,
-        job: Job,
-        settings: FinetuneSettings,
-        model: Classifier,
-        optimizer: torch.optim.Optimizer,
-        stepper: Stepper,
-    ) -> None:
-        self._job, self._settings = job, settings
-        self._model, self._optimizer, self._stepper = model, optimizer, stepper
-        self.checkpoints = CheckpointFolder(Path(job.folder) / "checkpoints")
+    job: Job
+    settings: FinetuneSettings
+    model: Classifier
+    optimizer: torch.optim.Optimizer
+    stepper: Stepper
+
+    @property
+    def checkpoints(self) -> "CheckpointFolder":
+        """The trial's checkpoints folder."""
+        return CheckpointFolder(Path(self.job.folder) / "checkpoints")
 
     def save(self, progress: TrainingProgress, best: Weights) -> None:
         """Save a state from which another attempt continues with the same results."""
         tensors: Tensors = {
-            "model": copy_weights(self._model),
-            "optimizer": copy_moments(self._model, self._optimizer),
+            "model": copy_weights(self.model),
+            "optimizer": copy_moments(self.model, self.optimizer),
         }
         if best:
             tensors["best"] = best
         values = {
             "of": self._identity(),
             "progress": asdict(progress),
-            "scaler": self._stepper.state(),
+            "scaler": self.stepper.state(),
         }
         self.checkpoints.save_last(values, tensors)
 
@@ -74,33 +74,33 @@ class Checkpointer:
         if checkpoint is None or checkpoint.values.get("of") != self._identity():
             return TrainingProgress(), {}
         progress = TrainingProgress(**checkpoint.values["progress"])
-        load_weights(self._model, checkpoint.tensors["model"])
-        load_moments(self._model, self._optimizer, checkpoint.tensors["optimizer"])
-        self._stepper.load_state(checkpoint.values["scaler"])
+        load_weights(self.model, checkpoint.tensors["model"])
+        load_moments(self.model, self.optimizer, checkpoint.tensors["optimizer"])
+        self.stepper.load_state(checkpoint.values["scaler"])
         if progress.micro_batch:
-            self._stepper.micro_batch = progress.micro_batch
+            self.stepper.micro_batch = progress.micro_batch
         return progress, checkpoint.tensors.get("best", {})
 
     def save_best(self, progress: TrainingProgress, classes: list[str]) -> None:
         """Save the model, which has the best epoch's weights, as the trial's result."""
         weights = {
-            name: tensor.cpu().contiguous() for name, tensor in self._model.state_dict().items()
+            name: tensor.cpu().contiguous() for name, tensor in self.model.state_dict().items()
         }
         values: dict[str, Any] = {
-            "model": self._job.model,
+            "model": self.job.model,
             "epoch": progress.best_epoch,
             "value": progress.best_value,
             "dev_accuracy": progress.best_accuracy,
             "classes": classes,
-            "settings": self._settings.model_dump(),
-            "seed": self._job.seed,
+            "settings": self.settings.model_dump(),
+            "seed": self.job.seed,
         }
         self.checkpoints.save_best(values, {"model": weights})
 
     def _identity(self) -> dict[str, Any]:
         """Identify the job: the folder may still have checkpoints of a deleted study."""
-        job = self._job.model_dump(mode="json", include=_IDENTITY)
-        return {**job, "settings": self._settings.model_dump(mode="json")}
+        job = self.job.model_dump(mode="json", include=_IDENTITY)
+        return {**job, "settings": self.settings.model_dump(mode="json")}
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,7 @@ class CheckpointContents:
     tensors: Tensors
 
 
+@dataclass(frozen=True)
 class CheckpointFolder:
     """The checkpoints of one trial: `last` and `previous` to resume from, `best` as the result.
 
@@ -120,16 +121,15 @@ class CheckpointFolder:
         folder: the trial's checkpoints folder; created by the first save.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    folder: Path
 
     def save_last(self, values: dict[str, Any], tensors: Tensors) -> None:
         """Save a resumable state; the one before becomes `previous`. Raises OSError."""
-        _write(self._folder / "last", values, tensors, previous=self._folder / "previous")
+        _write(self.folder / "last", values, tensors, previous=self.folder / "previous")
 
     def save_best(self, values: dict[str, Any], tensors: Tensors) -> None:
         """Save the trial's result. Raises OSError."""
-        _write(self._folder / "best", values, tensors)
+        _write(self.folder / "best", values, tensors)
 
     def resume(self) -> CheckpointContents | None:
         """Read the newest complete resumable state, or return None.
@@ -139,24 +139,24 @@ class CheckpointFolder:
         """
         for path in self._unfinished():
             shutil.rmtree(path, ignore_errors=True)
-        checkpoints = (_read(self._folder / name) for name in ("last", "previous"))
+        checkpoints = (_read(self.folder / name) for name in ("last", "previous"))
         return next((checkpoint for checkpoint in checkpoints if checkpoint is not None), None)
 
     def best(self) -> CheckpointContents | None:
         """Read the trial's result, or return None if it is missing or damaged."""
-        return _read(self._folder / "best")
+        return _read(self.folder / "best")
 
     def forget_resumable(self) -> None:
         """Delete the resumable states and the unfinished writes of a killed attempt."""
-        for path in (self._folder / "last", self._folder / "previous", *self._unfinished()):
+        for path in (self.folder / "last", self.folder / "previous", *self._unfinished()):
             shutil.rmtree(path, ignore_errors=True)
 
     def _unfinished(self) -> list[Path]:
-        return list(self._folder.glob(".*.*"))
+        return list(self.folder.glob(".*.*"))
 
     def forget_all(self) -> None:
         """Delete every checkpoint."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _write(

@@ -1,19 +1,17 @@
 """Evaluation of a split: loss, accuracy, macro-F1, and how the predictions are spread."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional
 
 from trytable.records import UNLABELLED
-from trytable.trainers.data.batches import Collator, batches_in_order
+from trytable.trainers.data.batches import batches_in_order
 from trytable.trainers.data.tokens import Indices, TokenSplit
 from trytable.trainers.finetune import memory
-from trytable.trainers.models.precision import Precision, autocast
+from trytable.trainers.models.classifier import Predictor
 from trytable.trainers.seeding import draw_seed
 
 EVALUATION_BATCH_SIZE = 64
@@ -34,54 +32,36 @@ class Evaluation:
     accuracy: float
 
 
+@dataclass
 class Evaluator:
-    """Evaluates a model.
+    """Evaluates a model; halves the batch if memory runs out and `may_halve` is set."""
 
-    Args:
-        check_stop: called before every batch; may raise.
-        may_halve: whether to halve the batch if memory runs out.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        collator: Collator,
-        precision: Precision,
-        check_stop: Callable[[], None],
-        may_halve: bool = True,
-    ) -> None:
-        self._model = model
-        self._collator = collator
-        self._precision = precision
-        self._check_stop = check_stop
-        self._may_halve = may_halve
-        self._batch_size = EVALUATION_BATCH_SIZE
+    predictor: Predictor
+    may_halve: bool
+    batch_size: int = EVALUATION_BATCH_SIZE
 
     def evaluate(self, split: TokenSplit) -> Evaluation:
-        """Evaluate a split; halves the batch as often as memory runs out.
+        """Evaluate a split.
 
         Raises torch.OutOfMemoryError if the batch must not be halved or is a single sentence.
         """
-        self._model.eval()
         while True:
             try:
                 return self._evaluate(split)
             except RuntimeError as error:
                 if not memory.is_oom(error):
                     raise
-                if not self._may_halve or self._batch_size == 1:
+                if not self.may_halve or self.batch_size == 1:
                     raise torch.OutOfMemoryError(str(error)) from error
-                self._batch_size = math.ceil(self._batch_size / 2)
+                self.batch_size = math.ceil(self.batch_size / 2)
 
     @torch.inference_mode()
     def _evaluate(self, split: TokenSplit) -> Evaluation:
         predictions = np.zeros(len(split), dtype=np.int64)
         loss_sum = 0.0
-        for indices in batches_in_order(split.lengths, self._batch_size):
-            self._check_stop()
-            batch, labels = self._collator.collate(split, indices)
-            with autocast(self._precision, self._collator.device):
-                logits = self._model(batch).float()
+        for indices in batches_in_order(split.lengths, self.batch_size):
+            self.predictor.check_stop()
+            logits, labels = self.predictor.predict(split, indices)
             predictions[indices] = logits.argmax(1).cpu().numpy()
             loss_sum += functional.cross_entropy(
                 logits, labels, ignore_index=UNLABELLED, reduction="sum"

@@ -1,6 +1,7 @@
 """The loss that is minimised, and the plain cross-entropy that all trials report."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from trytable.trainers.data.tokens import Indices
 from trytable.trainers.protocol.messages import FinetuneSettings, Refused
 
 
+@dataclass(frozen=True)
 class Criterion:
     """Computes the loss of each sentence, in nats.
 
@@ -22,10 +24,9 @@ class Criterion:
     micro-batches of any size add up to the same gradient.
     """
 
-    def __init__(self, weights: Tensor | None, label_smoothing: float, focal_gamma: float) -> None:
-        self.weights = weights
-        self.label_smoothing = label_smoothing
-        self.focal_gamma = focal_gamma
+    weights: Tensor | None
+    label_smoothing: float
+    focal_gamma: float
 
     def __call__(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss to minimise and the plain cross-entropy, both of shape (sentences,)."""

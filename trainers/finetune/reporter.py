@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NoReturn
 
 import torch
@@ -30,19 +31,15 @@ from trytable.trainers.protocol.messages import (
 )
 
 
+@dataclass(frozen=True)
 class Reporter:
     """Sends the events of one attempt over its line."""
 
-    def __init__(
-        self,
-        line: Line,
-        job: Job,
-        settings: FinetuneSettings,
-        model: Classifier,
-        block_norms: BlockNorms,
-    ) -> None:
-        self._line, self._job, self._settings = line, job, settings
-        self._model, self._block_norms = model, block_norms
+    line: Line
+    job: Job
+    settings: FinetuneSettings
+    model: Classifier
+    block_norms: BlockNorms
 
     # Events.
 
@@ -50,20 +47,20 @@ class Reporter:
         self, effective: Readings, precision: Precision, steps_per_epoch: int, first_step: int
     ) -> None:
         """Report the effective parameters before the first step, counted from 0."""
-        trainable = trainable_parameters(self._model).values()
-        self._line.say(
+        trainable = trainable_parameters(self.model).values()
+        self.line.say(
             Started(
-                attempt=self._job.attempt,
+                attempt=self.job.attempt,
                 effective=effective,
-                parameters=sum(p.numel() for p in self._model.parameters()),
+                parameters=sum(p.numel() for p in self.model.parameters()),
                 trainable_parameters=sum(p.numel() for p in trainable),
-                data_hash=self._job.data_hash,
+                data_hash=self.job.data_hash,
                 code_hash=code_hash(),
-                device=self._job.device,
+                device=self.job.device,
                 threads=torch.get_num_threads(),
                 precision=precision,
                 steps_per_epoch=steps_per_epoch,
-                steps_total=steps_per_epoch * self._settings.epochs,
+                steps_total=steps_per_epoch * self.settings.epochs,
                 resumed_from_step=first_step,
                 pid=os.getpid(),
             )
@@ -71,15 +68,15 @@ class Reporter:
 
     def step(self, step: int, lr: float, result: StepResult, progress: TrainingProgress) -> None:
         """Report a step, counted from 1, if it is due; every few times with norms by block."""
-        every = self._settings.log_every_steps
+        every = self.settings.log_every_steps
         if step != 1 and step % every:
             return
-        norm, max_norm = result.gradient_norm, self._settings.max_gradient_norm
-        blocks = self._block_norms if self._block_norms.is_due(step, every) else None
-        weights = [p.detach() for p in trainable_parameters(self._model).values()]
-        self._line.say(
+        norm, max_norm = result.gradient_norm, self.settings.max_gradient_norm
+        blocks = self.block_norms if self.block_norms.is_due(step, every) else None
+        weights = [p.detach() for p in trainable_parameters(self.model).values()]
+        self.line.say(
             Step(
-                attempt=self._job.attempt,
+                attempt=self.job.attempt,
                 step=step,
                 epoch=progress.epoch,
                 loss=result.loss,
@@ -101,39 +98,39 @@ class Reporter:
         dev_predictions: Indices,
     ) -> None:
         """Report the current epoch, after its last step."""
-        memory = device_memory(next(self._model.parameters()).device, self._job.device)
-        measured = EpochMetrics(
-            value=dev_metrics[self._job.objective.name],
+        memory = device_memory(next(self.model.parameters()).device, self.job.device)
+        epoch_metrics = EpochMetrics(
+            value=dev_metrics[self.job.objective.name],
             train_loss=progress.loss_sum / progress.seen,
             running_accuracy=progress.correct / progress.seen,
             probe_accuracy=probe_accuracy,
             seconds=progress.seconds,
             **dev_metrics,
         )
-        self._line.say(
+        self.line.say(
             Epoch(
-                attempt=self._job.attempt,
+                attempt=self.job.attempt,
                 epoch=progress.epoch,
                 step=step,
                 metrics=prediction_spread(dev_predictions),
                 peak_device_bytes=memory.peak_bytes if memory else None,
                 device_bytes=memory.total_bytes if memory else None,
-                **vars(measured),
+                **vars(epoch_metrics),
             )
         )
 
     def checkpoint(self, step: int, epoch: int) -> None:
         """Report that a resumable checkpoint was saved."""
-        self._line.say(Checkpoint(attempt=self._job.attempt, step=step, epoch=epoch))
+        self.line.say(Checkpoint(attempt=self.job.attempt, step=step, epoch=epoch))
 
     def finished(
         self, progress: TrainingProgress, test_accuracy: float | None, test_predictions: Indices
     ) -> None:
         """Report the trial's result."""
         assert progress.best_value is not None, "at least one epoch was evaluated"
-        self._line.say(
+        self.line.say(
             Finished(
-                attempt=self._job.attempt,
+                attempt=self.job.attempt,
                 best_epoch=progress.best_epoch,
                 best_value=progress.best_value,
                 best_dev_accuracy=progress.best_accuracy,
@@ -159,23 +156,18 @@ class Reporter:
 
     def smaller_micro_batch(self, previous: int, size: int) -> None:
         """Report that the micro-batch was halved, since memory ran out."""
-        self._finding(
-            "oom_retry",
-            "warning",
+        message = (
             f"out of memory: micro-batch reduced from {previous} to {size} sentences; a step still "
-            f"trains on {self._settings.batch_size}",
-            {"micro_batch_before": previous, "micro_batch": size},
+            f"trains on {self.settings.batch_size}"
         )
+        evidence: dict[str, Scalar] = {"micro_batch_before": previous, "micro_batch": size}
+        self._finding("oom_retry", "warning", message, evidence)
 
     def early_end(self, completed: int, best_epoch: int) -> None:
         """Report that the patience ran out before the last epoch."""
-        self._finding(
-            "patience",
-            "info",
-            f"ended after epoch {completed} of {self._settings.epochs}: no improvement since epoch "
-            f"{best_epoch}",
-            {"epochs": completed, "best_epoch": best_epoch},
-        )
+        ended = f"ended after epoch {completed} of {self.settings.epochs}"
+        message = f"{ended}: no improvement since epoch {best_epoch}"
+        self._finding("patience", "info", message, {"epochs": completed, "best_epoch": best_epoch})
 
     def uncached(self, reason: str) -> None:
         """Report that the frozen layers are computed in every epoch."""
@@ -191,9 +183,9 @@ class Reporter:
     def _finding(
         self, kind: str, severity: Severity, message: str, evidence: dict[str, Scalar]
     ) -> None:
-        self._line.say(
+        self.line.say(
             Finding(
-                attempt=self._job.attempt,
+                attempt=self.job.attempt,
                 kind=kind,
                 severity=severity,
                 message=message,

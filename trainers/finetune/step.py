@@ -31,6 +31,7 @@ class StepResult:
     gradient_norm: float
 
 
+@dataclass(kw_only=True)
 class Stepper:
     """Takes optimizer steps, each on a whole batch, whatever the size of the micro-batches.
 
@@ -41,29 +42,19 @@ class Stepper:
             trial may have used up the memory.
     """
 
-    def __init__(
-        self,
-        *,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        criterion: Criterion,
-        collator: Collator,
-        precision: Precision,
-        max_gradient_norm: float,
-        micro_batch: int,
-        on_halved: Callable[[int, int], None],
-        may_halve: bool = True,
-    ) -> None:
-        self._model = model
-        self._optimizer = optimizer
-        self._criterion = criterion
-        self._collator = collator
-        self._precision = precision
-        self._max_norm = max_gradient_norm
-        self._on_halved = on_halved
-        self._may_halve = may_halve
-        self.micro_batch = micro_batch
-        self.scaler = torch.amp.GradScaler(collator.device.type, enabled=precision == "fp16")
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    criterion: Criterion
+    collator: Collator
+    precision: Precision
+    max_gradient_norm: float
+    micro_batch: int
+    on_halved: Callable[[int, int], None]
+    may_halve: bool
+
+    def __post_init__(self) -> None:
+        device, enabled = self.collator.device.type, self.precision == "fp16"
+        self.scaler = torch.amp.GradScaler(device, enabled=enabled)
 
     def step(self, split: TokenSplit, indices: Indices, seed: int) -> StepResult:
         """Train on these sentences once; `seed` is the seed of the dropout.
@@ -79,35 +70,35 @@ class Stepper:
             except RuntimeError as error:  # the base class of torch.OutOfMemoryError
                 self._halve(error, len(indices))
         self._check(loss, norm)
-        self.scaler.step(self._optimizer)
+        self.scaler.step(self.optimizer)
         self.scaler.update()
         return StepResult(loss, correct, norm)
 
     def _gradients(self, split: TokenSplit, indices: Indices) -> tuple[float, int, float]:
-        self._optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         loss, correct = 0.0, 0
         for first in range(0, len(indices), self.micro_batch):
             part = indices[first : first + self.micro_batch]
-            batch, labels = self._collator.collate(split, part)
-            with autocast(self._precision, self._collator.device):
-                logits = self._model(batch)
-            minimised, plain = self._criterion(logits.float(), labels)
+            batch, labels = self.collator.collate(split, part)
+            with autocast(self.precision, self.collator.device):
+                logits = self.model(batch)
+            minimised, plain = self.criterion(logits.float(), labels)
             share: Tensor = minimised.sum() / len(indices)
             self.scaler.scale(share).backward()  # type: ignore[no-untyped-call] # untyped in torch
             loss += plain.sum().item() / len(indices)
             correct += int((logits.argmax(1) == labels).sum())
-        self.scaler.unscale_(self._optimizer)
-        parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self._max_norm)
+        self.scaler.unscale_(self.optimizer)
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.max_gradient_norm)
         return loss, correct, float(norm)
 
     def _halve(self, error: RuntimeError, sentences: int) -> None:
         """Halve the micro-batch if memory ran out; raise any other error again."""
         if not memory.is_oom(error):
             raise error
-        if not self._may_halve:
+        if not self.may_halve:
             raise torch.OutOfMemoryError(str(error)) from error
-        self._optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         previous = min(self.micro_batch, sentences)
         if previous == 1:
             raise torch.OutOfMemoryError(
@@ -117,7 +108,7 @@ class Stepper:
         self.micro_batch = math.ceil(previous / 2)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        self._on_halved(previous, self.micro_batch)
+        self.on_halved(previous, self.micro_batch)
 
     def _check(self, loss: float, norm: float) -> None:
         _check_finite("loss", loss)

@@ -14,27 +14,13 @@ import numpy as np
 import torch
 
 from trytable.records import UNLABELLED
+from trytable.trainers.data import tokens
 from trytable.trainers.data.augment import make_augmenter
 from trytable.trainers.data.batches import Collator, batches_by_length
-from trytable.trainers.data.tokens import (
-    Indices,
-    TokenSplit,
-    load_cached_data,
-    special_ids,
-    tokenise,
-)
-from trytable.trainers.finetune.attest import (
-    LiveObjects,
-    effective_parameters,
-    find_mismatches,
-    requested_parameters,
-)
+from trytable.trainers.data.tokens import Indices, TokenSplit
+from trytable.trainers.finetune.attest import LiveObjects, attest
 from trytable.trainers.finetune.checkpoints import Checkpointer
-from trytable.trainers.finetune.evaluation import (
-    Evaluator,
-    macro_f1,
-    probe_split,
-)
+from trytable.trainers.finetune.evaluation import Evaluator, macro_f1, probe_split
 from trytable.trainers.finetune.losses import make_criterion
 from trytable.trainers.finetune.norms import BlockNorms
 from trytable.trainers.finetune.optimizer import make_optimizer, set_learning_rates
@@ -43,14 +29,10 @@ from trytable.trainers.finetune.reporter import Reporter
 from trytable.trainers.finetune.schedule import make_schedule
 from trytable.trainers.finetune.step import NonFinite, Stepper
 from trytable.trainers.models.backbone import LoadedModel, max_input_length, pad_token_id
-from trytable.trainers.models.classifier import build_classifier
-from trytable.trainers.models.frozen_cache import CacheUnusable, Predictor, with_cached_states
+from trytable.trainers.models.classifier import Predictor, build_classifier
+from trytable.trainers.models.frozen_cache import CacheUnusable, with_cached_states
 from trytable.trainers.models.precision import choose_precision
-from trytable.trainers.models.state_dict import (
-    Weights,
-    copy_weights,
-    load_weights,
-)
+from trytable.trainers.models.state_dict import Weights, copy_weights, load_weights
 from trytable.trainers.protocol.messages import FinetuneSettings, Job, Line, Refused
 from trytable.trainers.seeding import draw_seed
 
@@ -97,8 +79,8 @@ class TrainingRun:
 
         # Data. They are in the cache already; a swept max_length is tokenised by its first trial.
         cache, length = Path(job.cache_folder), settings.max_length
-        self.splits = tokenise(cache, job.data_hash, loaded.folder, length)
-        self.classes = load_cached_data(cache, job.data_hash).classes
+        self.splits = tokens.tokenise(cache, job.data_hash, loaded.folder, length)
+        self.classes = tokens.load_cached_data(cache, job.data_hash).classes
         self._check_batch_size()
 
         # Model. Its weights stay in fp32; autocast alone decides the precision of a forward pass.
@@ -136,11 +118,9 @@ class TrainingRun:
         except CacheUnusable as reason:
             self.reporter.uncached(str(reason))
 
-        self.evaluator = Evaluator(
-            self.model, collator, self.precision, self._check_stop, not job.shared_device
-        )
+        self.evaluator = Evaluator(predictor, may_halve=not job.shared_device)
         self.probe = probe_split(self.splits["train"], settings.probe_size, job.seed)
-        special = special_ids(cache, job.data_hash, loaded.folder, length)
+        special = tokens.special_ids(cache, job.data_hash, loaded.folder, length)
         embeddings = self.model.backbone.get_input_embeddings().weight
         assert isinstance(embeddings, torch.Tensor), "token embeddings are a table"
         self.augmenter = make_augmenter(settings, self.splits["train"], special, embeddings, cache)
@@ -193,10 +173,9 @@ class TrainingRun:
             precision=self.precision,
             seed=self.job.seed,
         )
-        effective = effective_parameters(live, self.settings)
+        effective, differing = attest(live, self.settings)
         steps = self._steps_taken()
         self.reporter.started(effective, self.precision, self.steps_per_epoch, steps)
-        differing = find_mismatches(requested_parameters(live, self.settings), effective)
         if differing:
             allowed = self.settings.allow_mismatch
             message = self.reporter.mismatch(differing, allowed)

@@ -79,10 +79,8 @@ def transformer_layers(backbone: nn.Module) -> nn.ModuleList:
     depth = getattr(backbone.config, "num_hidden_layers", None)
     lists = [m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
     if len(lists) != 1:
-        kind = type(backbone).__name__
-        raise Refused(
-            f"{kind} has {len(lists)} lists of {depth} layers; freezing needs exactly one."
-        )
+        name = type(backbone).__name__
+        raise Refused(f"{name} has {len(lists)} lists of {depth} layers; freezing needs one.")
     return lists[0]
 
 

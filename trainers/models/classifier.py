@@ -1,18 +1,21 @@
 """The classifier: a backbone, pooling, dropout and a head, and which of its weights train."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from trytable.trainers.data.batches import STATES
+from trytable.trainers.data.batches import STATES, Collator
+from trytable.trainers.data.tokens import Indices, TokenSplit
 from trytable.trainers.models.adapters import add_adapters
 from trytable.trainers.models.backbone import LoadedModel
 from trytable.trainers.models.freezing import frozen_parts
 from trytable.trainers.models.heads import make_head
+from trytable.trainers.models.precision import Precision, autocast
 from trytable.trainers.models.text_classifier import pool
 from trytable.trainers.protocol.messages import FinetuneSettings, Refused
 from trytable.trainers.seeding import draw_seed
@@ -166,3 +169,24 @@ def _check_dropout(model: Classifier, settings: FinetuneSettings) -> None:
     wrong = [p for p in probabilities if not math.isclose(p, settings.dropout)]
     if wrong:
         raise Refused(f"dropout {settings.dropout} was requested, but a module has {wrong[0]}.")
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Runs a classifier in evaluation mode.
+
+    Call `check_stop` before every batch: it raises if the orchestrator requested a stop.
+    """
+
+    model: Classifier
+    collator: Collator
+    precision: Precision
+    check_stop: Callable[[], None]
+
+    @torch.no_grad()
+    def predict(self, split: TokenSplit, indices: Indices) -> tuple[Tensor, Tensor]:
+        """Return logits, shape (sentences, classes), and labels of some sentences of a split."""
+        self.model.eval()
+        batch, labels = self.collator.collate(split, indices)
+        with autocast(self.precision, self.collator.device):
+            return self.model(batch).float(), labels

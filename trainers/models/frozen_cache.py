@@ -7,21 +7,22 @@ stay in the model, so its weights, names and per-layer attributes do not change.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trytable.trainers.data.batches import Collator, batches_in_order
-from trytable.trainers.data.tokens import Indices, TokenSplit, tokens_folder
+from trytable.trainers.data.batches import batches_in_order
+from trytable.trainers.data.tokens import TokenSplit, tokens_folder
 from trytable.trainers.models.backbone import LoadedModel, transformer_layers
 from trytable.trainers.models.cached_states import SentenceStates, StateCache, cache_key
-from trytable.trainers.models.classifier import Classifier
+from trytable.trainers.models.classifier import Predictor
 from trytable.trainers.models.freezing import frozen_layer_count, uses_patterns
-from trytable.trainers.models.precision import Precision, autocast
+from trytable.trainers.models.precision import Precision
 from trytable.trainers.protocol.messages import FinetuneSettings, Job
 
 _SENTENCES_AT_ONCE = 64
@@ -33,24 +34,6 @@ much more; other padding alone changes fp32 by about 1e-6, and bf16 by its round
 
 class CacheUnusable(Exception):
     """The cached states cannot be used with this model; the message gives the reason."""
-
-
-@dataclass(frozen=True)
-class Predictor:
-    """Runs a classifier in evaluation mode. `check_stop` is called before every batch."""
-
-    model: Classifier
-    collator: Collator
-    precision: Precision
-    check_stop: Callable[[], None]
-
-    @torch.no_grad()
-    def logits(self, split: TokenSplit, indices: Indices) -> Tensor:
-        """Return the logits of some sentences of a split, shape (sentences, classes)."""
-        self.model.eval()
-        with autocast(self.precision, self.collator.device):
-            logits: Tensor = self.model(self.collator.collate(split, indices)[0]).float()
-        return logits
 
 
 def with_cached_states(
@@ -116,7 +99,7 @@ def attach_states(
             f"the states of {cut} layers take more than frozen_cache_gb {states.max_bytes / 1e9:g}"
         )
     splits = {name: replace(split, states=cached[name]) for name, split in splits.items()}
-    model.replay = Replay(layers, hook.format)
+    model.replay = Replay(layers, hook.states.dtype, hook.tuple_length)
     difference = float((_sample_logits(predictor, splits["dev"]) - expected).abs().max())
     if not difference <= _TOLERANCES[predictor.precision]:
         model.replay.remove()
@@ -126,7 +109,7 @@ def attach_states(
 
 
 def _sample_logits(predictor: Predictor, split: TokenSplit) -> Tensor:
-    return predictor.logits(split, torch.arange(min(_SAMPLE_SIZE, len(split))).numpy())
+    return predictor.predict(split, np.arange(min(_SAMPLE_SIZE, len(split))))[0]
 
 
 def _compute(predictor: Predictor, hook: "_OutputHook", split: TokenSplit) -> SentenceStates:
@@ -136,7 +119,7 @@ def _compute(predictor: Predictor, hook: "_OutputHook", split: TokenSplit) -> Se
         predictor.check_stop()
         hook.ends_forward = True
         try:
-            predictor.logits(split, indices)
+            predictor.predict(split, indices)
         except _ForwardEnded:
             pass
         finally:
@@ -146,23 +129,18 @@ def _compute(predictor: Predictor, hook: "_OutputHook", split: TokenSplit) -> Se
             yield int(index), states[row, : lengths[index]]
 
 
-@dataclass(frozen=True)
-class OutputFormat:
-    """What a layer returns: a tensor of this type, alone or first in a tuple of this length."""
-
-    dtype: torch.dtype
-    tuple_length: int
-
-
 class _ForwardEnded(Exception):
     """Ends a forward pass after the last layer that is needed."""
 
 
 class _OutputHook:
-    """Records the output of a layer, and ends the forward pass there if `ends_forward` is set."""
+    """Records the output of a layer, and ends the forward pass there if `ends_forward` is set.
+
+    `states` is the output, or its first tensor; `tuple_length` is 0 if it is not a tuple.
+    """
 
     states: Tensor
-    format: OutputFormat
+    tuple_length: int
 
     def __init__(self, layer: nn.Module) -> None:
         self.ends_forward = False
@@ -173,7 +151,7 @@ class _OutputHook:
         if not isinstance(parts[0], Tensor) or any(part is not None for part in parts[1:]):
             raise CacheUnusable("its layers return more than hidden states")
         self.states = parts[0]
-        self.format = OutputFormat(parts[0].dtype, len(output) if isinstance(output, tuple) else 0)
+        self.tuple_length = len(output) if isinstance(output, tuple) else 0
         if self.ends_forward:
             raise _ForwardEnded
 
@@ -184,10 +162,9 @@ class _OutputHook:
 class Replay:
     """Makes layers return `states`, shape (sentences, tokens, width), while these are set."""
 
-    def __init__(self, layers: Sequence[nn.Module], output_format: OutputFormat) -> None:
+    def __init__(self, layers: Sequence[nn.Module], dtype: torch.dtype, tuple_length: int) -> None:
         self.states: Tensor | None = None
-        self._format = output_format
-        self._layers = layers
+        self._layers, self._dtype, self._tuple_length = layers, dtype, tuple_length
         for layer in layers:
             is_last = layer is layers[-1]
             # An attribute of the instance shadows the class's `forward`, and wraps no module.
@@ -200,8 +177,8 @@ class Replay:
             return forward(*args, **kwargs)
         states = args[0] if args else kwargs["hidden_states"]
         if is_last:
-            states = self.states.to(self._format.dtype)
-        extra = self._format.tuple_length - 1
+            states = self.states.to(self._dtype)
+        extra = self._tuple_length - 1
         return (states, *[None] * extra) if extra >= 0 else states
 
     def remove(self) -> None:

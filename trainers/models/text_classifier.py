@@ -70,11 +70,8 @@ class TextClassifier(nn.Module):
             inputs["token_type_ids"] = token_type_ids
         states = self.backbone(**inputs).last_hidden_state
         pooled = pool(states, attention_mask, self.pooling)
-        return SequenceClassifierOutput(logits=self.head(pooled.to(_dtype(self.head))))
-
-
-def _dtype(head: nn.Module) -> torch.dtype:
-    return next(head.parameters()).dtype
+        dtype = next(self.head.parameters()).dtype
+        return SequenceClassifierOutput(logits=self.head(pooled.to(dtype)))
 
 
 def pool(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
