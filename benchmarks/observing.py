@@ -38,7 +38,7 @@ def run(folder: Path) -> Result:
             watch.inside = 0.0
             whole = _seconds(model, optimizer, rows)
             pairs.append((whole, whole - watch.inside))
-        watch.forget()
+        watch.detach()
     ratio = median_ratio(pairs)
     step = min(plain for _, plain in pairs) / GRADIENT_NORM_INTERVAL
     figures = (
@@ -53,9 +53,9 @@ class _Timed(TrainingObserver):
 
     inside = 0.0
 
-    def _stepped(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+    def _after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         began = time.perf_counter()
-        super()._stepped(optimizer, args, kwargs)
+        super()._after_step(optimizer, args, kwargs)
         self.inside += time.perf_counter() - began
 
 

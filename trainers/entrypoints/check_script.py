@@ -3,6 +3,7 @@
 A request (see `jsonl`) has the keys `settings`, `seed` and `folder`; the result is a ScriptChecked.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,13 @@ from trytable.trainers.entrypoints.jsonl import answer_request
 from trytable.trainers.protocol.messages import ScriptChecked, ScriptSettings
 from trytable.trainers.script import trainer
 from trytable.trainers.script.command import CommandContext
-from trytable.trainers.script.supervisor import interpreter
 
 
 def answer(request: dict[str, Any]) -> list[ScriptChecked]:
     """Check the command that a request has. Raises Refused."""
     settings = ScriptSettings.model_validate(request["settings"])
-    context = CommandContext(request["seed"], Path(request["folder"]), "cpu", interpreter())
-    return [ScriptChecked(code_hash=trainer.check(settings, context))]
+    context = CommandContext(request["seed"], Path(request["folder"]), "cpu", sys.executable)
+    return [ScriptChecked(code_hash=trainer.check_command(settings, context))]
 
 
 if __name__ == "__main__":

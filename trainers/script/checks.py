@@ -1,16 +1,16 @@
-"""What arrived of the parameters that a script was given, against what was asked for."""
+"""Compares the parameters that a script was given with the values that it really uses."""
 
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trytable.records import Scalar
+from trytable.records import Scalar, Severity
 from trytable.trainers.protocol.messages import Finding, Job, LaunchSettings, Line, Started
 
-_NEAR = 1e-6
-"""Relative: a number that was echoed may have been rounded to a float32."""
+_TOLERANCE = 1e-6
+"""Relative: a script may have rounded a number to float32 before it printed it."""
 
-_PLACE = re.compile(r"-*([\w.+/-]+)=\{([\w.+~/-]+)\}")
+_PLACEHOLDER = re.compile(r"-*([\w.+/-]+)=\{([\w.+~/-]+)\}")
 _ROLES: dict[str, tuple[str, ...]] = {
     "lr": ("lr", "learning_rate", "learningrate", "max_lr", "peak_lr", "base_lr", "init_lr"),
     "weight_decay": ("weight_decay", "wd", "decay"),
@@ -18,36 +18,46 @@ _ROLES: dict[str, tuple[str, ...]] = {
     "epochs": ("epochs", "num_epochs", "n_epochs", "max_epochs", "num_train_epochs"),
     "schedule": ("schedule", "scheduler", "lr_scheduler", "lr_scheduler_type", "lr_schedule"),
 }
-"""What people call the knobs that can be observed. Any name that holds `dropout` is a dropout."""
+"""Usual names of the knobs that can be observed. Any name with `dropout` in it is a dropout."""
 
 
 class ParameterCheck:
-    """Says `started` anew whenever more is known of what really is trained."""
+    """Reports the values that a script really uses, and those that differ from the requested ones.
+
+    `started` is sent at once, without any value, and again each time that more becomes known.
+
+    Args:
+        job: the attempt.
+        launch: the command, whose options name the parameters.
+        requested: the parameters as the trial has them.
+        line: where events are sent.
+        started: the event to send.
+    """
 
     def __init__(
         self,
         job: Job,
         launch: LaunchSettings,
-        asked: Mapping[str, Scalar],
+        requested: Mapping[str, Scalar],
         line: Line,
         started: Started,
     ) -> None:
-        self.asked = asked
-        self.names = {name: {_plain(name), *_flags(launch, name)} for name in asked}
+        self.requested = requested
+        self._aliases = {name: {_plain(name), *_options(launch, name)} for name in requested}
         self._job = job
         self._line = line
         self._started = started
-        self._has_echoed = False
+        self._has_echo = False
         line.say(started)
 
-    def add(self, effective: Mapping[str, Scalar], **others: Any) -> None:
-        """Tell more; `others` are fields of Started."""
-        known = {**self._started.effective, **effective}
-        self._started = self._started.model_copy(update={"effective": known, **others})
+    def add(self, effective: Mapping[str, Scalar], **fields: Any) -> None:
+        """Send `started` with more effective values; `fields` are other fields of Started."""
+        merged = {**self._started.effective, **effective}
+        self._started = self._started.model_copy(update={"effective": merged, **fields})
         self._line.say(self._started)
 
-    def find(self, kind: str, severity: Any, message: str, **evidence: Scalar) -> None:
-        """Say a finding."""
+    def report(self, kind: str, severity: Severity, message: str, **evidence: Scalar) -> None:
+        """Send a finding."""
         self._line.say(
             Finding(
                 attempt=self._job.attempt,
@@ -58,70 +68,70 @@ class ParameterCheck:
             )
         )
 
-    def of_role(self, role: str) -> str | None:
-        """The first parameter that a knob's usual names say is one of a kind, or None."""
-        known = set(_ROLES[role])
-        return next((name for name, called in self.names.items() if called & known), None)
+    def parameter_for(self, role: str) -> str | None:
+        """Return the first parameter that has a usual name of a role such as `lr`, or None."""
+        usual = set(_ROLES[role])
+        return next((name for name, aliases in self._aliases.items() if aliases & usual), None)
 
     def dropouts(self) -> list[str]:
-        """The parameters that are a dropout's probability."""
+        """Return the parameters that are the probability of a dropout."""
         return [
             name
-            for name, called in self.names.items()
-            if any("dropout" in one for one in called) and number(self.asked[name]) is not None
+            for name, aliases in self._aliases.items()
+            if any("dropout" in alias for alias in aliases)
+            and to_number(self.requested[name]) is not None
         ]
 
-    def echoed(self, said: Mapping[str, Any]) -> None:
-        """Take in the arguments that the script prints, once; differing ones are a `mismatch`."""
-        if self._has_echoed:
+    def check_echo(self, arguments: Mapping[str, Any]) -> None:
+        """Compare the arguments that the script prints, once; a difference is a `mismatch`."""
+        if self._has_echo:
             return
-        self._has_echoed = True
-        plain = {_plain(str(name)): value for name, value in said.items()}
-        found = {
-            name: scalar(plain[called])
-            for name, names in self.names.items()
-            for called in sorted(names & plain.keys())[:1]
+        printed = {_plain(str(name)): value for name, value in arguments.items()}
+        effective = {
+            name: to_scalar(printed[alias])
+            for name, aliases in self._aliases.items()
+            for alias in sorted(aliases & printed.keys())[:1]
         }
-        if not found:
-            self._has_echoed = False  # something else was printed
-            return
-        self.add(found)
-        differing = {n: got for n, got in found.items() if not same(self.asked[n], got)}
+        if not effective:
+            return  # the script printed something else, such as its model's config
+        self._has_echo = True
+        self.add(effective)
+        differing = {n: v for n, v in effective.items() if not values_match(self.requested[n], v)}
         if differing:
-            told = [f"{n}: {self.asked[n]} asked, {got} found" for n, got in differing.items()]
+            texts = [f"{n}: {self.requested[n]} requested, {v} found" for n, v in differing.items()]
             evidence: dict[str, Scalar] = {}
-            for name, got in differing.items():
-                evidence |= {f"{name}.requested": self.asked[name], f"{name}.effective": got}
-            self.find("mismatch", "error", "; ".join(told), **evidence)
+            for name, value in differing.items():
+                evidence |= {f"{name}.requested": self.requested[name], f"{name}.effective": value}
+            self.report("mismatch", "error", "; ".join(texts), **evidence)
 
 
-def _flags(launch: LaunchSettings, name: str) -> Iterator[str]:
-    """What the command calls a parameter: `--hidden_dropout_prob {dropout}`."""
-    before = ""
+def _options(launch: LaunchSettings, name: str) -> Iterator[str]:
+    """Yield the options that take a parameter, as in `--hidden_dropout_prob {dropout}`."""
+    previous = ""
     for word in launch.command:
-        if word == f"{{{name}}}" and before.startswith("-"):
-            yield _plain(before)
-        placed = _PLACE.fullmatch(word)
-        if placed and placed[2] == name:
-            yield _plain(placed[1])
-        before = word
+        if word == f"{{{name}}}" and previous.startswith("-"):
+            yield _plain(previous)
+        placeholder = _PLACEHOLDER.fullmatch(word)
+        if placeholder and placeholder[2] == name:
+            yield _plain(placeholder[1])
+        previous = word
 
 
 def _plain(name: str) -> str:
-    """A name without dashes in front and without what it is nested in."""
+    """Return a name without leading dashes and without the mappings that it is nested in."""
     return re.split(r"[./]", name.lstrip("-+~"))[-1].lower().replace("-", "_")
 
 
-def same(asked: Scalar, got: Any) -> bool:
-    """Whether a value arrived: numbers nearly so, the rest as people write it."""
-    numbers = (number(asked), number(got))
-    if numbers[0] is not None and numbers[1] is not None:
-        return abs(numbers[0] - numbers[1]) <= _NEAR * max(abs(numbers[0]), abs(numbers[1]))
-    return str(asked).lower() == str(got).lower()
+def values_match(requested: Scalar, effective: Any) -> bool:
+    """Return whether two values are equal: numbers up to rounding, others as printed."""
+    expected, actual = to_number(requested), to_number(effective)
+    if expected is not None and actual is not None:
+        return abs(expected - actual) <= _TOLERANCE * max(abs(expected), abs(actual))
+    return str(requested).lower() == str(effective).lower()
 
 
-def number(value: Any) -> float | None:
-    """A number, also one that is written as a text; None for anything else."""
+def to_number(value: Any) -> float | None:
+    """Return a value as a number, also one in quotes; None if it is none."""
     if isinstance(value, bool):
         return None
     try:
@@ -130,6 +140,6 @@ def number(value: Any) -> float | None:
         return None
 
 
-def scalar(value: Any) -> Scalar:
-    """A value as a table cell holds it."""
+def to_scalar(value: Any) -> Scalar:
+    """Return a value as a table cell can hold it."""
     return value if isinstance(value, bool | int | float | str) or value is None else str(value)

@@ -1,4 +1,7 @@
-"""A script's command with a trial's values in it: words, environment and files. Pure."""
+"""Fills a trial's values into a script's command: its words, environment and files.
+
+Nothing is run or written here; a config file that the command names is read.
+"""
 
 import json
 import re
@@ -8,15 +11,22 @@ from pathlib import Path
 
 from trytable.records import Scalar
 from trytable.trainers.protocol.messages import LaunchSettings, Refused
-from trytable.trainers.script.configs import FORMATS, merged, written
+from trytable.trainers.script.configs import FORMATS, dump_config, merge_config
 
-# As in sweeps/config/script.py, which has refused whatever could not be filled in here.
-_PLACE = re.compile(r"\{\{([\w.+~/-]+)\}\}|\{([A-Za-z_+~][\w.+~/-]*)\}")
+# The same pattern as in sweeps/config/script.py, which has refused unknown placeholders already.
+_PLACEHOLDER = re.compile(r"\{\{([\w.+~/-]+)\}\}|\{([A-Za-z_+~][\w.+~/-]*)\}")
 
 
 @dataclass(frozen=True)
 class CommandContext:
-    """What is filled in besides parameters; `out` is absolute, `device` is cpu or cuda."""
+    """What a command may use besides parameters.
+
+    Attributes:
+        seed: the trial's seed.
+        out: the trial's folder, absolute.
+        device: `cpu` or `cuda`.
+        python: the interpreter that Trytable runs in.
+    """
 
     seed: int
     out: Path
@@ -26,7 +36,7 @@ class CommandContext:
 
 @dataclass(frozen=True)
 class Invocation:
-    """What is run: its words, folder and own variables, and files to be written before."""
+    """What is run: the words, working folder and variables, and the files to write before."""
 
     words: tuple[str, ...]
     cwd: Path
@@ -36,69 +46,69 @@ class Invocation:
 
 
 def build_invocation(
-    launch: LaunchSettings, values: Mapping[str, Scalar], given: CommandContext
+    launch: LaunchSettings, values: Mapping[str, Scalar], context: CommandContext
 ) -> Invocation:
-    """Fill a command in. Raises Refused where a config file cannot take the values."""
-    known = {name: argument_text(value) for name, value in values.items()}
-    ours = {
-        "seed": str(given.seed),
-        "out": str(given.out),
-        "device": given.device,
-        "python": given.python,
+    """Fill the values into a command. Raises Refused if its config file cannot take them."""
+    texts = {
+        "seed": str(context.seed),
+        "out": str(context.out),
+        "device": context.device,
+        "python": context.python,
+        **{name: argument_text(value) for name, value in values.items()},
     }
-    texts = {**ours, **known}
-    cwd = Path(_filled(launch.cwd, texts))
-    rest = {name: values[name] for name in values if name not in _placed(launch)}
+    cwd = Path(_fill(launch.cwd, texts))
+    with_place = _placed_parameters(launch)
+    unplaced = {name: value for name, value in values.items() if name not in with_place}
     files: dict[Path, str] = {}
     words: list[str] = []
     if launch.config is not None:
         base = cwd / launch.config
-        texts["config"] = str(given.out / f"config{base.suffix}")
-        files[Path(texts["config"])] = merged(base, rest)
+        texts["config"] = str(context.out / f"config{base.suffix}")
+        files[Path(texts["config"])] = merge_config(base, unplaced)
     elif launch.style in FORMATS:
-        texts["params"] = str(given.out / f"params.{launch.style}")
+        texts["params"] = str(context.out / f"params.{launch.style}")
         if any("{params}" in word for word in launch.command):
-            files[Path(texts["params"])] = written(rest, launch.style)
+            files[Path(texts["params"])] = dump_config(unplaced, launch.style)
     for word in launch.command:
-        arguments = word == "{params}" and "params" not in texts
-        words += _arguments(launch, rest) if arguments else [_filled(word, texts)]
+        is_arguments = word == "{params}" and "params" not in texts
+        words += _arguments(launch, unplaced) if is_arguments else [_fill(word, texts)]
     metrics = launch.metrics_file
     return Invocation(
         words=tuple(words),
         cwd=cwd,
-        env={name: _filled(text, texts) for name, text in launch.env.items()},
+        env={name: _fill(text, texts) for name, text in launch.env.items()},
         files=files,
-        metrics_file=None if metrics is None else cwd / _filled(metrics, texts),
+        metrics_file=None if metrics is None else cwd / _fill(metrics, texts),
     )
 
 
 def argument_text(value: Scalar) -> str:
-    """A value as one word: shortest decimals that read back the same, `true` and `false`."""
+    """Return a value as one word: the shortest decimals that read back the same, or `true`."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _placed(launch: LaunchSettings) -> set[str]:
-    """The parameters that have a place of their own."""
+def _placed_parameters(launch: LaunchSettings) -> set[str]:
+    """Return the parameters with a placeholder of their own, which `{params}` leaves out."""
     texts = [*launch.command, *launch.env.values(), launch.cwd, launch.metrics_file or ""]
-    return {found[2] for text in texts for found in _PLACE.finditer(text) if found[2]}
+    return {match[2] for text in texts for match in _PLACEHOLDER.finditer(text) if match[2]}
 
 
-def _filled(text: str, texts: Mapping[str, str]) -> str:
-    return _PLACE.sub(lambda at: f"{{{at[1]}}}" if at[1] else texts[at[2]], text)
+def _fill(text: str, texts: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda m: f"{{{m[1]}}}" if m[1] else texts[m[2]], text)
 
 
-def _arguments(launch: LaunchSettings, rest: Mapping[str, Scalar]) -> list[str]:
+def _arguments(launch: LaunchSettings, values: Mapping[str, Scalar]) -> list[str]:
     words: list[str] = []
-    for name, value in rest.items():
+    for name, value in values.items():
         word = argument_text(value)
         if name in launch.switches:
             if value is not True and value is not False:
-                raise Refused(f"{name} is a switch, and {word} is neither true nor false.")
+                raise Refused(f"{name} is a switch. Allowed: true or false, not {word}.")
             words += [f"--{name}"] if value else []
         elif launch.style == "k=v":
             words.append(f"{name}={word}")
         elif launch.style == "--k=v" or (word.startswith("-") and isinstance(value, str)):
-            # As a word of its own `-x` would be taken for an option.
+            # As a separate word, `-x` would be parsed as an option.
             words.append(f"--{name}={word}")
         else:
             words += [f"--{name}", word]

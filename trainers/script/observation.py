@@ -1,4 +1,8 @@
-"""What the observer (trainers/script/observer.py) tells of a script, as events and findings."""
+"""Turns what the observer in a script reports (trainers/script/observer.py) into events.
+
+What the script's optimizer, model and data loader really used is compared with the parameters that
+were requested. Differences become findings, and what could not be observed is reported too.
+"""
 
 import json
 import re
@@ -8,251 +12,253 @@ from typing import Any
 
 from trytable.records import Scalar
 from trytable.trainers.protocol.messages import Job, Line, Step
-from trytable.trainers.script.checks import ParameterCheck, number, same
+from trytable.trainers.script.checks import ParameterCheck, to_number, values_match
 
 OBSERVER_FILE = Path(__file__).with_name("observer.py")
 OBSERVER_VARIABLE = "TRYTABLE_OBSERVE"
 MAX_LINE_BYTES = 1 << 20
 
 _PYTHON = re.compile(r"python(\d+(\.\d+)*)?")
-_ALONE = re.compile(r"-[BbdEIOPqsSuv]+")
-_WITH_VALUE = ("-W", "-X", "--check-hash-based-pycs")
+_FLAGS = re.compile(r"-[BbdEIOPqsSuv]+")
+_OPTIONS_WITH_VALUE = ("-W", "-X", "--check-hash-based-pycs")
 
 
-def observed(words: Sequence[str]) -> tuple[str, ...] | str:
-    """The command with the observer before its script, or why nothing can be observed."""
+def observed_command(words: Sequence[str]) -> tuple[str, ...] | str:
+    """Return the command with the observer in front of its script, or why that is impossible."""
     if not _PYTHON.fullmatch(Path(words[0]).name):
         return f"the command starts {Path(words[0]).name}, not a Python script"
-    at = 1
-    while at < len(words) and words[at].startswith("-") and words[at] != "-m":
-        if words[at] in _WITH_VALUE:
-            at += 1
-        elif not (_ALONE.fullmatch(words[at]) or words[at].startswith(("-W", "-X"))):
-            return f"the command's {words[at]} runs something else than a script's file"
-        at += 1
-    if at >= len(words) or words[at:] == ["-m"]:
+    index = 1
+    while index < len(words) and words[index].startswith("-") and words[index] != "-m":
+        if words[index] in _OPTIONS_WITH_VALUE:
+            index += 1
+        elif not (_FLAGS.fullmatch(words[index]) or words[index].startswith(("-W", "-X"))):
+            return f"the command's {words[index]} does not run a script's file"
+        index += 1
+    if index >= len(words) or words[index:] == ["-m"]:
         return "the command names no script"
-    return (*words[:at], str(OBSERVER_FILE), *words[at:])
+    return (*words[:index], str(OBSERVER_FILE), *words[index:])
 
 
 class Observation:
-    """Takes what the observer tells.
+    """Takes the observer's reports and sends them as events.
 
     Args:
         job: the attempt.
-        line: where steps go.
-        read_back: takes what was read back.
-        why_not: why nothing is observed, where that is known beforehand.
+        line: where steps are sent.
+        check: takes the effective values and reports findings.
+        unobserved_reason: why nothing is observed, if that is known beforehand.
     """
 
-    def __init__(self, job: Job, line: Line, read_back: ParameterCheck, why_not: str = "") -> None:
+    def __init__(
+        self, job: Job, line: Line, check: ParameterCheck, unobserved_reason: str = ""
+    ) -> None:
         self._job = job
         self._line = line
-        self._read_back = read_back
-        self._why_not = why_not
-        self._held = b""
+        self._check = check
+        self._unobserved_reason = unobserved_reason
+        self._buffer = b""
         self._group = 0
-        self._unseen: list[str] = []
-        self._wrong: dict[str, tuple[str, Scalar]] = {}
-        self._torch = ""
+        self._unobserved: list[str] = []
+        self._not_applied: dict[str, tuple[str, Scalar]] = {}
+        self._torch_version = ""
         self._has_steps = False
         self._last_step = 0
 
     @property
     def has_steps(self) -> bool:
-        """Whether optimizer steps are seen."""
+        """Whether optimizer steps are observed."""
         return self._has_steps
 
     def feed(self, chunk: bytes) -> None:
-        """Take in the next bytes. What is no message of the observer's is passed over."""
-        *lines, self._held = (self._held + chunk).split(b"\n")
-        self._held = self._held[:MAX_LINE_BYTES]
+        """Take in the next bytes. Lines that are not the observer's are skipped."""
+        *lines, self._buffer = (self._buffer + chunk).split(b"\n")
+        self._buffer = self._buffer[:MAX_LINE_BYTES]
         for line in lines:
             try:
-                told = json.loads(line)
+                report = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(told, dict):
-                self._take(told)
+            if isinstance(report, dict):
+                self._take(report)
 
-    def _take(self, told: dict[str, Any]) -> None:
-        match told:
+    def finish(self) -> None:
+        """Report what could not be observed: it may be right or wrong."""
+        reason = self._unobserved_reason or self._reason_for_nothing()
+        unobserved = [f"nothing was observed: {reason}"] if reason else self._unobserved
+        if unobserved:
+            self._check.report("not_observed", "info", "; ".join(unobserved))
+
+    def _take(self, report: dict[str, Any]) -> None:
+        match report:
             case {"torch": str(version)}:
-                self._torch = version
+                self._torch_version = version
             case {"first": dict(first)}:
-                self._first(first)
+                self._take_first_step(first)
             case {"step": dict(step)}:
-                self._step(step)
+                self._take_step(step)
             case {"end": dict(end)}:
-                self._end(end)
+                self._take_end(end)
             case _:
                 pass
 
-    def _first(self, told: dict[str, Any]) -> None:
+    def _take_first_step(self, first: dict[str, Any]) -> None:
         self._has_steps = True
-        groups = told["groups"]
-        self._group = self._group_asked_for(groups)
-        effective: dict[str, Scalar] = {"optimizer": told["optimizer"]}
-        effective |= self._of_groups(groups) | _of_scheduler(told.get("scheduler"))
-        effective |= self._of_roles()
-        if told.get("batch_size") is None:
-            self._unseen.append("the batch size (no data loader of torch)")
-        effective |= self._batch_size(told)
-        if "model" in told:
-            effective |= self._of_model(told)
+        groups = first["groups"]
+        self._group = self._group_to_follow(groups)
+        effective: dict[str, Scalar] = {"optimizer": first["optimizer"]}
+        effective |= self._check_groups(groups) | _scheduler_values(first.get("scheduler"))
+        effective |= self._roles()
+        if first.get("batch_size") is None:
+            self._unobserved.append("the batch size (no data loader of torch)")
+        effective |= self._check_batch_size(first)
+        if "model" in first:
+            effective |= self._check_model(first)
         else:
-            self._unseen.append("the model (no module holds what is optimised)")
+            self._unobserved.append("the model (no module holds the optimized parameters)")
         sizes = {
-            name: told[key]
+            name: first[key]
             for name, key in (("parameters", "parameters"), ("trainable_parameters", "trainable"))
-            if key in told
+            if key in first
         }
-        steps = {"steps_per_epoch": told["batches"]} if told.get("batches") else {}
-        self._read_back.add(effective, **sizes, **steps)
-        self._say_not_applied()
+        steps = {"steps_per_epoch": first["batches"]} if first.get("batches") else {}
+        self._check.add(effective, **sizes, **steps)
+        self._report_not_applied()
 
-    def _group_asked_for(self, groups: Sequence[Mapping[str, Any]]) -> int:
-        """The group that has the rate asked for, else the largest one."""
-        name = self._read_back.of_role("lr")
+    def _group_to_follow(self, groups: Sequence[Mapping[str, Any]]) -> int:
+        """Return the parameter group with the requested learning rate, else the largest one."""
+        name = self._check.parameter_for("lr")
         for index, group in enumerate(groups):
-            if name is not None and same(self._read_back.asked[name], group["lr"]):
+            if name is not None and values_match(self._check.requested[name], group["lr"]):
                 return index
         return max(range(len(groups)), key=lambda index: groups[index]["parameters"])
 
-    def _of_groups(self, groups: Sequence[Mapping[str, Any]]) -> dict[str, Scalar]:
-        asked, effective = self._read_back.asked, dict[str, Scalar]()
-        told = "; ".join(
+    def _check_groups(self, groups: Sequence[Mapping[str, Any]]) -> dict[str, Scalar]:
+        summary = "; ".join(
             f"lr {_short(g['lr'])}, weight decay {_short(g['weight_decay'])}, "
             f"{g['parameters']} parameters"
             for g in groups
         )
-        effective["parameter groups"] = told
-        rate = self._read_back.of_role("lr")
-        if rate is not None:
-            effective[rate] = groups[self._group]["lr"]
-        decay = self._read_back.of_role("weight_decay")
+        effective: dict[str, Scalar] = {"parameter groups": summary}
+        lr = self._check.parameter_for("lr")
+        if lr is not None:
+            effective[lr] = groups[self._group]["lr"]
+        decay = self._check.parameter_for("weight_decay")
         if decay is not None:
-            found = [g["weight_decay"] for g in groups if g["weight_decay"] is not None]
-            arrived = any(same(asked[decay], one) for one in found)
-            effective[decay] = asked[decay] if arrived else max(found, default=None)
-            if not found:
-                self._unseen.append("weight decay (the optimizer has none of torch's kind)")
-            elif not arrived:
-                self._not_applied(decay, f"the optimizer has {_listed(found)}", max(found))
+            requested = self._check.requested[decay]
+            values = [g["weight_decay"] for g in groups if g["weight_decay"] is not None]
+            is_applied = any(values_match(requested, value) for value in values)
+            effective[decay] = requested if is_applied else max(values, default=None)
+            if not values:
+                self._unobserved.append("weight decay (the optimizer has none of torch's kind)")
+            elif not is_applied:
+                self._not_applied[decay] = (f"the optimizer has {_join(values)}", max(values))
         return effective
 
-    def _batch_size(self, told: Mapping[str, Any]) -> dict[str, Scalar]:
-        size, name = told.get("batch_size"), self._read_back.of_role("batch_size")
+    def _check_batch_size(self, first: Mapping[str, Any]) -> dict[str, Scalar]:
+        size, name = first.get("batch_size"), self._check.parameter_for("batch_size")
         if size is None:
             return {}
         if name is None:
             return {"batch size": size}
-        if not same(self._read_back.asked[name], size):
-            self._not_applied(name, f"the data loader makes batches of {size}", size)
+        if not values_match(self._check.requested[name], size):
+            self._not_applied[name] = (f"the data loader makes batches of {size}", size)
         return {name: size}
 
-    def _of_model(self, told: Mapping[str, Any]) -> dict[str, Scalar]:
-        dropouts = {float(p): count for p, count in told["dropouts"].items()}
-        shown = ", ".join(f"{_short(p)} in {count}" for p, count in sorted(dropouts.items()))
-        effective: dict[str, Scalar] = {"model": told["model"], "dropout modules": shown or "none"}
-        asked = self._read_back.dropouts()
-        for name in asked:
-            wanted = self._read_back.asked[name]
-            if any(same(wanted, p) for p in dropouts):
-                effective[name] = wanted
+    def _check_model(self, first: Mapping[str, Any]) -> dict[str, Scalar]:
+        dropouts = {float(p): count for p, count in first["dropouts"].items()}
+        summary = ", ".join(f"{_short(p)} in {count}" for p, count in sorted(dropouts.items()))
+        effective: dict[str, Scalar] = {
+            "model": first["model"],
+            "dropout modules": summary or "none",
+        }
+        parameters = self._check.dropouts()
+        for name in parameters:
+            requested = self._check.requested[name]
+            if any(values_match(requested, p) for p in dropouts):
+                effective[name] = requested
             elif dropouts:
-                found = f"the model's dropouts have {_listed(sorted(dropouts))}"
+                actual = f"the model's dropouts have {_join(sorted(dropouts))}"
                 effective[name] = max(dropouts)
-                self._not_applied(name, found, max(dropouts))
-        if asked and not dropouts:
-            self._unseen.append(
-                "dropout (the model has no dropout module; F.dropout shows no trace)"
+                self._not_applied[name] = (actual, max(dropouts))
+        if parameters and not dropouts:
+            self._unobserved.append(
+                "dropout (the model has no dropout module; F.dropout leaves no trace)"
             )
-        if told["in_no_group"]:
-            names = ", ".join(told["in_no_group_names"])
-            self._read_back.find(
+        if first["in_no_group"]:
+            names = ", ".join(first["in_no_group_names"])
+            self._check.report(
                 "parameters_in_no_group",
                 "warning",
-                f"{told['in_no_group']} trainable tensors are in no group of the optimizer, so "
+                f"{first['in_no_group']} trainable tensors are in no group of the optimizer, so "
                 f"they never change: {names}",
-                count=told["in_no_group"],
+                count=first["in_no_group"],
                 names=names,
             )
         return effective
 
-    def _of_roles(self) -> dict[str, Scalar]:
-        """Which parameters were taken for which knob, for those who read the steps later."""
-        found = {role: self._read_back.of_role(role) for role in ("lr", "epochs", "schedule")}
-        return {f"taken as {role}": name for role, name in found.items() if name is not None}
+    def _roles(self) -> dict[str, Scalar]:
+        """Return which parameters count as which knob, for the diagnosis of the steps later."""
+        names = {role: self._check.parameter_for(role) for role in ("lr", "epochs", "schedule")}
+        return {f"taken as {role}": name for role, name in names.items() if name is not None}
 
-    def _not_applied(self, name: str, found: str, effective: Scalar) -> None:
-        self._wrong[name] = (found, effective)
+    def _report_not_applied(self) -> None:
+        """Report one finding for all requested values that did not arrive."""
+        requested, evidence = self._check.requested, dict[str, Scalar]()
+        texts = []
+        for name, (actual, effective) in self._not_applied.items():
+            texts.append(f"{name}: {_short(requested[name])} requested, but {actual}")
+            evidence |= {f"{name}.requested": requested[name], f"{name}.effective": effective}
+        if texts:
+            self._check.report("not_applied", "error", "; ".join(texts), **evidence)
 
-    def _say_not_applied(self) -> None:
-        """One finding for all parameters that were asked for and never arrived."""
-        asked, evidence = self._read_back.asked, dict[str, Scalar]()
-        told = []
-        for name, (found, effective) in self._wrong.items():
-            told.append(f"{name}: {_short(asked[name])} asked, but {found}")
-            evidence |= {f"{name}.requested": asked[name], f"{name}.effective": effective}
-        if told:
-            self._read_back.find("not_applied", "error", "; ".join(told), **evidence)
-
-    def _step(self, told: Mapping[str, Any]) -> None:
-        rates = told["lr"]
-        self._last_step = told["step"]
+    def _take_step(self, step: Mapping[str, Any]) -> None:
+        rates = step["lr"]
+        self._last_step = step["step"]
         self._line.say(
             Step(
                 attempt=self._job.attempt,
-                step=told["step"],
-                epoch=told.get("epoch") or 1,
+                step=step["step"],
+                epoch=step.get("epoch") or 1,
                 lr=rates[self._group] if self._group < len(rates) else None,
-                gradient_norm=told.get("gradient_norm"),
+                gradient_norm=step.get("gradient_norm"),
             )
         )
 
-    def _end(self, told: Mapping[str, Any]) -> None:
-        peak, last = told.get("peak"), told.get("last")
+    def _take_end(self, end: Mapping[str, Any]) -> None:
+        peak, last = end.get("peak"), end.get("last")
         if last is not None and last["step"] != self._last_step:
-            self._step(last)
+            self._take_step(last)
         if peak is not None:
-            self._step(peak)  # of all, this one was between those that are told
-        if told.get("decay_changed_at"):
-            at = told["decay_changed_at"]
-            text = f"the weight decay was changed by step {at}"
-            self._read_back.find("weight_decay_changed", "info", text, step=at)
-        if told.get("other_optimizers"):
-            self._unseen.append(f"{told['other_optimizers']} more optimizers than the first one")
+            self._take_step(peak)  # the step with the highest rate, if it was not a reported one
+        if end.get("decay_changed_at"):
+            step = end["decay_changed_at"]
+            text = f"the weight decay was changed by step {step}"
+            self._check.report("weight_decay_changed", "info", text, step=step)
+        if end.get("other_optimizers"):
+            self._unobserved.append(f"{end['other_optimizers']} more optimizers than the first one")
 
-    def finish(self) -> None:
-        """Say what could not be observed: it may be right, and nobody knows."""
-        why = self._why_not or self._why_nothing()
-        unseen = [f"nothing was observed: {why}"] if why else self._unseen
-        if unseen:
-            self._read_back.find("not_observed", "info", "; ".join(unseen))
-
-    def _why_nothing(self) -> str:
+    def _reason_for_nothing(self) -> str:
         if self._has_steps:
             return ""
-        if not self._torch:
+        if not self._torch_version:
             return "the script never imported torch"
         return (
             "no step of a torch.optim.Optimizer was taken in the script's own process"
-            f" (torch {self._torch})"
+            f" (torch {self._torch_version})"
         )
 
 
-def _of_scheduler(told: Mapping[str, Any] | None) -> dict[str, Scalar]:
-    if told is None:
+def _scheduler_values(scheduler: Mapping[str, Any] | None) -> dict[str, Scalar]:
+    if scheduler is None:
         return {"scheduler": "none of torch's kind"}
-    numbers = {f"scheduler {name}": value for name, value in told.items() if name != "name"}
-    return {"scheduler": told["name"], **numbers}
+    numbers = {f"scheduler {name}": value for name, value in scheduler.items() if name != "name"}
+    return {"scheduler": scheduler["name"], **numbers}
 
 
-def _listed(values: Sequence[float]) -> str:
+def _join(values: Sequence[float]) -> str:
     return ", ".join(dict.fromkeys(_short(value) for value in values))
 
 
 def _short(value: Any) -> str:
-    found = number(value)
-    return str(value) if found is None else f"{found:.6g}"
+    number = to_number(value)
+    return str(value) if number is None else f"{number:.6g}"

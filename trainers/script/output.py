@@ -1,4 +1,8 @@
-"""What a script prints and writes, as a trial's events."""
+"""Turns what a script prints and writes into a trial's events.
+
+`EpochCollector` puts the records of a log together into epochs. `ScriptOutput` reads the streams
+and metric files as they grow, and sends epochs, steps and findings.
+"""
 
 import math
 import time
@@ -21,10 +25,38 @@ from trytable.trainers.script.logs.reader import (
     LogRecord,
 )
 
+_TAIL_BYTES = 8192
+_LAST_LINES = 20
+_EPOCH_FIELDS = {
+    "train_loss": "train_loss",
+    "train_accuracy": "probe_accuracy",
+    "dev_loss": "dev_loss",
+    "dev_accuracy": "dev_accuracy",
+    "dev_macro_f1": "dev_macro_f1",
+}
+"""A metric's canonical name, and the field of the Epoch event that holds it."""
+
+_SEVERITIES: dict[LogIssueKind, Severity] = {
+    "doubled_epoch": "warning",
+    "cut_number": "warning",
+    "cut_line": "warning",
+    "slow_pattern": "warning",
+    "bad_utf8": "info",
+    "long_line": "info",
+}
+
 
 @dataclass(frozen=True)
-class CurveEpoch:
-    """An epoch as far as it is known; `value` is the objective's. Metrics in their one spelling."""
+class CollectedEpoch:
+    """An epoch as far as it is known.
+
+    Attributes:
+        epoch: counted from 1.
+        printed: the epoch as printed, None if only a step was.
+        step: the last step that was printed by then.
+        value: the objective, None if it is not known yet.
+        metrics: by canonical name.
+    """
 
     epoch: int
     printed: float | None
@@ -34,21 +66,22 @@ class CurveEpoch:
 
 
 @dataclass
-class _Current:
+class _OpenEpoch:
     number: int
     key: tuple[str, float]
     step: int
     metrics: dict[str, float] = field(default_factory=dict)
     is_provisional: bool = False
-    told: int = 0
+    emitted_metrics: int = 0
 
 
-class Curve:
-    """Takes records in their order and gives epochs as soon as their objective is known.
+class EpochCollector:
+    """Takes records in their order and yields an epoch as soon as its objective is known.
 
-    Epochs that are printed from 0 on are counted from 1; evaluations between epochs (`epoch 0.5`),
-    or with a step alone, are counted one by one. What comes for an epoch that is over, or a second
-    time, is left out: the reader has named it. Only the current epoch is kept.
+    Epochs that are printed from 0 on are counted from 1. Evaluations within an epoch (`epoch 0.5`)
+    and those with a step alone are counted one by one. A record for an epoch that is over is left
+    out, and so is a metric that comes twice: the log reader has reported both. Only the current
+    epoch is kept in memory.
 
     Args:
         objective: the name of the sweep's metric, in any spelling.
@@ -56,17 +89,17 @@ class Curve:
 
     def __init__(self, objective: str) -> None:
         self.objective = canonical_name(objective)
-        self.finals: dict[str, float] = {}
-        self._current: _Current | None = None
-        self._first: float | None = None
+        self.final_metrics: dict[str, float] = {}
+        self._current: _OpenEpoch | None = None
+        self._first_printed: float | None = None
         self._has_value = False
         self._step = 0
 
-    def take(self, record: LogRecord) -> Iterator[CurveEpoch]:
-        """Take in a record; an epoch comes again where more of it has become known."""
+    def feed(self, record: LogRecord) -> Iterator[CollectedEpoch]:
+        """Take in a record. An epoch is yielded again when more of its metrics become known."""
         self._step = max(self._step, record.step or 0)
         if record.kind == "final":
-            self.finals.update(record.metrics)
+            self.final_metrics.update(record.metrics)
         if record.kind != "epoch":
             return
         key = _key(record)
@@ -75,46 +108,42 @@ class Curve:
             if current is not None and key[0] == current.key[0] and key[1] < current.key[1]:
                 return
             yield from self._close()
-            current = self._begin(key)
+            current = self._open(key)
         current.step = max(current.step, self._step)
         _merge(current.metrics, record)
         current.is_provisional = record.is_provisional
         if self.objective in current.metrics and not current.is_provisional:
-            yield from self._tell(current)
+            yield from self._emit(current)
 
-    def finish(self) -> Iterator[CurveEpoch]:
-        """The last epoch; an objective that only came at the very end is the last epoch's."""
-        if not self._has_value and self.objective in self.finals:
-            if self._current is None:
-                self._begin(("epoch", 1.0))
-            assert self._current is not None, "made above"
-            if self.objective not in self._current.metrics:
-                self._current.metrics |= self.finals
+    def finish(self) -> Iterator[CollectedEpoch]:
+        """Yield the last epoch. An objective that was printed at the very end belongs to it."""
+        if not self._has_value and self.objective in self.final_metrics:
+            last = self._current or self._open(("epoch", 1.0))
+            if self.objective not in last.metrics:
+                last.metrics |= self.final_metrics
         yield from self._close()
 
-    def _begin(self, key: tuple[str, float]) -> _Current:
-        last = self._current.number if self._current else 0
-        if self._first is None:
-            self._first = key[1]
-        counted = last + 1
+    def _open(self, key: tuple[str, float]) -> _OpenEpoch:
+        number = self._current.number + 1 if self._current else 1
+        if self._first_printed is None:
+            self._first_printed = key[1]
         if key[0] == "epoch" and key[1].is_integer():
-            counted = max(int(key[1]) + (self._first == 0), counted)
-        self._current = _Current(counted, key, self._step)
+            number = max(int(key[1]) + (self._first_printed == 0), number)
+        self._current = _OpenEpoch(number, key, self._step)
         return self._current
 
-    def _close(self) -> Iterator[CurveEpoch]:
+    def _close(self) -> Iterator[CollectedEpoch]:
         if self._current is not None:
-            yield from self._tell(self._current)
+            yield from self._emit(self._current)
 
-    def _tell(self, current: _Current) -> Iterator[CurveEpoch]:
-        if len(current.metrics) == current.told:
+    def _emit(self, current: _OpenEpoch) -> Iterator[CollectedEpoch]:
+        if len(current.metrics) == current.emitted_metrics:
             return
-        current.told = len(current.metrics)
+        current.emitted_metrics = len(current.metrics)
         value = current.metrics.get(self.objective)
         self._has_value = self._has_value or value is not None
         printed = current.key[1] if current.key[0] == "epoch" else None
-        step = current.step
-        yield CurveEpoch(current.number, printed, step, value, dict(current.metrics))
+        yield CollectedEpoch(current.number, printed, current.step, value, dict(current.metrics))
 
 
 def _key(record: LogRecord) -> tuple[str, float]:
@@ -129,36 +158,21 @@ def _merge(metrics: dict[str, float], record: LogRecord) -> None:
             metrics[name] = value
 
 
-_TAIL_BYTES = 8192
-_LAST_LINES = 20
-_FIELDS = {
-    "train_loss": "train_loss",
-    "train_accuracy": "probe_accuracy",
-    "dev_loss": "dev_loss",
-    "dev_accuracy": "dev_accuracy",
-    "dev_macro_f1": "dev_macro_f1",
-}
-"""A metric's name in one spelling, and the field of an epoch that it is kept in."""
-
-_ODD: dict[LogIssueKind, Severity] = {
-    "doubled_epoch": "warning",
-    "cut_number": "warning",
-    "cut_line": "warning",
-    "slow_pattern": "warning",
-    "bad_utf8": "info",
-    "long_line": "info",
-}
-
-
-class Output:
-    """Reads a script's streams and files as they grow, and says what it finds there.
+class ScriptOutput:
+    """Reads a script's streams and metric files as they grow, and sends what they say as events.
 
     Args:
         job: the attempt.
         launch: how the script is read.
-        line: where events go.
-        read_back: takes the arguments that the script echoes.
+        line: where events are sent.
+        check: takes the arguments that the script prints.
         files: absolute patterns of the files that it writes metrics to.
+
+    Attributes:
+        reports_steps: whether printed steps are sent; not if the observer sees all of them.
+        best_epoch: the epoch with the best objective so far, 0 if there is none.
+        best_value: the objective there.
+        best_metrics: all metrics there.
     """
 
     def __init__(
@@ -166,81 +180,81 @@ class Output:
         job: Job,
         launch: LaunchSettings,
         line: Line,
-        read_back: ParameterCheck,
+        check: ParameterCheck,
         files: tuple[str, ...],
     ) -> None:
         self._job = job
         self._line = line
-        self._read_back = read_back
-        self._own = [CustomPattern(pattern) for pattern in launch.patterns]
+        self._check = check
+        self._patterns = [CustomPattern(pattern) for pattern in launch.patterns]
         self._readers: dict[int, LogReader] = {}
         self._files = FileTails(files)
-        self._curve = Curve(job.objective.name)
-        self._odd: dict[LogIssueKind, str] = {}
-        self._odd_count = Counter[LogIssueKind]()
+        self._collector = EpochCollector(job.objective.name)
+        self._first_issues: dict[LogIssueKind, str] = {}
+        self._issue_counts = Counter[LogIssueKind]()
         self._tail = b""
-        self._epoch_at = time.monotonic()
-        self._last_told = 0
+        self._epoch_started_at = time.monotonic()
+        self._last_epoch = 0
         self._last_step = 0
-        self.says_steps = True
+        self.reports_steps = True
         self.best_epoch = 0
         self.best_value: float | None = None
-        self.best: Mapping[str, float] = {}
+        self.best_metrics: Mapping[str, float] = {}
 
     @property
     def last_lines(self) -> list[str]:
-        """The last lines of all streams, as far as they are kept."""
+        """The last lines of all streams, as far as they are kept in memory."""
         text = self._tail.decode("utf-8", "replace").replace("\r", "\n")
         return [line.strip() for line in text.split("\n") if line.strip()][-_LAST_LINES:]
 
     @property
     def test_accuracy(self) -> float | None:
-        """The closing word on test data, else what was measured at the best epoch."""
-        return self._curve.finals.get("test_accuracy", self.best.get("test_accuracy"))
+        """The test accuracy printed at the end, else the one measured at the best epoch."""
+        final = self._collector.final_metrics
+        return final.get("test_accuracy", self.best_metrics.get("test_accuracy"))
 
-    def take(self, stream: int, chunk: bytes) -> None:
+    def feed(self, stream: int, chunk: bytes) -> None:
         """Take in the next bytes of a stream."""
         self._tail = (self._tail + chunk)[-_TAIL_BYTES:]
         if stream not in self._readers:
-            self._readers[stream] = LogReader(self._own, [self._job.objective.name])
-        self._learn(self._readers[stream].feed(chunk))
+            self._readers[stream] = LogReader(self._patterns, [self._job.objective.name])
+        self._take(self._readers[stream].feed(chunk))
 
-    def look_at_files(self) -> bool:
-        """Read what has come in the files; whether there was anything."""
-        return self._learn(self._files.poll())
+    def poll_files(self) -> bool:
+        """Read what has come in the metric files. Returns whether there was anything."""
+        return self._take(self._files.poll())
 
-    def end(self) -> None:
-        """Nothing more comes: the last lines, the last epoch, and what was odd."""
+    def finish(self) -> None:
+        """Send what the last lines and the last epoch complete, and a finding a kind of issue."""
         for reader in self._readers.values():
-            self._learn(reader.finish())
-        self._learn(self._files.finish())
-        for epoch in self._curve.finish():
-            self._say(epoch)
-        for kind, first in self._odd.items():
-            self._say_odd(kind, first)
+            self._take(reader.finish())
+        self._take(self._files.finish())
+        for epoch in self._collector.finish():
+            self._send_epoch(epoch)
+        for kind, text in self._first_issues.items():
+            self._send_issue(kind, text)
 
-    def _learn(self, found: Iterable[LogItem]) -> bool:
-        any_came = False
-        for one in found:
-            any_came = True
-            if isinstance(one, LogIssue):
-                self._odd_count[one.kind] += 1
-                self._odd.setdefault(one.kind, f"line {one.line}: {one.text}")
-            elif one.kind == "args":
-                self._read_back.echoed(one.arguments)
+    def _take(self, items: Iterable[LogItem]) -> bool:
+        is_empty = True
+        for item in items:
+            is_empty = False
+            if isinstance(item, LogIssue):
+                self._issue_counts[item.kind] += 1
+                self._first_issues.setdefault(item.kind, f"line {item.line}: {item.text}")
+            elif item.kind == "args":
+                self._check.check_echo(item.arguments)
             else:
-                self._learn_metrics(one)
-        return any_came
+                self._take_metrics(item)
+        return not is_empty
 
-    def _learn_metrics(self, record: LogRecord) -> None:
+    def _take_metrics(self, record: LogRecord) -> None:
         if record.kind == "step":
-            self._say_step(record)
-        for epoch in self._curve.take(record):
-            self._say(epoch)
+            self._send_step(record)
+        for epoch in self._collector.feed(record):
+            self._send_epoch(epoch)
 
-    def _say_step(self, record: LogRecord) -> None:
-        """A step that the script printed itself, unless all of them are observed."""
-        if not self.says_steps or record.step is None or record.step <= self._last_step:
+    def _send_step(self, record: LogRecord) -> None:
+        if not self.reports_steps or record.step is None or record.step <= self._last_step:
             return
         metrics = record.metrics
         loss = metrics.get("train_loss", metrics.get("loss"))
@@ -251,45 +265,49 @@ class Output:
             Step(
                 attempt=self._job.attempt,
                 step=record.step,
-                epoch=max(1, self._last_told + 1),
+                epoch=max(1, self._last_epoch + 1),
                 loss=loss,
                 lr=metrics.get("lr"),
                 gradient_norm=metrics.get("grad_norm"),
             )
         )
 
-    def _say(self, one: CurveEpoch) -> None:
+    def _send_epoch(self, epoch: CollectedEpoch) -> None:
         now = time.monotonic()
-        again = one.epoch == self._last_told
-        known: dict[str, Any] = {field: one.metrics.get(name) for name, field in _FIELDS.items()}
-        known |= {"value": one.value, "seconds": None if again else now - self._epoch_at}
+        is_update = epoch.epoch == self._last_epoch
+        metrics = epoch.metrics
+        fields: dict[str, Any] = {name: metrics.get(key) for key, name in _EPOCH_FIELDS.items()}
+        fields |= {
+            "value": epoch.value,
+            "seconds": None if is_update else now - self._epoch_started_at,
+        }
         self._line.say(
             Epoch(
                 attempt=self._job.attempt,
-                epoch=one.epoch,
-                step=one.step or one.epoch,
-                metrics={n: value for n, value in one.metrics.items() if n not in _FIELDS},
-                **known,
+                epoch=epoch.epoch,
+                step=epoch.step or epoch.epoch,
+                metrics={name: v for name, v in metrics.items() if name not in _EPOCH_FIELDS},
+                **fields,
             )
         )
-        self._epoch_at = self._epoch_at if again else now
-        self._last_told = one.epoch
-        if one.value is None or not math.isfinite(one.value):
+        self._epoch_started_at = self._epoch_started_at if is_update else now
+        self._last_epoch = epoch.epoch
+        if epoch.value is None or not math.isfinite(epoch.value):
             return
-        if self._job.objective.is_better(one.value, self.best_value):
-            self.best_epoch, self.best_value = one.epoch, one.value
-        if one.epoch == self.best_epoch:
-            self.best = one.metrics
+        if self._job.objective.is_better(epoch.value, self.best_value):
+            self.best_epoch, self.best_value = epoch.epoch, epoch.value
+        if epoch.epoch == self.best_epoch:
+            self.best_metrics = metrics
 
-    def _say_odd(self, kind: LogIssueKind, first: str) -> None:
-        count = self._odd_count[kind]
-        more = f", and {count - 1} more" if count > 1 else ""
+    def _send_issue(self, kind: LogIssueKind, text: str) -> None:
+        count = self._issue_counts[kind]
+        rest = f", and {count - 1} more" if count > 1 else ""
         self._line.say(
             Finding(
                 attempt=self._job.attempt,
                 kind=f"log_{kind}",
-                severity=_ODD[kind],
-                message=first + more,
+                severity=_SEVERITIES[kind],
+                message=text + rest,
                 evidence={"count": count},
             )
         )

@@ -1,8 +1,11 @@
-"""Runs a command so that nothing of it outlives whoever asked for it.
+"""Runs a command so that none of its processes outlives the worker that asked for it.
 
-Between worker and command stands a keeper, a child of the worker in a session of its own, which
-orphans of the command become children of. It ends all of them when the command has ended, when it
-is told to stop, and when the worker's end of the socket closes, however the worker died.
+Between worker and command runs a supervisor, a child of the worker. A worker alone could not clean
+up: the fork server kills it with SIGKILL, and a script's children may have left its process group,
+or have been orphaned, so that no signal to a group reaches them. The supervisor has a session of
+its own, so what kills the worker's group misses it, and it is a subreaper: orphaned descendants of
+the command become its children, where it finds them. It kills all of them when the command has
+ended, after a stop, and when the worker's end of the socket closes, however the worker died.
 """
 
 import ctypes
@@ -12,7 +15,6 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -23,50 +25,53 @@ import psutil
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_SWEEP_SECONDS = 0.02
-_TIRELESS_SECONDS = 10.0
-"""What forks faster than it can be killed is given up on after so long."""
+_KILL_INTERVAL_SECONDS = 0.02
+_KILL_TIMEOUT_SECONDS = 10.0
+"""The supervisor gives up on processes that fork faster than it can kill them after so long."""
 
 
 @dataclass(frozen=True)
 class CommandExit:
-    """How a command ended: its exit code, negative for a signal, or why it never began."""
+    """How a command ended: its exit code, negative for a signal, or why it could not start."""
 
     code: int | None
     cannot_start: str = ""
 
 
 class SupervisedCommand:
-    """A command under a keeper, with pipes from it (non-blocking).
+    """A command under a supervisor, with non-blocking pipes from it.
 
-    `out` has its output, `err` its errors, `told` what it writes to the descriptor of its own.
+    Attributes:
+        stdout: the descriptor to read its output from.
+        stderr: the descriptor to read its errors from.
+        observations: the descriptor to read what the observer in the script writes.
     """
 
     def __init__(self, pid: int, control: socket.socket, pipes: Sequence[int]) -> None:
         self._pid = pid
         self._control = control
-        self.out, self.err, self.told = pipes
+        self.stdout, self.stderr, self.observations = pipes
 
     @property
     def control(self) -> socket.socket:
-        """Becomes readable when the command has ended."""
+        """A socket that becomes readable when the command has ended."""
         return self._control
 
     def stop(self) -> None:
-        """SIGTERM to the command's group, and after its grace SIGKILL to all that is left."""
+        """Send SIGTERM to the command's group, and after the grace SIGKILL to all that is left."""
         with suppress(OSError):  # it has ended already
             self._control.send(b"s")
 
-    def ended(self) -> CommandExit:
-        """Wait for the end of the command and of all that it left behind."""
-        said = b""
-        with suppress(ConnectionResetError):  # a stop came when it had ended
+    def wait(self) -> CommandExit:
+        """Wait until the command and all that it left behind have ended."""
+        message = b""
+        with suppress(ConnectionResetError):  # a stop was sent after the command had ended
             while chunk := self._control.recv(65536):
-                said += chunk
+                message += chunk
         os.waitpid(self._pid, 0)
         self._control.close()
-        # Nothing was said where the keeper itself was killed.
-        return CommandExit(**json.loads(said)) if said else CommandExit(-signal.SIGKILL)
+        # There is no message if the supervisor itself was killed.
+        return CommandExit(**json.loads(message)) if message else CommandExit(-signal.SIGKILL)
 
 
 def start_supervised(
@@ -74,37 +79,41 @@ def start_supervised(
     cwd: Path,
     env: Mapping[str, str],
     grace_seconds: float,
-    variable: str,
+    observer_variable: str,
 ) -> SupervisedCommand:
-    """Start a command under a keeper. The caller must have one thread only.
+    """Start a command under a supervisor. The caller must have one thread only, since it forks.
 
-    The environment's `variable` has the number of a descriptor that the command may write to.
+    The environment variable `observer_variable` is set to the descriptor that the observer in the
+    script writes to.
     """
-    ours, theirs = socket.socketpair()
-    pipes = [os.pipe() for _ in ("out", "err", "told")]
-    reading, writing = [pair[0] for pair in pipes], [pair[1] for pair in pipes]
+    control, supervisor_control = socket.socketpair()
+    pipes = [os.pipe() for _ in ("stdout", "stderr", "observations")]
+    read_ends, write_ends = [pair[0] for pair in pipes], [pair[1] for pair in pipes]
     pid = os.fork()
     if pid == 0:
         try:
-            _become_supervisor((theirs.fileno(), *writing))
-            known = {**env, variable: str(writing[2])}
-            _Supervisor(theirs, grace_seconds).run(words, cwd, known, writing)
+            _become_supervisor((supervisor_control.fileno(), *write_ends))
+            full_env = {**env, observer_variable: str(write_ends[2])}
+            _Supervisor(supervisor_control, grace_seconds).run(words, cwd, full_env, write_ends)
         finally:
             os._exit(0)
-    theirs.close()
-    for descriptor in writing:
+    supervisor_control.close()
+    for descriptor in write_ends:
         os.close(descriptor)
-    for descriptor in reading:
+    for descriptor in read_ends:
         os.set_blocking(descriptor, False)
-    return SupervisedCommand(pid, ours, reading)
+    return SupervisedCommand(pid, control, read_ends)
 
 
-def _become_supervisor(kept: Sequence[int]) -> None:
-    """Leave the worker's group, and all its files but these: others wait for their end."""
+def _become_supervisor(descriptors: Sequence[int]) -> None:
+    """Leave the worker's process group and close all files but these.
+
+    An inherited end of a pipe or socket would keep others from noticing that it has closed.
+    """
     os.setsid()
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
     start = 3
-    for descriptor in sorted(kept):
+    for descriptor in sorted(descriptors):
         os.closerange(start, descriptor)
         start = descriptor + 1
     os.closerange(start, os.sysconf("SC_OPEN_MAX"))
@@ -118,9 +127,9 @@ class _Supervisor:
     def run(
         self, words: Sequence[str], cwd: Path, env: Mapping[str, str], streams: Sequence[int]
     ) -> None:
-        """Start the command, wait for its end, end the rest, and say how it ended."""
+        """Start the command, wait for its end, kill what is left and report how it ended."""
         try:
-            command = subprocess.Popen(  # noqa: S603 - no shell; the words are the person's own
+            command = subprocess.Popen(  # noqa: S603 - no shell; the words are the user's own
                 words,
                 cwd=cwd,
                 env=env,
@@ -132,67 +141,63 @@ class _Supervisor:
                 preexec_fn=_die_with_supervisor,  # noqa: PLW1509 - there is one thread
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            self._say({"code": None, "cannot_start": f"{words[0]}: {why}"})
+            reason = getattr(error, "strerror", None) or str(error)
+            self._report({"code": None, "cannot_start": f"{words[0]}: {reason}"})
             return
         for stream in streams:
             os.close(stream)
         code = self._wait(command)
         _kill_descendants()
-        self._say({"code": code})
+        self._report({"code": code})
 
     def _wait(self, command: "subprocess.Popen[bytes]") -> int:
-        """The exit code, once the command has ended by itself or was made to."""
+        """Return the exit code, once the command has ended by itself or was stopped."""
         descriptor = os.pidfd_open(command.pid)
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         poll.register(self._control, select.POLLIN)
         kill_at: float | None = None
         while True:
-            wait = None if kill_at is None else max(0.0, kill_at - time.monotonic()) * 1000
-            ready = [fd for fd, _ in poll.poll(wait)]
+            timeout = None if kill_at is None else max(0.0, kill_at - time.monotonic()) * 1000
+            ready = [fd for fd, _ in poll.poll(timeout)]
             if descriptor in ready:
                 return command.wait()
-            if not ready or not self._control.recv(1):  # out of grace, or the worker has gone
+            if not ready or not self._control.recv(1):  # the grace is over, or the worker is gone
                 with suppress(OSError):
-                    os.killpg(command.pid, signal.SIGKILL)  # not reaped: the id is its own
+                    # The command is not reaped yet, so its process id cannot be another's.
+                    os.killpg(command.pid, signal.SIGKILL)
                 return command.wait()
             if kill_at is None:
                 os.killpg(command.pid, signal.SIGTERM)
                 kill_at = time.monotonic() + self._grace_seconds
 
-    def _say(self, what: dict[str, int | str | None]) -> None:
+    def _report(self, result: dict[str, int | str | None]) -> None:
         with suppress(OSError):
-            self._control.sendall(json.dumps(what).encode())
+            self._control.sendall(json.dumps(result).encode())
         self._control.close()
 
 
 def _die_with_supervisor() -> None:
-    """In the command's process: the keeper is killed by nobody, but should it be, so is this."""
+    """Have the kernel kill the command with its supervisor. Nothing here kills that; a user may."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _kill_descendants() -> None:
-    """Kill and reap all that descends from this process, also what has left the group."""
-    me, give_up = psutil.Process(), time.monotonic() + _TIRELESS_SECONDS
-    while time.monotonic() < give_up:
-        for one in me.children(recursive=True):
+    """Kill and reap all descendants of this process, also those that left the process group."""
+    supervisor, give_up_at = psutil.Process(), time.monotonic() + _KILL_TIMEOUT_SECONDS
+    while time.monotonic() < give_up_at:
+        for process in supervisor.children(recursive=True):
             with suppress(psutil.Error):
-                one.kill()
+                process.kill()
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
             return
-        time.sleep(_SWEEP_SECONDS)
+        time.sleep(_KILL_INTERVAL_SECONDS)
 
 
 def script_environment(threads: int) -> dict[str, str]:
-    """The environment that Trytable was started in, as a script should find it."""
-    # Lines must come when they are printed, not when a buffer is full.
+    """Return the environment that Trytable was started in, with the worker's thread count."""
+    # Without PYTHONUNBUFFERED, a script's lines come only when its output buffer is full.
     return {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": str(threads)}
-
-
-def interpreter() -> str:
-    """The interpreter that Trytable runs in."""
-    return sys.executable

@@ -187,7 +187,7 @@ parameters: {fault: [none, rate, decay, cosine]}
         "cosine": ["schedule"],
     }
     assert "reached 0.0001, 2 times the 5e-05 asked for" in told["rate"]["schedule"]
-    assert told["decay"]["not_applied"] == "weight_decay: 0.01 asked, but the optimizer has 0"
+    assert told["decay"]["not_applied"] == "weight_decay: 0.01 requested, but the optimizer has 0"
     assert "period of 8 steps" in told["cosine"]["schedule"]
     assert "as many as there are epochs" in told["cosine"]["schedule"]
     assert "80 steps" in told["cosine"]["schedule"]
@@ -216,7 +216,7 @@ def test_event_files_and_a_metric_that_is_to_be_small(tmp_path: Path) -> None:
 def test_what_cannot_run_is_refused_before_a_trial(tmp_path: Path) -> None:
     write(tmp_path, "", "parameters: {lr: [1]}\ncwd: nowhere\n")
     code, printed = run(tmp_path)
-    assert (code, "nowhere is no folder" in printed) == (2, True), printed
+    assert (code, "nowhere is not a folder" in printed) == (2, True), printed
     assert not (tmp_path / "runs" / "quality").exists()
 
 

@@ -27,7 +27,7 @@ from trytable.trainers.script.observation import (
     OBSERVER_FILE,
     OBSERVER_VARIABLE,
     Observation,
-    observed,
+    observed_command,
 )
 from trytable.trainers.script.observer import FULL_DETAIL_STEPS, TrainingObserver, is_reported_step
 
@@ -87,7 +87,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Seen]:
         watches.append(watch)
         watch.torch_imported(torch)
         exec(compile(text, "its.py", "exec"), {"__name__": "__main__"})  # noqa: S102 - ours
-        watch.end()
+        watch.finish()
         heard = Heard(lambda _: False)
         given = LaunchSettings.model_validate(
             {"command": ("python", "its.py", "{params}"), **launch}
@@ -102,7 +102,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Seen]:
 
     yield look
     for watch in watches:
-        watch.forget()
+        watch.detach()
 
 
 def diagnosed(heard: Heard, asked: dict[str, Scalar] = ASKED) -> Symptom | None:
@@ -146,12 +146,12 @@ def test_an_honest_script_is_seen_and_not_blamed(run: Run) -> None:  # noqa: F81
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (program(decay="0.01"), "weight_decay: 0.1 asked, but the optimizer has 0.01"),
-        (program(dropout="0.1"), "dropout: 0.3 asked, but the model's dropouts have 0.1"),
+        (program(decay="0.01"), "weight_decay: 0.1 requested, but the optimizer has 0.01"),
+        (program(dropout="0.1"), "dropout: 0.3 requested, but the model's dropouts have 0.1"),
         (
             program(dropout="0.1", decay="0"),
-            "weight_decay: 0.1 asked, but the optimizer has 0; "
-            "dropout: 0.3 asked, but the model's dropouts have 0.1",
+            "weight_decay: 0.1 requested, but the optimizer has 0; "
+            "dropout: 0.3 requested, but the model's dropouts have 0.1",
         ),
     ],
 )
@@ -175,7 +175,7 @@ def test_the_names_of_a_command_tell_what_is_meant(seen: Seen) -> None:
     found = diagnosed(heard, asked)
     assert found is not None
     assert found.evidence["asked"] == 0.02
-    assert findings(heard) == {"not_applied": "wd: 0.3 asked, but the optimizer has 0"}
+    assert findings(heard) == {"not_applied": "wd: 0.3 requested, but the optimizer has 0"}
 
 
 def test_a_cosine_in_epochs_that_is_stepped_per_batch_is_named(seen: Seen) -> None:
@@ -288,7 +288,7 @@ def test_a_command_that_is_no_script_is_not_observed(run: Run) -> None:  # noqa:
     ],
 )
 def test_scripts_of_python_alone_are_observed(words: list[str], before: int | None) -> None:
-    found = observed(words)
+    found = observed_command(words)
     if before is None:
         assert isinstance(found, str)
     else:
@@ -302,7 +302,7 @@ def both(folder: Path, text: str, *arguments: str, module: bool = False) -> Any:
     (folder / "sub" / "data.py").write_text("WHOSE = 'its own'\n")  # ours has this name, too
     (folder / "data.py").write_text("WHOSE = 'its own'\n")
     plain = [sys.executable, *(["-m", "sub.its"] if module else ["sub/its.py"]), *arguments]
-    watched = observed(plain)
+    watched = observed_command(plain)
     assert not isinstance(watched, str)
     env = {key: one for key, one in os.environ.items() if key != "PYTHONPATH"}
     with (folder / "told").open("wb") as told:

@@ -4,15 +4,15 @@ from io import BytesIO
 
 from tests.trainers.script.logs.test_reader import BY_HAND
 from trytable.trainers.script.logs.reader import LogRecord, read_log
-from trytable.trainers.script.output import Curve, CurveEpoch
+from trytable.trainers.script.output import CollectedEpoch, EpochCollector
 
 
-def epochs(text: str, objective: str = "dev_accuracy") -> list[CurveEpoch]:
-    curve = Curve(objective)
+def epochs(text: str, objective: str = "dev_accuracy") -> list[CollectedEpoch]:
+    curve = EpochCollector(objective)
     found = []
     for one in read_log(BytesIO(text.encode()), names=[objective]):
         if isinstance(one, LogRecord):
-            found += list(curve.take(one))
+            found += list(curve.feed(one))
     return [*found, *curve.finish()]
 
 

@@ -136,12 +136,12 @@ def test_epochs_come_as_they_are_printed(run: Run, tmp_path: Path) -> None:
         (
             "print('hello')",
             "no_metric",
-            "exit code 0 and never told dev_acc; its last lines: hello",
+            "exit code 0 without reporting dev_acc; its last lines: hello",
         ),
         ("", "no_metric", "it printed nothing"),
         ("import sys; print('oh'); sys.exit(3)", "exit_code", "exit code 3; its last lines: oh"),
         ("1 / 0", "exit_code", "ZeroDivisionError: division by zero"),
-        ("import os; os.kill(os.getpid(), 9)", "killed", "signal 9 killed it"),
+        ("import os; os.kill(os.getpid(), 9)", "killed", "it was killed by signal 9"),
         (
             "import time; print('so far'); time.sleep(60)",
             "no_progress",
@@ -252,7 +252,7 @@ def test_garbage_is_survived(run: Run, tmp_path: Path) -> None:
         """
     )
     assert [one.value for one in heard.of(Epoch) if one.value == one.value] == [0.25, 0.5]
-    assert (tmp_path / trainer.LOG).stat().st_size < trainer.MAX_LOG_BYTES + 1000
+    assert (tmp_path / trainer.LOG_NAME).stat().st_size < trainer.MAX_LOG_BYTES + 1000
 
 
 def test_metrics_come_from_a_file_too(run: Run) -> None:
@@ -282,7 +282,7 @@ def test_values_reach_the_script_and_a_wrong_echo_is_told(run: Run) -> None:
     assert not run(program % "args['lr']", values=values).of(Finding)
     (found,) = run(program % "1e-3", values=values).of(Finding)
     assert (found.kind, found.severity) == ("mismatch", "error")
-    assert found.message == "lr: 0.0001 asked, 0.001 found"
+    assert found.message == "lr: 0.0001 requested, 0.001 found"
 
 
 def test_the_environment_is_the_persons_own(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,7 +305,7 @@ def test_the_environment_is_the_persons_own(run: Run, monkeypatch: pytest.Monkey
         ({"command": ("no-such-program",)}, "there is no program 'no-such-program'"),
         ({"command": ("./its.sh",)}, "there is no program './its.sh'"),
         ({"command": ("{python}", "gone.py")}, "there is no file .*gone.py"),
-        ({"command": ("true",), "cwd": "/no/such"}, "cwd /no/such is no folder"),
+        ({"command": ("true",), "cwd": "/no/such"}, "cwd /no/such is not a folder"),
     ],
 )
 def test_a_command_that_cannot_run_is_refused_before(
@@ -314,4 +314,4 @@ def test_a_command_that_cannot_run_is_refused_before(
     asked = LaunchSettings.model_validate({"cwd": str(tmp_path), **launch})
     job = job_of(tmp_path, asked, {})
     with pytest.raises(Refused, match=said):
-        trainer.check(ScriptSettings(launch=asked, values={}), trainer.command_context(job))
+        trainer.check_command(ScriptSettings(launch=asked, values={}), trainer.command_context(job))

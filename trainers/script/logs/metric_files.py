@@ -4,32 +4,39 @@ import csv
 import glob
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from trytable.trainers.script.logs.metric_names import canonical_name, is_evaluation_metric
-from trytable.trainers.script.logs.reader import LineSplitter, LogItem, LogReader, LogRecord
+from trytable.trainers.script.logs.reader import (
+    LineSplitter,
+    LogItem,
+    LogReader,
+    LogRecord,
+    RecordKind,
+)
 from trytable.trainers.script.logs.tensorboard import TensorBoardReader
 from trytable.trainers.script.logs.values import parse_number
 
 MAX_FILES = 100
-"""More files than that match no pattern that was meant."""
+"""A pattern that matches more files is a mistake; the rest is not read."""
 
 _CHUNK_BYTES = 1 << 18
 _HEAD_BYTES = 256
+"""A file whose first bytes have changed was written again from its start."""
 
 
-class Reader(Protocol):
-    """Takes a file's bytes as they come."""
+class IncrementalReader(Protocol):
+    """Reads a file's bytes as they come."""
 
     def feed(self, chunk: bytes) -> Iterator[LogItem]:
-        """What these bytes complete."""
+        """Yield what these bytes complete."""
 
     def finish(self) -> Iterator[LogItem]:
-        """What the end of the file completes."""
+        """Yield what the end of the file completes."""
 
 
 class CsvReader:
-    """Takes a CSV or TSV file as it comes: a line of names, then numbers; empty cells are missing.
+    """Reads a CSV or TSV file as it comes: a line of names, then numbers; empty cells are missing.
 
     The columns `epoch` and `step` place a row; all others are metrics.
     """
@@ -40,12 +47,12 @@ class CsvReader:
         self._names: list[str] | None = None
 
     def feed(self, chunk: bytes) -> Iterator[LogItem]:
-        """The rows that these bytes complete."""
+        """Yield the rows that these bytes complete."""
         for number, line, _ in self._lines.feed(chunk):
             yield from self._row(number, line)
 
     def finish(self) -> Iterator[LogItem]:
-        """The last row, if it has no line end."""
+        """Yield the last row, if it has no line end."""
         for number, line, _ in self._lines.finish():
             yield from self._row(number, line)
 
@@ -57,36 +64,32 @@ class CsvReader:
         if self._names is None:
             self._names = [canonical_name(cell) for cell in cells]
             return
-        values = {
+        metrics = {
             name: value
             for name, cell in zip(self._names, cells, strict=False)
             if name and (value := parse_number(cell)) is not None
         }
-        epoch, step = values.pop("epoch", None), values.pop("step", None)
-        if not values:
+        epoch, step_number = metrics.pop("epoch", None), metrics.pop("step", None)
+        if not metrics:
             return
-        at_end = step is None or any(is_evaluation_metric(name) for name in values)
-        whole = int(step) if step is not None else None
-        kind = "epoch" if at_end and (epoch is not None or whole is not None) else "step"
-        if epoch is None and whole is None:
+        step = int(step_number) if step_number is not None else None
+        kind: RecordKind = "step"
+        if epoch is None and step is None:
             kind = "final"
-        yield LogRecord(number, kind, "csv", epoch, whole, values)  # type: ignore[arg-type] # a Kind
+        elif step is None or any(is_evaluation_metric(name) for name in metrics):
+            kind = "epoch"
+        yield LogRecord(number, kind, "csv", epoch, step, metrics)
 
 
 class FileTail:
-    """Follows one file while it grows. A file that was written anew is read from its start."""
+    """Follows one file while it grows. A file that is written again is read from its start."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._begin()
-
-    def _begin(self) -> None:
-        self._reader = reader_for(self.path)
-        self._offset = 0
-        self._head = b""
+        self._restart()
 
     def poll(self) -> Iterator[LogItem]:
-        """What has come since the last call; nothing where the file cannot be read."""
+        """Yield what has come since the last call, nothing if the file cannot be read."""
         try:
             with self.path.open("rb") as file:
                 yield from self._read(file)
@@ -94,14 +97,19 @@ class FileTail:
             return
 
     def finish(self) -> Iterator[LogItem]:
-        """What has come since, and what the end completes."""
+        """Yield what has come since, and what the end of the file completes."""
         yield from self.poll()
         yield from self._reader.finish()
 
-    def _read(self, file: "BinaryFile") -> Iterator[LogItem]:
+    def _restart(self) -> None:
+        self._reader = reader_for(self.path)
+        self._offset = 0
+        self._head = b""
+
+    def _read(self, file: BinaryIO) -> Iterator[LogItem]:
         head = file.read(_HEAD_BYTES)
         if not head.startswith(self._head):
-            self._begin()
+            self._restart()
         self._head = head
         file.seek(self._offset)
         while chunk := file.read(_CHUNK_BYTES):
@@ -109,16 +117,8 @@ class FileTail:
             yield from self._reader.feed(chunk)
 
 
-class BinaryFile(Protocol):
-    """What FileTail needs of an open file."""
-
-    def read(self, size: int, /) -> bytes: ...
-
-    def seek(self, offset: int, /) -> int: ...
-
-
-def reader_for(path: Path) -> Reader:
-    """The reader that a file's name asks for; anything unknown is read as a log."""
+def reader_for(path: Path) -> IncrementalReader:
+    """Return the reader for a file's name. A file of unknown kind is read as a log."""
     if "tfevents" in path.name:
         return TensorBoardReader()
     if path.suffix in (".csv", ".tsv"):
@@ -127,10 +127,10 @@ def reader_for(path: Path) -> Reader:
 
 
 class FileTails:
-    """Follows all files that match some patterns, also those that appear later.
+    """Follows all files that match some patterns, also those that are created later.
 
     Args:
-        patterns: absolute paths with `*` and `**`; a folder means its event files.
+        patterns: absolute paths with `*` and `**`; a folder means the event files in it.
     """
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
@@ -138,22 +138,21 @@ class FileTails:
         self._tails: dict[str, FileTail] = {}
 
     def poll(self) -> Iterator[LogItem]:
-        """What has come since the last call."""
-        self._look()
+        """Yield what has come since the last call."""
+        self._find_files()
         for tail in self._tails.values():
             yield from tail.poll()
 
     def finish(self) -> Iterator[LogItem]:
-        """What has come since, and what the ends complete."""
-        self._look()
+        """Yield what has come since, and what the ends of the files complete."""
+        self._find_files()
         for tail in self._tails.values():
             yield from tail.finish()
 
-    def _look(self) -> None:
+    def _find_files(self) -> None:
         for pattern in self._patterns:
-            wanted = pattern
-            if Path(pattern).is_dir():
-                wanted = f"{glob.escape(pattern)}/**/*tfevents*"
-            for found in sorted(glob.glob(wanted, recursive=True)):  # noqa: PTH207 - absolute
-                if len(self._tails) < MAX_FILES and Path(found).is_file():
-                    self._tails.setdefault(found, FileTail(Path(found)))
+            is_folder = Path(pattern).is_dir()
+            query = f"{glob.escape(pattern)}/**/*tfevents*" if is_folder else pattern
+            for path in sorted(glob.glob(query, recursive=True)):  # noqa: PTH207 - absolute
+                if len(self._tails) < MAX_FILES and Path(path).is_file():
+                    self._tails.setdefault(path, FileTail(Path(path)))

@@ -1,7 +1,7 @@
 """Reads scalars from TensorBoard's event files, without TensorBoard and without protobuf.
 
 Format: TFRecord framing (tensorflow/core/lib/io/record_writer.h) around Event messages
-(tensorflow/core/util/event.proto, summary.proto). What is not a scalar is passed over.
+(tensorflow/core/util/event.proto, summary.proto). Everything but scalars is skipped.
 """
 
 import struct
@@ -11,7 +11,10 @@ from trytable.trainers.script.logs.metric_names import canonical_name, is_evalua
 from trytable.trainers.script.logs.reader import LogIssue, LogItem, LogRecord
 
 MAX_RECORD_BYTES = 16 * 2**20
-"""Larger records (pictures, graphs) are passed over unread."""
+"""Larger records (images, graphs) are skipped unread."""
+
+_CHECKED_BYTES = 1 << 16
+"""Scalars are far smaller; computing the checksum of a larger record would take too long."""
 
 _HEADER = struct.Struct("<QI")
 _MASK = 0xFFFFFFFF
@@ -31,7 +34,7 @@ _TABLE = _crc_table()
 
 
 def masked_crc(data: bytes) -> int:
-    """CRC-32C as TFRecord masks it: rotated right by 15 bits, plus a constant."""
+    """Return the CRC-32C as TFRecord masks it: rotated right by 15 bits, plus a constant."""
     crc = _MASK
     for byte in data:
         crc = (crc >> 8) ^ _TABLE[(crc ^ byte) & 0xFF]
@@ -40,52 +43,56 @@ def masked_crc(data: bytes) -> int:
 
 
 class TensorBoardReader:
-    """Takes an event file's bytes as they come; `line` of a record counts the file's records."""
+    """Reads an event file as it comes; a record's `line` is its number in the file."""
 
     def __init__(self) -> None:
-        self._held = bytearray()
+        self._buffer = bytearray()
         self._number = 0
-        self._pass_over = 0
+        self._bytes_to_skip = 0
         self._is_broken = False
 
     def feed(self, chunk: bytes) -> Iterator[LogItem]:
-        """The scalars of the records that these bytes complete.
+        """Yield the scalars of the records that these bytes complete.
 
-        After a record whose length does not check out nothing more is read: the framing is lost.
+        After a record with a wrong length checksum nothing more is read: the framing is lost.
         """
         if self._is_broken:
             return
-        self._held += chunk
+        self._buffer += chunk
         while not self._is_broken and (event := self._next()) is not None:
             yield from event
 
     def finish(self) -> Iterator[LogItem]:
-        """Names a record that was cut short."""
-        if self._held and not self._is_broken:
+        """Yield an issue if the last record was cut."""
+        if self._buffer and not self._is_broken:
             yield LogIssue(self._number + 1, "cut_line", "the last record has no end")
 
     def _next(self) -> list[LogItem] | None:
-        if self._pass_over:
-            gone = min(self._pass_over, len(self._held))
-            del self._held[:gone]
-            self._pass_over -= gone
-        if self._pass_over or len(self._held) < _HEADER.size:
+        if self._bytes_to_skip:
+            count = min(self._bytes_to_skip, len(self._buffer))
+            del self._buffer[:count]
+            self._bytes_to_skip -= count
+        if self._bytes_to_skip or len(self._buffer) < _HEADER.size:
             return None
-        length, crc = _HEADER.unpack_from(self._held)
-        if masked_crc(bytes(self._held[:8])) != crc:
+        length, crc = _HEADER.unpack_from(self._buffer)
+        if masked_crc(bytes(self._buffer[:8])) != crc:
             self._is_broken = True
-            self._held.clear()
-            return [LogIssue(self._number + 1, "cut_line", "this is no event file from here on")]
+            self._buffer.clear()
+            return [
+                LogIssue(
+                    self._number + 1, "cut_line", "this is not a valid event file from here on"
+                )
+            ]
         if length > MAX_RECORD_BYTES:
             self._number += 1
-            self._pass_over = _HEADER.size + length + 4
+            self._bytes_to_skip = _HEADER.size + length + 4
             return []
         end = _HEADER.size + length
-        if len(self._held) < end + 4:
+        if len(self._buffer) < end + 4:
             return None
-        data = bytes(self._held[_HEADER.size : end])
-        (crc,) = struct.unpack_from("<I", self._held, end)
-        del self._held[: end + 4]
+        data = bytes(self._buffer[_HEADER.size : end])
+        (crc,) = struct.unpack_from("<I", self._buffer, end)
+        del self._buffer[: end + 4]
         self._number += 1
         return self._scalars(data, crc)
 
@@ -95,7 +102,7 @@ class TensorBoardReader:
         try:
             step, values = _event(data)
         except (ValueError, struct.error, IndexError):
-            return [LogIssue(self._number, "bad_utf8", "this record is no event")]
+            return [LogIssue(self._number, "bad_utf8", "this record is not an event")]
         return [
             LogRecord(
                 self._number,
@@ -108,24 +115,20 @@ class TensorBoardReader:
         ]
 
 
-_CHECKED_BYTES = 1 << 16
-"""Scalars are far smaller; the checksum of a larger record is not worth its time."""
-
-
 def _event(data: bytes) -> tuple[int, list[tuple[str, float]]]:
     step, values = 0, []
     for number, value in _fields(data):
         if number == 2 and isinstance(value, int):  # noqa: PLR2004 - Event.step
             step = value
         elif number == 5 and isinstance(value, bytes):  # noqa: PLR2004 - Event.summary
-            for _, one in _fields(value):
-                if isinstance(one, bytes) and (found := _scalar(one)) is not None:
-                    values.append(found)
+            for _, summary in _fields(value):
+                if isinstance(summary, bytes) and (scalar := _scalar(summary)) is not None:
+                    values.append(scalar)
     return step, values
 
 
 def _scalar(data: bytes) -> tuple[str, float] | None:
-    """A Summary.Value's tag and number: simple_value, or a tensor of one float."""
+    """Return a Summary.Value's tag and number: simple_value, or a tensor of one float."""
     tag, number = "", None
     for field, value in _fields(data):
         match field, value:
@@ -139,7 +142,7 @@ def _scalar(data: bytes) -> tuple[str, float] | None:
 
 
 def _tensor(data: bytes) -> float | None:
-    """The one number of a TensorProto of type float (1) or double (2)."""
+    """Return the number in a TensorProto of type float (1) or double (2)."""
     kind, raw, number = 0, b"", None
     for field, value in _fields(data):
         match field, value:
@@ -158,7 +161,10 @@ def _tensor(data: bytes) -> float | None:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | float | bytes]]:
-    """A protobuf message's fields. Raises ValueError, IndexError or struct.error for none."""
+    """Yield a protobuf message's fields.
+
+    Raises ValueError, IndexError or struct.error if it is no message.
+    """
     at = 0
     while at < len(data):
         key, at = _varint(data, at)
