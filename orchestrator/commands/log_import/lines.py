@@ -1,4 +1,4 @@
-"""Reads a log's file: what each line is, with its number. Linear in the file; nothing is run."""
+"""Reads a log file and classifies each line, in time linear in the file's size."""
 
 import hashlib
 import json
@@ -10,33 +10,34 @@ from pathlib import Path
 from typing import BinaryIO
 
 from trytable.orchestrator.commands.log_import.parameters import (
-    Given,
+    LoggedSetting,
     from_arguments,
     from_command,
     is_command,
 )
 from trytable.orchestrator.errors import UserError
+from trytable.records import is_number
 from trytable.trainers.script.logs.metric_files import CsvReader
 from trytable.trainers.script.logs.patterns import CustomPattern
 from trytable.trainers.script.logs.reader import LineSplitter, LogIssue, LogReader, LogRecord
 
 MAX_JSON_BYTES = 64 * 2**20
-"""A larger trainer_state.json is refused: unlike logs it is read whole."""
+"""A larger trainer_state.json is refused: unlike a log it is read into memory as a whole."""
 
 _CHUNK_BYTES = 1 << 18
-_STEADY = 3
-"""So many lines of one form show how a line of that form ends."""
+_MIN_ALIKE, _MIN_SHARE = 3, 0.8
+"""How many lines of a form, and which share of them, must end alike to show how the form ends."""
 
-_NEARLY_ALL = 0.8
-_MOST_FORMS = 1000
-_TRUE_HEADING = re.compile(r"\s{0,3}(?:#{1,12}(?!#)|={2,80}|-{3,80}|\*{3,80})")
+_MAX_FORMS = 1000
+_MAX_HEADING = 200
+_HEADING = re.compile(r"\s{0,3}(?:#{1,12}(?!#)|={2,80}|-{3,80}|\*{3,80})")
 _EPOCH = re.compile(
     r"(?![-*]\s)[\W\d_]{0,80}(?:(?:info|debug|warning|end|of|after|finished|train|training|trainer|"
     r"eval|val|valid|validation|test|rank|root|main|[tz]|utc|[a-z_]{1,40}(?:\.[a-z_]{1,40}){1,4})"
     r"[\W\d_]{1,80}){0,6}epochs?\b\W{0,6}\d",
     re.IGNORECASE,
 )
-"""An epoch at the start of a line, or behind what loggers put there."""
+"""An epoch at the start of a line, or after a prefix that loggers print."""
 
 _CLOSING = re.compile(
     r"\s{0,8}[A-Za-z][\w ./()@-]{0,60}?\s{0,4}(?:::?|=|->)\s{0,4}[-+]?\d[\d.eE+-]{0,30}%?\W{0,40}"
@@ -45,221 +46,233 @@ _KERAS = re.compile(r"\s{0,8}\d{1,12}/\d{1,12}\s")
 _BAR = re.compile(r"\d{1,3}%\|")
 _BLOCKS = re.compile(r"[\u2580-\u259f]")
 _DIGITS = re.compile(r"\d{1,400}")
-_LONGEST_END = 600
-_LAST = re.compile(r"(\.?)(\d{0,400})\D{0,200}$")
+_MAX_ENDING = 600
+_LAST_NUMBER = re.compile(r"(\.?)(\d{0,400})\D{0,200}$")
 
 
 @dataclass(frozen=True)
-class Command:
-    """A command line, or a line that tells a program's arguments."""
+class CommandLine:
+    """A command line, or a line with a program's arguments."""
 
     line: int
-    given: dict[str, Given]
+    settings: dict[str, LoggedSetting]
 
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading above a part of the file; `begins`: with it something else begins.
+    """A heading; `starts_section` is False for a line that programs also print within a run.
 
-    Rows of signs alone, and those with an epoch in them, are drawn within a run too.
+    Those are rows of punctuation, and headings that name an epoch.
     """
 
     line: int
     text: str
-    begins: bool
+    starts_section: bool
 
 
 @dataclass(frozen=True)
 class Prose:
-    """A line that says nothing that is read here."""
+    """A line of text without results or settings."""
 
     line: int
 
 
 @dataclass(frozen=True)
-class Odd:
-    """A line with something odd about it, by the kind's name; `text` says what."""
+class LineIssue:
+    """Something wrong with a line; `text` describes it."""
 
     line: int
     kind: str
     text: str
 
 
-Item = Command | Heading | Prose | Odd | LogRecord
+LineItem = CommandLine | Heading | Prose | LineIssue | LogRecord
 
 
 def sha256_of(path: Path) -> str:
-    """The file's hash, as 64 hexadecimal digits. Raises UserError for what is no log at all."""
+    """Return the file's hash as 64 hexadecimal digits. Raises UserError if it cannot be a log."""
     if not path.exists():
         raise UserError(f"LOG={path}: there is no such file.")
     if not path.is_file():
-        raise UserError(f"LOG={path} is no file. Allowed is one log, not a folder or a device.")
+        raise UserError(f"LOG={path} is not a file. Use one log, not a folder or a device.")
     with path.open("rb") as file:
         head = file.read(_CHUNK_BYTES)
         if not head.strip():
             raise UserError(f"LOG={path} is empty.")
         if b"\x00" in head:
             raise UserError(
-                f"LOG={path} is a binary file (it has a zero byte). Allowed are logs of text, CSV, "
-                "TSV and trainer_state.json."
+                f"LOG={path} is a binary file (it has a zero byte). Use a text log, CSV, TSV or "
+                "trainer_state.json."
             )
-        found = hashlib.sha256(head)
+        digest = hashlib.sha256(head)
         while chunk := file.read(_CHUNK_BYTES):
-            found.update(chunk)
-    return found.hexdigest()
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
-def read_items(path: Path, file: BinaryIO, own: Sequence[CustomPattern] = ()) -> Iterator[Item]:
-    """What the lines of a file are, in order.
+def read_line_items(
+    path: Path, file: BinaryIO, patterns: Sequence[CustomPattern] = ()
+) -> Iterator[LineItem]:
+    """Yield what each line of a file is, in order.
 
-    The ending says the format: `.json` is HF Trainer's trainer_state.json, `.csv` and `.tsv` are
-    tables of epochs, anything else is a log. Raises OSError, and UserError for JSON that is too
-    large. Half a file gives less, never another number: a last line without its end counts only
-    where earlier lines of the same form ended alike.
+    The suffix gives the format: `.json` is HF Trainer's trainer_state.json, `.csv` and `.tsv` are
+    tables of epochs, anything else is a log. A truncated file gives fewer numbers, never wrong
+    ones: a last line without a newline counts only if earlier lines of the same form end alike.
+
+    Raises OSError, and UserError for JSON that is too large.
     """
     if path.suffix == ".json":
         yield from _json_items(path, file)
     elif path.suffix in (".csv", ".tsv"):
         yield from _csv_items(file, "\t" if path.suffix == ".tsv" else ",")
     else:
-        yield from _LogItems(own).read(file)
+        yield from _LogClassifier(patterns).read(file)
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, str, Sequence[str], bool]]:
-    """Number, text, what is odd, and whether the line has its end.
+    """Yield each line's number, text and kinds of issues, and whether a newline ends it.
 
-    A carriage return, with which progress bars draw anew, is told as `debris`; Windows' line ends
-    are none.
+    A carriage return, which progress bars use to redraw a line, is the issue `debris`; Windows
+    line endings are not.
     """
     splitter = LineSplitter()
-    held = b""
+    pending = b""
     number = 1
     while chunk := file.read(_CHUNK_BYTES):
-        chunk = held + chunk
-        held = b"\r" if chunk.endswith(b"\r") else b""
-        chunk = chunk[: len(chunk) - len(held)].replace(b"\r\n", b"\n")
-        returns = {number + chunk.count(b"\n", 0, m.start()) for m in _few_returns(chunk)}
+        chunk = pending + chunk
+        # The other half of a Windows line ending may come with the next chunk.
+        pending = b"\r" if chunk.endswith(b"\r") else b""
+        chunk = chunk[: len(chunk) - len(pending)].replace(b"\r\n", b"\n")
+        # The first carriage return of a chunk is example enough: to count the newlines before
+        # each one would not be linear.
+        index = chunk.find(b"\r")
+        redrawn = number + chunk.count(b"\n", 0, index) if index >= 0 else None
         number += chunk.count(b"\n")
-        for line, text, odd in splitter.feed(chunk):
-            yield line, text, [*odd, *(["debris"] if line in returns else [])], True
-            returns.discard(line)
-    for line, text, odd in splitter.feed(held):
-        yield line, text, odd, True
-    for line, text, odd in splitter.finish():
-        yield line, text, odd, False
+        for line, text, kinds in splitter.feed(chunk):
+            yield line, text, [*kinds, *(["debris"] if line == redrawn else [])], True
+            redrawn = None if line == redrawn else redrawn
+    for line, text, kinds in splitter.feed(pending):
+        yield line, text, kinds, True
+    for line, text, kinds in splitter.finish():
+        yield line, text, kinds, False
 
 
-def _few_returns(chunk: bytes) -> Sequence["re.Match[bytes]"]:
-    # One example a chunk is enough; counting from its start for each would not be linear.
-    first = re.search(rb"\r", chunk)
-    return [first] if first else []
-
-
-class _Endings:
-    """How lines of each form end, so that a last line without its end can be judged."""
+class _LineEndings:
+    """Counts how the lines of each form end, to recognize numbers that were cut off."""
 
     def __init__(self) -> None:
         self._forms: dict[str, Counter[str]] = {}
 
     def learn(self, line: str) -> None:
         form, ending = _form(line)
-        if form in self._forms or len(self._forms) < _MOST_FORMS:
+        if form in self._forms or len(self._forms) < _MAX_FORMS:
             counts = self._forms.setdefault(form, Counter())
-            if ending in counts or len(counts) < _MOST_FORMS:
+            if ending in counts or len(counts) < _MAX_FORMS:
                 counts[ending] += 1
 
     def usual(self, line: str) -> str | None:
-        """How nearly all earlier lines of its form end; None where too few did alike."""
+        """Return how nearly all earlier lines of the same form end; None if too few end alike."""
         counts = self._forms.get(_form(line)[0], Counter())
-        ending, alike = max(counts.items(), key=lambda one: one[1], default=("?", 0))
-        enough = alike >= _STEADY and alike >= _NEARLY_ALL * counts.total()
-        return ending if enough and ending != "?" else None
+        ending, count = max(counts.items(), key=lambda entry: entry[1], default=("?", 0))
+        is_usual = count >= _MIN_ALIKE and count >= _MIN_SHARE * counts.total()
+        return ending if is_usual and ending != "?" else None
 
-    def is_whole(self, line: str) -> bool:
+    def is_complete(self, line: str) -> bool:
+        """Return whether a line without a newline ends like the earlier ones."""
         return _form(line)[1] == self.usual(line)
 
-    def odd(self, line: str) -> tuple[str, str] | None:
-        """What is odd about the line's last number, with its kind."""
+    def issue(self, line: str) -> str | None:
+        """Return the kind of issue with the line's last number."""
         usual, ending = self.usual(line), _form(line)[1]
         if usual is None or ending == usual:
             return None
         if len(ending) < len(usual) or ending == "?":
-            return "cut_number", _ODD["cut_number"]
-        return "long_number", _ODD["long_number"]
+            return "cut_number"
+        return "long_number"
 
 
 def _form(line: str) -> tuple[str, str]:
-    """The line with its numbers' digits left out, and the shape of its last number."""
+    """Return the line with its numbers blanked out, and the decimals of its last number."""
     line = line.rstrip()
-    last = _LAST.search(line[-_LONGEST_END:])
-    ending = f"{last[1]}{'0' * len(last[2])}" if last and last[1] else "?"
+    match = _LAST_NUMBER.search(line[-_MAX_ENDING:])
+    ending = f"{match[1]}{'0' * len(match[2])}" if match and match[1] else "?"
     return _DIGITS.sub("0", line), ending
 
 
-class _LogItems:
-    """Reads a log. Only lines that can hold results reach the log reader: not prose, not code."""
+class _LogClassifier:
+    """Classifies the lines of a log.
 
-    def __init__(self, own: Sequence[CustomPattern]) -> None:
-        self._own = own
-        self._reader = LogReader(own)
-        self._endings = _Endings()
+    Only lines that may hold results reach the log reader: people write prose and code about
+    results between them.
+    """
 
-    def read(self, file: BinaryIO) -> Iterator[Item]:
-        for number, text, odd, is_ended in _lines(file):
-            if text.strip() and (is_ended or self._endings.is_whole(text)):
-                yield from self._line(number, text)
+    def __init__(self, patterns: Sequence[CustomPattern]) -> None:
+        self._has_patterns = bool(patterns)
+        self._reader = LogReader(patterns)
+        self._endings = _LineEndings()
+
+    def read(self, file: BinaryIO) -> Iterator[LineItem]:
+        for number, text, kinds, is_ended in _lines(file):
+            if text.strip() and (is_ended or self._endings.is_complete(text)):
+                yield from self._classify(number, text)
             elif any(char.isdigit() for char in text):
-                yield Odd(number, "cut_line", _ODD["cut_line"])
-            yield from (Odd(number, kind, _ODD[kind]) for kind in odd)
+                yield _issue(number, "cut_line")
+            yield from (_issue(number, kind) for kind in kinds)
 
-    def _line(self, number: int, text: str) -> Iterator[Item]:
+    def _classify(self, number: int, text: str) -> Iterator[LineItem]:
         if is_command(text):
-            yield Command(number, from_command(text, number))
-        elif _may_hold_results(text) or self._own:
-            found = list(self._results(number, text))
-            yield from found or [_heading(number, text) or Prose(number)]
+            yield CommandLine(number, from_command(text, number))
+        elif _may_hold_results(text) or self._has_patterns:
+            items = list(self._results(number, text))
+            yield from items or [_heading(number, text) or Prose(number)]
         else:
             yield _heading(number, text) or Prose(number)
 
-    def _results(self, number: int, text: str) -> Iterator[Item]:
+    def _results(self, number: int, text: str) -> Iterator[LineItem]:
         records = []
-        for one in self._reader.feed(text.encode("utf-8", "replace") + b"\n"):
-            if isinstance(one, LogIssue):
-                if one.kind == "slow_pattern" or "in a point" in one.text:
-                    yield Odd(number, one.kind, one.text)
-            elif one.kind == "args":
-                yield Command(number, from_arguments(one.arguments, number))
+        for item in self._reader.feed(text.encode("utf-8", "replace") + b"\n"):
+            if isinstance(item, LogIssue):
+                # The reader's other issues are about lines that are found here, too.
+                if item.kind == "slow_pattern" or "in a point" in item.text:
+                    yield LineIssue(number, item.kind, item.text)
+            elif item.kind == "args":
+                yield CommandLine(number, from_arguments(item.arguments, number))
             else:
-                records.append(replace(one, line=number))
+                records.append(replace(item, line=number))
         yield from records
         if records:
-            if odd := self._endings.odd(text):
-                yield Odd(number, *odd)
+            if kind := self._endings.issue(text):
+                yield _issue(number, kind)
             self._endings.learn(text)
         if _BAR.search(text) or _BLOCKS.search(text):
-            yield Odd(number, "debris", _ODD["debris"])
+            yield _issue(number, "debris")
 
 
-_ODD = {
-    "cut_line": "the last line has no end and was left out",
-    "debris": "what a progress bar left behind",
-    "cut_number": "the last number has fewer decimals than the others; it stands as printed",
-    "long_number": "the last number has more decimals than the others; it stands as printed",
-    "bad_utf8": "bytes that are no UTF-8",
+_ISSUE_TEXTS = {
+    "cut_line": "the last line is incomplete and was left out",
+    "debris": "remains of a progress bar",
+    "cut_number": "the last number has fewer decimals than the others; it is imported as printed",
+    "long_number": "the last number has more decimals than the others; it is imported as printed",
+    "bad_utf8": "bytes that are not UTF-8",
     "long_line": "a line of more than 64 KiB, of which only the start was read",
 }
 
 
+def _issue(number: int, kind: str) -> LineIssue:
+    return LineIssue(number, kind, _ISSUE_TEXTS[kind])
+
+
 def _heading(number: int, text: str) -> Heading | None:
-    if _TRUE_HEADING.match(text) is None:
+    if _HEADING.match(text) is None:
         return None
     plain = text.strip().strip("#=-*").strip()
-    begins = text.lstrip().startswith("#") and any(char.isalnum() for char in plain)
-    return Heading(number, plain[:200], begins and not plain.lower().startswith("epoch"))
+    is_title = text.lstrip().startswith("#") and any(char.isalnum() for char in plain)
+    starts_section = is_title and not plain.lower().startswith("epoch")
+    return Heading(number, plain[:_MAX_HEADING], starts_section)
 
 
 def _may_hold_results(text: str) -> bool:
-    """Whether a line is of a kind that programs print, and people do not write."""
+    """Return whether a line has a form that programs print and people do not write."""
     if text.lstrip().startswith("|") and text.rstrip().endswith("|"):
         return False  # a row of a table
     return bool(
@@ -272,66 +285,69 @@ def _may_hold_results(text: str) -> bool:
     )
 
 
-def _csv_items(file: BinaryIO, delimiter: str) -> Iterator[Item]:
+def _csv_items(file: BinaryIO, delimiter: str) -> Iterator[LineItem]:
     reader = CsvReader(delimiter)
-    for number, text, odd, is_ended in _lines(file):
-        yield from (Odd(number, kind, _ODD[kind]) for kind in odd)
+    for number, text, kinds, is_ended in _lines(file):
+        yield from (_issue(number, kind) for kind in kinds)
         if not is_ended and text.strip():
-            yield Odd(number, "cut_line", _ODD["cut_line"])
+            yield _issue(number, "cut_line")
             return
-        for one in reader.feed(text.encode("utf-8", "replace") + b"\n"):
-            if isinstance(one, LogRecord):
-                yield replace(one, line=number)
+        for item in reader.feed(text.encode("utf-8", "replace") + b"\n"):
+            if isinstance(item, LogRecord):
+                yield replace(item, line=number)
 
 
-def _json_items(path: Path, file: BinaryIO) -> Iterator[Item]:
-    """The entries of a trainer_state.json; of one that was cut, those that are whole."""
+def _json_items(path: Path, file: BinaryIO) -> Iterator[LineItem]:
+    """Yield the complete entries of a trainer_state.json, which may be truncated."""
     raw = file.read(MAX_JSON_BYTES + 1)
     if len(raw) > MAX_JSON_BYTES:
-        raise UserError(f"LOG={path}: more than 64 MiB of JSON is no trainer_state.json.")
+        raise UserError(f"LOG={path} has more than 64 MiB, so it is not a trainer_state.json.")
     text = raw.decode("utf-8", "replace")
     if "\ufffd" in text and not raw.endswith(b"}"):
-        yield Odd(1, "bad_utf8", _ODD["bad_utf8"])
+        yield _issue(1, "bad_utf8")
     yield from _json_settings(text)
     reader = LogReader()
     for line, entry in _entries(text):
-        for one in reader.feed(json.dumps(entry).encode() + b"\n"):
-            if isinstance(one, LogRecord):
-                yield replace(one, line=line)
+        for item in reader.feed(json.dumps(entry).encode() + b"\n"):
+            if isinstance(item, LogRecord):
+                yield replace(item, line=line)
     if not text.rstrip().endswith("}"):
         line = text.count("\n") + 1
-        yield Odd(line, "cut_line", "the JSON has no end; what is not whole was left out")
+        yield LineIssue(
+            line, "cut_line", "the JSON is truncated; its incomplete entry was left out"
+        )
 
 
-def _json_settings(text: str) -> Iterator[Command]:
+def _json_settings(text: str) -> Iterator[CommandLine]:
     try:
-        whole = json.loads(text)
+        state = json.loads(text)
     except (ValueError, RecursionError):
         return
-    if not isinstance(whole, dict):
+    if not isinstance(state, dict):
         return
     names = {"num_train_epochs": "epochs", "train_batch_size": "batch_size"}
-    found = {
-        ours: Given(ours, whole[theirs], "file", 1)
-        for theirs, ours in names.items()
-        if isinstance(whole.get(theirs), int) and not isinstance(whole.get(theirs), bool)
+    settings = {
+        knob: LoggedSetting(knob, state[key], "file", 1)
+        for key, knob in names.items()
+        if isinstance(state.get(key), int) and is_number(state[key])
     }
-    if found:
-        yield Command(1, found)
+    if settings:
+        yield CommandLine(1, settings)
 
 
 def _entries(text: str) -> Iterator[tuple[int, dict[str, object]]]:
-    """The whole entries of `log_history`, each with the line that it begins on."""
-    begin = re.search(r'"log_history"\s*:\s*\[', text)
-    if begin is None:
+    """Yield the complete entries of `log_history`, each with the line that it starts on."""
+    start = re.search(r'"log_history"\s*:\s*\[', text)
+    if start is None:
         return
     decoder = json.JSONDecoder()
     gap = re.compile(r"[\s,]*")
-    at, line, counted = begin.end(), 1, 0
-    while (found := gap.match(text, at)) and text[found.end() : found.end() + 1] == "{":
-        line, counted = line + text.count("\n", counted, found.end()), found.end()
+    # Newlines are counted from the last entry on: from the start each time would not be linear.
+    position, line, line_position = start.end(), 1, 0
+    while (match := gap.match(text, position)) and text[match.end() : match.end() + 1] == "{":
+        line, line_position = line + text.count("\n", line_position, match.end()), match.end()
         try:
-            entry, at = decoder.raw_decode(text, found.end())
+            entry, position = decoder.raw_decode(text, match.end())
         except (ValueError, RecursionError):
             return
         yield line, entry

@@ -1,11 +1,11 @@
-"""The small file between a log and its tries: written for the person to complete, read back."""
+"""The mapping file between a log and its trials: the user completes it between two imports."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trytable.orchestrator.commands.log_import.runs import Block, Oddity
+from trytable.orchestrator.commands.log_import.runs import Block, BlockIssue
 from trytable.orchestrator.errors import UserError
 from trytable.records import Scalar, is_finite
 from trytable.results.text.format import clean, one_line
@@ -13,19 +13,21 @@ from trytable.sweeps.config.messages import listed, show, unknown
 from trytable.sweeps.config.yaml_source import Document, Key, parse
 
 MAX_BYTES = 16 * 2**20
-"""A larger mapping file is none of ours."""
+"""A larger file cannot be a mapping file."""
 
-_USUAL = ("lr", "dropout", "weight_decay", "batch_size", "epochs")
-"""Settings that every block is asked for, found or not."""
+_USUAL_SETTINGS = ("lr", "dropout", "weight_decay", "batch_size", "epochs")
+"""Settings that the file asks for in every block, whether or not the log names them."""
 
-_KEYS = ("lines", "heading", "epochs_found", "import", "parameters")
-_TOP = ("log", "sha256", "study", "blocks")
-_LONGEST_HEADING = 80
+_FILE_KEYS = ("log", "sha256", "study", "blocks")
+_BLOCK_KEYS = ("lines", "heading", "epochs_found", "import", "parameters")
+_MAX_HEADING = 80
+_MAX_SPANS = 20
+"""Spans that an error message lists."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A block that the person wants imported, with the settings that are known."""
+class MappingEntry:
+    """A block that the user wants imported, with the settings that are known."""
 
     span: str
     parameters: Mapping[str, Scalar]
@@ -34,133 +36,139 @@ class Wanted:
 def mapping_text(
     log: Path, sha256: str, study: str, blocks: Sequence[Block], swept: Collection[str]
 ) -> str:
-    """The file's text: an entry a block, every setting with where it was found.
+    """Return the file's text: an entry for each block, every setting with the place that names it.
 
-    `swept` are the study's own parameters, asked for besides the usual ones.
+    `swept` are the study's own parameters, which the file asks for besides the usual ones.
     """
-    names = list(dict.fromkeys([*swept, *_USUAL, *(name for one in blocks for name in one.given)]))
+    named = (name for block in blocks for name in block.settings)
+    names = list(dict.fromkeys([*swept, *_USUAL_SETTINGS, *named]))
     head = [
-        "# What was found in a log, for you to complete: an empty value means that nobody gave it,",
-        "# and stays missing. `import: false` leaves a block out. The same make import, run again,",
-        "# imports what stands here.",
+        "# The runs found in a log, for you to complete. A setting without a value was not found",
+        "# and stays unknown. `import: false` skips a block. Run the same make import again to",
+        "# import the blocks as they are written here.",
         f"log: {_quoted(str(log))}",
         f"sha256: {sha256}",
         f"study: {_quoted(study)}",
         "blocks:",
     ]
-    lines = [line for block in blocks for line in _entry(block, names)]
+    lines = [line for block in blocks for line in _entry_lines(block, names)]
     return "".join(f"{line}\n" for line in [*head, *lines])
 
 
-def _entry(block: Block, names: Sequence[str]) -> Iterator[str]:
+def _entry_lines(block: Block, names: Sequence[str]) -> Iterator[str]:
     printed = f"{block.epochs[0].printed:g} to {block.epochs[-1].printed:g}"
     yield f"- lines: {block.span}"
-    yield f"  heading: {_quoted(block.heading[:_LONGEST_HEADING])}"
+    yield f"  heading: {_quoted(block.heading[:_MAX_HEADING])}"
     yield f"  epochs_found: {len(block.epochs)}  # printed as {printed}"
-    yield from (f"  # {told(one)}" for one in block.oddities)
+    yield from (f"  # {issue_line(issue)}" for issue in block.issues)
     yield "  import: true"
     yield "  parameters:"
     for name in names:
-        given = block.given.get(name)
-        if given is None:
-            yield f"    {_key(name)}:  # nowhere"
+        key = name if name.isidentifier() and name.isascii() else _quoted(name)
+        setting = block.settings.get(name)
+        if setting is None:
+            yield f"    {key}:  # not found"
         else:
-            yield f"    {_key(name)}: {_quoted(given.value)}  # {_line(given.place)}"
+            yield f"    {key}: {_quoted(setting.value)}  # {_on_one_line(setting.place)}"
 
 
-def _key(name: str) -> str:
-    return name if name.isidentifier() and name.isascii() else _quoted(name)
+def issue_line(issue: BlockIssue) -> str:
+    """Return kind, lines and text of an issue on one line."""
+    lines = ", ".join(map(str, issue.lines))
+    remaining = issue.count - len(issue.lines)
+    more = f" and {remaining} more" if remaining > 0 else ""
+    return _on_one_line(f"{issue.kind} (line {lines}{more}): {issue.text}")
 
 
-def told(odd: Oddity) -> str:
-    """An oddity on one line: kind, where, what."""
-    lines = ", ".join(map(str, odd.lines))
-    more = f" and {odd.count - len(odd.lines)} more" if odd.count > len(odd.lines) else ""
-    return _line(f"{odd.kind} (line {lines}{more}): {odd.text}")
-
-
-def _line(text: str) -> str:
+def _on_one_line(text: str) -> str:
     return one_line(clean(text))
 
 
 def _quoted(value: Scalar) -> str:
-    """Every JSON text is YAML 1.2. Text that is found is always in quotes."""
+    """Return YAML: every JSON text is YAML 1.2, and text from a log is always quoted."""
     return json.dumps(clean(value) if isinstance(value, str) else value, ensure_ascii=True)
 
 
 def read_mapping(
     path: Path, sha256: str, study: str, blocks: Sequence[Block]
-) -> tuple[Wanted, ...]:
-    """The blocks to import, in the file's order. Raises SweepError with every mistake.
+) -> tuple[MappingEntry, ...]:
+    """Return the blocks to import, in the file's order.
 
-    A block is named by its lines. One that the file leaves out is not imported.
+    A block is named by its lines; one without an entry is not imported. Raises SweepError with
+    every mistake, and UserError for a file that is no text.
     """
     document = parse(_read_text(path), str(path))
     data = document.data
     for key in data:
-        if key not in _TOP:
-            document.complain((key,), unknown("key of this file", key, _TOP))
+        if key not in _FILE_KEYS:
+            document.complain((key,), unknown("key of this file", key, _FILE_KEYS))
     for key, value in (("sha256", sha256), ("study", study)):
         if data.get(key) != value:
-            document.complain((key,), f"{show(data.get(key))} is not {value}, which is imported.")
-    entries = data.get("blocks")
-    if not isinstance(entries, list):
-        document.complain(("blocks",), f"{show(entries)} is not allowed. Allowed: a list.")
+            problem = f"{show(data.get(key))} does not match the import, which has {value}."
+            document.complain((key,), problem)
+    raw_entries = data.get("blocks")
+    if not isinstance(raw_entries, list):
+        document.complain(("blocks",), f"{show(raw_entries)} is not allowed. Use a list.")
         document.fail()
-    known = {block.span: block for block in blocks}
-    wanted: dict[str, Wanted] = {}
-    for index, entry in enumerate(entries):
-        found = _wanted(document, index, entry, known)
-        if found is None:
+    spans = [block.span for block in blocks]
+    entries: dict[str, MappingEntry] = {}
+    for index, raw_entry in enumerate(raw_entries):
+        entry = _read_entry(document, index, raw_entry, spans)
+        if entry is None:
             continue
-        if found.span in wanted:
-            document.complain(("blocks", index, "lines"), f"{found.span} stands here twice.")
-        wanted[found.span] = found
+        if entry.span in entries:
+            document.complain(("blocks", index, "lines"), f"{entry.span} has two entries.")
+        entries[entry.span] = entry
     if document.problems:
         document.fail()
-    return tuple(wanted.values())
+    return tuple(entries.values())
 
 
-def _wanted(
-    document: Document, index: int, entry: object, known: Mapping[str, Block]
-) -> Wanted | None:
-    at = ("blocks", index)
+def _read_entry(
+    document: Document, index: int, entry: object, spans: Sequence[str]
+) -> MappingEntry | None:
+    """Return an entry; None if its block is skipped or the file has a mistake so far."""
+    key = ("blocks", index)
     if not isinstance(entry, dict):
-        document.complain(at, f"{show(entry)} is not allowed. Allowed: {listed(_KEYS)}.")
+        problem = f"{show(entry)} is not allowed. Use a mapping with {listed(_BLOCK_KEYS)}."
+        document.complain(key, problem)
         return None
-    for key in entry:
-        if key not in _KEYS:
-            document.complain((*at, key), unknown("key of a block", key, _KEYS))
-    span, taken = entry.get("lines"), entry.get("import", True)
-    if span not in known:
-        spans = listed(list(known)[:20])
-        document.complain((*at, "lines"), f"{show(span)} is no block of the log. Allowed: {spans}.")
-    if not isinstance(taken, bool):
-        document.complain((*at, "import"), f"{show(taken)} is not allowed. Allowed: true, false.")
-    given = _parameters(document, (*at, "parameters"), entry.get("parameters") or {})
-    return Wanted(str(span), given) if taken is True and not document.problems else None
+    for name in entry:
+        if name not in _BLOCK_KEYS:
+            document.complain((*key, name), unknown("key of a block", name, _BLOCK_KEYS))
+    span, is_imported = entry.get("lines"), entry.get("import", True)
+    if span not in spans:
+        problem = f"{show(span)} is not a block of the log. Use {listed(spans[:_MAX_SPANS])}."
+        document.complain((*key, "lines"), problem)
+    if not isinstance(is_imported, bool):
+        problem = f"{show(is_imported)} is not allowed. Use true or false."
+        document.complain((*key, "import"), problem)
+    parameters = _parameters(document, (*key, "parameters"), entry.get("parameters") or {})
+    if is_imported is not True or document.problems:
+        return None
+    return MappingEntry(str(span), parameters)
 
 
-def _parameters(document: Document, at: Key, given: object) -> dict[str, Scalar]:
-    """The settings that have a value; those without stay missing."""
-    if not isinstance(given, dict):
-        document.complain(at, f"{show(given)} is not allowed. Allowed: a mapping.")
+def _parameters(document: Document, key: Key, values: object) -> dict[str, Scalar]:
+    """Return the settings that have a value."""
+    if not isinstance(values, dict):
+        document.complain(key, f"{show(values)} is not allowed. Use a mapping.")
         return {}
-    for name, value in given.items():
+    for name, value in values.items():
         if not (value is None or isinstance(value, bool | int | float | str)):
-            text = f"{show(value)} is not allowed. Allowed: a number, a word, true, false, nothing."
-            document.complain((*at, name), text)
+            problem = f"{show(value)} is not allowed. Use a number, a word, true, false or nothing."
+            document.complain((*key, name), problem)
         elif not is_finite(value):
-            document.complain((*at, name), f"{value} is not a finite number.")
-    return {name: one for name, one in given.items() if one is not None}
+            document.complain((*key, name), f"{value} is not a finite number.")
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _read_text(path: Path) -> str:
     with path.open("rb") as file:
         raw = file.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
-        raise UserError(f"{path}: is larger than {MAX_BYTES} bytes, which no mapping file is.")
+        raise UserError(f"{path} is larger than {MAX_BYTES} bytes, so it is not a mapping file.")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8 (byte {error.start}).") from error
+        raise UserError(f"{path} is not UTF-8 (byte {error.start}).") from error

@@ -1,21 +1,21 @@
-"""What a log says of the settings of its runs: command lines, argument lines, headings. Pure.
+"""Finds the settings of a log's runs in command lines, argument lines and headings. Pure.
 
-Nothing here is ever run: a command line is split into words and looked at.
+A log is untrusted: a command line is only split into words, never run.
 """
 
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import dropwhile, zip_longest
 from typing import Literal
 
 from trytable.records import Scalar, is_finite
 from trytable.trainers.script.logs.values import parse_literal
 
-Where = Literal["command line", "arguments", "heading", "file"]
+SettingSource = Literal["command line", "arguments", "heading", "file"]
 
-_SAME = {
+_ALIASES = {
     "dropout": (
         "hidden_dropout_prob", "hidden_dropout", "dropout_prob", "dropout_rate", "dropout_p",
         "p_dropout",
@@ -31,8 +31,7 @@ _SAME = {
     ),
     "warmup": ("warmup_ratio", "warmup_steps"),
 }  # fmt: skip
-_KNOWN = {other: name for name, others in _SAME.items() for other in others}
-"""Our name for a setting, by what others call it."""
+_KNOB_BY_ALIAS = {alias: knob for knob, aliases in _ALIASES.items() for alias in aliases}
 
 _COMMAND = re.compile(
     r"\s{0,8}(?:[$>%]\s{1,4})?(?:!\s?)?(?:[A-Za-z_]\w{0,60}=\S{0,200}\s+){0,20}"
@@ -51,96 +50,104 @@ _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 @dataclass(frozen=True)
-class Given:
-    """A setting that a log names: our name for it, where and on which line it stands.
+class LoggedSetting:
+    """A setting that a log names.
 
-    `instead` says what another place, which does not count, has for it.
+    Attributes:
+        name: Trytable's name of the knob.
+        value: its value.
+        source: the kind of place that names it.
+        line: the line's number, counted from 1.
+        conflict: another place that names another value and was passed over, in words.
     """
 
     name: str
     value: Scalar
-    where: Where
+    source: SettingSource
     line: int
-    instead: str = ""
+    conflict: str = ""
 
     @property
     def place(self) -> str:
-        """`heading, line 77`, with what was passed over."""
-        return f"{self.where}, line {self.line}" + (f"; {self.instead}" if self.instead else "")
+        """`heading, line 77`, followed by the conflict."""
+        return f"{self.source}, line {self.line}" + (f"; {self.conflict}" if self.conflict else "")
 
 
-def our_name(name: str) -> str:
-    """Our name for a setting: `hidden_dropout_prob` is dropout."""
+def knob_name(name: str) -> str:
+    """Return Trytable's name of a setting: `dropout` for `hidden_dropout_prob`."""
     plain = name.strip("-").replace("-", "_").rpartition(".")[2].lower()
-    return _KNOWN.get(plain, plain)
+    return _KNOB_BY_ALIAS.get(plain, plain)
 
 
 def is_command(line: str) -> bool:
-    """Whether a line starts a program, as typed into a shell."""
+    """Return whether a line starts a program, as typed into a shell."""
     return _COMMAND.match(line) is not None
 
 
-def from_command(line: str, number: int) -> dict[str, Given]:
-    """The settings on a command line: numbers, and truth values that are spelt out.
+def from_command(line: str, number: int) -> dict[str, LoggedSetting]:
+    """Return the settings on a command line: numbers and booleans that are spelled out.
 
-    Paths and other words are no settings that tries are compared by.
+    Paths and other words are left out, because trials are not compared by them.
     """
-    found = {}
-    # What stands before the program sets its environment.
+    settings = {}
+    # Assignments before the program set its environment.
     words = list(dropwhile(lambda word: _ASSIGNED.fullmatch(word) or word in "$>%", _words(line)))
     for name, text in _options(words):
         value = _scalar(text)
         if value is not None:
-            found[our_name(name)] = Given(our_name(name), value, "command line", number)
-    return found
+            knob = knob_name(name)
+            settings[knob] = LoggedSetting(knob, value, "command line", number)
+    return settings
 
 
-def from_arguments(arguments: Mapping[str, object], number: int) -> dict[str, Given]:
-    """The settings of a line such as `args: {...}` or `Namespace(...)`."""
+def from_arguments(arguments: Mapping[str, object], number: int) -> dict[str, LoggedSetting]:
+    """Return the settings of a line such as `args: {...}` or `Namespace(...)`."""
     return {
-        our_name(name): Given(our_name(name), value, "arguments", number)
+        knob_name(name): LoggedSetting(knob_name(name), value, "arguments", number)
         for name, value in arguments.items()
         if isinstance(value, bool | int | float) and is_finite(value)
     }
 
 
-def from_heading(text: str, number: int) -> dict[str, Given]:
-    """The settings in a heading: `dropout=0.7`, or nothing but a number such as `1e-5`.
+def from_heading(text: str, number: int) -> dict[str, LoggedSetting]:
+    """Return the settings in a heading: `dropout=0.7`, or only a number such as `1e-5`.
 
-    A number alone that is written with a negative exponent is a learning rate.
+    A lone number with a negative exponent is a learning rate.
     """
-    found = {}
+    settings = {}
     for match in _PAIR.finditer(text):
-        name, value = our_name(match["name"]), _scalar(match["value"])
+        name, value = knob_name(match["name"]), _scalar(match["value"])
         if value is not None:
-            found[name] = Given(name, value, "heading", number)
-    alone = _RATE.fullmatch(text)
-    if alone is not None:
-        found["lr"] = Given("lr", float(alone[1]), "heading", number)
-    return found
+            settings[name] = LoggedSetting(name, value, "heading", number)
+    rate = _RATE.fullmatch(text)
+    if rate is not None:
+        settings["lr"] = LoggedSetting("lr", float(rate[1]), "heading", number)
+    return settings
 
 
-def merged(below: Mapping[str, Given], above: Mapping[str, Given]) -> dict[str, Given]:
-    """Both, where `above` counts more; where they differ, it says what was passed over."""
-    found = dict(below)
-    for name, given in above.items():
-        other = below.get(name)
-        told = ""
-        if other is not None and other.value != given.value:
-            told = f"{other.where} of line {other.line} says {other.value}"
-        found[name] = Given(given.name, given.value, given.where, given.line, told)
-    return found
+def merge_settings(
+    base: Mapping[str, LoggedSetting], override: Mapping[str, LoggedSetting]
+) -> dict[str, LoggedSetting]:
+    """Return both; if they differ, the one of `override`, which notes the other as a conflict."""
+    settings = dict(base)
+    for name, setting in override.items():
+        other = base.get(name)
+        conflict = ""
+        if other is not None and other.value != setting.value:
+            conflict = f"{other.source} of line {other.line} says {other.value}"
+        settings[name] = replace(setting, conflict=conflict)
+    return settings
 
 
 def _words(line: str) -> list[str]:
     try:
         return shlex.split(line, posix=True)
-    except ValueError:  # a quote without its end
+    except ValueError:  # an unclosed quote
         return line.split()
 
 
 def _options(words: list[str]) -> Iterator[tuple[str, str]]:
-    """`--name value`, `--name=value` and `name=value`."""
+    """Yield name and text of `--name value`, `--name=value` and `name=value`."""
     for word, following in zip_longest(words, words[1:], fillvalue=""):
         flag = None if _NUMBER.fullmatch(word) else _FLAG.fullmatch(word)
         if flag is not None:
@@ -150,7 +157,7 @@ def _options(words: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _scalar(text: str) -> Scalar:
-    """A number or a truth value, else nothing."""
+    """Return a number or a boolean, else None."""
     if not _NUMBER.fullmatch(text) and text.lower() not in ("true", "false"):
         return None
     value = parse_literal(text.lower())

@@ -1,29 +1,43 @@
-"""Puts a log's lines together into blocks of epochs, one a run. Pure."""
+"""Groups a log's lines into blocks of epochs, one for each run. Pure."""
 
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from trytable.orchestrator.commands.log_import.lines import Command, Heading, Item, Odd, Prose
-from trytable.orchestrator.commands.log_import.parameters import Given, from_heading, merged
+from trytable.orchestrator.commands.log_import.lines import (
+    CommandLine,
+    Heading,
+    LineIssue,
+    LineItem,
+    Prose,
+)
+from trytable.orchestrator.commands.log_import.parameters import (
+    LoggedSetting,
+    from_heading,
+    merge_settings,
+)
 from trytable.trainers.script.logs.metric_names import is_metric_name
 from trytable.trainers.script.logs.reader import LogRecord
 
 _NAMED = re.compile(r"(?:^|[^a-z])(?:try|run|exp|experiment|trial)[\W_]{0,3}\d", re.IGNORECASE)
-_LINES_KEPT = 5
-"""So many lines of an oddity are named; of more, the number."""
+_MAX_LISTED = 5
+"""How many lines of an issue, or missing epochs, are listed; the rest is counted."""
 
-_PROGRAMS_OWN = ("keras", "lightning")
+_RUNNING_MEAN_PATTERNS = ("keras", "lightning")
 """Patterns whose train accuracy is a running mean over the epoch, not a measurement after it."""
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """An epoch: its line, its number as printed and counted from 1, and its metrics.
+class LoggedEpoch:
+    """An epoch of a log.
 
-    Metrics are by their names in one spelling; accuracies are shares. `is_running`: what is of
-    training is a mean over the epoch while the weights changed.
+    Attributes:
+        line: the first line about it, counted from 1.
+        printed: its number as printed.
+        epoch: its number counted from 1.
+        metrics: by canonical name; accuracies are shares.
+        is_running: the training metrics are means over the epoch, while the weights changed.
     """
 
     line: int
@@ -34,8 +48,8 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Oddity:
-    """What is odd in a block: the kind's name, how often, the first lines, and what it is."""
+class BlockIssue:
+    """Something wrong with a block: the kind, how often, the first lines, and a description."""
 
     kind: str
     count: int
@@ -45,19 +59,25 @@ class Oddity:
 
 @dataclass(frozen=True)
 class Block:
-    """One run as its log tells it.
+    """One run in a log.
 
-    `lines` are its first and last, `epoch_lines` how many of them tell an epoch, `closing` the
-    metrics told after the last epoch. `given` are the settings that were found, by our names.
+    Attributes:
+        lines: its first and last line.
+        heading: the heading above it.
+        epochs: its epochs.
+        epoch_lines: how many of its lines are about an epoch.
+        closing: the metrics after the last epoch.
+        settings: the settings that the log names, by Trytable's names.
+        issues: what is wrong with its lines.
     """
 
     lines: tuple[int, int]
     heading: str
-    epochs: tuple[Epoch, ...]
+    epochs: tuple[LoggedEpoch, ...]
     epoch_lines: int
     closing: Mapping[str, float]
-    given: Mapping[str, Given]
-    oddities: tuple[Oddity, ...]
+    settings: Mapping[str, LoggedSetting]
+    issues: tuple[BlockIssue, ...]
 
     @property
     def span(self) -> str:
@@ -66,178 +86,186 @@ class Block:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all its numbers, whatever lines they stand on."""
-        numbers = [(one.printed, sorted(one.metrics.items())) for one in self.epochs]
-        told = repr((numbers, sorted(self.closing.items())))
-        return hashlib.sha256(told.encode()).hexdigest()
+        """A hash of all its numbers, wherever in the file they are."""
+        epochs = [(epoch.printed, sorted(epoch.metrics.items())) for epoch in self.epochs]
+        content = repr((epochs, sorted(self.closing.items())))
+        return hashlib.sha256(content.encode()).hexdigest()
 
 
 @dataclass
-class _Open:
-    """A block that is being read."""
+class _Preamble:
+    """What comes between two blocks: the nearest command line and heading.
 
-    first: int
-    above: "_Above"
-    last: int = 0
-    epochs: list[Epoch] = field(default_factory=list)
-    epoch_lines: int = 0
-    closing: dict[str, float] = field(default_factory=dict)
-    odd: dict[tuple[str, str], list[int]] = field(default_factory=dict)
-    is_closed: bool = False
-
-    def note(self, kind: str, text: str, line: int) -> None:
-        self.odd.setdefault((kind, text), []).append(line)
-
-
-@dataclass
-class _Above:
-    """What stands between the last block and the next: the nearest command line and heading.
-
-    `near` are the settings of the headings right above: no other text lies between.
+    `heading_settings` are those of the headings directly above the block, without text between.
     """
 
-    command: dict[str, Given] = field(default_factory=dict)
+    command_settings: dict[str, LoggedSetting] = field(default_factory=dict)
     heading: str = ""
-    is_named: bool = False
-    near: dict[str, Given] = field(default_factory=dict)
+    names_run: bool = False
+    heading_settings: dict[str, LoggedSetting] = field(default_factory=dict)
     has_text: bool = False
 
-    def take_heading(self, one: Heading) -> None:
-        self.near = merged(self.near, from_heading(one.text, one.line))
-        named = _NAMED.search(one.text) is not None
-        if any(char.isalnum() for char in one.text) and (named or not self.is_named):
-            self.heading, self.is_named = one.text, named
+    def add_heading(self, heading: Heading) -> None:
+        settings = from_heading(heading.text, heading.line)
+        self.heading_settings = merge_settings(self.heading_settings, settings)
+        names_run = _NAMED.search(heading.text) is not None
+        # A heading such as `Try 3` is kept even if others follow it.
+        has_words = any(char.isalnum() for char in heading.text)
+        if has_words and (names_run or not self.names_run):
+            self.heading, self.names_run = heading.text, names_run
 
-    def take_text(self) -> None:
-        self.near, self.has_text = {}, True
+    def add_text(self) -> None:
+        self.heading_settings, self.has_text = {}, True
 
 
-class Blocks:
-    """Takes items in their order; `finish` gives the blocks.
+@dataclass
+class _OpenBlock:
+    """A block that is being read; `is_closed` after a heading or a command line."""
 
-    A block ends where the epochs begin again. An epoch that comes twice, or after a later one, is
-    counted once, as it came first, and named.
+    first: int
+    preamble: _Preamble
+    last: int = 0
+    epochs: list[LoggedEpoch] = field(default_factory=list)
+    epoch_lines: int = 0
+    closing: dict[str, float] = field(default_factory=dict)
+    issues: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    is_closed: bool = False
+
+    def add_issue(self, kind: str, text: str, line: int) -> None:
+        self.issues.setdefault((kind, text), []).append(line)
+
+
+class BlockBuilder:
+    """Takes the items of a log in order; `finish` returns the blocks.
+
+    A block ends where the epochs start again. An epoch that is repeated, or comes after a later
+    one, counts once, with its first numbers, and becomes an issue.
     """
 
     def __init__(self) -> None:
-        self._above = _Above()
-        self._open: _Open | None = None
-        self._done: list[Block] = []
-        self._before: list[Odd] = []
+        self._preamble = _Preamble()
+        self._open: _OpenBlock | None = None
+        self._blocks: list[Block] = []
+        self._issues_before: list[LineIssue] = []
 
-    def take(self, item: Item) -> None:
-        """Take in the next item."""
+    def add(self, item: LineItem) -> None:
+        """Add the next item."""
         match item:
-            case Command():
-                self._above.command = dict(item.given)
-                self._above.has_text = False
+            case CommandLine():
+                self._preamble.command_settings = dict(item.settings)
+                self._preamble.has_text = False
                 self._close()
             case Heading():
-                self._above.take_heading(item)
-                if item.begins:
+                self._preamble.add_heading(item)
+                if item.starts_section:
                     self._close()
             case Prose():
-                self._above.take_text()
-            case Odd():
-                self._odd(item)
+                self._preamble.add_text()
+            case LineIssue():
+                self._add_issue(item)
             case LogRecord():
-                self._record(item)
+                self._add_record(item)
 
     def finish(self) -> tuple[Block, ...]:
-        """All blocks, in the order of the file."""
-        self._end()
-        return tuple(self._done)
+        """Return all blocks, in the order of the file."""
+        self._end_block()
+        return tuple(self._blocks)
 
     def _close(self) -> None:
         if self._open is not None:
             self._open.is_closed = True
 
-    def _odd(self, item: Odd) -> None:
-        """What is odd between two blocks is told of the next one."""
-        if self._open is None or (self._open.is_closed and item.kind != "cut_line"):
-            self._before.append(item)
-            del self._before[:-_LINES_KEPT]
+    def _add_issue(self, issue: LineIssue) -> None:
+        """Add an issue to the open block, or to the next one if it comes between two."""
+        if self._open is None or (self._open.is_closed and issue.kind != "cut_line"):
+            self._issues_before.append(issue)
+            del self._issues_before[:-_MAX_LISTED]
         else:
-            self._open.note(item.kind, item.text, item.line)
+            self._open.add_issue(issue.kind, issue.text, issue.line)
 
-    def _record(self, record: LogRecord) -> None:
-        if _is_of_epoch(record) and record.epoch is not None and _tells(record):
+    def _add_record(self, record: LogRecord) -> None:
+        if _ends_epoch(record) and record.epoch is not None and _has_measurement(record):
             if not self._is_afterthought(record):
-                self._epoch(record, record.epoch)
+                self._add_epoch(record, record.epoch)
         elif record.kind == "final" and self._open is not None and not self._open.is_closed:
-            self._closing(record)
+            self._add_closing(record, self._open)
 
     def _is_afterthought(self, record: LogRecord) -> bool:
-        """Whether it only seems to be of the last epoch: a heading or command line came since."""
+        """Return whether a record only seems to be of the last epoch.
+
+        That is the case if a heading or a command line came since.
+        """
         if self._open is None or not self._open.is_closed:
             return False
         last = self._open.epochs[-1]
-        return record.epoch == last.printed and not _again(last, record)
+        return record.epoch == last.printed and not _shares_metrics(last, record)
 
-    def _closing(self, record: LogRecord) -> None:
-        assert self._open is not None, "checked by the caller"
-        told = {name: one for name, one in record.metrics.items() if _is_measured(name)}
-        for name in told.keys() & self._open.closing.keys():
-            if told[name] != self._open.closing[name]:
-                text = f"{name} was told again after the last epoch, with another value"
-                self._open.note("doubled_line", text, record.line)
-        self._open.closing = {**told, **self._open.closing}
-        self._open.last = record.line
+    def _add_closing(self, record: LogRecord, block: _OpenBlock) -> None:
+        metrics = {name: v for name, v in record.metrics.items() if _is_measurement(name)}
+        for name in metrics.keys() & block.closing.keys():
+            if metrics[name] != block.closing[name]:
+                text = f"{name} is repeated after the last epoch, with another value"
+                block.add_issue("doubled_line", text, record.line)
+        block.closing = {**metrics, **block.closing}
+        block.last = record.line
 
-    def _epoch(self, record: LogRecord, printed: float) -> None:
-        if self._open is None or _begins_again(self._open, record, printed):
-            self._end()
-            self._open = _Open(record.line, self._above)
-            self._above = _Above()
-            for odd in self._before:
-                self._open.note(odd.kind, odd.text, odd.line)
-            self._before = []
+    def _add_epoch(self, record: LogRecord, printed: float) -> None:
+        if self._open is None or _starts_block(self._open, record, printed):
+            self._end_block()
+            self._open = _OpenBlock(record.line, self._preamble)
+            self._preamble = _Preamble()
+            for issue in self._issues_before:
+                self._open.add_issue(issue.kind, issue.text, issue.line)
+            self._issues_before = []
         block = self._open
         block.last = record.line
         block.epoch_lines += 1
-        known = block.epochs[-1] if block.epochs else None
-        if known is None or printed > known.printed:
+        last = block.epochs[-1] if block.epochs else None
+        if last is None or printed > last.printed:
             number = int(printed) if printed.is_integer() else len(block.epochs) + 1
-            running = record.pattern in _PROGRAMS_OWN
+            running = record.pattern in _RUNNING_MEAN_PATTERNS
             metrics = dict(record.metrics)
-            block.epochs.append(Epoch(record.line, printed, number, metrics, running))
-        elif printed < known.printed or (_again(known, record) and not record.is_provisional):
-            same = printed == known.printed and _same(known, record)
-            how = "twice, alike" if same else "again, with other numbers; the first stand"
-            block.note("doubled_epoch", f"epoch {printed:g} comes {how}", record.line)
+            block.epochs.append(LoggedEpoch(record.line, printed, number, metrics, running))
+        elif printed < last.printed or (
+            _shares_metrics(last, record) and not record.is_provisional
+        ):
+            is_same = printed == last.printed and _same_values(last, record)
+            how = "with the same numbers" if is_same else "with other numbers; the first ones count"
+            block.add_issue("doubled_epoch", f"epoch {printed:g} is repeated {how}", record.line)
         else:
-            merged_metrics = _merged(known.metrics, record)
-            block.epochs[-1] = Epoch(
-                known.line, printed, known.epoch, merged_metrics, known.is_running
-            )
+            block.epochs[-1] = replace(last, metrics=_merged(last.metrics, record))
 
-    def _end(self) -> None:
+    def _end_block(self) -> None:
         if self._open is not None:
-            earlier = self._done[-1] if self._done else None
-            self._done.append(_finished(self._open, earlier))
+            previous = self._blocks[-1] if self._blocks else None
+            self._blocks.append(_finished(self._open, previous))
         self._open = None
 
 
-def _is_of_epoch(record: LogRecord) -> bool:
-    """Whether it closes an epoch; HF Trainer tells the train loss there with a step as well."""
+def _ends_epoch(record: LogRecord) -> bool:
+    """Return whether a record is about a whole epoch.
+
+    HF Trainer also prints the train loss at the end of an epoch, as the record of a step.
+    """
     if record.kind != "step":
         return record.kind == "epoch"
-    at_end = record.epoch is not None and record.epoch > 0 and record.epoch.is_integer()
-    return at_end and record.pattern == "mapping"
+    is_at_end = record.epoch is not None and record.epoch > 0 and record.epoch.is_integer()
+    return is_at_end and record.pattern == "mapping"
 
 
-def _tells(record: LogRecord) -> bool:
-    """Whether it tells a measurement, and not a learning rate alone."""
-    return any(_is_measured(name) for name in record.metrics)
+def _has_measurement(record: LogRecord) -> bool:
+    """Return whether a record holds more than a learning rate."""
+    return any(_is_measurement(name) for name in record.metrics)
 
 
-def _is_measured(name: str) -> bool:
-    """Whether a metric is one of this epoch, not a rate, nor the best so far."""
+def _is_measurement(name: str) -> bool:
+    """Return whether a metric was measured in this epoch: no rate, and not the best so far."""
     words = name.split("_")
     return is_metric_name(name) and words[-1] != "lr" and "best" not in words
 
 
-def _begins_again(block: _Open, record: LogRecord, printed: float) -> bool:
+def _starts_block(block: _OpenBlock, record: LogRecord, printed: float) -> bool:
+    """Return whether a record of an epoch belongs to the next run."""
     first, last = block.epochs[0], block.epochs[-1]
     if printed > last.printed:
         return block.is_closed
@@ -246,94 +274,93 @@ def _begins_again(block: _Open, record: LogRecord, printed: float) -> bool:
     if block.is_closed:
         return True
     if block.closing:
-        return not (printed == last.printed and _same(last, record))
-    alone = printed == first.printed == last.printed
-    return not alone or (_again(last, record) and not _same(last, record))
+        return not (printed == last.printed and _same_values(last, record))
+    is_only_epoch = printed == first.printed == last.printed
+    return not is_only_epoch or (_shares_metrics(last, record) and not _same_values(last, record))
 
 
-def _again(known: Epoch, record: LogRecord) -> bool:
-    return bool(known.metrics.keys() & record.metrics.keys())
+def _shares_metrics(epoch: LoggedEpoch, record: LogRecord) -> bool:
+    return bool(epoch.metrics.keys() & record.metrics.keys())
 
 
-def _same(known: Epoch, record: LogRecord) -> bool:
-    shared = known.metrics.keys() & record.metrics.keys()
-    return bool(shared) and all(known.metrics[name] == record.metrics[name] for name in shared)
+def _same_values(epoch: LoggedEpoch, record: LogRecord) -> bool:
+    shared = epoch.metrics.keys() & record.metrics.keys()
+    return bool(shared) and all(epoch.metrics[name] == record.metrics[name] for name in shared)
 
 
 def _merged(metrics: Mapping[str, float], record: LogRecord) -> dict[str, float]:
-    """A progress bar's later drawing wins; else what came first stands."""
+    """Return both; the first value counts, but of a progress bar the latest."""
     if record.is_provisional:
         return {**metrics, **record.metrics}
     return {**record.metrics, **metrics}
 
 
-def _finished(found: _Open, earlier: Block | None) -> Block:
-    epochs = _counted(found.epochs)
-    given = merged(_command_for(found.above, earlier), found.above.near)
-    for kind, text, line in _odd_course(epochs, found.closing, given, found.last):
-        found.note(kind, text, line)
-    oddities = tuple(
-        Oddity(kind, len(lines), tuple(sorted(set(lines))[:_LINES_KEPT]), text)
-        for (kind, text), lines in found.odd.items()
+def _finished(block: _OpenBlock, previous: Block | None) -> Block:
+    epochs = _counted_from_one(block.epochs)
+    command_settings = _command_settings(block.preamble, previous)
+    settings = merge_settings(command_settings, block.preamble.heading_settings)
+    for kind, text, line in _course_issues(epochs, block.closing, settings, block.last):
+        block.add_issue(kind, text, line)
+    issues = tuple(
+        BlockIssue(kind, len(lines), tuple(sorted(set(lines))[:_MAX_LISTED]), text)
+        for (kind, text), lines in block.issues.items()
     )
     return Block(
-        lines=(found.first, found.last),
-        heading=found.above.heading,
+        lines=(block.first, block.last),
+        heading=block.preamble.heading,
         epochs=epochs,
-        epoch_lines=found.epoch_lines,
-        closing=found.closing,
-        given=given,
-        oddities=oddities,
+        epoch_lines=block.epoch_lines,
+        closing=block.closing,
+        settings=settings,
+        issues=issues,
     )
 
 
-def _counted(epochs: list[Epoch]) -> tuple[Epoch, ...]:
-    """Epochs counted from 1; those printed as 0.5 and the like are counted one by one."""
-    whole = all(one.printed.is_integer() for one in epochs)
+def _counted_from_one(epochs: list[LoggedEpoch]) -> tuple[LoggedEpoch, ...]:
+    """Return the epochs counted from 1; those printed as fractions are simply enumerated."""
+    if not all(epoch.printed.is_integer() for epoch in epochs):
+        return tuple(replace(epoch, epoch=number) for number, epoch in enumerate(epochs, 1))
     shift = 1 if epochs[0].printed == 0 else 0
-    return tuple(
-        Epoch(
-            one.line,
-            one.printed,
-            int(one.printed) + shift if whole else index,
-            one.metrics,
-            one.is_running,
-        )
-        for index, one in enumerate(epochs, 1)
-    )
+    return tuple(replace(epoch, epoch=int(epoch.printed) + shift) for epoch in epochs)
 
 
-def _command_for(above: _Above, earlier: Block | None) -> dict[str, Given]:
-    """The command line above; one that stood above the last block holds on if no text follows it.
+def _command_settings(preamble: _Preamble, previous: Block | None) -> dict[str, LoggedSetting]:
+    """Return the settings of the command line above, or else those of the previous block's.
 
-    So one command line serves a row of blocks that have nothing but headings between them.
+    One command line applies to all blocks below it that only headings separate.
     """
-    if above.command or earlier is None or above.has_text:
-        return above.command
-    return {n: one for n, one in earlier.given.items() if one.where != "heading"}
+    if preamble.command_settings or previous is None or preamble.has_text:
+        return preamble.command_settings
+    settings = previous.settings.items()
+    return {name: setting for name, setting in settings if setting.source != "heading"}
 
 
-def _odd_course(
-    epochs: tuple[Epoch, ...], closing: Mapping[str, float], given: Mapping[str, Given], last: int
+def _course_issues(
+    epochs: tuple[LoggedEpoch, ...],
+    closing: Mapping[str, float],
+    settings: Mapping[str, LoggedSetting],
+    last_line: int,
 ) -> Iterator[tuple[str, str, int]]:
-    """What is odd about the epochs as a whole: those that are missing, a closing line that lies."""
-    numbers = [one.epoch for one in epochs]
-    inside = sorted(set(range(numbers[0], numbers[-1])) - set(numbers))
+    """Yield kind, text and line of missing epochs and of closing metrics that match no epoch."""
+    numbers = [epoch.epoch for epoch in epochs]
+    gaps = sorted(set(range(numbers[0], numbers[-1])) - set(numbers))
     if numbers[0] > 1:
         yield "missing_epochs", f"the first epoch is number {numbers[0]}", epochs[0].line
-    if inside:
-        yield "missing_epochs", f"within the block: {_few(inside)}", epochs[-1].line
-    asked = given.get("epochs")
-    if asked is not None and isinstance(asked.value, int) and numbers[-1] < asked.value:
-        text = f"{numbers[-1]} epochs of the {asked.value} asked for ({asked.place})"
-        yield "missing_epochs", text, last
+    if gaps:
+        yield "missing_epochs", f"within the block: {_some_of(gaps)}", epochs[-1].line
+    requested = settings.get("epochs")
+    if requested is not None and isinstance(requested.value, int) and numbers[-1] < requested.value:
+        text = f"{numbers[-1]} of {requested.value} requested epochs ({requested.place})"
+        yield "missing_epochs", text, last_line
     for name, value in closing.items():
-        course = [one.metrics[name] for one in epochs if name in one.metrics]
+        course = [epoch.metrics[name] for epoch in epochs if name in epoch.metrics]
         if name.startswith("dev_") and course and value not in course:
-            yield "closing_differs", f"{name} {value:g} after the last epoch is no epoch's", last
+            text = f"{name} {value:g} after the last epoch is the value of no epoch"
+            yield "closing_differs", text, last_line
 
 
-def _few(numbers: Iterable[int]) -> str:
+def _some_of(numbers: Iterable[int]) -> str:
     words = [str(number) for number in numbers]
-    more = f" and {len(words) - _LINES_KEPT} more" if len(words) > _LINES_KEPT else ""
-    return ", ".join(words[:_LINES_KEPT]) + more
+    remaining = len(words) - _MAX_LISTED
+    more = f" and {remaining} more" if remaining > 0 else ""
+    return ", ".join(words[:_MAX_LISTED]) + more

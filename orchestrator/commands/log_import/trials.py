@@ -1,4 +1,4 @@
-"""Makes a trial of a block: Optuna's frozen trial and the ledger's rows. Pure."""
+"""Turns a block of a log into a trial: Optuna's frozen trial and the ledger's rows. Pure."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,8 +14,8 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from trytable.orchestrator.commands.log_import.mapping_file import told
-from trytable.orchestrator.commands.log_import.runs import Block, Epoch, Oddity
+from trytable.orchestrator.commands.log_import.mapping_file import issue_line
+from trytable.orchestrator.commands.log_import.runs import Block, BlockIssue, LoggedEpoch
 from trytable.orchestrator.study.imported import IMPORTED_SOURCE, SOURCE_ATTRIBUTE
 from trytable.orchestrator.study.search_space import known_point
 from trytable.records import Objective, Scalar, finite_or_none, is_number
@@ -25,14 +25,20 @@ from trytable.sweeps.config.loader import Range, Sweep, Values
 from trytable.trainers.script.logs.metric_names import canonical_name
 
 _ATTEMPT = 1
-_LONGEST_HEADING = 40
-_SEVERITY = {"debris": "info"}
-_MEASURED = ("train_loss", "dev_loss", "dev_accuracy", "dev_macro_f1")
+_MAX_HEADING = 40
+_SEVERITIES = {"debris": "info"}
+"""Severities of issues; all others are warnings."""
+
+_METRIC_COLUMNS = ("train_loss", "dev_loss", "dev_accuracy", "dev_macro_f1")
+"""Metrics that have a column of their own in the ledger."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an imported trial came from: the log, its hash, and the lines of its block."""
+    """Where an imported trial came from: the log, its hash, and the lines of its block.
+
+    `places` names the place of each setting. The study stores these fields by their names.
+    """
 
     file: str
     sha256: str
@@ -42,19 +48,18 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Adopted:
-    """A block on its way into the study. `outside` says what keeps it out of the sweep's space."""
+class ImportedTrial:
+    """A block on its way into a study; `best` is None if only a closing line has the objective."""
 
     uid: str
     block: Block
     origin: Origin
     parameters: Mapping[str, Scalar]
     value: float
-    best: Epoch | None
-    outside: tuple[str, ...] = ()
+    best: LoggedEpoch | None
 
 
-def adopt(
+def make_imported_trial(
     study_uid: str,
     block: Block,
     origin: Origin,
@@ -62,121 +67,123 @@ def adopt(
     *,
     objective: Objective,
     copies: int = 0,
-) -> Adopted | None:
-    """A block with its value; None where no line of it tells the objective.
+) -> ImportedTrial | None:
+    """Return a block with its value, or None if no line of it has the objective.
 
-    The value is the best epoch's; a closing line's where no epoch told one. The UUID follows from
-    the study and the block's numbers, so importing again finds it; `copies` counts the blocks with
-    the very same numbers before it.
+    The value is that of the best epoch, or of a closing line if no epoch has one. The UUID follows
+    from the study and the block's numbers, so a second import finds the same trial; `copies` is
+    the number of earlier blocks with exactly the same numbers.
     """
     metric = canonical_name(objective.name)
     course = [
-        (value, one)
-        for one in block.epochs
-        if (value := finite_or_none(one.metrics.get(metric))) is not None
+        (value, epoch)
+        for epoch in block.epochs
+        if (value := finite_or_none(epoch.metrics.get(metric))) is not None
     ]
     closing = finite_or_none(block.closing.get(metric))
-    value, best = objective.best(course, lambda point: point[0]) if course else (closing, None)
+    value, best = objective.best(course, lambda entry: entry[0]) if course else (closing, None)
     if value is None:
         return None
-    told_as = f"{study_uid} {block.fingerprint} {copies}"
-    uid = hashlib.sha256(told_as.encode()).hexdigest()[:32]
-    return Adopted(uid, block, origin, parameters, value, best)
+    identity = f"{study_uid} {block.fingerprint} {copies}"
+    uid = hashlib.sha256(identity.encode()).hexdigest()[:32]
+    return ImportedTrial(uid, block, origin, parameters, value, best)
 
 
-def outside_of(sweep: Sweep, parameters: Mapping[str, Scalar]) -> tuple[str, ...]:
-    """What keeps settings from being a point of a sweep's space, in words; nothing if they are."""
-    found = []
+def space_violations(sweep: Sweep, parameters: Mapping[str, Scalar]) -> tuple[str, ...]:
+    """Return why settings are not a point of a sweep's search space; empty if they are one."""
+    violations = []
     for name, parameter in sweep.parameters.items():
         if name not in parameters:
-            found.append(f"{name} is not known")
+            violations.append(f"{name} is not known")
         elif not _contains(parameter, parameters[name]):
-            found.append(f"{name} {parameters[name]} is not in the sweep's space")
-    return tuple(found)
+            violations.append(f"{name} {parameters[name]} is not in the sweep's space")
+    return tuple(violations)
 
 
 def _contains(parameter: Values | Range, value: Scalar) -> bool:
     if isinstance(parameter, Values):
-        alike = [
-            one for one in parameter.values if isinstance(one, bool) == isinstance(value, bool)
-        ]
-        return value in alike
+        # In Python, True equals 1; as settings they differ.
+        is_bool = isinstance(value, bool)
+        return value in [v for v in parameter.values if isinstance(v, bool) == is_bool]
     return is_number(value) and parameter.contains(value)
 
 
-def spanning(tries: Iterable[Mapping[str, Scalar]]) -> dict[str, BaseDistribution]:
-    """Distributions that span all values of the settings that vary, where no sweep says any."""
+def spanning_distributions(
+    points: Iterable[Mapping[str, Scalar]],
+) -> dict[str, BaseDistribution]:
+    """Return distributions that span all values of the settings that vary."""
     columns: dict[str, list[Scalar]] = {}
-    for one in tries:
-        for name, value in one.items():
+    for point in points:
+        for name, value in point.items():
             columns.setdefault(name, []).append(value)
-    return {name: _span(values) for name, values in columns.items() if len(set(values)) > 1}
+    return {name: _spanning(values) for name, values in columns.items() if len(set(values)) > 1}
 
 
-def _span(values: Sequence[Scalar]) -> BaseDistribution:
-    numbers = [one for one in values if is_number(one)]
+def _spanning(values: Sequence[Scalar]) -> BaseDistribution:
+    numbers = [value for value in values if is_number(value)]
     if len(numbers) < len(values):
         return CategoricalDistribution(tuple(dict.fromkeys(values)))
-    if all(isinstance(one, int) for one in numbers):
+    if all(isinstance(number, int) for number in numbers):
         return IntDistribution(int(min(numbers)), int(max(numbers)))
     return FloatDistribution(float(min(numbers)), float(max(numbers)))
 
 
 def frozen_trial(
-    one: Adopted, distributions: Mapping[str, BaseDistribution], objective: str
+    trial: ImportedTrial, distributions: Mapping[str, BaseDistribution], objective: str
 ) -> FrozenTrial:
-    """The trial as Optuna keeps it: COMPLETE, with the settings that the sampler can learn from."""
-    point = known_point(one.parameters, distributions)
+    """Return the COMPLETE trial for Optuna, with the settings that a sampler can learn from."""
+    metric = canonical_name(objective)
+    point = known_point(trial.parameters, distributions)
     return create_trial(
         state=TrialState.COMPLETE,
-        value=one.value,
+        value=trial.value,
         params=dict(point),
         distributions={name: distributions[name] for name in point},
         intermediate_values={
             epoch.epoch: value
-            for epoch in one.block.epochs
-            if (value := finite_or_none(epoch.metrics.get(canonical_name(objective)))) is not None
+            for epoch in trial.block.epochs
+            if (value := finite_or_none(epoch.metrics.get(metric))) is not None
         },
         user_attrs={
-            STUDY_UID: one.uid,
+            STUDY_UID: trial.uid,
             SOURCE_ATTRIBUTE: IMPORTED_SOURCE,
-            "trytable:origin": asdict(one.origin),
+            "trytable:origin": asdict(trial.origin),
         },
     )
 
 
-def rows_of(one: Adopted, study_uid: str, number: int, objective: str) -> list[Row]:
-    """The ledger's rows: the trial, its epochs, and what is odd about its lines."""
-    block, best = one.block, one.best
+def trial_rows(trial: ImportedTrial, study_uid: str, number: int, objective: str) -> list[Row]:
+    """Return the ledger's rows: the trial, its epochs, and the issues of its block as findings."""
+    block, best = trial.block, trial.best
     accuracy = best.metrics.get("dev_accuracy") if best else block.closing.get("dev_accuracy")
-    trial = TrialRow(
-        uid=one.uid,
+    row = TrialRow(
+        uid=trial.uid,
         study_uid=study_uid,
         number=number,
-        requested=dict(one.parameters),
+        requested=dict(trial.parameters),
         source=IMPORTED_SOURCE,
         status="completed",
-        reason=_reason(one.origin),
+        reason=_reason(trial.origin),
         best_epoch=best.epoch if best else None,
-        best_value=one.value,
+        best_value=trial.value,
         best_dev_accuracy=finite_or_none(accuracy),
         test_accuracy=finite_or_none(block.closing.get("test_accuracy")),
-        origin=asdict(one.origin),
+        origin=asdict(trial.origin),
     )
-    epochs = [_epoch_row(one.uid, epoch, objective) for epoch in block.epochs]
-    return [trial, *epochs, *_findings(one.uid, block.oddities)]
+    epochs = [_epoch_row(trial.uid, epoch, objective) for epoch in block.epochs]
+    return [row, *epochs, *_finding_rows(trial.uid, block.issues)]
 
 
 def _reason(origin: Origin) -> str:
-    heading = f"{origin.heading[:_LONGEST_HEADING]}, " if origin.heading else ""
+    heading = f"{origin.heading[:_MAX_HEADING]}, " if origin.heading else ""
     return f"imported: {heading}{Path(origin.file).name}:{origin.lines}"
 
 
-def _epoch_row(uid: str, epoch: Epoch, objective: str) -> EpochRow:
+def _epoch_row(uid: str, epoch: LoggedEpoch, objective: str) -> EpochRow:
     metrics = {
-        name: value
-        for name, one in epoch.metrics.items()
-        if (value := finite_or_none(one)) is not None
+        name: finite
+        for name, value in epoch.metrics.items()
+        if (finite := finite_or_none(value)) is not None
     }
     train = metrics.get("train_accuracy")
     return EpochRow(
@@ -189,22 +196,28 @@ def _epoch_row(uid: str, epoch: Epoch, objective: str) -> EpochRow:
         seconds=None,
         value=metrics.get(canonical_name(objective)),
         metrics=metrics,
-        **{name: metrics.get(name) for name in _MEASURED},
+        **{name: metrics.get(name) for name in _METRIC_COLUMNS},
     )
 
 
-def _findings(uid: str, oddities: Iterable[Oddity]) -> list[Row]:
-    """One finding a kind: the ledger keeps no more."""
-    by_kind: dict[str, list[Oddity]] = {}
-    for odd in oddities:
-        by_kind.setdefault(odd.kind, []).append(odd)
+def _finding_rows(uid: str, issues: Iterable[BlockIssue]) -> list[Row]:
+    """Return one finding for each kind, because the ledger's key allows no second one."""
+    by_kind: dict[str, list[BlockIssue]] = {}
+    for issue in issues:
+        by_kind.setdefault(issue.kind, []).append(issue)
     return [
-        FindingRow(uid, _ATTEMPT, kind, _SEVERITY.get(kind, "warning"), message, evidence)
-        for kind, found in by_kind.items()
-        for message, evidence in [("; ".join(map(told, found)), _evidence(found))]
+        FindingRow(
+            uid,
+            _ATTEMPT,
+            kind,
+            _SEVERITIES.get(kind, "warning"),
+            "; ".join(map(issue_line, same_kind)),
+            _evidence(same_kind),
+        )
+        for kind, same_kind in by_kind.items()
     ]
 
 
-def _evidence(found: Sequence[Oddity]) -> dict[str, Any]:
-    lines = [str(line) for odd in found for line in odd.lines]
-    return {"count": sum(odd.count for odd in found), "lines": ", ".join(lines)}
+def _evidence(issues: Sequence[BlockIssue]) -> dict[str, Any]:
+    lines = [str(line) for issue in issues for line in issue.lines]
+    return {"count": sum(issue.count for issue in issues), "lines": ", ".join(lines)}

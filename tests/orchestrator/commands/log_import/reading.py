@@ -3,28 +3,28 @@
 from io import BytesIO
 from pathlib import Path
 
-from trytable.orchestrator.commands.log_import.lines import read_items
-from trytable.orchestrator.commands.log_import.runs import Block, Blocks
+from trytable.orchestrator.commands.log_import.lines import read_line_items
+from trytable.orchestrator.commands.log_import.runs import Block, BlockBuilder
 
 LOGS = Path(__file__).parent / "logs"
 
 
 def blocks_of(raw: bytes | str, name: str = "a.log") -> tuple[Block, ...]:
     """The blocks of some bytes, read as a file of that name."""
-    found = Blocks()
-    for item in read_items(Path(name), BytesIO(raw.encode() if isinstance(raw, str) else raw)):
-        found.take(item)
-    return found.finish()
+    builder = BlockBuilder()
+    for item in read_line_items(Path(name), BytesIO(raw.encode() if isinstance(raw, str) else raw)):
+        builder.add(item)
+    return builder.finish()
 
 
 def kinds(block: Block) -> dict[str, tuple[int, ...]]:
-    """The lines of each kind of oddity."""
-    return {odd.kind: odd.lines for odd in block.oddities}
+    """The lines of each kind of issue."""
+    return {issue.kind: issue.lines for issue in block.issues}
 
 
 def values(block: Block) -> dict[str, object]:
     """The settings that were found."""
-    return {name: given.value for name, given in block.given.items()}
+    return {name: setting.value for name, setting in block.settings.items()}
 
 
 def run_of(*numbers: float, first: int = 0) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.orchestrator.commands.log_import.reading import LOGS, blocks_of, kinds, values
 from trytable.orchestrator.commands.log_import.runs import Block
-from trytable.orchestrator.commands.log_import.trials import Origin, adopt
+from trytable.orchestrator.commands.log_import.trials import Origin, make_imported_trial
 from trytable.records import Objective
 
 NAMES = (
@@ -45,8 +45,8 @@ def test_each_setting_comes_from_where_it_stands_and_none_is_made_up(
     shared = {"epochs": 5, "batch_size": 80}
     for name, block in list(blocks.items())[:6]:
         assert values(block) == {**shared, "lr": float(name)}
-        assert block.given["lr"].where == "heading"
-    assert "command line of line 3 says 0.001" in blocks["1e-7"].given["lr"].place
+        assert block.settings["lr"].source == "heading"
+    assert "command line of line 3 says 0.001" in blocks["1e-7"].settings["lr"].place
     assert values(blocks["Try1"]) == {"lr": 1e-5, "batch_size": 80, "epochs": 50}
     assert values(blocks["Try3"]) == {"lr": 1e-5, "batch_size": 80, "epochs": 20, "dropout": 0.8}
     assert values(blocks["Try4"]) == {"lr": 1e-5, "batch_size": 32, "epochs": 25, "dropout": 0.8}
@@ -60,7 +60,7 @@ def test_each_setting_comes_from_where_it_stands_and_none_is_made_up(
 
 
 def test_all_that_is_odd_is_named(blocks: dict[str, Block]) -> None:
-    assert {name: kinds(block) for name, block in blocks.items() if block.oddities} == {
+    assert {name: kinds(block) for name, block in blocks.items() if block.issues} == {
         "1e-7": {"debris": (11,)},
         "1e-6": {"debris": (18,)},
         "1e-5": {"debris": (26,)},
@@ -73,14 +73,16 @@ def test_all_that_is_odd_is_named(blocks: dict[str, Block]) -> None:
         "Try9": {"long_number": (349,)},
         "Try10": {"cut_number": (385, 397)},
     }
-    (doubled,) = [odd for odd in blocks["Try7"].oddities if odd.kind == "doubled_epoch"]
-    assert doubled.text == "epoch 28 comes twice, alike"
+    (doubled,) = [issue for issue in blocks["Try7"].issues if issue.kind == "doubled_epoch"]
+    assert doubled.text == "epoch 28 is repeated with the same numbers"
 
 
 def test_what_was_copied_by_hand_against_the_log(blocks: dict[str, Block]) -> None:
     wrong = {}
     for name, block in blocks.items():
-        one = adopt("u", block, Origin("f", "s", block.span, "", {}), {}, objective=Objective())
+        one = make_imported_trial(
+            "u", block, Origin("f", "s", block.span, "", {}), {}, objective=Objective()
+        )
         assert one is not None
         read = (one.value, block.closing.get("test_accuracy"))
         if HAND.get(name) != read:

@@ -14,7 +14,7 @@ from rich.console import Console
 from tests.orchestrator.commands.log_import.reading import LOGS, run_of
 from tests.orchestrator.running import run, start, trials, url, wait_for, write_sweep
 from trytable.orchestrator.commands.log_import.command import import_log, read_log
-from trytable.orchestrator.commands.log_import.trials import Origin, adopt, rows_of
+from trytable.orchestrator.commands.log_import.trials import Origin, make_imported_trial, trial_rows
 from trytable.orchestrator.commands.look.report import report_study
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
@@ -82,16 +82,16 @@ def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
     code, printed = run(folder, "import", NAME="mine", LOG="a.log")
     assert code == 0, printed
     assert "a.log: 15 blocks, 293 epoch lines" in printed
-    assert "doubled_epoch (line 286): epoch 28 comes twice, alike" in printed
+    assert "doubled_epoch (line 286): epoch 28 is repeated with the same numbers" in printed
     assert "Nothing is imported yet" in printed
     assert not (folder / "runs" / "studies.db").exists()
     mapping = mapping_of(folder, "mine")
     text = mapping.read_text()
     assert "    lr: 1e-07  # heading, line 6; command line of line 3 says 0.001\n" in text
-    assert "    dropout:  # nowhere\n" in text
+    assert "    dropout:  # not found\n" in text
     # What the person knows of Try8, which its log does not say; Try10 is left out.
     before, eighth, after = text.partition("- lines: 295-326\n")
-    after = after.replace("dropout:  # nowhere", "dropout: 0.6", 1)
+    after = after.replace("dropout:  # not found", "dropout: 0.6", 1)
     ninth, tenth, last = after.partition("- lines: 375-404\n")
     last = last.replace("import: true", "import: false")
     mapping.write_text(before + eighth + ninth + tenth + last)
@@ -146,7 +146,7 @@ def test_optuna_reads_them(by_hand: Path) -> None:
 def test_importing_again_doubles_nothing(by_hand: Path) -> None:
     before = study_of(by_hand, "mine")
     printed = once(by_hand, name="mine")
-    assert "0 imported, 14 were there already" in printed
+    assert "0 imported, 14 imported before" in printed
     assert study_of(by_hand, "mine") == before
     mapping = mapping_of(by_hand, "mine")
     text = mapping.read_text()
@@ -246,11 +246,11 @@ def test_what_a_crash_left_half_written_is_finished(tmp_path: Path) -> None:
     uid = optuna.load_study(study_name="quality", storage=storage).user_attrs[STUDY_UID]
     block, _ = read_log(str(log)).blocks
     origin = Origin(str(log), "0" * 64, block.span, "", {})
-    half = adopt(uid, block, origin, {"value": 0.2}, objective=Objective())
+    half = make_imported_trial(uid, block, origin, {"value": 0.2}, objective=Objective())
     assert half is not None
     ledger = Ledger(url(tmp_path))
     # The ledger is written first; then it died, and Optuna never heard of the try.
-    ledger.write(*rows_of(half, uid, 0, "dev_accuracy"))
+    ledger.write(*trial_rows(half, uid, 0, "dev_accuracy"))
     mapping.write_text(text)
     assert "2 imported" in once(tmp_path)
     found = ledger.read(uid)
@@ -292,9 +292,9 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
         ("a.log", b"", "is empty"),
         ("a.log", b" \n\n", "is empty"),
         ("a.log", bytes(range(256)), "is a binary file"),
-        ("a.log", b"hello\n", "no line tells an epoch's loss or accuracy"),
-        ("a.json", b"{", "no line tells an epoch's loss or accuracy"),
-        ("a.csv", b"a;b\n", "no line tells an epoch's loss or accuracy"),
+        ("a.log", b"hello\n", "no line has an epoch's loss or accuracy"),
+        ("a.json", b"{", "no line has an epoch's loss or accuracy"),
+        ("a.csv", b"a;b\n", "no line has an epoch's loss or accuracy"),
     ],
 )
 def test_what_is_no_log_is_refused(
@@ -310,9 +310,9 @@ def test_what_is_no_log_is_refused(
 def test_no_folder_and_no_pipe_is_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in (".", "pipe"):
-        with pytest.raises(UserError, match="is no file"):
+        with pytest.raises(UserError, match="is not a file"):
             once(tmp_path, name)
-    with pytest.raises(UserError, match="Say which log"):
+    with pytest.raises(UserError, match="LOG is missing"):
         once(tmp_path, "")
     write_log(tmp_path, 0.2)
     with pytest.raises(UserError, match="PATTERN='\\('"):
@@ -328,7 +328,7 @@ def test_all_mistakes_of_a_mapping_file_are_told_at_once(tmp_path: Path) -> None
     mapping.write_text(text.replace("import: true", "import: perhaps", 1) + "extra: 1\n")
     code, printed = run(tmp_path, "import", LOG="a.log")
     assert code == 2
-    assert "blocks[0].lines: '3-5' is no block of the log. Allowed: 3-4, 7-8." in printed
+    assert "blocks[0].lines: '3-5' is not a block of the log. Use 3-4, 7-8." in printed
     assert "blocks[0].import: 'perhaps' is not allowed." in printed
     assert "blocks[1].parameters.value: a list is not allowed." in printed
     assert "extra: 'extra' is no key of this file." in printed

@@ -130,7 +130,7 @@ def numbers(raw: bytes, name: str) -> set[tuple[int, str, float]]:
         found |= {(at, key, value) for key, value in block.closing.items()}
         found |= {
             (at, f"given {key}", float(one.value))
-            for key, one in block.given.items()
+            for key, one in block.settings.items()
             if isinstance(one.value, int | float)
         }
     return found
