@@ -134,7 +134,7 @@ def save_data(folder: Path, data: TextData = DATA) -> Path:
     folder.mkdir()
     for name, split in data.splits.items():
         rows = zip(split.labels, split.texts, strict=True)
-        (folder / f"{name}.txt").write_text(lines(*(f"{one} ||| {text}" for one, text in rows)))
+        (folder / f"{name}.txt").write_text(lines(*(f"{label} ||| {text}" for label, text in rows)))
     return folder
 
 
@@ -188,9 +188,9 @@ def job_for(
     )
 
 
-def same_tensors(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+def same_tensors(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
     """Whether two states are the same to the last bit."""
-    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
 def lines(*rows: str) -> str:

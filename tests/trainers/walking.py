@@ -53,13 +53,13 @@ class CountedSocket:
 def attempt(job: Job, loaded: LoadedModel, failpoints: Failpoints | None = None) -> None:
     """One attempt of a worker, in this process."""
     torch.set_num_threads(1)
-    ours, theirs = socket.socketpair()
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**22)
-    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**22)  # nobody reads: all must fit
-    connection: Any = theirs
+    parent_end, worker_end = socket.socketpair()
+    parent_end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**22)
+    worker_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**22)  # nobody reads: all must fit
+    connection: Any = worker_end
     if failpoints is not None:
         failpoints.install()
-        connection = CountedSocket(theirs, failpoints.pass_by)
+        connection = CountedSocket(worker_end, failpoints.pass_by)
     worker.run(job, connection, loaded)
 
 
@@ -77,10 +77,10 @@ def walk(folder: Path, stride: int) -> Iterator[Walked]:
             attempt(job, loaded, Failpoints(Path(job.folder), number, log))
 
         first = forked(killed)
-        where = log.read_text().splitlines()[-1]
-        again = job.model_copy(update={"attempt": 2})
-        second = forked(lambda again=again: attempt(again, loaded))  # type: ignore[misc] # it takes none
-        yield Walked(number, where, first, second, tuple(_problems(job, expected)))
+        failpoint = log.read_text().splitlines()[-1]
+        retry = job.model_copy(update={"attempt": 2})
+        second = forked(lambda retry=retry: attempt(retry, loaded))  # type: ignore[misc] # it takes none
+        yield Walked(number, failpoint, first, second, tuple(_problems(job, expected)))
         if first != -signal.SIGKILL:
             return
 
@@ -91,13 +91,13 @@ def _job(folder: Path, loaded: LoadedModel) -> Job:
 
 
 def _problems(job: Job, expected: dict[str, Any]) -> Iterator[str]:
-    found = _outcome(job)
+    outcome = _outcome(job)
     for key, value in expected.items():
-        if found.get(key) != value:
-            yield f"{key}: {found.get(key)} instead of {value}"[:300]
-    kept = sorted(os.listdir(Path(job.folder) / "checkpoints"))  # noqa: PTH208 - names alone
-    if kept != KEPT_AFTER_THE_END:
-        yield f"checkpoints: {kept}"
+        if outcome.get(key) != value:
+            yield f"{key}: {outcome.get(key)} instead of {value}"[:300]
+    names = sorted(os.listdir(Path(job.folder) / "checkpoints"))  # noqa: PTH208 - names alone
+    if names != KEPT_AFTER_THE_END:
+        yield f"checkpoints: {names}"
 
 
 def _outcome(job: Job) -> dict[str, Any]:

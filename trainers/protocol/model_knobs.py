@@ -66,7 +66,7 @@ class ModelKnobs(Record):
         ),
         json_schema_extra=shown(
             "a million tokens of width 768, and no small disk is filled",
-            "models/test_frozen_cache.py::test_losses_are_those_without_kept_states",
+            "models/test_frozen_cache.py::test_losses_are_those_without_cached_states",
             "models/test_frozen_cache.py::test_states_that_take_too_much_room_are_computed_each_time",
             unit="10^9 bytes",
         ),

@@ -51,30 +51,30 @@ def test_special_tokens_labels_and_types_stay_where_they_are(
 ) -> None:
     split = split_of(texts, types=True)
     ids, offsets = split.ids.copy(), split.offsets.copy()
-    chosen = np.arange(len(texts))[::-1]
-    changed = augmenter(delete, swap, replace).apply(split, chosen, seed)
-    assert changed.labels.tolist() == chosen.tolist()
+    indices = np.arange(len(texts))[::-1]
+    changed = augmenter(delete, swap, replace).apply(split, indices, seed)
+    assert changed.labels.tolist() == indices.tolist()
     assert changed.types is not None
-    for number, text, begin in zip(chosen, texts_of(changed), changed.offsets, strict=False):
+    for number, text, begin in zip(indices, texts_of(changed), changed.offsets, strict=False):
         assert (text[0], text[-1]) == (1, 2)
         assert set(text[1:-1]).isdisjoint(SPECIAL)
         assert bool(text[1:-1]) == bool(texts[number])  # something to read is left
         places = changed.types[begin : begin + len(text)].tolist()
         assert places == sorted(set(places))
         assert (places[0], places[-1]) == (0, len(texts[number]) + 1)
-    again = augmenter(delete, swap, replace).apply(split, chosen, seed)
-    assert np.array_equal(again.ids, changed.ids)
+    repeated = augmenter(delete, swap, replace).apply(split, indices, seed)
+    assert np.array_equal(repeated.ids, changed.ids)
     assert np.array_equal(split.ids, ids)
     assert np.array_equal(split.offsets, offsets)
 
 
-MANY = [np.random.default_rng(i).integers(3, 30, 20).tolist() for i in range(500)]
+TEXTS = [np.random.default_rng(i).integers(3, 30, 20).tolist() for i in range(500)]
 
 
 def apply(augmenter: Augmenter, seed: int = 5) -> list[list[int]]:
     """Many texts, changed, without their special tokens."""
-    found = augmenter.apply(split_of(MANY), np.arange(len(MANY)), seed)
-    return [text[1:-1] for text in texts_of(found)]
+    changed = augmenter.apply(split_of(TEXTS), np.arange(len(TEXTS)), seed)
+    return [text[1:-1] for text in texts_of(changed)]
 
 
 def fits(count: int, of: int, share: float) -> bool:
@@ -84,25 +84,25 @@ def fits(count: int, of: int, share: float) -> bool:
 
 @pytest.mark.parametrize("share", [0.1, 0.6])
 def test_deletion_leaves_the_share_asked_for(share: float) -> None:
-    left = apply(augmenter(delete=share))
-    assert fits(sum(map(len, left)), 500 * 20, 1 - share)
-    for before, after in zip(MANY, left, strict=True):
-        order = iter(before)
-        assert all(token in order for token in after)  # as they stood
+    remaining = apply(augmenter(delete=share))
+    assert fits(sum(map(len, remaining)), 500 * 20, 1 - share)
+    for original, changed in zip(TEXTS, remaining, strict=True):
+        order = iter(original)
+        assert all(token in order for token in changed)  # in their order
 
 
 @pytest.mark.parametrize("share", [0.1, 0.6])
 def test_swapping_moves_tokens_and_loses_none(share: float) -> None:
     distinct = [list(range(3, 23))] * 500
-    found = augmenter(swap=share).apply(split_of(distinct), np.arange(500), 5)
-    moved = []
-    for text in texts_of(found):
+    swapped = augmenter(swap=share).apply(split_of(distinct), np.arange(500), 5)
+    moves = []
+    for text in texts_of(swapped):
         assert sorted(text[1:-1]) == distinct[0]
-        moved.append(sum(a != b for a, b in zip(text[1:-1], distinct[0], strict=True)))
-    assert 1 not in moved
+        moves.append(sum(a != b for a, b in zip(text[1:-1], distinct[0], strict=True)))
+    assert 1 not in moves
     # One that is drawn alone has nothing to change places with.
     alone = 20 * share * (1 - share) ** 19
-    assert np.mean(moved) == pytest.approx(20 * share - alone, rel=0.1)
+    assert np.mean(moves) == pytest.approx(20 * share - alone, rel=0.1)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.6])
@@ -110,8 +110,8 @@ def test_a_replaced_token_becomes_a_near_neighbour(share: float) -> None:
     unit = torch.nn.functional.normalize(EMBEDDINGS, dim=1)
     similar = unit @ unit.T
     replaced = []
-    for before, after in zip(MANY, apply(augmenter(replace=share)), strict=True):
-        for old, new in zip(before, after, strict=True):
+    for original, changed in zip(TEXTS, apply(augmenter(replace=share)), strict=True):
+        for old, new in zip(original, changed, strict=True):
             if old != new:
                 replaced.append((old, new))
                 nearer = (similar[old, 3:] > similar[old, new]).sum() - 1  # itself is nearest
@@ -122,9 +122,9 @@ def test_a_replaced_token_becomes_a_near_neighbour(share: float) -> None:
 
 
 def test_one_share_does_not_change_anothers_draws() -> None:
-    alone = apply(augmenter(replace=0.3))
-    both = apply(augmenter(replace=0.3, delete=0.4))
-    for whole, part in zip(alone, both, strict=True):
+    replaced = apply(augmenter(replace=0.3))
+    deleted_too = apply(augmenter(replace=0.3, delete=0.4))
+    for whole, part in zip(replaced, deleted_too, strict=True):
         order = iter(whole)
         assert all(token in order for token in part)
 
@@ -134,13 +134,13 @@ def test_neighbours_are_worked_out_once_for_each_model(
 ) -> None:
     calls: list[int] = []
 
-    def counted(*given: Any) -> augment.Neighbours:
+    def counting(*args: Any) -> augment.Neighbours:
         calls.append(1)
-        return nearest_neighbours(*given)
+        return nearest_neighbours(*args)
 
-    monkeypatch.setattr(augment, "nearest_neighbours", counted)
-    one, other = (cached_neighbours(tmp_path, EMBEDDINGS, WORDS, SPECIAL) for _ in range(2))
-    assert np.array_equal(one.table, other.table)
+    monkeypatch.setattr(augment, "nearest_neighbours", counting)
+    first, second = (cached_neighbours(tmp_path, EMBEDDINGS, WORDS, SPECIAL) for _ in range(2))
+    assert np.array_equal(first.table, second.table)
     assert len(calls) == 1
     cached_neighbours(tmp_path, EMBEDDINGS + 1, WORDS, SPECIAL)
     cached_neighbours(tmp_path, EMBEDDINGS, WORDS[1:], SPECIAL)
@@ -158,8 +158,8 @@ def test_neighbours_do_not_depend_on_how_many_are_held_at_once(
 
 
 def test_a_vocabulary_of_few_words_has_few_neighbours() -> None:
-    found = nearest_neighbours(EMBEDDINGS[:6], WORDS[:3], SPECIAL)
-    assert found.table.shape == (3, 2)
+    neighbours = nearest_neighbours(EMBEDDINGS[:6], WORDS[:3], SPECIAL)
+    assert neighbours.table.shape == (3, 2)
 
 
 def seen_by(
@@ -169,11 +169,11 @@ def seen_by(
     job, settings = job_for(folder, loaded.folder, data, epochs=1, **knobs)
     line = Recorder()
     run = trainer.TrainingRun(job, settings, line, loaded)
-    seen: dict[bool, list[int]] = {True: [], False: []}
+    tokens_seen: dict[bool, list[int]] = {True: [], False: []}
 
-    def look(model: torch.nn.Module, given: tuple[dict[str, torch.Tensor]]) -> None:
-        batch = given[0]
-        seen[model.training] += batch["input_ids"][batch["attention_mask"] == 1].tolist()
+    def look(model: torch.nn.Module, args: tuple[dict[str, torch.Tensor]]) -> None:
+        batch = args[0]
+        tokens_seen[model.training] += batch["input_ids"][batch["attention_mask"] == 1].tolist()
 
     run.model.register_forward_pre_hook(look)
     run.execute()
@@ -182,7 +182,7 @@ def seen_by(
     effective = line.said(Started)[0].effective
     for knob in ("augment_delete", "augment_swap", "augment_replace"):
         assert effective[knob] == knobs.get(knob, 0.0)
-    return seen, run
+    return tokens_seen, run
 
 
 @pytest.mark.parametrize("knob", ["augment_delete", "augment_swap", "augment_replace"])
@@ -206,7 +206,8 @@ def test_deleted_tokens_are_missing_from_training_batches_alone(
 
 def test_pairs_keep_their_types(tmp_path: Path, bert: LoadedModel) -> None:
     pairs = {
-        name: Split(one.texts, one.labels, one.texts[::-1]) for name, one in DATA.splits.items()
+        name: Split(split.texts, split.labels, split.texts[::-1])
+        for name, split in DATA.splits.items()
     }
     knobs: dict[str, Any] = {"augment_delete": 0.3, "augment_swap": 0.3, "augment_replace": 0.3}
     seen_by(tmp_path, bert, TextData(DATA.classes, pairs), **knobs)
@@ -229,5 +230,5 @@ def test_the_tokenizers_special_tokens_are_known(tmp_path: Path, bert: LoadedMod
     job, settings = job_for(tmp_path, bert.folder)
     cache = Path(job.cache_folder)
     tokens.tokenise(cache, job.data_hash, bert.folder, settings.max_length)
-    found = tokens.special_ids(cache, job.data_hash, bert.folder, settings.max_length)
-    assert found.tolist() == [0, 1]
+    special = tokens.special_ids(cache, job.data_hash, bert.folder, settings.max_length)
+    assert special.tolist() == [0, 1]

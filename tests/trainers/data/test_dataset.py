@@ -279,10 +279,10 @@ def test_a_folder_that_is_not_there(name: str, message: str) -> None:
 def test_a_disk_that_fails_is_told(odd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = fill(odd, ".txt", write_sst)
 
-    def broken(_path: Path) -> bytes:
+    def fail(_path: Path) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", broken)
+    monkeypatch.setattr(Path, "read_bytes", fail)
     with pytest.raises(Refused, match=r"my-train\.txt: not readable \(Permission denied\)"):
         read_data(source)
 

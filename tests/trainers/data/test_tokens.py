@@ -32,8 +32,10 @@ def test_every_sentence_stands_in_one_batch(
     assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
     sizes = sorted(len(batch) for batch in batches)
     assert sizes[1:] == [batch_size] * (len(sizes) - 1)
-    again = batches_by_length(lengths, batch_size, seed)
-    assert all(np.array_equal(one, two) for one, two in zip(batches, again, strict=True))
+    repeated = batches_by_length(lengths, batch_size, seed)
+    assert all(
+        np.array_equal(first, second) for first, second in zip(batches, repeated, strict=True)
+    )
 
 
 @given(LENGTHS, st.integers(1, 64))
@@ -60,11 +62,11 @@ def test_tokens_are_written_once_and_mapped(odd: Path, bert_folder: Path) -> Non
         "test": 30,
     }
     assert isinstance(splits["train"].ids, np.memmap)
-    written = {path: path.stat().st_mtime_ns for path in odd.rglob("*.npy")}
+    times = {path: path.stat().st_mtime_ns for path in odd.rglob("*.npy")}
     tokenise(odd, DATA.hash, str(bert_folder), 32)
-    assert written == {path: path.stat().st_mtime_ns for path in odd.rglob("*.npy")}
+    assert times == {path: path.stat().st_mtime_ns for path in odd.rglob("*.npy")}
     tokenise(odd, DATA.hash, str(bert_folder), 16)
-    assert len(list(odd.rglob("*.npy"))) == 2 * len(written)
+    assert len(list(odd.rglob("*.npy"))) == 2 * len(times)
 
 
 def test_a_batch_is_padded_and_cut_to_the_length(odd: Path, bert_folder: Path) -> None:

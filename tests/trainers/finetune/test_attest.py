@@ -22,12 +22,12 @@ def readings(folder: Path, loaded: LoadedModel, **knobs: Any) -> dict[str, Any]:
     job, settings = job_for(folder, loaded.folder, epochs=1, **knobs)
     line = Recorder()
     trainer.train(job, settings, line, loaded)
-    found: dict[str, Any] = line.said(Started)[0].effective
-    return found
+    effective: dict[str, Any] = line.said(Started)[0].effective
+    return effective
 
 
 def test_the_readings_are_those_of_the_live_objects(tmp_path: Path, bert: LoadedModel) -> None:
-    found = readings(
+    effective = readings(
         tmp_path,
         bert,
         lr=1e-5,
@@ -70,23 +70,23 @@ def test_the_readings_are_those_of_the_live_objects(tmp_path: Path, bert: Loaded
         "precision": "fp32",
         "seed": 7,
     }
-    assert {name: found[name] for name in expected} == {
-        name: pytest.approx(one) if isinstance(one, float) else one
-        for name, one in expected.items()
+    assert {name: effective[name] for name in expected} == {
+        name: pytest.approx(value) if isinstance(value, float) else value
+        for name, value in expected.items()
     }
 
 
 @pytest.mark.parametrize("kind", list(CONFIGS))
 def test_no_family_mismatches_what_was_asked(tmp_path: Path, kind: str) -> None:
     loaded = load_model(str(save_model(tmp_path / kind, kind)))
-    asked: list[dict[str, Any]] = [
+    cases: list[dict[str, Any]] = [
         {"freeze": "full", "dropout_scope": "all", "dropout": 0.2},
         {"freeze": 1, "layer_lr_decay": 0.9, "schedule": "cosine_restarts"},
         {"dropout": 0.0, "dropout_scope": "all", "schedule": "step", "warmup": 0.0},
         {"lora_rank": 2, "lora_alpha": 3, "lora_dropout": 0.3, "freeze": 1},
         {"head": "mlp", "head_widths": 4, "head_batch_norm": False, "freeze": "*.weight"},
     ]
-    for number, knobs in enumerate(asked):
+    for number, knobs in enumerate(cases):
         job, settings = job_for(tmp_path / str(number), loaded.folder, epochs=1, **knobs)
         line = Recorder()
         trainer.train(job, settings, line, loaded)
@@ -133,10 +133,10 @@ def test_a_schedule_that_hard_codes_its_rates_fails_before_a_step(
     ):
         trainer.train(job, settings, line, bert)
     assert not line.said(Step)
-    (found,) = line.said(Finding)
-    assert (found.kind, found.severity) == ("mismatch", "error")
-    assert found.evidence["lr.peak.backbone.requested"] == 1e-3
-    assert found.evidence["lr.peak.backbone.effective"] == pytest.approx(5e-5)
+    (finding,) = line.said(Finding)
+    assert (finding.kind, finding.severity) == ("mismatch", "error")
+    assert finding.evidence["lr.peak.backbone.requested"] == 1e-3
+    assert finding.evidence["lr.peak.backbone.effective"] == pytest.approx(5e-5)
 
 
 def test_a_dropout_that_never_arrived_fails_before_a_step(
@@ -162,17 +162,19 @@ def test_a_mismatch_that_is_allowed_is_said_and_trained_with(
     job, settings = job_for(tmp_path, bert.folder, allow_mismatch=True)
     line = Recorder()
     trainer.train(job, settings, line, bert)
-    assert [(one.kind, one.severity) for one in line.said(Finding)] == [("mismatch", "warning")]
+    assert [(finding.kind, finding.severity) for finding in line.said(Finding)] == [
+        ("mismatch", "warning")
+    ]
     assert line.said(Finished)
 
 
 def test_a_weight_that_no_group_holds_is_found(
     tmp_path: Path, bert: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forgetful(*given: Any, **named: Any) -> torch.optim.AdamW:
-        made = make_optimizer(*given, **named)
-        made.param_groups[0]["params"] = made.param_groups[0]["params"][1:]
-        return made
+    def forgetful(*args: Any, **kwargs: Any) -> torch.optim.AdamW:
+        optimizer = make_optimizer(*args, **kwargs)
+        optimizer.param_groups[0]["params"] = optimizer.param_groups[0]["params"][1:]
+        return optimizer
 
     monkeypatch.setattr(trainer, "make_optimizer", forgetful)
     job, settings = job_for(tmp_path, bert.folder)
@@ -184,11 +186,13 @@ _VALUES = st.none() | st.booleans() | st.integers() | st.text() | st.floats(allo
 
 
 @given(st.dictionaries(st.text(), _VALUES))
-def test_what_was_found_as_asked_is_no_mismatch(asked: dict[str, Any]) -> None:
-    assert find_mismatches(asked, asked) == {}
+def test_what_was_found_as_asked_is_no_mismatch(requested: dict[str, Any]) -> None:
+    assert find_mismatches(requested, requested) == {}
 
 
 @given(st.dictionaries(st.text(), _VALUES, min_size=1))
-def test_what_was_not_found_is_a_mismatch(asked: dict[str, Any]) -> None:
-    absent = {name for name, one in asked.items() if one in (None, 0) or name.startswith("lr.")}
-    assert find_mismatches(asked, {}).keys() == asked.keys() - absent
+def test_what_was_not_found_is_a_mismatch(requested: dict[str, Any]) -> None:
+    absent = {
+        name for name, value in requested.items() if value in (None, 0) or name.startswith("lr.")
+    }
+    assert find_mismatches(requested, {}).keys() == requested.keys() - absent

@@ -81,13 +81,13 @@ def test_a_full_disk_leaves_the_checkpoint_before_as_it_was(odd: Path) -> None:
         f"exec {shlex.quote(sys.executable)} -c {shlex.quote(FULL)} "
         f"{shlex.quote(str(disk / 'checkpoints'))}"
     )
-    done = subprocess.run(
+    completed = subprocess.run(
         [*unshare, "sh", "-c", words], cwd=TOP, capture_output=True, text=True, check=True
     )
-    told, found, left = done.stdout.splitlines()
-    assert "No space left" in told
-    assert found == "1 True"
-    assert left == "['last']"
+    message, resumed, folders = completed.stdout.splitlines()
+    assert "No space left" in message
+    assert resumed == "1 True"
+    assert folders == "['last']"
 
 
 def test_a_worker_goes_on_when_the_disk_has_room_again(
@@ -118,7 +118,7 @@ def test_a_worker_goes_on_when_the_disk_has_room_again(
     line = Recorder()
     trainer.train(job, settings, line, bert)
     assert line.events[0].model_dump()["resumed_from_step"] > 0
-    again = CheckpointFolder(Path(job.folder) / "checkpoints").best()
+    retried = CheckpointFolder(Path(job.folder) / "checkpoints").best()
     assert whole is not None
-    assert again is not None
-    assert same_tensors(whole.tensors["model"], again.tensors["model"])
+    assert retried is not None
+    assert same_tensors(whole.tensors["model"], retried.tensors["model"])

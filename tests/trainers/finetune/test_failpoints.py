@@ -8,4 +8,4 @@ from tests.failpoints import walk_all
 def test_a_worker_killed_at_any_write_comes_to_the_same_end(odd: Path) -> None:
     walked = walk_all("tests.trainers.walking", odd)
     assert walked[-1].number > 70
-    assert {one.where.split()[1] for one in walked} > {"send", "sent", "os.remove"}
+    assert {step.where.split()[1] for step in walked} > {"send", "sent", "os.remove"}

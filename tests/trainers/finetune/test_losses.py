@@ -49,13 +49,13 @@ def test_given_class_weights_scale_each_sentences_loss() -> None:
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60))
 def test_balanced_weights_are_scikit_learns_and_average_to_one(labels: list[int]) -> None:
-    found = class_weights("balanced", np.array(labels), 5)
-    assert found is not None
-    there = np.unique(labels)
-    expected = compute_class_weight("balanced", classes=there, y=labels)
+    weights = class_weights("balanced", np.array(labels), 5)
+    assert weights is not None
+    present = np.unique(labels)
+    expected = compute_class_weight("balanced", classes=present, y=labels)
     # scikit-learn counts the classes that it meets; ours are the data's.
-    assert [found[one] for one in there] == pytest.approx(expected * len(there) / 5)
-    assert np.mean([found[one] for one in labels]) * 5 / len(there) == pytest.approx(1)
+    assert [weights[label] for label in present] == pytest.approx(expected * len(present) / 5)
+    assert np.mean([weights[label] for label in labels]) * 5 / len(present) == pytest.approx(1)
 
 
 def test_the_reported_loss_is_plain_whatever_is_minimised() -> None:

@@ -61,9 +61,9 @@ def test_a_knob_that_nobody_knows_counts_by_its_value() -> None:
 def test_the_context_is_what_the_driver_counts_and_torch_does_not(
     reserved: int, context: int, freed: int
 ) -> None:
-    most = reserved + freed
-    assert peak_bytes(most, reserved, reserved + context) == most + context
-    assert peak_bytes(most, reserved, None) == most + CONTEXT_BYTES
+    peak = reserved + freed
+    assert peak_bytes(peak, reserved, reserved + context) == peak + context
+    assert peak_bytes(peak, reserved, None) == peak + CONTEXT_BYTES
 
 
 def test_a_figure_below_what_torch_holds_is_another_processs() -> None:
@@ -119,5 +119,5 @@ def test_workers_of_other_trainers_import_no_torch(tmp_path: Path, settings: Any
     job, _ = job_for(tmp_path, "no model")
     job = job.model_copy(update={"settings": settings, "shared_device": True})
     words = [sys.executable, "-c", WITHOUT_TORCH, job.model_dump_json()]
-    done = subprocess.run(words, cwd=TOP, capture_output=True, text=True, check=True)
-    assert done.stdout == "True []\n"
+    completed = subprocess.run(words, cwd=TOP, capture_output=True, text=True, check=True)
+    assert completed.stdout == "True []\n"

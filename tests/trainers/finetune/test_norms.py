@@ -33,9 +33,9 @@ def test_the_layers_norms_add_up_to_the_whole_ones(odd: Path, bert: LoadedModel)
         steps = trained(odd / str(max_norm), bert, max_gradient_norm=max_norm).said(Step)
         first = steps[0]
         assert set(first.layer_gradients) == set(first.layer_weights) == BLOCKS
-        gradient = sum(one**2 for one in first.layer_gradients.values()) ** 0.5
+        gradient = sum(norm**2 for norm in first.layer_gradients.values()) ** 0.5
         assert gradient == pytest.approx(first.gradient_norm, rel=1e-3)
-        weights = sum(one**2 for one in first.layer_weights.values()) ** 0.5
+        weights = sum(norm**2 for norm in first.layer_weights.values()) ** 0.5
         assert weights == pytest.approx(first.weight_norm, rel=1e-5)
         assert all(0 <= step.running_accuracy <= 1 for step in steps)
 
@@ -44,9 +44,9 @@ def test_layers_are_measured_at_the_first_step_and_then_now_and_then(
     odd: Path, bert: LoadedModel
 ) -> None:
     steps = trained(odd, bert, batch_size=2).said(Step)
-    measured = [step.step for step in steps if step.layer_gradients]
+    measured_at = [step.step for step in steps if step.layer_gradients]
     assert [step.step for step in steps][:3] == [1, 2, 4]
-    assert measured == [1, 10, 20, 30]
+    assert measured_at == [1, 10, 20, 30]
 
 
 def test_frozen_layers_are_not_among_the_trained(odd: Path, bert: LoadedModel) -> None:
@@ -65,9 +65,9 @@ def test_a_layer_that_the_loss_does_not_reach_is_found_dead(odd: Path, bert: Loa
         "embeddings", "layer.0", "layer.1",
     ]  # fmt: skip
     row = StepRow("t", 1, 1, 1, 0.7, 1e-3, 1.0, None, layer_gradients=norms)
-    found = dead_gradients(DiagnosedTrial(steps=(row,)))
-    assert found is not None
-    assert found.evidence["blocks"] == "embeddings, layer.0, layer.1"
+    finding = dead_gradients(DiagnosedTrial(steps=(row,)))
+    assert finding is not None
+    assert finding.evidence["blocks"] == "embeddings, layer.0, layer.1"
 
 
 def test_the_class_that_most_predictions_are_of(odd: Path, bert: LoadedModel) -> None:

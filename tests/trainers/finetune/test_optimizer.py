@@ -21,28 +21,28 @@ def groups_of(
     optimizer = make_optimizer(model, settings, fused=False)
     set_learning_rates(optimizer, 1.0)
     names = {id(p): name for name, p in model.named_parameters()}
-    found = {
+    groups = {
         names[id(p)]: {"lr": group["lr"], "decay": group["weight_decay"]}
         for group in optimizer.param_groups
         for p in group["params"]
     }
-    return model, found
+    return model, groups
 
 
 def test_weight_decay_spares_biases_and_norms(bert: LoadedModel) -> None:
-    for name, one in groups_of(bert, weight_decay=0.3)[1].items():
+    for name, group in groups_of(bert, weight_decay=0.3)[1].items():
         spared = name.endswith("bias") or "LayerNorm" in name
-        assert one["decay"] == (0.0 if spared else 0.3), name
+        assert group["decay"] == (0.0 if spared else 0.3), name
 
 
 @pytest.mark.parametrize("knobs", [{"head_lr": 1e-2}, {"head_lr_multiplier": 1000.0}])
 def test_the_head_has_a_rate_of_its_own(bert: LoadedModel, knobs: dict[str, float]) -> None:
-    for name, one in groups_of(bert, **knobs)[1].items():
-        assert one["lr"] == pytest.approx(1e-2 if name.startswith("head") else 1e-5), name
+    for name, group in groups_of(bert, **knobs)[1].items():
+        assert group["lr"] == pytest.approx(1e-2 if name.startswith("head") else 1e-5), name
 
 
 def test_lower_layers_have_lower_rates(bert: LoadedModel) -> None:
-    _, found = groups_of(bert, layer_lr_decay=0.5)
+    _, groups = groups_of(bert, layer_lr_decay=0.5)
     expected = {
         "backbone.encoder.layer.2.": 1e-5,
         "backbone.encoder.layer.1.": 0.5e-5,
@@ -50,18 +50,18 @@ def test_lower_layers_have_lower_rates(bert: LoadedModel) -> None:
         "backbone.embeddings.": 0.125e-5,
         "head.": 1e-5,
     }
-    for name, one in found.items():
+    for name, group in groups.items():
         (rate,) = [rate for prefix, rate in expected.items() if name.startswith(prefix)]
-        assert one["lr"] == pytest.approx(rate), name
+        assert group["lr"] == pytest.approx(rate), name
 
 
 @pytest.mark.parametrize("kind", list(CONFIGS))
 @pytest.mark.parametrize("decay", [1.0, 0.8])
 def test_all_that_is_trained_is_in_one_group(tmp_path: Path, kind: str, decay: float) -> None:
     loaded = load_model(str(save_model(tmp_path / kind, kind)))
-    model, found = groups_of(loaded, layer_lr_decay=decay, freeze="embed")
+    model, groups = groups_of(loaded, layer_lr_decay=decay, freeze="embed")
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
-    assert sorted(found) == sorted(trained)
+    assert sorted(groups) == sorted(trained)
 
 
 def test_the_first_group_is_the_backbones_uppermost(bert: LoadedModel) -> None:

@@ -21,30 +21,30 @@ def shares(steps_per_epoch: int = 250, **knobs: object) -> list[float]:
     ("name", "middle", "end"), [("constant", 1, 1), ("linear", 0.5, 0), ("cosine", 0.5, 0)]
 )
 def test_schedules(name: str, middle: float, end: float) -> None:
-    found = shares(schedule=name)
-    assert found[0] == 1
-    assert found[500] == pytest.approx(middle)
-    assert found[999] == pytest.approx(end, abs=2e-3)
+    rates = shares(schedule=name)
+    assert rates[0] == 1
+    assert rates[500] == pytest.approx(middle)
+    assert rates[999] == pytest.approx(end, abs=2e-3)
 
 
 @pytest.mark.parametrize("name", ["linear", "cosine", "cosine_restarts"])
 def test_a_floor_is_reached_and_never_passed(name: str) -> None:
-    found = shares(schedule=name, schedule_floor=0.2)
-    assert found[0] == 1
-    assert 0.2 <= min(found) == pytest.approx(0.2, abs=2e-3)
+    rates = shares(schedule=name, schedule_floor=0.2)
+    assert rates[0] == 1
+    assert 0.2 <= min(rates) == pytest.approx(0.2, abs=2e-3)
 
 
 def test_cosine_restarts_as_often_as_asked() -> None:
-    found = shares(schedule="cosine_restarts", schedule_cycles=4)
-    rises = [step for step in range(1, 1000) if found[step] > found[step - 1]]
+    rates = shares(schedule="cosine_restarts", schedule_cycles=4)
+    rises = [step for step in range(1, 1000) if rates[step] > rates[step - 1]]
     assert rises == [250, 500, 750]
-    assert [found[step] for step in rises] == [1, 1, 1]
-    assert found[125] == pytest.approx(0.5)
+    assert [rates[step] for step in rises] == [1, 1, 1]
+    assert rates[125] == pytest.approx(0.5)
 
 
 def test_steps_fall_by_the_factor_every_so_many_epochs() -> None:
-    found = shares(100, schedule="step", decay_factor=0.1, decay_every_epochs=2, epochs=5)
-    assert [found[step] for step in (0, 199, 200, 399, 400, 499)] == pytest.approx(
+    rates = shares(100, schedule="step", decay_factor=0.1, decay_every_epochs=2, epochs=5)
+    assert [rates[step] for step in (0, 199, 200, 399, 400, 499)] == pytest.approx(
         [1, 1, 0.1, 0.1, 0.01, 0.01]
     )
 
@@ -55,10 +55,10 @@ def test_steps_fall_by_the_factor_every_so_many_epochs() -> None:
 def test_warm_up_rises_linearly_over_a_share_epochs_or_steps(
     warmup: float, unit: str, steps: int
 ) -> None:
-    found = shares(schedule="linear", warmup=warmup, warmup_unit=unit)
-    assert found[:steps] == pytest.approx([(step + 1) / steps for step in range(steps)])
-    assert found[steps:] == sorted(found[steps:], reverse=True)
-    assert found.index(max(found)) == steps - 1
+    rates = shares(schedule="linear", warmup=warmup, warmup_unit=unit)
+    assert rates[:steps] == pytest.approx([(step + 1) / steps for step in range(steps)])
+    assert rates[steps:] == sorted(rates[steps:], reverse=True)
+    assert rates.index(max(rates)) == steps - 1
 
 
 @pytest.mark.parametrize(("warmup", "unit"), [(1.0, "share"), (4, "epochs"), (1000, "steps")])
@@ -91,9 +91,9 @@ def test_every_schedule_reaches_its_peak_and_stays_between_floor_and_peak(
     assume(round(total * knobs["warmup"]) < total)
     settings = FinetuneSettings.model_validate({"schedule": name, **knobs})
     schedule = make_schedule(settings, steps)
-    found = [schedule.share(step) for step in range(total)]
-    assert math.isclose(found[schedule.peak_step], max(found))
-    assert math.isclose(max(found), 1)
+    rates = [schedule.share(step) for step in range(total)]
+    assert math.isclose(rates[schedule.peak_step], max(rates))
+    assert math.isclose(max(rates), 1)
     floor = knobs["schedule_floor"]
-    assert all(floor - 1e-12 <= one <= 1 + 1e-12 for one in found[schedule.warmup_steps :])
-    assert all(0 < one <= 1 for one in found[: schedule.warmup_steps])
+    assert all(floor - 1e-12 <= rate <= 1 + 1e-12 for rate in rates[schedule.warmup_steps :])
+    assert all(0 < rate <= 1 for rate in rates[: schedule.warmup_steps])

@@ -24,15 +24,15 @@ def seen_by(folder: Path, loaded: LoadedModel, **knobs: Any) -> tuple[list[Any],
     job, settings = job_for(folder, loaded.folder, epochs=1, **knobs)
     run = trainer.TrainingRun(job, settings, Recorder(), loaded)
     head = run.model.state_dict()["head.weight"].clone()
-    seen: list[Any] = []
+    batches: list[Any] = []
 
-    def look(model: torch.nn.Module, given: tuple[dict[str, torch.Tensor]]) -> None:
+    def look(model: torch.nn.Module, args: tuple[dict[str, torch.Tensor]]) -> None:
         if model.training:
-            seen.append(given[0]["input_ids"].tolist())
+            batches.append(args[0]["input_ids"].tolist())
 
     run.model.register_forward_pre_hook(look)
     run.execute()
-    return seen, head
+    return batches, head
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ def seen_by(folder: Path, loaded: LoadedModel, **knobs: Any) -> tuple[list[Any],
 def test_a_knob_that_changes_leaves_order_and_first_weights_alone(
     tmp_path: Path, bert: LoadedModel, knobs: dict[str, Any]
 ) -> None:
-    seen, head = seen_by(tmp_path / "one", bert)
-    other_seen, other_head = seen_by(tmp_path / "other", bert, **knobs)
-    assert seen == other_seen
+    batches, head = seen_by(tmp_path / "one", bert)
+    other_batches, other_head = seen_by(tmp_path / "other", bert, **knobs)
+    assert batches == other_batches
     assert torch.equal(head, other_head)
 
 
@@ -105,18 +105,18 @@ def test_a_worker_killed_at_any_step_ends_with_the_bits_of_an_undisturbed_one(
     assert codes.count(-signal.SIGKILL) == len(codes) - 1 >= 3
 
     events = [parse_event(line) for line in path.read_bytes().splitlines()]
-    epochs = {one.epoch: one for one in events if isinstance(one, Epoch)}
-    for one in whole.said(Epoch):
-        assert _figures(epochs[one.epoch]) == _figures(one)
-    steps = {one.step: one.loss for one in events if isinstance(one, Step)}
-    assert steps == {one.step: one.loss for one in whole.said(Step)}
-    (said,) = whole.said(Finished)
-    for finished in (one for one in events if isinstance(one, Finished)):
-        assert finished.dev_predictions == said.dev_predictions
-    kept = [
+    epochs = {event.epoch: event for event in events if isinstance(event, Epoch)}
+    for event in whole.said(Epoch):
+        assert _figures(epochs[event.epoch]) == _figures(event)
+    steps = {event.step: event.loss for event in events if isinstance(event, Step)}
+    assert steps == {event.step: event.loss for event in whole.said(Step)}
+    (expected,) = whole.said(Finished)
+    for finished in (event for event in events if isinstance(event, Finished)):
+        assert finished.dev_predictions == expected.dev_predictions
+    folders = [
         CheckpointFolder(tmp_path / side / "trial" / "checkpoints") for side in ("whole", "killed")
     ]
-    best = [one.best() for one in kept]
+    best = [folder.best() for folder in folders]
     assert best[0] is not None
     assert best[1] is not None
     assert same_tensors(best[0].tensors["model"], best[1].tensors["model"])

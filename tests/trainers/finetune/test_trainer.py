@@ -33,9 +33,9 @@ STEPS = math.ceil(70 / 8)
 
 
 def best_weights(folder: Path) -> dict[str, torch.Tensor]:
-    found = CheckpointFolder(folder / "trial" / "checkpoints").best()
-    assert found is not None
-    return found.tensors["model"]
+    checkpoint = CheckpointFolder(folder / "trial" / "checkpoints").best()
+    assert checkpoint is not None
+    return checkpoint.tensors["model"]
 
 
 def test_it_learns_and_says_so_in_order(odd: Path, bert: LoadedModel) -> None:
@@ -74,8 +74,8 @@ def test_a_drained_trial_goes_on_as_if_nothing_had_happened(
     trainer.train(job, settings, second, bert)
 
     def curve(*lines: Recorder) -> list[tuple[object, ...]]:
-        said = [epoch for line in lines for epoch in line.said(Epoch)]
-        return [(e.epoch, e.train_loss, e.dev_loss, e.dev_accuracy, e.step) for e in said]
+        epochs = [epoch for line in lines for epoch in line.said(Epoch)]
+        return [(e.epoch, e.train_loss, e.dev_loss, e.dev_accuracy, e.step) for e in epochs]
 
     assert curve(first, second) == curve(whole)
     assert same_tensors(best_weights(odd / "whole"), best_weights(odd / "halves"))
@@ -202,10 +202,10 @@ def test_the_rate_that_the_optimizer_saw_is_the_schedule(odd: Path, bert: Loaded
 def test_a_loss_that_is_no_number_ends_the_attempt(
     odd: Path, bert: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(logits: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    def nan_loss(logits: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         return logits.sum(1) * math.nan
 
-    monkeypatch.setattr(functional, "cross_entropy", broken)
+    monkeypatch.setattr(functional, "cross_entropy", nan_loss)
     job, settings = job_for(odd, bert.folder)
     line = Recorder()
     with pytest.raises(NonFinite, match="nan at step 1"):
@@ -218,11 +218,11 @@ def test_a_gradient_that_is_no_number_ends_the_attempt_even_at_the_last_step(
 ) -> None:
     clip, calls = torch.nn.utils.clip_grad_norm_, itertools.count(1)
 
-    def broken(parameters: Any, most: float) -> torch.Tensor:
-        norm = clip(parameters, most)
+    def nan_norm(parameters: Any, max_norm: float) -> torch.Tensor:
+        norm = clip(parameters, max_norm)
         return norm * math.nan if next(calls) == STEPS else norm
 
-    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", broken)
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", nan_norm)
     job, settings = job_for(odd, bert.folder, epochs=1)
     line = Recorder()
     with pytest.raises(NonFinite, match=f"gradient norm is nan at step {STEPS}"):
@@ -235,13 +235,13 @@ def test_a_dev_loss_that_is_no_number_ends_the_attempt(
 ) -> None:
     step = torch.optim.AdamW.step
 
-    def broken(self: torch.optim.AdamW) -> None:
+    def nan_weights(self: torch.optim.AdamW) -> None:
         step(self)
         for group in self.param_groups:
             for parameter in group["params"]:
                 parameter.data.fill_(math.nan)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", broken)
+    monkeypatch.setattr(torch.optim.AdamW, "step", nan_weights)
     job, settings = job_for(odd, bert.folder, epochs=1, batch_size=70)
     line = Recorder()
     with pytest.raises(NonFinite, match="dev loss is nan at step 1"):
@@ -333,4 +333,4 @@ def test_patience_ends_a_trial_early_and_says_so(odd: Path, bert: LoadedModel) -
     trainer.train(job, settings, line, bert)
     last, (finished,) = line.said(Epoch)[-1].epoch, line.said(Finished)
     assert 4 <= last == max(finished.best_epoch + 2, 4) < 30
-    assert [one.kind for one in line.said(Finding)] == ["patience"]
+    assert [finding.kind for finding in line.said(Finding)] == ["patience"]

@@ -39,8 +39,8 @@ def test_only_adapters_and_head_are_trained(loaded: LoadedModel) -> None:
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
     assert trained == {n for n, _ in model.named_parameters() if "lora_" in n or "head" in n}
     optimizer = make_optimizer(model, settings(), fused=False)
-    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    assert held == {id(p) for name, p in model.named_parameters() if name in trained}
+    optimized = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert optimized == {id(p) for name, p in model.named_parameters() if name in trained}
 
 
 def test_every_linear_layer_of_the_backbone_has_an_adapter(loaded: LoadedModel) -> None:
@@ -60,9 +60,9 @@ def test_adapters_have_the_rank_and_the_scale_asked_for(bert: LoadedModel) -> No
     model = built(bert, lora_rank=3, lora_alpha=12)
     adapters: list[Any] = [m for m in model.backbone.modules() if hasattr(m, "lora_A")]
     assert adapters
-    for one in adapters:
-        assert one.lora_A["default"].weight.shape[0] == 3
-        assert one.scaling["default"] == 4.0
+    for adapter in adapters:
+        assert adapter.lora_A["default"].weight.shape[0] == 3
+        assert adapter.scaling["default"] == 4.0
 
 
 def test_the_adapters_depend_on_the_seed_alone(bert: LoadedModel) -> None:
@@ -75,15 +75,17 @@ def test_the_adapters_depend_on_the_seed_alone(bert: LoadedModel) -> None:
 
 def test_it_trains_in_every_family_and_the_base_stays(tmp_path: Path, loaded: LoadedModel) -> None:
     knobs: dict[str, Any] = {"lora_rank": 2, "gradient_checkpointing": True, "dropout_scope": "all"}
-    job, asked = job_for(tmp_path, loaded.folder, epochs=1, **knobs)
+    job, knob_settings = job_for(tmp_path, loaded.folder, epochs=1, **knobs)
     line = Recorder()
-    run = trainer.TrainingRun(job, asked, line, loaded)
-    before = {name: one.clone() for name, one in run.model.state_dict().items()}
+    run = trainer.TrainingRun(job, knob_settings, line, loaded)
+    initial = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     run.execute()
-    moved = {n for n, one in run.model.state_dict().items() if not torch.equal(one, before[n])}
-    assert moved
-    assert all("lora_" in name or name.startswith("head.") for name in moved)
-    assert any("lora_B" in name for name in moved)
+    changed = {
+        n for n, tensor in run.model.state_dict().items() if not torch.equal(tensor, initial[n])
+    }
+    assert changed
+    assert all("lora_" in name or name.startswith("head.") for name in changed)
+    assert any("lora_B" in name for name in changed)
     assert line.said(Finding) == []
     effective = line.said(Started)[0].effective
     assert (effective["lora_rank"], effective["gradient_checkpointing"]) == (2, True)
@@ -92,15 +94,17 @@ def test_it_trains_in_every_family_and_the_base_stays(tmp_path: Path, loaded: Lo
 def test_a_drained_trial_goes_on_with_its_adapters(tmp_path: Path, bert: LoadedModel) -> None:
     for side, stops in (("whole", [None]), ("halves", [6, None])):
         for stop in stops:
-            job, asked = job_for(tmp_path / side, bert.folder, lora_rank=2, lora_dropout=0.2)
-            trainer.train(job, asked, Recorder(stop_after=stop), bert)
-    kept = [
+            job, knob_settings = job_for(
+                tmp_path / side, bert.folder, lora_rank=2, lora_dropout=0.2
+            )
+            trainer.train(job, knob_settings, Recorder(stop_after=stop), bert)
+    checkpoints = [
         CheckpointFolder(tmp_path / side / "trial/checkpoints").best()
         for side in ("whole", "halves")
     ]
-    assert kept[0] is not None
-    assert kept[1] is not None
-    assert same_tensors(kept[0].tensors["model"], kept[1].tensors["model"])
+    assert checkpoints[0] is not None
+    assert checkpoints[1] is not None
+    assert same_tensors(checkpoints[0].tensors["model"], checkpoints[1].tensors["model"])
 
 
 def test_folded_in_they_do_the_same_without_peft(loaded: LoadedModel) -> None:
@@ -109,14 +113,14 @@ def test_folded_in_they_do_the_same_without_peft(loaded: LoadedModel) -> None:
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(0, 0.1, generator=torch.Generator().manual_seed(3))
-        before = model(BATCH)
+        expected = model(BATCH)
         merge_adapters(model.backbone)
-        assert torch.allclose(model(BATCH), before, atol=1e-5)
+        assert torch.allclose(model(BATCH), expected, atol=1e-5)
     assert {type(m).__module__.split(".")[0] for m in model.modules()}.isdisjoint({"peft"})
     plain = build_classifier(loaded, FinetuneSettings(), 2, seed=1)
     assert model.state_dict().keys() == plain.state_dict().keys()
     with torch.inference_mode():
-        assert not torch.allclose(plain.eval()(BATCH), before, atol=1e-4)
+        assert not torch.allclose(plain.eval()(BATCH), expected, atol=1e-4)
 
 
 def test_frozen_layers_have_frozen_adapters(bert: LoadedModel) -> None:

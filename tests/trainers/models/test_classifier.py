@@ -37,16 +37,16 @@ def settings(**knobs: object) -> FinetuneSettings:
 
 def test_dropout_on_all_reaches_every_module(loaded: LoadedModel) -> None:
     model = build_classifier(loaded, settings(dropout=0.37, dropout_scope="all"), 3, seed=1)
-    found = dropout_probabilities(model)
-    assert len(found) > 1
-    assert set(found) == {0.37}
+    probabilities = dropout_probabilities(model)
+    assert len(probabilities) > 1
+    assert set(probabilities) == {0.37}
 
 
 def test_dropout_on_the_head_leaves_the_backbone_as_it_was(loaded: LoadedModel) -> None:
-    before = dropout_probabilities(loaded.build())
+    expected = dropout_probabilities(loaded.build())
     model = build_classifier(loaded, settings(dropout=0.37, dropout_scope="head"), 3, seed=1)
     assert model.dropout.p == 0.37
-    assert dropout_probabilities(model.backbone) == before
+    assert dropout_probabilities(model.backbone) == expected
 
 
 @pytest.mark.parametrize(
@@ -137,11 +137,11 @@ def test_shares_of_layers_round_down() -> None:
 
 
 def test_two_builds_share_no_weights(bert: LoadedModel) -> None:
-    one, other = (build_classifier(bert, settings(), 3, seed=1) for _ in range(2))
+    first, second = (build_classifier(bert, settings(), 3, seed=1) for _ in range(2))
     with torch.no_grad():
-        for parameter in one.parameters():
+        for parameter in first.parameters():
             parameter.zero_()
-    assert any(parameter.abs().sum() > 0 for parameter in other.backbone.parameters())
+    assert any(parameter.abs().sum() > 0 for parameter in second.backbone.parameters())
 
 
 def test_the_head_depends_on_the_seed_alone(bert: LoadedModel) -> None:
@@ -175,8 +175,8 @@ def test_the_logits_are_those_of_the_pooled_states(loaded: LoadedModel, pooling:
     with torch.inference_mode():
         states = model.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
         logits = model({"input_ids": ids, "attention_mask": mask})
-    taken = {"cls": [0], "mean": [0, 1, 2], "last": [2]}[pooling]
-    assert torch.allclose(logits[0], model.head(states[0, taken].mean(0)), atol=1e-6)
+    positions = {"cls": [0], "mean": [0, 1, 2], "last": [2]}[pooling]
+    assert torch.allclose(logits[0], model.head(states[0, positions].mean(0)), atol=1e-6)
     assert model.pooling == pooling
 
 
@@ -195,15 +195,15 @@ def test_checkpointed_gradients_are_the_same_and_computed_twice(loaded: LoadedMo
         model = build_classifier(loaded, settings(freeze=1, **knobs), 3, seed=1).train()
         calls.append([0, 0, 0])
         for index, layer in enumerate(transformer_layers(model.backbone)):
-            first = next(one for one in layer.modules() if not list(one.children()))
+            first = next(module for module in layer.modules() if not list(module.children()))
             first.register_forward_pre_hook(_counting(calls[-1], index))
         torch.manual_seed(3)
         model(batch).sum().backward()
-        named = model.named_parameters()
-        gradients.append({name: p.grad for name, p in named if p.grad is not None})
+        parameters = model.named_parameters()
+        gradients.append({name: p.grad for name, p in parameters if p.grad is not None})
     assert same_tensors(*gradients)
     assert calls[0][0] == calls[1][0]  # frozen layers need no second time
-    assert [2 * one for one in calls[0][1:]] == calls[1][1:]
+    assert [2 * count for count in calls[0][1:]] == calls[1][1:]
 
 
 def _counting(calls: list[int], index: int) -> Callable[..., None]:
@@ -232,9 +232,9 @@ def test_a_dropout_that_is_only_a_number_is_read_back(odd: Path) -> None:
             super().__init__(config)
             self.layers[1].self_attn.attention_dropout = 0.25
 
-    asked = settings(dropout=0.5, dropout_scope="all")
+    knobs = settings(dropout=0.5, dropout_scope="all")
     with pytest.raises(Refused, match=r"dropout 0\.5 was requested, but a module has 0\.25"):
-        build_classifier(replace(loaded, model_class=Deaf), asked, 3, seed=1)
+        build_classifier(replace(loaded, model_class=Deaf), knobs, 3, seed=1)
 
 
 def test_a_model_that_has_no_dropout_is_refused_one(odd: Path) -> None:

@@ -56,7 +56,7 @@ def test_patterns_freeze_the_weights_they_match_and_no_other(
 ) -> None:
     model = built(bert, freeze=patterns)
     for name, weight in model.backbone.named_parameters():
-        matched = any(fnmatchcase(name, one) for one in patterns.split())
+        matched = any(fnmatchcase(name, pattern) for pattern in patterns.split())
         assert weight.requires_grad != matched, name
     assert all(p.requires_grad for p in model.head.parameters())
     job, settings = job_for(tmp_path, bert.folder, epochs=1, freeze=patterns)
@@ -116,8 +116,8 @@ def frozen_blocks(model: Classifier, epoch: int) -> list[bool]:
 def test_each_epoch_frees_the_uppermost_frozen_layers(tmp_path: Path, kind: str) -> None:
     loaded = load_model(str(save_model(tmp_path / kind, kind)))
     model = built(loaded, freeze=3, unfreeze_layers_per_epoch=1, epochs=5)
-    found = [sum(frozen_blocks(model, epoch)) for epoch in (1, 2, 3, 4, 5)]
-    assert found == [4, 3, 2, 1, 0]
+    counts = [sum(frozen_blocks(model, epoch)) for epoch in (1, 2, 3, 4, 5)]
+    assert counts == [4, 3, 2, 1, 0]
     assert frozen_blocks(model, 3) == [True, True, False, False]  # back, as a resumed one goes on
 
 
@@ -142,19 +142,19 @@ def test_a_layer_moves_from_the_epoch_on_that_frees_it(tmp_path: Path, bert: Loa
     job, settings = job_for(tmp_path, bert.folder, **UNFREEZING)
     line = Recorder()
     run = trainer.TrainingRun(job, settings, line, bert)
-    before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
-    moved: list[set[str]] = []
+    initial = {name: p.detach().clone() for name, p in run.model.named_parameters()}
+    changed_blocks: list[set[str]] = []
     evaluate = run._evaluate_epoch
 
     def look() -> None:
         now = dict(run.model.named_parameters())
-        changed = {name for name, old in before.items() if not torch.equal(old, now[name])}
-        moved.append({_block(name) for name in changed})
+        changed = {name for name, old in initial.items() if not torch.equal(old, now[name])}
+        changed_blocks.append({_block(name) for name in changed})
         evaluate()
 
     run._evaluate_epoch = look  # type: ignore[method-assign] # to look in between
     run.execute()
-    assert moved == [
+    assert changed_blocks == [
         {"head"},
         {"head", "layer.2", "layer.1"},
         {"head", "layer.2", "layer.1", "layer.0", "embeddings"},
@@ -164,7 +164,7 @@ def test_a_layer_moves_from_the_epoch_on_that_frees_it(tmp_path: Path, bert: Loa
     assert line.said(Finding) == []
     first, last = line.said(Step)[0], line.said(Step)[-1]
     assert set(first.layer_weights) == set(first.layer_gradients) == {"head"}
-    assert last.layer_gradients is None or set(last.layer_gradients) == moved[-1]
+    assert last.layer_gradients is None or set(last.layer_gradients) == changed_blocks[-1]
 
 
 def _block(name: str) -> str:
@@ -198,8 +198,8 @@ def test_weights_named_are_not_set_free_by_layers() -> None:
 
 def test_the_trained_share_counts_what_will_be_set_free(tmp_path: Path, bert: LoadedModel) -> None:
     def share(**knobs: Any) -> float:
-        asked: dict[str, Any] = {"epochs": 5, "freeze": 3, **knobs}
-        job, settings = job_for(tmp_path, bert.folder, **asked)
+        combined: dict[str, Any] = {"epochs": 5, "freeze": 3, **knobs}
+        job, settings = job_for(tmp_path, bert.folder, **combined)
         line = Recorder()
         run = trainer.TrainingRun(job, settings, line, bert)
         run._attest()

@@ -33,13 +33,13 @@ LOOSE = {"modernbert": 2e-3}
 def run(folder: Path, loaded: LoadedModel, **knobs: Any) -> tuple[trainer.TrainingRun, Recorder]:
     job, settings = job_for(folder, loaded.folder, **{"freeze": 2, "epochs": 3, **knobs})
     line = Recorder()
-    made = trainer.TrainingRun(job, settings, line, loaded)
-    made.execute()
-    return made, line
+    training = trainer.TrainingRun(job, settings, line, loaded)
+    training.execute()
+    return training, line
 
 
 @pytest.mark.parametrize("kind", list(CONFIGS))
-def test_losses_are_those_without_kept_states(tmp_path: Path, kind: str) -> None:
+def test_losses_are_those_without_cached_states(tmp_path: Path, kind: str) -> None:
     loaded = load_model(str(save_model(tmp_path / kind, kind)))
     plain, without = run(tmp_path / "without", loaded, frozen_cache_gb=0)
     cached, with_states = run(tmp_path / "with", loaded)
@@ -48,29 +48,29 @@ def test_losses_are_those_without_kept_states(tmp_path: Path, kind: str) -> None
     close = LOOSE.get(kind, 1e-5)
     pairs = list(zip(without.said(Step), with_states.said(Step), strict=True))[:STEPS]
     assert len(pairs) == STEPS
-    for one, other in pairs:
-        assert other.loss == pytest.approx(one.loss, abs=close)
-    for one, other in zip(without.said(Epoch), with_states.said(Epoch), strict=True):
-        assert other.dev_loss == pytest.approx(one.dev_loss, abs=close)
-        assert other.probe_accuracy == pytest.approx(one.probe_accuracy, abs=0.03)
+    for plain_event, cached_event in pairs:
+        assert cached_event.loss == pytest.approx(plain_event.loss, abs=close)
+    for plain_event, cached_event in zip(without.said(Epoch), with_states.said(Epoch), strict=True):
+        assert cached_event.dev_loss == pytest.approx(plain_event.dev_loss, abs=close)
+        assert cached_event.probe_accuracy == pytest.approx(plain_event.probe_accuracy, abs=0.03)
     assert (
         without.said(Finished)[0].dev_predictions == with_states.said(Finished)[0].dev_predictions
     )
     assert copy_weights(cached.model).keys() == copy_weights(plain.model).keys()
     assert cached.model.state_dict().keys() == plain.model.state_dict().keys()
-    (one,), (other,) = without.said(Started), with_states.said(Started)
-    assert one.effective == other.effective
+    (plain_event,), (cached_event,) = without.said(Started), with_states.said(Started)
+    assert plain_event.effective == cached_event.effective
 
 
 def test_the_lowest_layers_are_not_computed_again(tmp_path: Path, bert: LoadedModel) -> None:
     run(tmp_path, bert)  # fills the cache
     job, settings = job_for(tmp_path, bert.folder, freeze=2, epochs=1)
-    made = trainer.TrainingRun(job, settings, Recorder(), bert)
+    training = trainer.TrainingRun(job, settings, Recorder(), bert)
     calls = dict.fromkeys(range(3), 0)
-    for k, layer in enumerate(transformer_layers(made.model.backbone)):
+    for k, layer in enumerate(transformer_layers(training.model.backbone)):
         inner = layer.get_submodule("attention")
         inner.register_forward_hook(lambda *_, k=k: calls.__setitem__(k, calls[k] + 1))
-    made.execute()
+    training.execute()
     assert calls[0] == calls[1] == 0
     assert calls[2] > 0
 
@@ -78,9 +78,9 @@ def test_the_lowest_layers_are_not_computed_again(tmp_path: Path, bert: LoadedMo
 def test_trials_share_what_was_computed_once(tmp_path: Path, bert: LoadedModel) -> None:
     run(tmp_path, bert)
     (folder,) = (tmp_path / "cache").glob("*/frozen-*/")
-    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     run(tmp_path, bert, lr=1e-2, dropout=0.5, batch_size=4)
-    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == times
     run(tmp_path, bert, freeze=1)
     assert len(list((tmp_path / "cache").glob("*/frozen-*/"))) == 2
 
@@ -100,8 +100,8 @@ def test_trials_share_what_was_computed_once(tmp_path: Path, bert: LoadedModel) 
 def test_states_that_may_change_are_never_kept(
     tmp_path: Path, bert: LoadedModel, knobs: dict[str, Any]
 ) -> None:
-    made, line = run(tmp_path, bert, epochs=1, **knobs)
-    assert made.splits["train"].states is None
+    training, line = run(tmp_path, bert, epochs=1, **knobs)
+    assert training.splits["train"].states is None
     assert not list((tmp_path / "cache").glob("*/frozen-*"))
     assert line.said(Finding) == []
 
@@ -109,11 +109,11 @@ def test_states_that_may_change_are_never_kept(
 def test_states_that_take_too_much_room_are_computed_each_time(
     tmp_path: Path, bert: LoadedModel
 ) -> None:
-    made, line = run(tmp_path, bert, epochs=1, frozen_cache_gb=1e-6)
-    assert made.splits["train"].states is None
-    (found,) = line.said(Finding)
-    assert (found.kind, found.severity) == ("frozen_cache", "info")
-    assert "frozen_cache_gb 1e-06" in found.message
+    training, line = run(tmp_path, bert, epochs=1, frozen_cache_gb=1e-6)
+    assert training.splits["train"].states is None
+    (finding,) = line.said(Finding)
+    assert (finding.kind, finding.severity) == ("frozen_cache", "info")
+    assert "frozen_cache_gb 1e-06" in finding.message
     assert line.said(Finished)
 
 
@@ -121,12 +121,12 @@ def test_a_model_that_does_not_fit_trains_without(
     tmp_path: Path, bert: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frozen_cache, "_TOLERANCES", {"fp32": -1.0})
-    made, line = run(tmp_path, bert, epochs=1)
-    assert made.model.replay is None
-    assert [one.kind for one in line.said(Finding)] == ["frozen_cache"]
+    training, line = run(tmp_path, bert, epochs=1)
+    assert training.model.replay is None
+    assert [finding.kind for finding in line.said(Finding)] == ["frozen_cache"]
     plain, _ = run(tmp_path / "plain", bert, epochs=1, frozen_cache_gb=0)
-    for name, one in copy_weights(plain.model).items():
-        assert torch.equal(one, copy_weights(made.model)[name])
+    for name, tensor in copy_weights(plain.model).items():
+        assert torch.equal(tensor, copy_weights(training.model)[name])
 
 
 def test_a_resumed_trial_ends_with_the_same_bits(tmp_path: Path, bert: LoadedModel) -> None:
@@ -135,8 +135,8 @@ def test_a_resumed_trial_ends_with_the_same_bits(tmp_path: Path, bert: LoadedMod
     trainer.train(job, settings, Recorder(stop_after=20), bert)
     parts, line = run(tmp_path / "parts", bert)
     assert line.said(Started)[0].resumed_from_step > 0
-    for name, one in copy_weights(whole.model).items():
-        assert torch.equal(one, copy_weights(parts.model)[name])
+    for name, tensor in copy_weights(whole.model).items():
+        assert torch.equal(tensor, copy_weights(parts.model)[name])
 
 
 def test_a_stop_while_filling_leaves_nothing_half_written(
@@ -167,19 +167,19 @@ def test_what_was_used_longest_ago_makes_room(tmp_path: Path) -> None:
         os.utime(tmp_path / "data-1" / f"frozen-{name}", (age, age))
     store(tmp_path, "a").fetch(split_of(10), 4, compute, lambda: None)  # used again
     assert store(tmp_path, "d", 900).fetch(split_of(10), 4, compute, lambda: None)
-    left = {path.name for path in tmp_path.glob("data-1/frozen-*/")}
-    assert left == {"frozen-a", "frozen-c", "frozen-d"}
+    remaining = {path.name for path in tmp_path.glob("data-1/frozen-*/")}
+    assert remaining == {"frozen-a", "frozen-c", "frozen-d"}
 
 
 def test_whoever_needs_the_same_waits_for_the_first(tmp_path: Path) -> None:
-    made, both = [], threading.Barrier(2)
+    computed, barrier = [], threading.Barrier(2)
 
     def compute(split: TokenSplit) -> Any:
-        made.append(1)
+        computed.append(1)
         yield 0, np.ones((len(split.ids), 4), dtype=np.float32)
 
     def fetch() -> None:
-        both.wait()
+        barrier.wait()
         assert store(tmp_path, "a").fetch(split_of(10), 4, compute, lambda: None)
 
     threads = [threading.Thread(target=fetch) for _ in range(2)]
@@ -187,7 +187,7 @@ def test_whoever_needs_the_same_waits_for_the_first(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert made == [1]
+    assert computed == [1]
 
 
 def test_the_cut_is_the_number_of_frozen_layers() -> None:

@@ -26,7 +26,7 @@ NORMED = ("Linear", "BatchNorm1d", "ReLU", "Dropout")
 
 
 def kinds(head: nn.Module) -> list[str]:
-    return [type(one).__name__ for one in head.modules() if not list(one.children())]
+    return [type(module).__name__ for module in head.modules() if not list(module.children())]
 
 
 @pytest.mark.parametrize(
@@ -48,44 +48,46 @@ def test_a_head_has_the_layers_asked_for(
 ) -> None:
     head = head_of(**knobs)
     assert kinds(head) == layers
-    linear = [one for one in head.modules() if isinstance(one, nn.Linear)]
-    assert [one.in_features for one in linear] == [16, *widths]
-    assert [one.out_features for one in linear] == [*widths, 3]
+    linear = [layer for layer in head.modules() if isinstance(layer, nn.Linear)]
+    assert [layer.in_features for layer in linear] == [16, *widths]
+    assert [layer.out_features for layer in linear] == [*widths, 3]
     assert hidden_widths(FinetuneSettings.model_validate(knobs)) == widths
     assert head(torch.randn(5, 16)).shape == (5, 3)
 
 
-@pytest.mark.parametrize("given", ["512-", "-1", "0", "8x4", 0, "1-2-3-4-5-6-7-8-9"])
-def test_widths_that_are_none_are_refused(given: Any) -> None:
+@pytest.mark.parametrize("widths", ["512-", "-1", "0", "8x4", 0, "1-2-3-4-5-6-7-8-9"])
+def test_widths_that_are_none_are_refused(widths: Any) -> None:
     with pytest.raises(ValidationError):
-        FinetuneSettings(head_widths=given)
+        FinetuneSettings(head_widths=widths)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.45])
 def test_the_heads_dropout_is_the_one_asked_for(bert: LoadedModel, dropout: float) -> None:
     settings = FinetuneSettings(head="mlp", head_widths="8-4", dropout=dropout)
     model = build_classifier(bert, settings, 3, seed=1)
-    found = [one.p for one in model.head.modules() if isinstance(one, nn.Dropout)]
-    assert [model.dropout.p, *found] == [dropout] * 3
-    assert {one.p for one in model.backbone.modules() if isinstance(one, nn.Dropout)} == {0.1}
+    dropouts = [module.p for module in model.head.modules() if isinstance(module, nn.Dropout)]
+    assert [model.dropout.p, *dropouts] == [dropout] * 3
+    assert {module.p for module in model.backbone.modules() if isinstance(module, nn.Dropout)} == {
+        0.1
+    }
 
 
 def test_batch_norm_counts_in_training_and_not_in_evaluation() -> None:
     head = head_of(head="mlp", head_widths=8, dropout=0.0)
-    (norm,) = [one for one in head.modules() if isinstance(one, nn.BatchNorm1d)]
+    (norm,) = [module for module in head.modules() if isinstance(module, nn.BatchNorm1d)]
     assert norm.running_mean is not None
     vectors = torch.randn(6, 16) + 3
     head.eval()
-    before = head(vectors)
-    assert torch.equal(before, head(vectors))
+    expected = head(vectors)
+    assert torch.equal(expected, head(vectors))
     assert norm.running_mean.abs().sum() == 0
     head.train()
-    assert not torch.equal(before, head(vectors))
+    assert not torch.equal(expected, head(vectors))
     assert norm.running_mean.abs().sum() > 0
     # One sentence alone has no variance: it is taken as in evaluation, and not counted.
-    counted = norm.running_mean.clone()
+    mean = norm.running_mean.clone()
     alone = head(vectors[:1])
-    assert torch.equal(norm.running_mean, counted)
+    assert torch.equal(norm.running_mean, mean)
     assert torch.allclose(alone, head.eval()(vectors[:1]))
 
 
@@ -94,8 +96,8 @@ def test_it_trains_and_resumes_with_what_batch_norm_counted(
     tmp_path: Path, bert: LoadedModel, knobs: dict[str, Any]
 ) -> None:
     """70 sentences in batches of 23 leave a last one alone, as micro-batches of 22 do."""
-    asked = {"head": "mlp", "head_widths": "8-4", **knobs}
-    job, settings = job_for(tmp_path / "whole", bert.folder, **asked)
+    combined = {"head": "mlp", "head_widths": "8-4", **knobs}
+    job, settings = job_for(tmp_path / "whole", bert.folder, **combined)
     whole = Recorder()
     trainer.train(job, settings, whole, bert)
     assert whole.said(Finding) == []
@@ -103,7 +105,7 @@ def test_it_trains_and_resumes_with_what_batch_norm_counted(
     assert (effective["head"], effective["head.shape"]) == ("mlp", "16-8-4-2")
     assert (effective["head_widths"], effective["head_batch_norm"]) == ("8-4", True)
 
-    job, settings = job_for(tmp_path / "halves", bert.folder, **asked)
+    job, settings = job_for(tmp_path / "halves", bert.folder, **combined)
     trainer.train(job, settings, Recorder(stop_after=4), bert)
     trainer.train(job, settings, resumed := Recorder(), bert)
     assert resumed.said(Started)[0].resumed_from_step > 0
@@ -120,7 +122,7 @@ def test_it_learns_also_where_a_batch_is_one_sentence(tmp_path: Path, bert: Load
 
 
 def _best(folder: Path) -> dict[str, torch.Tensor]:
-    found = CheckpointFolder(folder / "trial" / "checkpoints").best()
-    assert found is not None
-    assert any(name.endswith("running_mean") for name in found.tensors["model"])
-    return found.tensors["model"]
+    checkpoint = CheckpointFolder(folder / "trial" / "checkpoints").best()
+    assert checkpoint is not None
+    assert any(name.endswith("running_mean") for name in checkpoint.tensors["model"])
+    return checkpoint.tensors["model"]
