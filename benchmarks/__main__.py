@@ -43,8 +43,8 @@ def main(names: Sequence[str]) -> None:
     """Run those named, or all, then print a table. Raises SystemExit for an unknown name."""
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
-        listed = ", ".join(BENCHMARKS)
-        sys.exit(f"There is no benchmark {', '.join(unknown)}. Allowed: {listed}.")
+        allowed = ", ".join(BENCHMARKS)
+        sys.exit(f"There is no benchmark {', '.join(unknown)}. Allowed: {allowed}.")
     console = Console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("benchmark", "measured", "aim", "reached"):
@@ -53,7 +53,7 @@ def main(names: Sequence[str]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             result = BENCHMARKS[name](Path(folder))
         console.print(f"{result.name}: {result.figures}", highlight=False, soft_wrap=True)
-        table.add_row(result.name, result.figures, result.aim, "yes" if result.reached else "no")
+        table.add_row(result.name, result.figures, result.aim, "yes" if result.is_reached else "no")
     console.print()
     console.print(table)
 

@@ -1,7 +1,7 @@
-"""How long TPE takes for one more trial as a study grows: bounded, beside Optuna's own.
+"""How long TPE takes for one more trial as a study grows: bounded, compared with Optuna's own.
 
-Both look at the same history in memory, over the four parameters of a fine-tuning sweep; what the
-database costs is another benchmark's.
+Both use the same history in memory, over the four parameters of a fine-tuning sweep. The cost of
+the database is measured by `bookkeeping`.
 """
 
 import random
@@ -25,50 +25,50 @@ _SPACE = dict(SURFACES[0].space)
 
 
 def run(_folder: Path) -> Result:
-    """Ask both in turn, after ever more trials."""
+    """Ask both in turn, with a growing history."""
     rows = list(ask_times(HISTORIES))
-    told = "; ".join(
+    figures = "; ".join(
         f"{count:,} trials: {bounded * 1000:.1f} ms, unbounded {plain * 1000:.1f} ms"
         for count, bounded, plain in rows
     )
-    after = {count: bounded for count, bounded, _ in rows}
-    reached = after[HISTORIES[-1]] <= AIM * after[1_000]
+    medians = {count: bounded for count, bounded, _ in rows}
+    is_reached = medians[HISTORIES[-1]] <= AIM * medians[1_000]
     aim = f"at {HISTORIES[-1]:,} at most {AIM:.0f} times as long as at 1,000"
-    return Result("asking", f"median of {ASKS} asks after {told}", aim, reached)
+    return Result("asking", f"median of {ASKS} asks after {figures}", aim, is_reached)
 
 
 def ask_times(histories: tuple[int, ...]) -> Iterator[tuple[int, float, float]]:
-    """So many trials, and the seconds of an ask, bounded and not."""
+    """Yield each number of trials with the median seconds of an ask, bounded and unbounded."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     plain = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=1))
-    mirror = InMemoryStudyStorage(plain, Tpe(seed=1), optuna.pruners.NopPruner(), Bounds())
-    for study in (plain, mirror.study):
+    bounded = InMemoryStudyStorage(plain, Tpe(seed=1), optuna.pruners.NopPruner(), Bounds())
+    for study in (plain, bounded.study):
         _ask(study)  # the first imports what is needed
-    ended = 0
+    start = 0
     for count in histories:
-        for number in range(ended, count):
-            trial = _ended(number)
+        for number in range(start, count):
+            trial = _random_trial(number)
             plain.add_trial(trial)
-            trial.number = mirror.count
-            mirror.add(trial)
-        ended = count
-        times = [(_ask(mirror.study), _ask(plain)) for _ in range(ASKS)]
+            trial.number = bounded.count
+            bounded.add(trial)
+        start = count
+        times = [(_ask(bounded.study), _ask(plain)) for _ in range(ASKS)]
         yield (
             count,
-            statistics.median(bounded for bounded, _ in times),
-            statistics.median(other for _, other in times),
+            statistics.median(fast for fast, _ in times),
+            statistics.median(slow for _, slow in times),
         )
 
 
 def _ask(study: optuna.Study) -> float:
     """Seconds of an ask; its trial fails, so that the history stays as it is."""
-    asked: list[optuna.Trial] = []
-    took = seconds(lambda: asked.append(study.ask(_SPACE)))
-    study.tell(asked[0], state=optuna.trial.TrialState.FAIL)
+    trials: list[optuna.Trial] = []
+    took = seconds(lambda: trials.append(study.ask(_SPACE)))
+    study.tell(trials[0], state=optuna.trial.TrialState.FAIL)
     return took
 
 
-def _ended(number: int) -> FrozenTrial:
+def _random_trial(number: int) -> FrozenTrial:
     draw = random.Random(number)  # noqa: S311 - no secret
     point = {
         "lr": 10 ** draw.uniform(-6, -1),

@@ -1,4 +1,4 @@
-"""What the orchestrator does for one trial besides waiting: ask, ten reports, prune, tell.
+"""The orchestrator's own work for one trial: ask, ten reports, pruning checks, tell.
 
 A whole sweep on the real database, by the sampler and pruner of `joint`, with workers that take
 no time.
@@ -60,6 +60,6 @@ def _fake(_sweep: Sweep, _folders: Folders, slots: Sequence[Slot]) -> Backend:
 def _play(job: Job) -> Iterator[tuple[float, AnyEvent | ScriptedExit]]:
     if not isinstance(job.settings, SimulatedSettings):
         raise TypeError(type(job.settings))
-    for said in simulated.events(job, job.settings):
-        if not isinstance(said, simulated.Crash):
-            yield 0.0, said
+    for event in simulated.events(job, job.settings):
+        if not isinstance(event, simulated.Crash):
+            yield 0.0, event

@@ -1,4 +1,4 @@
-"""One training epoch by length, against shuffled batches padded each to its longest sentence."""
+"""A training epoch by length, against shuffled batches, each padded to its longest sentence."""
 
 import os
 import statistics
@@ -18,12 +18,12 @@ from trytable.trainers.protocol.messages import Event, FinetuneSettings, StopRea
 REPEATS = 3
 BATCH = 80
 SAMPLED_BATCHES = 12
-"""Of an epoch's batches so many are trained, evenly over their lengths: a whole epoch of a real
-data set would take minutes, and its cost is what its batches cost on average."""
+"""Train only this many batches of an epoch, evenly over their lengths: a whole epoch of a real data
+set would take minutes, and its cost is the average cost of its batches."""
 
 
 class Silent:
-    """A line that nobody hears."""
+    """A line that discards every event."""
 
     def say(self, event: Event) -> None:
         pass
@@ -59,7 +59,7 @@ def run(folder: Path, data: str) -> Result:
 
 
 def _epoch_seconds(trainer: TrainingRun, batches: list[Indices]) -> float:
-    """What the whole epoch would take, from a sample of its batches."""
+    """Estimate the seconds of the whole epoch from a sample of its batches."""
     split = trainer.splits["train"]
     by_length = sorted(batches, key=lambda batch: int(split.lengths[batch].max()))
     size = min(SAMPLED_BATCHES, len(batches))

@@ -1,4 +1,4 @@
-"""An epoch of training with frozen layers: their output kept, against computed every time."""
+"""An epoch of training with frozen layers: their output cached, against computed anew."""
 
 import os
 import shutil
@@ -24,13 +24,13 @@ def run(folder: Path, freeze: str) -> Result:
     plain = _trainer(folder, loaded, freeze, cache_gb=0.0)
     firsts, laters = [], []
     for _ in range(REPEATS):
-        for kept in (folder / "cache").glob("*/frozen-*/"):
-            shutil.rmtree(kept)
+        for cache in (folder / "cache").glob("*/frozen-*/"):
+            shutil.rmtree(cache)
         slow = seconds(plain._train_epoch)
         plain.progress.step_in_epoch = 0
-        made: list[TrainingRun] = []
-        filling = seconds(lambda: made.append(_trainer(folder, loaded, freeze, cache_gb=4.0)))  # noqa: B023 - called at once
-        fast = seconds(made[0]._train_epoch)
+        runs: list[TrainingRun] = []
+        filling = seconds(lambda: runs.append(_trainer(folder, loaded, freeze, cache_gb=4.0)))  # noqa: B023 - called at once
+        fast = seconds(runs[0]._train_epoch)
         firsts.append((slow, filling + fast))
         laters.append((slow, fast))
     later = median_ratio(laters)
@@ -44,5 +44,5 @@ def run(folder: Path, freeze: str) -> Result:
 
 def _trainer(folder: Path, loaded: LoadedModel, freeze: str, cache_gb: float) -> TrainingRun:
     job = prepared_job(folder, "docstrings", freeze=freeze, epochs=1000, frozen_cache_gb=cache_gb)
-    assert isinstance(job.settings, FinetuneSettings), "the job is one of ours"
+    assert isinstance(job.settings, FinetuneSettings), "the settings are ours"
     return TrainingRun(job, job.settings, Silent(), loaded)

@@ -13,7 +13,7 @@ class Result:
     name: str
     figures: str
     aim: str
-    reached: bool
+    is_reached: bool
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -1,7 +1,8 @@
-"""What observing a script's optimizer costs, for training steps of at least 5 ms.
+"""The cost of observing a script's optimizer, for training steps of at least 5 ms.
 
-Time within the observer is taken apart from that of the steps around it: on a busy machine two runs
-differ by more than it costs. A block has one measurement of the gradient's norm, as any 100 steps.
+The time inside the observer is measured separately from the steps around it, because on a busy
+machine two runs differ by more than the observer costs. A block contains one measurement of the
+gradient norm, like any 100 steps.
 """
 
 import time
@@ -30,8 +31,8 @@ def run(folder: Path) -> Result:
     )
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     rows = torch.randn(_rows_for(model, optimizer), _WIDTH)
-    with (folder / "told").open("wb", buffering=0) as told:
-        watch = _Timed(told)
+    with (folder / "events").open("wb", buffering=0) as file:
+        watch = _Timed(file)
         watch.torch_imported(torch)
         pairs = []
         for _ in range(REPEATS):
@@ -60,7 +61,7 @@ class _Timed(TrainingObserver):
 
 
 def _rows_for(model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """So many rows that a step takes at least 5 ms on this machine."""
+    """Return a number of rows for which a step takes at least 5 ms on this machine."""
     rows = _ROWS
     while True:
         batch = torch.randn(rows, _WIDTH)
@@ -77,7 +78,7 @@ def _seconds(
     rows: torch.Tensor,
     steps: int = GRADIENT_NORM_INTERVAL,
 ) -> float:
-    """What some steps take."""
+    """Return the seconds of some steps."""
     began = time.perf_counter()
     for _ in range(steps):
         optimizer.zero_grad()

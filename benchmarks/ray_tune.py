@@ -64,7 +64,7 @@ ENGINES: Mapping[str, Callable[[], AbstractContextManager[BackendStarter]]] = {
 }
 """What runs our trials, by name: a block in which it can be started."""
 
-_NOTHING = f"""
+_IDLE_SWEEP = f"""
 trainer: scripted
 baseline: {{value: 0.5, epochs: {REPORTS}}}
 parameters:
@@ -73,7 +73,7 @@ sampler: random
 pruner: none
 trials: {NOTHING_TRIALS}
 """
-_LOADING = f"""
+_LOADING_SWEEP = f"""
 model: minilm
 data: DATA
 baseline: {{epochs: 1, batch_size: 8, dropout: 0.1, precision: fp32}}
@@ -89,10 +89,10 @@ _SENTENCES = "0 ||| this one is bad\n1 ||| this one is good\n" * 4
 
 @dataclass(frozen=True)
 class Cost:
-    """Wall seconds of a trial, and those before the first could start."""
+    """Wall seconds of a trial, and the seconds before the first could start."""
 
     trial: float
-    before: float
+    startup: float
 
 
 @dataclass(frozen=True)
@@ -106,25 +106,25 @@ class Work:
 
 
 WORKS = (
-    Work("that report ten times", "nothing", _NOTHING, NOTHING_TRIALS),
-    Work("that load minilm", "loading", _LOADING, LOADING_TRIALS),
+    Work("that report ten times", "nothing", _IDLE_SWEEP, NOTHING_TRIALS),
+    Work("that load minilm", "loading", _LOADING_SWEEP, LOADING_TRIALS),
 )
 
 
 def run(folder: Path) -> Result:
     """Measure every engine beside Tune, by turns."""
-    told, ratios = [], []
+    sentences, ratios = [], []
     for work in WORKS:
         costs = _costs(folder, work)
         defaults = costs["Ray Tune"]
-        lines = [f"{name} {_told(found)}" for name, found in costs.items()]
+        lines = [f"{name} {_describe(trial_costs)}" for name, trial_costs in costs.items()]
         for name in ENGINES:
             pairs = zip(defaults, costs[f"engine {name}"], strict=True)
-            ratio = statistics.median(tune.trial / ours.trial for tune, ours in pairs)
+            ratio = statistics.median(tune.trial / own.trial for tune, own in pairs)
             ratios.append(ratio)
             lines.append(f"engine {name} {ratio:.1f} times less than Tune's defaults")
-        told.append(f"{work.trials} trials {work.name}: {', '.join(lines)}")
-    figures = f"seconds a trial (median of {REPEATS}, on 2 slots). {'; '.join(told)}"
+        sentences.append(f"{work.trials} trials {work.name}: {', '.join(lines)}")
+    figures = f"seconds a trial (median of {REPEATS}, on 2 slots). {'; '.join(sentences)}"
     aim = f"{AIM:.0f} times less"
     return Result("a trial's cost beside Ray Tune's", figures, aim, min(ratios) >= AIM)
 
@@ -133,25 +133,25 @@ def _costs(folder: Path, work: Work) -> dict[str, list[Cost]]:
     costs: dict[str, list[Cost]] = {}
     for repeat in range(REPEATS):
         for name in ENGINES:
-            cost = ours(folder / f"{work.kind}-{name}-{repeat}", work, ENGINES[name])
+            cost = run_own(folder / f"{work.kind}-{name}-{repeat}", work, ENGINES[name])
             costs.setdefault(f"engine {name}", []).append(cost)
         for name, reuse in (("Ray Tune", False), ("Ray Tune with reuse_actors", True)):
-            cost = tunes(folder / f"{work.kind}-tune-{reuse}-{repeat}", work, reuse)
+            cost = run_tune(folder / f"{work.kind}-tune-{reuse}-{repeat}", work, reuse)
             costs.setdefault(name, []).append(cost)
     return costs
 
 
-def _told(costs: list[Cost]) -> str:
+def _describe(costs: list[Cost]) -> str:
     trials = [cost.trial for cost in costs]
-    before = statistics.median(cost.before for cost in costs)
+    startup = statistics.median(cost.startup for cost in costs)
     return (
         f"{statistics.median(trials):.3f} ({min(trials):.3f} to {max(trials):.3f}), "
-        f"{before:.1f} before the first"
+        f"{startup:.1f} before the first"
     )
 
 
-class Noted(Backend):
-    """A backend that notes when its first trial was to start and its last ended."""
+class TimedBackend(Backend):
+    """A backend that records when its first trial starts and its last one ends."""
 
     def __init__(self, inner: Backend) -> None:
         self._inner = inner
@@ -178,26 +178,26 @@ class Noted(Backend):
         self._inner.close()
 
 
-def ours(
+def run_own(
     folder: Path, work: Work, opened: Callable[[], AbstractContextManager[BackendStarter]]
 ) -> Cost:
     """Run our sweep in a folder of its own, with nothing prepared."""
     sweep = _sweep(folder, work)
-    noted: list[Noted] = []
+    backends: list[TimedBackend] = []
     with opened() as starter:
 
         def start(sweep: Sweep, folders: Folders, slots: Sequence[Slot]) -> Backend:
-            noted.append(Noted(starter(sweep, folders, slots)))
-            return noted[0]
+            backends.append(TimedBackend(starter(sweep, folders, slots)))
+            return backends[0]
 
         began = time.perf_counter()
         folders = Folders(folder / "runs", sweep.name)
         console = Console(file=io.StringIO())
         outcome = run_sweep(sweep, folders, SLOTS, console, start_backend=start)
-    if outcome.completed != work.trials or noted[0].first_start is None:
+    if outcome.completed != work.trials or backends[0].first_start is None:
         raise RuntimeError(f"of {work.trials} trials {outcome.completed} completed")
-    first = noted[0].first_start
-    return Cost((noted[0].last_end - first) / work.trials, first - began)
+    first = backends[0].first_start
+    return Cost((backends[0].last_end - first) / work.trials, first - began)
 
 
 def _sweep(folder: Path, work: Work) -> Sweep:
@@ -210,12 +210,12 @@ def _sweep(folder: Path, work: Work) -> Sweep:
     return read_sweep(path, TRAINERS)
 
 
-def tunes(folder: Path, work: Work, reuse: bool) -> Cost:
+def run_tune(folder: Path, work: Work, reuse: bool) -> Cost:
     """Have Tune run as many trials, in a process of its own."""
     folder.mkdir(parents=True)
     environment = {**os.environ, "PYTHONPATH": str(_TOP), "RAY_USAGE_STATS_ENABLED": "0"}
     environment["OMP_NUM_THREADS"] = "1"  # as our workers
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "benchmarks.ray_tune", folder, work.kind, f"{int(reuse)}"],
         check=True,
         env=environment,
@@ -223,7 +223,7 @@ def tunes(folder: Path, work: Work, reuse: bool) -> Cost:
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    return Cost(**json.loads(done.stdout.splitlines()[-1]))
+    return Cost(**json.loads(process.stdout.splitlines()[-1]))
 
 
 def report_ten_times(config: dict[str, Any]) -> None:
@@ -244,7 +244,7 @@ def load_minilm(config: dict[str, Any]) -> None:
 
     settings = FinetuneSettings(dropout=config["value"] / 2)
     model = build_classifier(load_model("minilm"), settings, classes=2, seed=1)
-    tune.report({"dev_accuracy": sum(one.numel() for one in model.parameters()) / 1e9})
+    tune.report({"dev_accuracy": sum(weight.numel() for weight in model.parameters()) / 1e9})
 
 
 _TRAINABLES = {"nothing": report_ten_times, "loading": load_minilm}
@@ -265,14 +265,14 @@ def play_tune(folder: Path, kind: str, reuse: bool) -> Cost:
         run_config=tune.RunConfig(storage_path=str(folder), verbose=0),
     )
     ready = time.perf_counter()
-    found = tuner.fit()
+    results = tuner.fit()
     took = time.perf_counter() - ready
-    if found.num_terminated != trials or found.num_errors:
-        raise RuntimeError(f"of {trials} trials {found.num_terminated} completed")
+    if results.num_terminated != trials or results.num_errors:
+        raise RuntimeError(f"of {trials} trials {results.num_terminated} completed")
     ray.shutdown()
     return Cost(took / trials, ready - began)
 
 
 if __name__ == "__main__":
     cost = play_tune(Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "1")
-    print(json.dumps({"trial": cost.trial, "before": cost.before}))
+    print(json.dumps({"trial": cost.trial, "before": cost.startup}))

@@ -59,9 +59,9 @@ def run(folder: Path) -> Result:
         f"{spread(costs)} for {TRIALS} trials of {EPOCHS} epochs, {STEPS_LOGGED} steps logged an "
         f"epoch; report.html {size / 1e6:.1f} MB"
     )
-    reached = sorted(costs)[len(costs) // 2] < AIM_SECONDS and size < AIM_BYTES
+    is_reached = sorted(costs)[len(costs) // 2] < AIM_SECONDS and size < AIM_BYTES
     aim = f"under {AIM_SECONDS:.0f} s and {AIM_BYTES / 1e6:.0f} MB"
-    return Result("report", figures, aim, reached)
+    return Result("report", figures, aim, is_reached)
 
 
 def write_all(folders: Folders) -> None:
@@ -76,8 +76,8 @@ def build(folders: Folders, trials: int, epochs: int) -> None:
     storage = optuna.storages.RDBStorage(folders.url)
     study = optuna.create_study(storage=storage, study_name=_NAME, direction="maximize")
     study.set_user_attr(STUDY_UID, _UID)
-    drawn = [_Drawn(number, epochs) for number in range(trials)]
-    _write_optuna(storage.engine, study._study_id, drawn)
+    random_trials = [_RandomTrial(number, epochs) for number in range(trials)]
+    _write_optuna(storage.engine, study._study_id, random_trials)
     storage.remove_session()
     storage.engine.dispose()
     ledger = Ledger(folders.url)
@@ -86,13 +86,13 @@ def build(folders: Folders, trials: int, epochs: int) -> None:
     sweep = {"parameters": {name: {"low": s.low, "high": s.high} for name, s in _SPACE.items()}}
     gold = [number % 4 for number in range(DEV)]
     ledger.write(StudyRow(_UID, _NAME, sweep, facts, _BEGAN), GoldRow(_UID, "dev", gold))
-    for one in drawn:
-        one.gold = gold
+    for trial in random_trials:
+        trial.gold = gold
     for first in range(0, trials, 100):
-        ledger.write(*(row for one in drawn[first : first + 100] for row in one.rows()))
+        ledger.write(*(row for trial in random_trials[first : first + 100] for row in trial.rows()))
 
 
-class _Drawn:
+class _RandomTrial:
     """A trial: nine of ten complete, the others are pruned; one of fifty was tried twice."""
 
     def __init__(self, number: int, epochs: int) -> None:
@@ -100,7 +100,7 @@ class _Drawn:
         self.random = random.Random(number)  # noqa: S311  nothing secret is drawn
         self.pruned = number % 10 == _PRUNED
         self.epochs = epochs // 2 if self.pruned else epochs
-        self.asked = epochs
+        self.requested_epochs = epochs
         lr = 10 ** self.random.uniform(-5, -2)
         self.params = {
             "lr": lr,
@@ -120,7 +120,12 @@ class _Drawn:
         """All rows of the ledger."""
         best = max(self.dev)
         status: Any = "pruned" if self.pruned else "completed"
-        requested = {"epochs": self.asked, "schedule": "linear", "batch_size": 32, **self.params}
+        requested = {
+            "epochs": self.requested_epochs,
+            "schedule": "linear",
+            "batch_size": 32,
+            **self.params,
+        }
         yield TrialRow(
             uid=self.uid,
             study_uid=_UID,
@@ -163,7 +168,7 @@ class _Drawn:
             precision="fp32",
             parameters=22_700_000,
             trainable_parameters=22_700_000,
-            steps_total=self.asked * STEPS_LOGGED * 10,
+            steps_total=self.requested_epochs * STEPS_LOGGED * 10,
         )
 
     def _epoch(self, epoch: int) -> EpochRow:
@@ -184,7 +189,7 @@ class _Drawn:
         )
 
     def _step(self, logged: int) -> StepRow:
-        total = self.asked * STEPS_LOGGED
+        total = self.requested_epochs * STEPS_LOGGED
         return StepRow(
             trial_uid=self.uid,
             attempt=self.attempts,
@@ -197,44 +202,44 @@ class _Drawn:
         )
 
 
-def _write_optuna(engine: sa.Engine, study_id: int, drawn: list[_Drawn]) -> None:
+def _write_optuna(engine: sa.Engine, study_id: int, random_trials: list[_RandomTrial]) -> None:
     metadata = sa.MetaData()
     metadata.reflect(engine)
     rows = {
-        "trials": [_optuna_trial(one, study_id) for one in drawn],
+        "trials": [_optuna_trial(trial, study_id) for trial in random_trials],
         "trial_params": [
             {
-                "trial_id": one.number + 1,
+                "trial_id": trial.number + 1,
                 "param_name": name,
                 "param_value": value,
                 "distribution_json": distribution_to_json(_SPACE[name]),
             }
-            for one in drawn
-            for name, value in one.params.items()
+            for trial in random_trials
+            for name, value in trial.params.items()
         ],
         "trial_values": [
             {
-                "trial_id": one.number + 1,
+                "trial_id": trial.number + 1,
                 "objective": 0,
-                "value": max(one.dev),
+                "value": max(trial.dev),
                 "value_type": "FINITE",
             }
-            for one in drawn
-            if not one.pruned
+            for trial in random_trials
+            if not trial.pruned
         ],
         "trial_intermediate_values": [
             {
-                "trial_id": one.number + 1,
+                "trial_id": trial.number + 1,
                 "step": epoch,
                 "intermediate_value": value,
                 "intermediate_value_type": "FINITE",
             }
-            for one in drawn
-            for epoch, value in enumerate(one.dev, start=1)
+            for trial in random_trials
+            for epoch, value in enumerate(trial.dev, start=1)
         ],
         "trial_user_attributes": [
-            {"trial_id": one.number + 1, "key": STUDY_UID, "value_json": f'"{one.uid}"'}
-            for one in drawn
+            {"trial_id": trial.number + 1, "key": STUDY_UID, "value_json": f'"{trial.uid}"'}
+            for trial in random_trials
         ],
     }
     with engine.begin() as connection:
@@ -242,13 +247,13 @@ def _write_optuna(engine: sa.Engine, study_id: int, drawn: list[_Drawn]) -> None
             connection.execute(sa.insert(metadata.tables[table]), batch)
 
 
-def _optuna_trial(one: _Drawn, study_id: int) -> dict[str, Any]:
-    began = datetime.fromtimestamp(one.began, UTC).replace(tzinfo=None)
+def _optuna_trial(trial: _RandomTrial, study_id: int) -> dict[str, Any]:
+    began = datetime.fromtimestamp(trial.began, UTC).replace(tzinfo=None)
     return {
-        "trial_id": one.number + 1,
-        "number": one.number,
+        "trial_id": trial.number + 1,
+        "number": trial.number,
         "study_id": study_id,
-        "state": "PRUNED" if one.pruned else "COMPLETE",
+        "state": "PRUNED" if trial.pruned else "COMPLETE",
         "datetime_start": began,
         "datetime_complete": began + timedelta(seconds=90),
     }

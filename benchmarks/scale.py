@@ -94,22 +94,24 @@ class Scaled:
 
 def run(folder: Path) -> Result:
     """Run it once; TRYTABLE_SCALE="slots trials epochs" takes another size."""
-    given = os.environ.get("TRYTABLE_SCALE", f"{SLOTS} {TRIALS} {EPOCHS}")
-    slots, trials, epochs = (int(word) for word in given.split())
-    made = measure(folder, slots, trials, epochs)
-    turns = made.wall / max(made.reports, 1)
-    tenths = ", ".join(f"{one * 1000:.1f}" for one in made.tenths())
+    size = os.environ.get("TRYTABLE_SCALE", f"{SLOTS} {TRIALS} {EPOCHS}")
+    slots, trials, epochs = (int(word) for word in size.split())
+    scaled = measure(folder, slots, trials, epochs)
+    turns = scaled.wall / max(scaled.reports, 1)
+    tenths = ", ".join(f"{ask * 1000:.1f}" for ask in scaled.tenths())
     figures = (
-        f"{sum(made.states.values())} trials of up to {epochs} epochs ({made.states}), "
-        f"{made.reports} reports in {slots} slots: a slot waits {_ms(made.wait(0.5))}, p99 "
-        f"{_ms(made.wait(0.99))}, at most {_ms(made.wait(1.0))} ({slots} slots at the start: "
-        f"{made.filling:.1f} s for all); an ask by tenth of the run {tenths} ms; peak memory "
-        f"{made.peak_bytes / 1e6:.0f} MB; {made.wall:.0f} s in all, {_ms(turns)} a report, asks "
-        f"and all; {len(made.problems)} problems"
+        f"{sum(scaled.states.values())} trials of up to {epochs} epochs ({scaled.states}), "
+        f"{scaled.reports} reports in {slots} slots: a slot waits {_ms(scaled.wait(0.5))}, p99 "
+        f"{_ms(scaled.wait(0.99))}, at most {_ms(scaled.wait(1.0))} ({slots} slots at the start: "
+        f"{scaled.filling:.1f} s for all); an ask by tenth of the run {tenths} ms; peak memory "
+        f"{scaled.peak_bytes / 1e6:.0f} MB; {scaled.wall:.0f} s in all, {_ms(turns)} a report "
+        f"with asks; {len(scaled.problems)} problems"
     )
-    reached = made.wait(0.99) < AIM_SECONDS and made.peak_bytes < AIM_BYTES and not made.problems
+    is_reached = (
+        scaled.wait(0.99) < AIM_SECONDS and scaled.peak_bytes < AIM_BYTES and not scaled.problems
+    )
     aim = f"p99 under {_ms(AIM_SECONDS)}, under {AIM_BYTES / 1e6:.0f} MB, asks that stay as fast"
-    return Result(f"scale: {slots} slots, {trials} trials", figures, aim, reached)
+    return Result(f"scale: {slots} slots, {trials} trials", figures, aim, is_reached)
 
 
 def _ms(seconds: float) -> str:
@@ -119,8 +121,8 @@ def _ms(seconds: float) -> str:
 def measure(folder: Path, slots: int, trials: int, epochs: int) -> Scaled:
     """Run the sweep in a process of its own, so that its memory is told apart."""
     command = [sys.executable, "-m", "benchmarks.scale", str(folder), f"{slots}", f"{trials}"]
-    done = subprocess.run([*command, f"{epochs}"], check=True, stdout=subprocess.PIPE, text=True)
-    return Scaled(**json.loads(done.stdout))
+    process = subprocess.run([*command, f"{epochs}"], check=True, stdout=subprocess.PIPE, text=True)
+    return Scaled(**json.loads(process.stdout))
 
 
 class Timed(FakeBackend):
@@ -157,11 +159,11 @@ def played(job: Job, epochs: int) -> Iterator[tuple[float, AnyEvent | ScriptedEx
     worth = fine_tuning(job.settings.values) + draw.gauss(0, 0.01)
     pace = _EPOCH_SECONDS * draw.lognormvariate(0, 0.3)
     yield pace / 10, _started(job, epochs)
-    reached = []
+    values = []
     for epoch in range(1, epochs + 1):
-        reached.append(worth * (1 - 0.6**epoch) + draw.gauss(0, 0.005))
-        yield pace * draw.lognormvariate(0, 0.1), _epoch(job, epoch, reached[-1])
-    yield pace / 10, _finished(job, reached)
+        values.append(worth * (1 - 0.6**epoch) + draw.gauss(0, 0.005))
+        yield pace * draw.lognormvariate(0, 0.1), _epoch(job, epoch, values[-1])
+    yield pace / 10, _finished(job, values)
 
 
 def _started(job: Job, epochs: int) -> Started:
@@ -180,11 +182,11 @@ def _started(job: Job, epochs: int) -> Started:
     )
 
 
-def _finished(job: Job, reached: list[float]) -> Finished:
-    best = max(reached)
+def _finished(job: Job, values: list[float]) -> Finished:
+    best = max(values)
     return Finished(
         attempt=job.attempt,
-        best_epoch=reached.index(best) + 1,
+        best_epoch=values.index(best) + 1,
         best_value=best,
         best_dev_accuracy=None,
         test_accuracy=None,
@@ -231,13 +233,13 @@ def play(folder: Path, slots: int, trials: int, epochs: int) -> Scaled:
             )
             wall = time.perf_counter() - began
         peak = _peak_bytes()  # before the check
-        found = storage.get_all_trials(0, deepcopy=False)
-        counts, problems = check_trials(found, ledger.read(ledger.studies()[0].uid))
+        all_trials = storage.get_all_trials(0, deepcopy=False)
+        counts, problems = check_trials(all_trials, ledger.read(ledger.studies()[0].uid))
     return Scaled(
         slots=slots,
         states={str(status): number for status, number in counts.items()},
         problems=problems,
-        reports=sum(len(trial.intermediate_values) for trial in found),
+        reports=sum(len(trial.intermediate_values) for trial in all_trials),
         wall=wall,
         filling=(backend.filled_at or began) - began,
         waits=backend.waits,

@@ -30,7 +30,7 @@ _WHOLE = Bounds(trials=sys.maxsize, best=1)
 
 
 @dataclass(frozen=True)
-class Compared:
+class SurfaceComparison:
     """The best true values of searches from the same seeds, bounded and with the whole history."""
 
     surface: str
@@ -41,7 +41,7 @@ class Compared:
     @property
     def differences(self) -> list[float]:
         """Bounded less whole: above zero where the bounds did better."""
-        return [one - other for one, other in zip(self.bounded, self.whole, strict=True)]
+        return [bounded - whole for bounded, whole in zip(self.bounded, self.whole, strict=True)]
 
     @property
     def harmless(self) -> bool:
@@ -63,18 +63,20 @@ class Compared:
 
 def run(_folder: Path) -> Result:
     """Search every surface from every seed, both ways."""
-    found = compare(Bounds(), TRIALS, SEEDS)
+    comparisons = compare(Bounds(), TRIALS, SEEDS)
     bounds = Bounds()
     figures = (
         f"best true value of {TRIALS} trials, TPE looks at {bounds.trials} ended ones or at all; "
         f"median (worst to best) of {len(SEEDS)} seeds, mean difference ± standard error. "
-        + "; ".join(str(one) for one in found)
+        + "; ".join(str(comparison) for comparison in comparisons)
     )
     aim = f"a mean loss of at most {NOTICED:.0%} of the noise"
-    return Result("search quality", figures, aim, all(one.harmless for one in found))
+    return Result(
+        "search quality", figures, aim, all(comparison.harmless for comparison in comparisons)
+    )
 
 
-def compare(bounds: Bounds, trials: int, seeds: Sequence[int]) -> list[Compared]:
+def compare(bounds: Bounds, trials: int, seeds: Sequence[int]) -> list[SurfaceComparison]:
     """Search every surface both ways, on all cores."""
     with ProcessPoolExecutor() as pool:
         searches = {
@@ -87,7 +89,7 @@ def compare(bounds: Bounds, trials: int, seeds: Sequence[int]) -> list[Compared]
         }
         best = {key: search.result() for key, search in searches.items()}
     return [
-        Compared(
+        SurfaceComparison(
             surface.name,
             surface.noise,
             tuple(best[place, seed, True] for seed in seeds),
@@ -102,14 +104,14 @@ def best_of_search(place: int, bounds: Bounds, trials: int, seed: int) -> float:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     surface: Surface = SURFACES[place]
     original = optuna.create_study(direction="maximize")
-    mirror = InMemoryStudyStorage(original, Tpe(seed=seed), optuna.pruners.NopPruner(), bounds)
+    in_memory = InMemoryStudyStorage(original, Tpe(seed=seed), optuna.pruners.NopPruner(), bounds)
     noise = random.Random(seed)  # noqa: S311 - no secret
     best = -float("inf")
     for _ in range(trials):
-        trial = mirror.study.ask(dict(surface.space))
+        trial = in_memory.study.ask(dict(surface.space))
         true = surface.value(trial.params)
         best = max(best, true)
-        mirror.study.tell(trial, true + noise.gauss(0, surface.noise))
+        in_memory.study.tell(trial, true + noise.gauss(0, surface.noise))
     return best
 
 

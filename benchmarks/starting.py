@@ -36,7 +36,7 @@ class Start:
     """Seconds from the order to start until a worker stood at its first step, and had made it."""
 
     ready: float
-    stepped: float
+    step: float
 
 
 def run(folder: Path) -> Result:
@@ -55,11 +55,11 @@ def run(folder: Path) -> Result:
         backend.close()
     pairs = list(zip(fresh, forked, strict=True))
     ratio = median_ratio([(slow.ready, fast.ready) for slow, fast in pairs])
-    stepped = median_ratio([(slow.stepped, fast.stepped) for slow, fast in pairs])
+    step_ratio = median_ratio([(slow.step, fast.step) for slow, fast in pairs])
     figures = (
-        f"until it stands at its first step, {spread([one.ready for one in forked])} forked, "
-        f"{spread([one.ready for one in fresh])} fresh ({spread(bare)} the imports alone): "
-        f"{ratio:.1f} times less; with that step made, {stepped:.1f} times less"
+        f"until it stands at its first step, {spread([start.ready for start in forked])} forked, "
+        f"{spread([start.ready for start in fresh])} fresh ({spread(bare)} the imports alone): "
+        f"{ratio:.1f} times less; with that step made, {step_ratio:.1f} times less"
     )
     return Result("start of a worker", figures, f"at least {AIM:.0f} times", ratio >= AIM)
 
@@ -71,9 +71,9 @@ def _imports() -> None:
 def _fresh(job: Path) -> Start:
     began = time.time()
     command = [sys.executable, "-c", _FRESH, str(job)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    ready, stepped = (float(line) - began for line in done.stdout.split())
-    return Start(ready, stepped)
+    process = subprocess.run(command, check=True, capture_output=True, text=True)
+    ready, step = (float(line) - began for line in process.stdout.split())
+    return Start(ready, step)
 
 
 def _forked(backend: LocalBackend, job: Job) -> Start:

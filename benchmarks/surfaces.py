@@ -29,10 +29,10 @@ def fine_tuning(point: Point) -> float:
     """A dev accuracy: a ridge over the learning rate, which larger batches move, and a cliff."""
     rate = math.log10(point["lr"]) - 0.15 * math.log2(point["batch_size"] / 32)
     beyond = rate - _BEST_RATE
-    lost = (0.12 if beyond > 0 else 0.05) * beyond**2
-    lost += 0.15 * (point["dropout"] - 0.15) ** 2 + 0.3 * (point["weight_decay"] - 0.05) ** 2
+    loss = (0.12 if beyond > 0 else 0.05) * beyond**2
+    loss += 0.15 * (point["dropout"] - 0.15) ** 2 + 0.3 * (point["weight_decay"] - 0.05) ** 2
     diverged = 0.3 / (1 + math.exp(-6 * (rate + 2.3)))
-    return float(max(0.2, 0.9 - lost - diverged))
+    return float(max(0.2, 0.9 - loss - diverged))
 
 
 def branin(point: Point) -> float:
