@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from trytable.records import DataSource
 from trytable.trainers.entrypoints.prepare import prepare
-from trytable.trainers.protocol.messages import DataSource, FinetuneSettings, Job
+from trytable.trainers.protocol.messages import FinetuneSettings, Job
 
 
 def prepared_job(folder: Path, data: str, **knobs: object) -> Job:

@@ -6,7 +6,7 @@ pydantic models of a job. What several of them mean alike is defined here once.
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypeGuard, TypeVar
 
 T = TypeVar("T")
@@ -51,12 +51,64 @@ UNLABELLED = -1
 """The class index of an example without a gold label."""
 
 
+_FORBID_EXTRA = {"extra": "forbid"}
+# Read by pydantic, which checks these records as fields of a job or a sweep.
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Where the text comes from, and in which columns it is.
+
+    `name` is `docstrings` (the embedded data), a folder with train, dev and test files, or a
+    data set name for the `datasets` package.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID_EXTRA
+
+    name: str = "docstrings"
+    text: str = "text"
+    text_pair: str | None = None
+    label: str = "label"
+
+
+@dataclass(frozen=True)
+class LaunchSettings:
+    """The command that trainer `script` runs, and how its output is read.
+
+    Attributes:
+        command: the words of the command; no shell splits them. `{name}` is filled in.
+        style: how `{params}` spells each parameter, or the format of a parameter file.
+        switches: parameters that become a bare `--name` if true, and nothing if false.
+        cwd: the folder that the command runs in.
+        env: environment variables, over the inherited ones.
+        config: a file whose copy, with the parameters in it, `{config}` names; or None.
+        patterns: regular expressions whose named groups are metrics.
+        metrics_file: a JSON-lines or CSV file that the script writes metrics into, or None.
+        observe: whether to read back a Python script's optimizer and dropout.
+        no_progress_minutes: minutes without output after which the script counts as hanging.
+        grace_seconds: seconds between SIGTERM and SIGKILL.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID_EXTRA
+
+    command: tuple[str, ...]
+    style: ParameterStyle = "--k v"
+    switches: tuple[str, ...] = ()
+    cwd: str = "."
+    env: dict[str, str] = field(default_factory=dict)
+    config: str | None = None
+    patterns: tuple[str, ...] = ()
+    metrics_file: str | None = None
+    observe: bool = True
+    no_progress_minutes: int | float = 60
+    grace_seconds: int | float = 10
+
+
 @dataclass(frozen=True)
 class Objective:
     """The metric that a sweep optimizes, measured after every epoch, and its direction."""
 
-    # Read by pydantic where a job or a sweep holds an objective.
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID_EXTRA
 
     name: str = "dev_accuracy"
     direction: Direction = "maximize"

@@ -13,20 +13,15 @@ from trytable.orchestrator.backends.base import Slot
 from trytable.orchestrator.backends.slots import gpu_uuids
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.run.jobs import settings_of
+from trytable.orchestrator.run.jobs import read_settings
 from trytable.orchestrator.run.subprocesses import Subprocess, start_preparation
+from trytable.records import DataSource
 from trytable.results.analysis import reproducibility
 from trytable.results.analysis.reproducibility import Measurements, TrainingConditions
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import TERMINAL, AttemptRow
 from trytable.results.storage.study import StudyResult, TrialResult
-from trytable.trainers.protocol.messages import (
-    DataSource,
-    FinetuneSettings,
-    Job,
-    Prepared,
-    Settings,
-)
+from trytable.trainers.protocol.messages import FinetuneSettings, Job, Prepared, Settings
 
 _HASH_DIGITS = 12
 """Digits of a sha256 in an error message."""
@@ -57,7 +52,7 @@ class TrialRecord:
 
     @property
     def data(self) -> DataSource:
-        return DataSource.model_validate(self.study.sweep["data"])
+        return DataSource(**self.study.sweep["data"])
 
     @property
     def model(self) -> str:
@@ -118,7 +113,7 @@ def _settings(study: StudyResult, trial: TrialResult) -> Settings:
     if trial.precision and "precision" in requested:
         requested["precision"] = trial.precision
     try:
-        return settings_of(study.sweep, requested)
+        return read_settings(study.sweep, requested)
     except ValidationError as error:
         names = ", ".join(".".join(map(str, detail["loc"])) for detail in error.errors())
         raise UserError(

@@ -32,7 +32,7 @@ def introduction(
 ) -> tuple[str, ...]:
     """Return the lines to print before the first trial: what runs where, and notes on the data."""
     sizes = ", ".join(f"{size} {split}" for split, size in facts.get("sizes", {}).items())
-    work = f" of {sweep.model} on {sweep.data['name']} ({sizes})" if sizes else ""
+    work = f" of {sweep.model} on {sweep.data.name} ({sizes})" if sizes else ""
     first = f"{study}: {', '.join(sweep.parameters)}{work}, {describe_slots(sweep, slots)}"
     return (first, *facts.get("notes", ()))
 

@@ -1,20 +1,20 @@
-"""A trial's settings in the trainer's form, out of a sweep as the ledger keeps it."""
+"""Builds what a worker receives: a trial's settings, and the job of a baseline."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trytable.orchestrator.backends.base import Slot
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.subprocesses import Subprocess
+from trytable.records import LaunchSettings
 from trytable.sweeps.config.loader import Sweep
 from trytable.sweeps.config.script import literal
 from trytable.trainers.protocol.messages import (
     TRAINERS,
-    DataSource,
     FinetuneSettings,
     Job,
-    LaunchSettings,
     ScriptChecked,
     ScriptSettings,
     Settings,
@@ -22,33 +22,49 @@ from trytable.trainers.protocol.messages import (
 )
 
 
-def settings_of(sweep: Mapping[str, Any], requested: Mapping[str, Any]) -> Settings:
-    """What a worker is given. A script's folder is found from the one that one stands in.
+def settings_of(sweep: Sweep, requested: Mapping[str, Any]) -> Settings:
+    """A trial's settings in the trainer's form; a script's folder becomes absolute.
 
-    Raises pydantic.ValidationError for settings of another version.
+    The values are not validated again: they were when the sweep was read, and the worker
+    validates its whole job.
     """
-    if sweep["trainer"] == "script":
-        launch = LaunchSettings.model_validate(sweep["script"])
-        # Braces in `cwd` are places; those of the folder that it is found from are its own.
-        folder = Path(literal(str(Path.cwd()))) / launch.cwd
-        here = launch.model_copy(update={"cwd": str(folder)})
-        return ScriptSettings(launch=here, values=dict(requested))
-    found = TRAINERS[sweep["trainer"]].model_validate(dict(requested))
-    assert isinstance(found, FinetuneSettings | SimulatedSettings), "the rest is a script's"
-    return found
+    if sweep.script is not None:
+        return ScriptSettings(launch=_from_here(sweep.script), values=dict(requested))
+    settings = TRAINERS[sweep.trainer].model_construct(None, **requested)
+    assert isinstance(settings, FinetuneSettings | SimulatedSettings), "a script has its own form"
+    return settings
+
+
+def read_settings(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> Settings:
+    """The settings of a trial of a stored sweep.
+
+    Raises pydantic.ValidationError for settings that another version of Trytable stored.
+    """
+    if stored["trainer"] == "script":
+        script = ScriptSettings.model_validate(
+            {"launch": stored["script"], "values": dict(requested)}
+        )
+        return script.model_copy(update={"launch": _from_here(script.launch)})
+    settings = TRAINERS[stored["trainer"]].model_validate(dict(requested))
+    assert isinstance(settings, FinetuneSettings | SimulatedSettings), "a script has its own form"
+    return settings
+
+
+def _from_here(launch: LaunchSettings) -> LaunchSettings:
+    """The launch with its folder absolute; only its own braces are placeholders."""
+    return replace(launch, cwd=str(Path(literal(str(Path.cwd()))) / launch.cwd))
 
 
 def tells_memory(trainer: str) -> bool:
-    """Whether a trainer's workers tell what they take of a GPU."""
+    """Whether a trainer's workers report how much GPU memory they take."""
     return bool(getattr(TRAINERS[trainer], "TELLS_MEMORY", False))
 
 
-def check_script(sweep: Mapping[str, Any], folder: Path) -> ScriptChecked:
-    """Look at a script's command with the baseline in it. Raises UserError."""
-    settings = settings_of(sweep, sweep["baseline"])
+def check_script(sweep: Sweep, folder: Path) -> ScriptChecked:
+    """Check a script's command with the baseline filled in. Raises UserError."""
     request = {
-        "settings": settings.model_dump(mode="json"),
-        "seed": sweep["seed"] or 0,
+        "settings": settings_of(sweep, sweep.baseline).model_dump(mode="json"),
+        "seed": sweep.seed or 0,
         "folder": str(folder),
     }
     failure = "The script could not be checked"
@@ -57,7 +73,7 @@ def check_script(sweep: Mapping[str, Any], folder: Path) -> ScriptChecked:
 
 
 def baseline_job(sweep: Sweep, folders: Folders, slot: Slot, purpose: str) -> Job:
-    """The baseline's job; its program finds the data's hash itself, and writes no trial folder."""
+    """The baseline's job; its program hashes the data itself and writes no trial folder."""
     folders.cache.mkdir(parents=True, exist_ok=True)
     return Job(
         study=sweep.name,
@@ -67,8 +83,8 @@ def baseline_job(sweep: Sweep, folders: Folders, slot: Slot, purpose: str) -> Jo
         folder=str(folders.cache / purpose),
         cache_folder=str(folders.cache),
         model=sweep.model,
-        data=DataSource.model_validate(sweep.data),
-        settings=settings_of(sweep.to_json(), sweep.baseline),
+        data=sweep.data,
+        settings=settings_of(sweep, sweep.baseline),
         seed=sweep.seed or 0,
         device=slot.device,
         threads=slot.threads,

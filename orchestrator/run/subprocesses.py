@@ -10,12 +10,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, Self, TypeVar
 
 from trytable.orchestrator.errors import UserError
-from trytable.trainers.protocol.messages import DataSource, Prepared, Record
+from trytable.records import DataSource
+from trytable.trainers.protocol.messages import Prepared, Record
 
 _ENTRYPOINTS = "trytable.trainers.entrypoints."
 
@@ -113,7 +115,7 @@ def start_preparation(
     cache.mkdir(parents=True, exist_ok=True)
     request = {
         "model": model,
-        "data": data.model_dump(),
+        "data": asdict(data),
         "max_length": max_length,
         "cache_folder": str(cache),
     }

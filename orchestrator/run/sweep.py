@@ -45,7 +45,7 @@ from trytable.results.analysis.diagnosis.api import make_task, thresholds_of
 from trytable.results.storage.ledger import Ledger
 from trytable.results.storage.rows import SEED, TERMINAL, GoldRow, StudyLedger, StudyRow, TrialRow
 from trytable.sweeps.config.loader import Sweep
-from trytable.trainers.protocol.messages import TRAINERS, DataSource, Job, memory_shape
+from trytable.trainers.protocol.messages import TRAINERS, Job, memory_shape
 
 PINNED_PACKAGES = ("torch", "transformers", "optuna")
 """The packages whose versions are stored with a study."""
@@ -146,7 +146,7 @@ def _with_seed(sweep: Sweep, study: str, studies: Iterable[StudyRow]) -> Sweep:
     if sweep.seed is not None:
         return sweep
     study_seeds = (row.sweep["seed"] for row in studies if row.name == study)
-    return replace(sweep, seed=next(study_seeds, secrets.randbits(_SEED_BITS)))
+    return sweep.model_copy(update={"seed": next(study_seeds, secrets.randbits(_SEED_BITS))})
 
 
 def _prepare(
@@ -158,12 +158,13 @@ def _prepare(
     """
     pins = {name: importlib.metadata.version(name) for name in PINNED_PACKAGES}
     if sweep.trainer == "script":
-        check_script(sweep.to_json(), folders.trial(0))
+        check_script(sweep, folders.trial(0))
     if sweep.trainer != "finetune":
         return _closed_after(stack, start()), {"pins": pins}, {}
-    data = DataSource.model_validate(sweep.data)
     length = int(sweep.baseline["max_length"])
-    preparation = stack.enter_context(start_preparation(sweep.model, data, length, folders.cache))
+    preparation = stack.enter_context(
+        start_preparation(sweep.model, sweep.data, length, folders.cache)
+    )
     backend = _closed_after(stack, start())
     prepared = preparation.result()
     check_batch_sizes(sweep, prepared.sizes["train"])
@@ -231,7 +232,7 @@ class _OpenSweep:
         """Return the full settings of a trial from its point."""
         settings = {**self.sweep.baseline, **params}
         settings.pop(SEED, None)  # a seed is not a knob of the trainer
-        return TRAINERS[self.sweep.trainer].model_validate(settings).model_dump()
+        return settings
 
     def memory_shape(self, settings: dict[str, Any]) -> str:
         """Name the settings that decide a trial's memory; empty if the trainer reports none."""
@@ -336,9 +337,9 @@ def _job(work: _OpenSweep, data_hash: str, trial: TrialRow, start: StartAttempt)
         folder=str(folders.trial(trial.number)),
         cache_folder=str(folders.cache),
         model=sweep.model,
-        data=DataSource.model_validate(sweep.data),
+        data=sweep.data,
         data_hash=data_hash,
-        settings=settings_of(sweep.to_json(), trial.requested),
+        settings=settings_of(sweep, trial.requested),
         seed=seed,
         device=start.slot.device,
         shared_device=start.shared,

@@ -280,4 +280,4 @@ def with_seed_from(sweep: Sweep, sources: Sequence[StudyRow]) -> Sweep:
     """Return the sweep with the seed of its newest source, unless the sweep names a seed."""
     if sweep.seed is not None or not sources:
         return sweep
-    return replace(sweep, seed=sources[-1].sweep["seed"])
+    return sweep.model_copy(update={"seed": sources[-1].sweep["seed"]})

@@ -1,4 +1,4 @@
-"""How a mistake is said: the value, what is allowed, the word that was meant."""
+"""The parts of an error message: the value, what is allowed, the word that was probably meant."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class SweepError(Exception):
-    """All mistakes of a file or a setting, a line each: where, what, and what is allowed."""
+    """All mistakes of a file or a setting, one per line: place, mistake, and what is allowed."""
 
 
 _LONGEST = 60
@@ -27,7 +27,7 @@ _TYPES = {
 
 
 def show(value: Any) -> str:
-    """A value as a message quotes it: on one line, never long."""
+    """A value as a message quotes it: on one line, and cut if it is long."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -41,41 +41,41 @@ def show(value: Any) -> str:
 
 
 def listed(words: Iterable[object]) -> str:
-    """Words for a message, in the order given."""
+    """Words for a message, separated by commas."""
     return ", ".join(str(word) for word in words) or "nothing"
 
 
-def suggestion(word: object, known: Iterable[str]) -> str:
-    """` Did you mean ...?` where a known word is close, else nothing."""
-    lowered = {one.lower(): one for one in known}
+def suggestion(word: object, allowed: Iterable[str]) -> str:
+    """` Did you mean ...?` if an allowed word is close, else an empty text."""
+    lowered = {name.lower(): name for name in allowed}
     close = difflib.get_close_matches(str(word).lower(), lowered, n=1)
     return f" Did you mean {lowered[close[0]]}?" if close else ""
 
 
-def unknown(what: str, word: object, known: Iterable[str]) -> str:
-    """The message for a word that is none of those known."""
-    known = list(known)
-    return f"{show(word)} is no {what}.{suggestion(word, known)} Allowed: {listed(known)}."
+def unknown(noun: str, word: object, allowed: Iterable[str]) -> str:
+    """The message for a word that is not allowed; `noun` has its article, as in `a knob`."""
+    allowed = list(allowed)
+    return f"{show(word)} is not {noun}.{suggestion(word, allowed)} Allowed: {listed(allowed)}."
 
 
 def not_allowed(value: Any, schema: Mapping[str, Any]) -> str:
     """The message for a value that breaks its JSON schema."""
-    words = [word for one in _alternatives(schema) for word in one.get("enum", ())]
+    words = [word for option in _alternatives(schema) for word in option.get("enum", ())]
     meant = suggestion(value, [str(word) for word in words]) if isinstance(value, str) else ""
     return f"{show(value)} is not allowed.{meant} Allowed: {describe(schema)}."
 
 
 def describe(schema: Mapping[str, Any]) -> str:
-    """What a JSON schema allows, in words; where nothing is allowed, too, that goes unsaid."""
-    return " or ".join(_describe_one(one) for one in _alternatives(schema)) or "any value"
+    """What a JSON schema allows, in words; null goes without saying."""
+    return " or ".join(map(_describe_option, _alternatives(schema))) or "any value"
 
 
 def _alternatives(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     options: list[Mapping[str, Any]] = schema.get("anyOf", [schema])
-    return [one for one in options if one.get("type") != "null"]
+    return [option for option in options if option.get("type") != "null"]
 
 
-def _describe_one(schema: Mapping[str, Any]) -> str:
+def _describe_option(schema: Mapping[str, Any]) -> str:
     words = schema.get("enum", [schema["const"]] if "const" in schema else None)
     if words is not None:
         return listed(words)
@@ -83,6 +83,6 @@ def _describe_one(schema: Mapping[str, Any]) -> str:
         return f"a name or a mapping of {listed(schema['properties'])}"
     if "pattern" in schema and "title" in schema:
         return str(schema["title"])
-    said = _TYPES.get(str(schema.get("type")), "any value")
+    kind = _TYPES.get(str(schema.get("type")), "any value")
     bounds = [f"{word} {schema[key]}" for key, word in _BOUNDS if key in schema]
-    return " ".join([said, " and ".join(bounds)]).strip()
+    return " ".join([kind, " and ".join(bounds)]).strip()

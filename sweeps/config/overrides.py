@@ -4,17 +4,17 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from trytable.sweeps.config.form import ALL_KEYS, NAMED
 from trytable.sweeps.config.knobs import free_names
 from trytable.sweeps.config.messages import SweepError, show, unknown
-from trytable.sweeps.config.schema import NAMED, SweepFile
 from trytable.sweeps.config.yaml_source import Document, Key, Place, parse_value, spell
 
-_SHORT = {"trials": "TRIALS", "hours": "HOURS", "data": "DATA", "model": "MODEL"}
-"""Variables of the command line that are short for one key."""
+_VARIABLES = {"trials": "TRIALS", "hours": "HOURS", "data": "DATA", "model": "MODEL"}
+"""Variables of the command line that set one key."""
 
 
 def parse_overrides(text: str) -> dict[str, object]:
-    """Split `key=value ...` by a shell's rules for quotes (no shell sees it) into YAML values.
+    """Split `key=value ...` by a shell's quoting rules (no shell sees it) into YAML values.
 
     Raises SweepError that lists every mistake.
     """
@@ -22,41 +22,35 @@ def parse_overrides(text: str) -> dict[str, object]:
         words = shlex.split(text)
     except ValueError as error:
         raise SweepError(f"SET: {show(text)} cannot be split: {error}.") from error
-    found: dict[str, object] = {}
+    overrides: dict[str, object] = {}
     mistakes = []
     for word in words:
         key, equals, value = word.partition("=")
         if not (key and equals):
             mistakes.append(
-                f"SET: {show(word)} is not of the form key=value. Quote a value that holds "
-                "blanks: \"data.name='my folder'\"."
+                f"SET: {show(word)} is not of the form key=value. Quote a value with spaces: "
+                "\"data.name='my folder'\"."
             )
-        elif key in found:
+        elif key in overrides:
             mistakes.append(f"SET: {key}: is given twice.")
         else:
-            _read(key, value, found, mistakes)
+            try:
+                overrides[key] = parse_value(value)
+            except ValueError as error:
+                mistakes.append(f"SET: {key}: {show(value)} cannot be used: {error}")
     if mistakes:
         raise SweepError("\n".join(mistakes))
-    return found
-
-
-def _read(key: str, value: str, found: dict[str, object], mistakes: list[str]) -> None:
-    try:
-        found[key] = parse_value(value)
-    except ValueError as error:
-        mistakes.append(f"SET: {key}: {show(value)} cannot be used: {error}")
+    return overrides
 
 
 def apply(document: Document, overrides: Mapping[str, object], trainers: Mapping[str, Any]) -> None:
     """Put overrides into a document that has not been checked yet.
 
-    A key is one of the file's, a knob (then it is the baseline's), or a dotted path. What cannot
-    be put anywhere is noted as a mistake.
+    A key is one of the file's, a knob (a value of the baseline), or a dotted path. An unknown key
+    is noted as a mistake.
     """
     expand_names(document)
-    ordered = sorted(
-        overrides, key=lambda name: name.partition(".")[0] not in SweepFile.model_fields
-    )
+    ordered = sorted(overrides, key=lambda name: name.partition(".")[0] not in ALL_KEYS)
     for name in ordered:  # the file's own keys first: the trainer decides what is a knob
         key = _key(document, name, _knobs(document, trainers))
         if key is not None:
@@ -65,7 +59,7 @@ def apply(document: Document, overrides: Mapping[str, object], trainers: Mapping
 
 
 def expand_names(document: Document) -> None:
-    """Write `sampler: grid` out as `sampler: {name: grid}`, and `gate: none` in its way."""
+    """Write `sampler: grid` out as `sampler: {name: grid}`, and `gate: none` accordingly."""
     for name in NAMED:
         if isinstance(document.data.get(name), str):
             document.data[name] = {"name": document.data[name]}
@@ -85,18 +79,18 @@ def _knobs(document: Document, trainers: Mapping[str, Any]) -> Iterable[str]:
 
 def _key(document: Document, name: str, knobs: Iterable[str]) -> Key | None:
     parts = name.split(".")
-    if parts[0] in SweepFile.model_fields:
+    if parts[0] in ALL_KEYS:
         return tuple(parts)
     if len(parts) == 1 and name in knobs:
         return ("baseline", name)
-    known = [*SweepFile.model_fields, *knobs]
-    document.complain((name,), unknown("key of a sweep or knob", name, known), _place(name))
+    text = unknown("a key of a sweep or a knob", name, [*ALL_KEYS, *knobs])
+    document.complain((name,), text, _place(name))
     return None
 
 
 def _place(name: str) -> Place:
-    short = _SHORT.get(name)
-    return Place(f"SET or {short}" if short else "SET")
+    variable = _VARIABLES.get(name)
+    return Place(f"SET or {variable}" if variable else "SET")
 
 
 def _put(document: Document, key: Key, value: object) -> None:
@@ -108,11 +102,11 @@ def _put(document: Document, key: Key, value: object) -> None:
             holder[str(part)] = inner = {}
             document.places[key[:depth]] = place
         if not isinstance(inner, dict):
-            said = f"{spell(key[:depth])} holds {show(inner)}, which has no keys."
-            document.complain(key, said, place)
+            text = f"{spell(key[:depth])} holds {show(inner)}, which has no keys."
+            document.complain(key, text, place)
             return
         holder = inner
     holder[str(key[-1])] = value
-    for old in [one for one in document.places if one[: len(key)] == key]:
+    for old in [path for path in document.places if path[: len(key)] == key]:
         del document.places[old]
     document.places[key] = place

@@ -1,52 +1,132 @@
-"""The form of a sweep file: which keys there are and what each may hold.
+"""A checked sweep: the one frozen model that a file is read into and that a study stores."""
 
-Knobs and ranges are checked against the trainer afterwards (see checks.py).
-"""
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, ClassVar, Literal
 
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
 
 from trytable.records import (
+    DEFAULT_OBJECTIVE,
     PRUNER_OPTIONS,
     SAMPLER_OPTIONS,
-    Direction,
-    ParameterStyle,
+    DataSource,
+    LaunchSettings,
+    Objective,
+    Point,
     PrunerName,
     SamplerName,
     StoppingKind,
 )
-from trytable.sweeps.config.messages import listed, not_allowed, unknown
-from trytable.sweeps.config.yaml_source import Document, Key
 
-NAMED = ("data", "objective", "sampler", "pruner")
-"""Keys that may hold a name alone: `sampler: grid` is short for `sampler: {name: grid}`."""
+ParameterKind = Literal["float", "int", "choice"]
 
 
 class Strict(BaseModel):
-    """Frozen, without unknown keys, and without turning words into numbers."""
+    """A frozen model that refuses unknown keys and does not turn words into numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Data(Strict):
-    """Where the text is, and in which columns."""
+@dataclass(frozen=True)
+class Values:
+    """A list of values: a grid's points, or what a sampler chooses from.
 
-    name: str = Field("docstrings", min_length=1)
-    text: str = "text"
-    text_pair: str | None = None
-    label: str = "label"
+    Kinds `float` and `int` hold numbers of that type, `choice` words, or words and numbers mixed.
+    """
+
+    kind: ParameterKind
+    values: tuple[Any, ...]
+
+    @property
+    def largest(self) -> Any:
+        """The largest value. Only numbers have one."""
+        return max(self.values)
+
+    def points(self) -> tuple[Any, ...]:
+        """The values in the order of the file."""
+        return self.values
 
 
-class SamplerForm(Strict):
-    """How the next point is chosen."""
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both included; with a `step`, only low, low + step, ..."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+    step: int | float | None = None
+    integer: bool = False
+    kind: Literal["range"] = "range"
+
+    @property
+    def largest(self) -> float:
+        """The largest value."""
+        return self.high
+
+    def step_count(self) -> Decimal:
+        """The number of steps from low to high; a fraction if the steps miss high.
+
+        Decimal, since 0.1 + 0.2 must be the 0.3 that a person wrote. Needs a step.
+        """
+        return (_exact(self.high) - _exact(self.low)) / _exact(self.step)
+
+    def points(self) -> tuple[float, ...]:
+        """Every value of a range with a step, the lowest first; none without a step."""
+        if self.step is None:
+            return ()
+        low, step = _exact(self.low), _exact(self.step)
+        number = int if self.integer else float
+        return tuple(number(low + step * index) for index in range(int(self.step_count()) + 1))
+
+    def contains(self, value: float) -> bool:
+        """Whether a value is in the range and, if there is a step, on one."""
+        if not self.low <= value <= self.high:
+            return False
+        return self.step is None or (_exact(value) - _exact(self.low)) % _exact(self.step) == 0
+
+
+def _exact(number: float | None) -> Decimal:
+    return Decimal(repr(number))
+
+
+class _Chosen(Strict):
+    """A sampler or pruner, of which a study stores only the options that it reads."""
+
+    OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]]
+
+    @model_serializer
+    def _used_options(self) -> dict[str, Any]:
+        chosen = vars(self)
+        return {key: chosen[key] for key in ("name", *self.OPTIONS[chosen["name"]])}
+
+
+class Sampler(_Chosen):
+    """The sampler, which chooses points.
+
+    `startup_trials` is the number of random points before tpe and gp start to learn.
+    """
+
+    OPTIONS = SAMPLER_OPTIONS
 
     name: SamplerName = "grid"
     startup_trials: int = Field(10, ge=1, le=1_000_000)
 
 
-class PrunerForm(Strict):
-    """When a trial is ended early; the options are explained at records.Pruner."""
+class Pruner(_Chosen):
+    """The pruner, which ends trials early; each reads only its own options (PRUNER_OPTIONS).
+
+    Attributes:
+        startup_trials: trials that must have ended before the median pruner prunes any.
+        warmup_epochs: epochs of each trial in which the median pruner prunes nothing.
+        patience: epochs without improvement that a trial may have, or None.
+        min_epochs: epochs that asha and hyperband give every trial.
+        reduction_factor: one of this many trials is promoted to the next rung.
+    """
+
+    OPTIONS = PRUNER_OPTIONS
 
     name: PrunerName = "none"
     startup_trials: int = Field(5, ge=0, le=1_000_000)
@@ -56,156 +136,84 @@ class PrunerForm(Strict):
     reduction_factor: int = Field(3, ge=2, le=1_000_000)
 
 
-class ObjectiveForm(Strict):
-    """A metric of every epoch; the direction is known for those that the trainer measures."""
+class EarlyStopping(Strict):
+    """The findings that stop a trial.
 
-    name: str = Field("dev_accuracy", min_length=1)
-    direction: Direction | None = None
+    Attributes:
+        kinds: the kinds of findings; if empty, none stops a trial.
+        window_steps: optimizer steps before a trial is diagnosed, and over which it is.
+        tolerance: share of ln C within which a loss is that of guessing among C classes.
+    """
 
-
-class GateForm(Strict):
-    """Which diagnoses end a trial early; explained at trytable.sweeps.config.records.Gate."""
-
-    kinds: list[StoppingKind] = ["no_learning"]
+    # Not strict: YAML and JSON know lists, not tuples.
+    kinds: tuple[StoppingKind, ...] = Field(("no_learning",), strict=False)
     window_steps: int = Field(300, ge=20, le=1_000_000)
     tolerance: float = Field(0.05, gt=0, lt=1)
 
 
-class RangeForm(Strict):
-    """A range of a parameter; the ends are checked and typed by the knob."""
+class Sweep(Strict):
+    """A sweep whose every value has been checked.
 
-    low: float
-    high: float
-    log: bool = False
-    step: float | None = Field(None, gt=0)
-
-
-class MetricsForm(Strict):
-    """Where a script's metrics stand, besides lines that are known."""
-
-    patterns: list[str] = []
-    file: str | None = Field(None, min_length=1)
-
-
-class ScriptForm(Strict):
-    """The keys of trainer script alone; explained at trytable.sweeps.config.records.Script."""
-
-    command: str | list[Any] | None = None
-    style: ParameterStyle = "--k v"
-    switches: list[str] = []
-    cwd: str = Field(".", min_length=1)
-    env: dict[str, str] = {}
-    config: str | None = Field(None, min_length=1)
-    metrics: MetricsForm = MetricsForm()
-    observe: bool = True
-    no_progress_minutes: float = Field(60, gt=0, le=100_000)
-    grace_seconds: float = Field(10, ge=0, le=25)
-
-
-class SweepForm(Strict):
-    """The keys of every sweep."""
+    Attributes:
+        seed: the root of every random draw; None: the study draws one and stores it.
+        baseline: the value of every knob, the trainer's defaults included.
+        parameters: what is swept, in the order of the file.
+        gate: which findings stop a trial.
+        trials: trials in all, or None for every point of a grid.
+        hours: a time budget, or None.
+        attempts: how often a worker may be started for one trial.
+        gpu_failures: after so many failed trials in a row on one GPU, the GPU is set aside.
+        max_per_gpu: at most so many trials share a GPU, if its memory holds them.
+        silence_minutes: a worker that completes no batch for so long is killed.
+        enqueue: points to run first, each with a value for every parameter.
+        name: the file's name without its ending; the study has the same.
+        script: what trainer `script` runs; None for the other trainers.
+        path: the file, as it was given. Not stored: it is this machine's own.
+        points: a grid's points if it has only some; None: every combination. Not stored.
+    """
 
     description: str = ""
     trainer: str = "finetune"
     model: str = Field("minilm", min_length=1)
-    data: Data = Data()
+    data: DataSource = DataSource()
     seed: int | None = Field(42, ge=0, lt=2**63)
-    objective: ObjectiveForm = ObjectiveForm()
+    objective: Objective = DEFAULT_OBJECTIVE
     baseline: dict[str, Any] = {}
-    parameters: dict[str, Any]
-    sampler: SamplerForm = SamplerForm()
-    pruner: PrunerForm = PrunerForm()
-    gate: GateForm = GateForm()
+    parameters: dict[str, Values | Range]
+    sampler: Sampler = Sampler()
+    pruner: Pruner = Pruner()
+    gate: EarlyStopping = EarlyStopping()
     trials: int | None = Field(None, ge=1, le=1_000_000)
     hours: float | None = Field(None, gt=0)
     attempts: int = Field(3, ge=1, le=100)
     gpu_failures: int = Field(3, ge=1, le=100)
     max_per_gpu: int = Field(1, ge=1, le=100)
     silence_minutes: float = Field(30.0, gt=0, le=100_000)
-    enqueue: list[dict[str, Any]] = []
+    enqueue: tuple[Point, ...] = Field((), strict=False)
+    name: str = ""
+    script: LaunchSettings | None = None
+    path: str = Field("", exclude=True)
+    points: tuple[Point, ...] | None = Field(None, exclude=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plain dict that a study stores."""
+        return self.model_dump(mode="json", exclude=None if self.script else {"script"})
 
 
-class SweepFile(ScriptForm, SweepForm):
-    """The file as a whole; the keys of every sweep come first."""
+FILE_KEYS = tuple(Sweep.model_fields)[: tuple(Sweep.model_fields).index("name")]
+"""The keys of every sweep's file, in the order of the documentation."""
 
 
-def check_form(document: Document) -> SweepFile | None:
-    """The file's form, or None with the mistakes noted in the document."""
-    _check_options(document, "sampler", SAMPLER_OPTIONS)
-    _check_options(document, "pruner", PRUNER_OPTIONS)
-    return check_part(document, (), document.data, SweepFile)
+def grid_points(sweep: Sweep) -> tuple[Point, ...]:
+    """Every point of the grid once, the last parameter fastest; none if a range has no step.
 
-
-Form = TypeVar("Form", bound=Strict)
-
-
-def check_part(document: Document, key: Key, given: Any, form: type[Form]) -> Form | None:
-    """A part of the document in its form, or None with the mistakes noted."""
-    try:
-        return form.model_validate(given)
-    except ValidationError as error:
-        schema = form.model_json_schema()
-        for one in error.errors(include_url=False):
-            loc = _loc_in_schema(schema, one["loc"])
-            found = _at(schema, loc)
-            text = _explain(str(one["type"]), one["input"], loc, found, _at(schema, loc[:-1]))
-            document.complain((*key, *loc), text)
-        return None
-
-
-def _explain(
-    kind: str, given: Any, loc: Key, schema: dict[str, Any], parent: dict[str, Any]
-) -> str:
-    if kind == "extra_forbidden":
-        return unknown("key here", loc[-1], parent.get("properties", {}))
-    if kind == "missing":
-        return f"is missing. {listed(parent.get('required', ()))} must be given."
-    return not_allowed(given, schema)
-
-
-def _loc_in_schema(schema: dict[str, Any], loc: Key) -> Key:
-    """Pydantic's path without the steps that name a branch of a union."""
-    kept: Key = ()
-    for part in loc:
-        if isinstance(part, str) and "anyOf" in _at(schema, kept):
-            continue
-        kept = (*kept, part)
-    return kept
-
-
-def _at(schema: dict[str, Any], loc: Key) -> dict[str, Any]:
-    """The part of a JSON schema that describes the value at a path."""
-    found = schema
-    for part in loc:
-        inner = (
-            found.get("items") if isinstance(part, int) else found.get("properties", {}).get(part)
-        )
-        found = inner or {}
-        reference = str(found.get("$ref", "")).rpartition("/")[2]
-        found = schema["$defs"][reference] if reference else found
-    return found
-
-
-_WHY = {
-    "patience": " Patience around successive halving would write late epochs into early rungs.",
-    "warmup_epochs": " Successive halving spares early epochs with min_epochs.",
-    "min_epochs": " The median pruner spares early epochs with warmup_epochs.",
-}
-
-
-def _check_options(document: Document, part: str, options: Any) -> None:
-    """Refuse the options of another sampler or pruner, which would be ignored in silence."""
-    given = document.data.get(part)
-    default = SweepFile.model_fields[part].default.name
-    name = given.get("name", default) if isinstance(given, dict) else None
-    if not (isinstance(given, dict) and isinstance(name, str) and name in options):
-        return
-    others = {option for has in options.values() for option in has} - set(options[name])
-    for option in [key for key in given if key in others]:
-        owners = listed(one for one, has in options.items() if option in has)
-        why = _WHY.get(option, "") if name not in ("none", "grid") else ""
-        document.complain(
-            (part, option),
-            f"{name} has no such option; it belongs to {owners}.{why} "
-            f"Allowed with {name}: {listed(options[name])}.",
-        )
+    The baseline's point comes first if it is on the grid.
+    """
+    if sweep.points is not None:
+        return sweep.points
+    points = [
+        dict(zip(sweep.parameters, values, strict=True))
+        for values in itertools.product(*(p.points() for p in sweep.parameters.values()))
+    ]
+    baseline = {name: sweep.baseline[name] for name in sweep.parameters}
+    return tuple(sorted(points, key=lambda point: point != baseline))

@@ -1,4 +1,4 @@
-"""Checks what a sweep file says of a script: its command, and that every parameter reaches it."""
+"""Checks a sweep's script: its command, and that every parameter reaches it."""
 
 import re
 import shlex
@@ -7,61 +7,58 @@ from pathlib import PurePath
 
 import regex
 
-from trytable.sweeps.config.knobs import FreeKnobs, Knobs, free_names
+from trytable.records import LaunchSettings
+from trytable.sweeps.config.form import ScriptForm
+from trytable.sweeps.config.knobs import FreeKnobs, Knobs, free_names, section
 from trytable.sweeps.config.messages import listed, show, unknown
-from trytable.sweeps.config.records import Script
-from trytable.sweeps.config.schema import ScriptForm, SweepFile
-from trytable.sweeps.config.validation import mapping
 from trytable.sweeps.config.yaml_source import Document
 
-PLACE = re.compile(r"\{\{[\w.+~/-]+\}\}|\{([A-Za-z_+~][\w.+~/-]*)\}")
-"""`{name}` is filled in; `{{name}}` is `{name}` itself; other braces stay as they are."""
+PLACEHOLDER = re.compile(r"\{\{[\w.+~/-]+\}\}|\{([A-Za-z_+~][\w.+~/-]*)\}")
+"""`{name}` is filled in; `{{name}}` becomes `{name}`; other braces stay as they are."""
 
-OURS = ("params", "config", "seed", "out", "device", "python")
-"""What is filled in besides parameters. A parameter named seed takes the study's seed's place."""
+RESERVED = ("params", "config", "seed", "out", "device", "python")
+"""What is filled in besides parameters. A parameter named seed replaces the study's seed."""
 
-FILES = ("json", "yaml", "toml")
+FILE_STYLES = ("json", "yaml", "toml")
 _SUFFIXES = (".json", ".yaml", ".yml", ".toml")
 
 
 def literal(text: str) -> str:
-    """A text such that filling it in gives it back as it is, braces and all."""
-    return PLACE.sub(r"{\g<0>}", text)
+    """The text with its placeholders escaped, so that filling it in gives the text itself."""
+    return PLACEHOLDER.sub(r"{\g<0>}", text)
 
 
-def check_script(document: Document, form: SweepFile, knobs: Knobs) -> Script | None:
+def placeholders(texts: Iterable[str]) -> Iterator[str]:
+    """The names in braces in the texts."""
+    for text in texts:
+        yield from (match[1] for match in PLACEHOLDER.finditer(text) if match[1])
+
+
+def check_script(document: Document, form: ScriptForm, knobs: Knobs) -> LaunchSettings | None:
     """The script of a sweep; None for a trainer that runs none, or with the mistakes noted."""
     if not isinstance(knobs, FreeKnobs):
         for key in ScriptForm.model_fields:
             if key in document.data:
-                document.complain((key,), "belongs to trainer script alone.")
+                document.complain((key,), "is a key of trainer script only.")
         return None
     before = len(document.problems)
     words = _words(document, form)
     if words:
         _check_names(document, form, words, knobs.names)
-        _check_places(document, form, words)
+        _check_placeholders(document, form, words)
     _check_patterns(document, form)
-    return _script(form, words) if len(document.problems) == before else None
-
-
-def _script(form: SweepFile, words: list[str]) -> Script:
-    return Script(
+    if len(document.problems) > before:
+        return None
+    return LaunchSettings(
         command=tuple(words),
-        style=form.style,
         switches=tuple(form.switches),
-        cwd=form.cwd,
-        env=form.env,
-        config=form.config,
         patterns=tuple(form.metrics.patterns),
         metrics_file=form.metrics.file,
-        observe=form.observe,
-        no_progress_minutes=form.no_progress_minutes,
-        grace_seconds=form.grace_seconds,
+        **form.model_dump(exclude={"command", "switches", "metrics"}),
     )
 
 
-def _words(document: Document, form: SweepFile) -> list[str]:
+def _words(document: Document, form: ScriptForm) -> list[str]:
     """The command's words; a text is split once by a shell's rules, and no shell sees it."""
     if form.command is None:
         document.complain(
@@ -70,16 +67,16 @@ def _words(document: Document, form: SweepFile) -> list[str]:
         )
         return []
     try:
-        given = shlex.split(form.command) if isinstance(form.command, str) else form.command
+        parts = shlex.split(form.command) if isinstance(form.command, str) else form.command
     except ValueError as error:
         document.complain(("command",), f"{show(form.command)} cannot be split: {error}.")
         return []
     words = []
-    for index, one in enumerate(given):
-        if not isinstance(one, str | int) or isinstance(one, bool):
-            text = f"{show(one)} is not allowed: quote it, so that it arrives as it is written."
+    for index, part in enumerate(parts):
+        if not isinstance(part, str | int) or isinstance(part, bool):
+            text = f"{show(part)} is not allowed: quote it, so that it is passed as written."
             document.complain(("command", index), text)
-        words.append(str(one))
+        words.append(str(part))
     if not words or not words[0]:
         document.complain(("command",), "names no program.")
     elif any("\0" in word for word in words):
@@ -87,41 +84,36 @@ def _words(document: Document, form: SweepFile) -> list[str]:
     return words
 
 
-def places(texts: Iterable[str]) -> Iterator[str]:
-    """The names in braces of texts."""
-    for text in texts:
-        yield from (found[1] for found in PLACE.finditer(text) if found[1])
-
-
 def _check_names(
-    document: Document, form: SweepFile, words: list[str], names: tuple[str, ...]
+    document: Document, form: ScriptForm, words: list[str], names: tuple[str, ...]
 ) -> None:
     """Every name in braces is known, and every parameter reaches the command."""
     for name in sorted({"params", "config", "out", "device", "python"}.intersection(names)):
-        part = "parameters" if name in mapping(document.data, "parameters") else "baseline"
-        document.complain((part, name), f"{{{name}}} is Trytable's own. Give it another name.")
+        part = "parameters" if name in section(document.data, "parameters") else "baseline"
+        document.complain((part, name), f"{{{name}}} is Trytable's own. Choose another name.")
     around = [*form.env.values(), form.cwd, form.metrics.file or ""]
     for key, texts in (("command", words), ("env", around)):
-        for name in places(texts):
-            if name not in names and (name not in OURS or (key == "env" and name in OURS[:2])):
-                allowed = [*names, *(OURS if key == "command" else OURS[2:])]
-                document.complain((key,), unknown("place that can be filled in", name, allowed))
-    used = {*places([*words, *around]), *form.switches}
+        reserved = RESERVED if key == "command" else RESERVED[2:]
+        for name in placeholders(texts):
+            if name not in names and name not in reserved:
+                text = unknown("a parameter or placeholder", name, [*names, *reserved])
+                document.complain((key,), text)
+    used = {*placeholders([*words, *around]), *form.switches}
     if used & {"params", "config"}:
         return
     for part in ("baseline", "parameters"):
-        for name in mapping(document.data, part):
+        for name in section(document.data, part):
             if name in names and name not in used:
                 document.complain(
                     (part, name),
                     f"the command never uses it. Put {{{name}}} where its value belongs, or "
-                    "{params} where all that are left belong.",
+                    "{params} where all remaining ones belong.",
                 )
 
 
-def _check_places(document: Document, form: SweepFile, words: list[str]) -> None:
+def _check_placeholders(document: Document, form: ScriptForm, words: list[str]) -> None:
     """What stands for several parameters fits its place and its style."""
-    used = set(places(words))
+    used = set(placeholders(words))
     if {"params", "config"} <= used:
         document.complain(("command",), "{params} and {config} exclude each other.")
     if ("config" in used) != (form.config is not None):
@@ -131,31 +123,33 @@ def _check_places(document: Document, form: SweepFile, words: list[str]) -> None
     if form.config is not None and PurePath(form.config).suffix not in _SUFFIXES:
         document.complain(
             ("config",),
-            f"{show(form.config)} is of no known format. Allowed: files ending in "
+            f"{show(form.config)} has no supported format. Allowed: files ending in "
             f"{listed(_SUFFIXES)}.",
         )
-    if form.style not in FILES and any("{params}" in one and one != "{params}" for one in words):
+    is_file = form.style in FILE_STYLES
+    if not is_file and any("{params}" in word and word != "{params}" for word in words):
         document.complain(
             ("command",),
             f"{{params}} becomes several words in style {show(form.style)}, so it must be a word "
             "of its own.",
         )
     for index, name in enumerate(form.switches):
-        if "params" not in used or form.style in FILES:
+        if "params" not in used or is_file:
             document.complain(
                 ("switches", index), "switches need {params} in a style other than a file's."
             )
         elif name not in free_names(document):
-            document.complain(("switches", index), unknown("parameter", name, free_names(document)))
+            text = unknown("a parameter", name, free_names(document))
+            document.complain(("switches", index), text)
 
 
-def _check_patterns(document: Document, form: SweepFile) -> None:
+def _check_patterns(document: Document, form: ScriptForm) -> None:
     for index, pattern in enumerate(form.metrics.patterns):
         key = ("metrics", "patterns", index)
         try:
             groups = regex.compile(pattern).groupindex
         except regex.error as error:
-            document.complain(key, f"{show(pattern)} is no regular expression: {error}.")
+            document.complain(key, f"{show(pattern)} is not a regular expression: {error}.")
             continue
         if not set(groups) - {"epoch", "step"}:
             document.complain(

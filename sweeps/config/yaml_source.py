@@ -1,7 +1,7 @@
-"""A YAML 1.2 file as plain data that knows the line of every key.
+"""Reads a YAML 1.2 file as plain data and keeps the line of every key.
 
-ruamel.yaml's parser gives the events; they are put together here, so that a tag never makes an
-object, an alias never grows, and a key that stands twice is seen.
+ruamel.yaml only parses the file into events. They are put together here, so that a tag never makes
+an object, an alias is never expanded, and a repeated key is reported.
 """
 
 import math
@@ -28,12 +28,12 @@ from ruamel.yaml.events import (
 from trytable.sweeps.config.messages import SweepError, show
 
 Key = tuple[str | int, ...]
-"""The path of a value: names in mappings, numbers in lists."""
+"""The path of a value: names in mappings, indices in lists."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value stands: a line of a file, or something without lines, such as `SET`."""
+    """The place of a value: a line of a file, or a source without lines, such as `SET`."""
 
     source: str
     line: int = 0
@@ -51,13 +51,13 @@ class Problem:
     text: str
 
     def __str__(self) -> str:
-        said = spell(self.key)
-        return f"{self.place}: {said}: {self.text}" if said else f"{self.place}: {self.text}"
+        path = spell(self.key)
+        return f"{self.place}: {path}: {self.text}" if path else f"{self.place}: {self.text}"
 
 
 @dataclass
 class Document:
-    """Plain data, the place of every key, and what was wrong so far."""
+    """Plain data, the place of every key, and the mistakes noted so far."""
 
     source: str
     data: dict[str, Any] = field(default_factory=dict)
@@ -65,30 +65,27 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def place(self, key: Key) -> Place:
-        """Where a key stands; for one that is missing, what it should stand in."""
+        """The place of a key; for a missing key, the place of what should hold it."""
         while key and key not in self.places:
             key = key[:-1]
         return self.places.get(key, Place(self.source, 1))
 
     def complain(self, key: Key, text: str, place: Place | None = None) -> None:
-        """Note a mistake, unless the same value or what holds it is known to be wrong."""
-        known = (problem.key for problem in self.problems)
-        if place is not None or not any(one == key[: len(one)] for one in known if one):
+        """Note a mistake, unless one about the same value, or about what holds it, is noted."""
+        wrong = [problem.key for problem in self.problems if problem.key]
+        if place is not None or not any(path == key[: len(path)] for path in wrong):
             self.problems.append(Problem(place or self.place(key), key, text))
 
     def fail(self) -> NoReturn:
-        """Raise SweepError with every mistake, in the order of the lines, those of SET last."""
-        ordered = sorted(self.problems, key=lambda one: (not one.place.line, one.place.line))
+        """Raise SweepError with every mistake, sorted by line, those of SET last."""
+        ordered = sorted(self.problems, key=lambda p: (not p.place.line, p.place.line))
         raise SweepError("\n".join(str(problem) for problem in ordered))
 
 
 def spell(key: Key) -> str:
     """A path as people write it: `parameters.dropout[2]`."""
-    said = ""
-    for part in key:
-        word = f"[{part}]" if isinstance(part, int) else f".{_plain(part)}"
-        said += word
-    return said.removeprefix(".")
+    parts = (f"[{part}]" if isinstance(part, int) else f".{_plain(part)}" for part in key)
+    return "".join(parts).removeprefix(".")
 
 
 def _plain(word: str) -> str:
@@ -98,7 +95,7 @@ def _plain(word: str) -> str:
 MAX_BYTES = 100_000
 MAX_DEPTH = 8
 MAX_DIGITS = 20
-"""Far above any sweep's."""
+"""Limits far above what any sweep needs."""
 
 # The core schema, YAML 1.2.2 section 10.3.2. ruamel's own resolver adds dates and 1_000.
 _WHOLE = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
@@ -114,9 +111,9 @@ _WORDS: dict[str, Any] = {
 
 
 def read_document(path: Path) -> Document:
-    """Read a file. Raises SweepError where it cannot be read as YAML at all.
+    """Read a file. Raises SweepError if it cannot be read as YAML at all.
 
-    Lesser mistakes (a tag, an alias, a key that stands twice) are in the document's problems.
+    Lesser mistakes (a tag, an alias, a repeated key) are noted in the document's problems.
     """
     return parse(_read_text(path), str(path))
 
@@ -124,14 +121,14 @@ def read_document(path: Path) -> Document:
 def _read_text(path: Path) -> str:
     try:
         if not path.is_file():
-            what = "is no regular file" if path.exists() else "does not exist"
-            raise SweepError(f"{path}: {what}. A sweep is a YAML file.")
+            problem = "is not a regular file" if path.exists() else "does not exist"
+            raise SweepError(f"{path}: {problem}. A sweep is a YAML file.")
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise SweepError(f"{path}: cannot be read: {error.strerror}.") from error
     if len(raw) > MAX_BYTES:
-        raise SweepError(f"{path}: is larger than {MAX_BYTES} bytes, which no sweep is.")
+        raise SweepError(f"{path}: is larger than {MAX_BYTES} bytes, the limit for a sweep.")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -140,7 +137,7 @@ def _read_text(path: Path) -> str:
 
 
 def parse(text: str, source: str) -> Document:
-    """Read YAML text. Raises SweepError where it is none, or not one mapping."""
+    """Read YAML text. Raises SweepError if it is not YAML, or not one mapping."""
     document = _parse(text, source)
     if document.problems and not document.data:
         document.fail()
@@ -151,32 +148,28 @@ def _parse(text: str, source: str) -> Document:
     document = Document(source)
     builder = _Builder(document, YAML(typ="safe", pure=True).parse(text))
     try:
-        data = builder.whole()
+        data = builder.first_document()
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         line = mark.line + 1 if mark else text.count("\n", 0, getattr(error, "position", 0)) + 1
-        why = getattr(error, "problem", None) or getattr(error, "reason", None) or error
-        document.complain((), f"this is not YAML: {why}.", Place(source, line))
+        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+        document.complain((), f"this is not YAML: {reason}.", Place(source, line))
     except (ValueError, OverflowError):  # an escape for a character that does not exist
         document.complain((), "this is not YAML: an escape names no character.")
     else:
-        _take(document, data)
+        if isinstance(data, dict):
+            document.data = data
+        elif data is None:
+            document.complain((), "is empty. A sweep needs at least `parameters`.")
+        else:
+            document.complain((), f"holds {show(data)}; a mapping (`key: value`) is expected.")
     return document
-
-
-def _take(document: Document, data: Any) -> None:
-    if isinstance(data, dict):
-        document.data = data
-    elif data is None:
-        document.complain((), "is empty. A sweep needs at least `parameters`.")
-    else:
-        document.complain((), f"holds {show(data)} where a mapping (`key: value`) is expected.")
 
 
 def parse_value(text: str) -> Any:
     """Read one value: a flow list or mapping, a quoted text, or a plain scalar.
 
-    Raises ValueError, with the reason, for what looks like one of the former and is not.
+    Raises ValueError, with the reason, for a list, mapping or quoted text that is malformed.
     """
     if not text.startswith(("[", "{", '"', "'")):
         return plain_scalar(text)
@@ -189,7 +182,7 @@ def parse_value(text: str) -> Any:
 
 
 def plain_scalar(text: str) -> Any:
-    """An unquoted word as YAML 1.2 reads it: nothing, a truth value, a number or a text."""
+    """An unquoted word as YAML 1.2 reads it: null, a truth value, a number or a text."""
     if text in _WORDS:
         return _WORDS[text]
     if _WHOLE.fullmatch(text):
@@ -201,14 +194,14 @@ def plain_scalar(text: str) -> Any:
 
 
 class _Builder:
-    """Puts events together to plain data and enters lines and mistakes in the document."""
+    """Builds plain data from events and notes lines and mistakes in the document."""
 
     def __init__(self, document: Document, events: Iterator[Event]) -> None:
         self._document = document
         self._events = events
 
-    def whole(self) -> Any:
-        """The first document's data; a second one is a mistake."""
+    def first_document(self) -> Any:
+        """The data of the first document; a second document is a mistake."""
         data = None
         for event in self._events:
             if isinstance(event, DocumentEndEvent):
@@ -255,7 +248,7 @@ class _Builder:
         return items
 
     def _mapping(self, key: Key) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         for event in self._events:
             if isinstance(event, MappingEndEvent):
                 break
@@ -263,15 +256,15 @@ class _Builder:
             first = self._document.places.get((*key, name))
             if first is None:
                 self._document.places[(*key, name)] = Place(self._document.source, _line(event))
-                found[name] = self._value(next(self._events), (*key, name))
+                mapping[name] = self._value(next(self._events), (*key, name))
             else:
                 self._document.complain(
                     (*key, name),
-                    f"stands twice; the first is in line {first.line}.",
+                    f"is given twice; the first is in line {first.line}.",
                     Place(self._document.source, _line(event)),
                 )
                 self._value(next(self._events), (*key, name))
-        return found
+        return mapping
 
     def _name(self, event: Event, key: Key) -> str:
         if isinstance(event, ScalarEvent):

@@ -24,9 +24,10 @@ from transformers import (
     RobertaConfig,
 )
 
+from trytable.records import DataSource
 from trytable.trainers.data import tokens
 from trytable.trainers.data.dataset import Split, TextData
-from trytable.trainers.protocol.messages import DataSource, Event, FinetuneSettings, Job, StopReason
+from trytable.trainers.protocol.messages import Event, FinetuneSettings, Job, StopReason
 
 WORDS = ["good", "bad", "film", "plot", "very", "not", "a", "the", "dull", "fine", "warm", "cold"]
 VOCABULARY = ["[PAD]", "[UNK]", *WORDS]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trytable.records import UNLABELLED
+from trytable.records import UNLABELLED, DataSource
 from trytable.trainers.data import docstrings, readers
-from trytable.trainers.protocol.messages import DataSource, Refused
+from trytable.trainers.protocol.messages import Refused
 
 SPLITS = ("train", "dev", "test")
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trytable.trainers.protocol.messages import DataSource, Refused
+from trytable.records import DataSource
+from trytable.trainers.protocol.messages import Refused
 
 SEPARATOR = "|||"
 _WORDS = {"train": ("train",), "dev": ("dev", "valid"), "test": ("test",)}

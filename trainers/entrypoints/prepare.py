@@ -7,12 +7,12 @@ goes out on stdout: `{"prepared": …}` or `{"refused": "why"}`.
 from pathlib import Path
 from typing import Any
 
-from trytable.records import UNLABELLED
+from trytable.records import UNLABELLED, DataSource
 from trytable.trainers.data import docstrings, tokens
 from trytable.trainers.data.dataset import SPLITS, TextData, read_data
 from trytable.trainers.entrypoints.jsonl import answer_request
 from trytable.trainers.models.locate import model_hash, resolve
-from trytable.trainers.protocol.messages import DataSource, Prepared, Refused
+from trytable.trainers.protocol.messages import Prepared, Refused
 
 
 def prepare(model: str, data: DataSource, max_length: int, cache: Path) -> Prepared:
@@ -62,7 +62,7 @@ def _gold(data: TextData) -> dict[str, tuple[int, ...]]:
 
 def answer(request: dict[str, Any]) -> list[Prepared]:
     """Prepare what a request names."""
-    data = DataSource.model_validate(request["data"])
+    data = DataSource(**request["data"])
     cache = Path(request["cache_folder"])
     return [prepare(request["model"], data, request["max_length"], cache)]
 

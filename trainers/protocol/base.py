@@ -1,6 +1,8 @@
-"""The record that all of the protocol is made of, and what a knob's field says besides."""
+"""The base classes of the protocol, and what docs/knobs.md says about a knob."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.config import JsonDict
 
 
@@ -10,13 +12,29 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
+class Knobs(Record):
+    """Knobs of a trainer, some of whose values may exclude each other."""
+
+    def conflict(self) -> str | None:
+        """Why values that are allowed each by itself exclude each other, or None."""
+        return None
+
+    @model_validator(mode="after")
+    def _refuse_conflict(self) -> Self:
+        conflict = self.conflict()
+        if conflict:
+            raise ValueError(conflict)
+        return self
+
+
 def shown(why: str, *tests: str, unit: str = "", source: str = "") -> JsonDict:
-    """What docs/knobs.md says of a knob besides its default, its range and its description.
+    """What docs/knobs.md says about a knob besides its default, its range and its description.
 
     Args:
-        why: the default's reason.
-        tests: what proves the effect, named from tests/trainers on: `test_heads.py::test_so`.
-        unit: what one of it is.
-        source: where what it does is described.
+        why: the reason for the default.
+        tests: the tests that prove the effect, as paths below tests/trainers:
+            `models/test_heads.py::test_so`.
+        unit: the knob's unit.
+        source: the paper that describes what it does.
     """
     return {"why": why, "tests": list(tests), "unit": unit, "source": source}

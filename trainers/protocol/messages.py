@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from trytable.records import (
     DEFAULT_OBJECTIVE,
+    DataSource,
     Direction,
     EpochMetrics,
+    LaunchSettings,
     Objective,
-    ParameterStyle,
     Scalar,
     Severity,
 )
@@ -52,19 +53,6 @@ StopReason = Literal["prune", "drain", "gate"]
 """Who asks a worker to stop: the pruner, the person (with a checkpoint), or a diagnosis."""
 
 
-class DataSource(Record):
-    """Where the text comes from.
-
-    `name` is `docstrings` (the embedded data), a folder with train, dev and test files, or a
-    data set name for the `datasets` package.
-    """
-
-    name: str = "docstrings"
-    text: str = "text"
-    text_pair: str | None = None
-    label: str = "label"
-
-
 class SimulatedSettings(Record):
     """Knobs of the scripted trainer, which trains nothing: it says what a trial would say.
 
@@ -81,29 +69,6 @@ class SimulatedSettings(Record):
     )
     crash_at_epoch: int = Field(1, ge=1, description="the epoch before whose word it crashes")
     crash_attempts: int = Field(1_000_000, ge=0, description="how many attempts crash")
-
-
-class LaunchSettings(Record):
-    """What runs a script, and how it is read.
-
-    `command` are the words as they are run, with `{name}` to be filled in; `style` is how
-    `{params}` spells a parameter, `switches` those that are a bare `--name` where true. `config`
-    is a file whose copy `{config}` names; `patterns` are regular expressions whose named groups
-    are metrics, `metrics_file` a JSON-lines or CSV file of them. `grace_seconds` lie between
-    SIGTERM and SIGKILL, `no_progress_minutes` of silence are a hang.
-    """
-
-    command: tuple[str, ...]
-    style: ParameterStyle = "--k v"
-    switches: tuple[str, ...] = ()
-    cwd: str = "."
-    env: dict[str, str] = Field({})
-    config: str | None = None
-    patterns: tuple[str, ...] = ()
-    metrics_file: str | None = None
-    observe: bool = True
-    no_progress_minutes: float = 60
-    grace_seconds: float = 10
 
 
 class ScriptSettings(Record):

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from trytable.trainers.protocol.base import Record, shown
+from trytable.trainers.protocol.base import Knobs, shown
 
 _OFF = "off, so that what is asked for is all that happens"
 _DEVLIN = "Devlin et al. 2018"
@@ -17,7 +17,7 @@ Widths = Annotated[
 ]
 
 
-class ModelKnobs(Record):
+class ModelKnobs(Knobs):
     """Dropout, freezing, adapters, head, pooling and augmentation."""
 
     dropout: float = Field(
@@ -214,13 +214,13 @@ class ModelKnobs(Record):
         ),
     )
 
-    @model_validator(mode="after")
-    def _layers_to_unfreeze(self) -> "ModelKnobs":
+    def conflict(self) -> str | None:
+        """Unfreezing by layers needs layers that were frozen as layers."""
         by_names = isinstance(self.freeze, str) and not self.freeze.isalpha()
-        if self.unfreeze_layers_per_epoch and by_names:
-            raise ValueError(
-                f"unfreeze_layers_per_epoch {self.unfreeze_layers_per_epoch} frees layers, and "
-                f"freeze {self.freeze} names weights. Allowed with it: embed, half, full or a "
-                "number of layers"
-            )
-        return self
+        if not (self.unfreeze_layers_per_epoch and by_names):
+            return super().conflict()
+        return (
+            f"unfreeze_layers_per_epoch {self.unfreeze_layers_per_epoch} unfreezes layers, but "
+            f"freeze {self.freeze} names weights. Allowed with it: embed, half, full or a "
+            "number of layers"
+        )

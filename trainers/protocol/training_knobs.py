@@ -2,15 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from trytable.trainers.protocol.base import Record, shown
+from trytable.trainers.protocol.base import Knobs, shown
 
 _OFF = "off, so that what is asked for is all that happens"
 _DEVLIN = "Devlin et al. 2018"
 
 
-class TrainingKnobs(Record):
+class TrainingKnobs(Knobs):
     """Learning rates, schedule, loss, batches, precision, stopping and what is recorded."""
 
     lr: float = Field(
@@ -311,11 +311,11 @@ class TrainingKnobs(Record):
         ),
     )
 
-    @model_validator(mode="after")
-    def _one_head_rate(self) -> "TrainingKnobs":
-        if self.head_lr is not None and self.head_lr_multiplier != 1:
-            raise ValueError(
-                f"head_lr {self.head_lr:g} and head_lr_multiplier {self.head_lr_multiplier:g} "
-                "exclude each other. Allowed: one of them"
-            )
-        return self
+    def conflict(self) -> str | None:
+        """The head has one learning rate."""
+        if self.head_lr is None or self.head_lr_multiplier == 1:
+            return super().conflict()
+        return (
+            f"head_lr {self.head_lr:g} and head_lr_multiplier {self.head_lr_multiplier:g} "
+            "exclude each other. Allowed: one of them"
+        )

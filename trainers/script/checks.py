@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trytable.records import Scalar, Severity
-from trytable.trainers.protocol.messages import Finding, Job, LaunchSettings, Line, Started
+from trytable.records import LaunchSettings, Scalar, Severity
+from trytable.trainers.protocol.messages import Finding, Job, Line, Started
 
 _TOLERANCE = 1e-6
 """Relative: a script may have rounded a number to float32 before it printed it."""

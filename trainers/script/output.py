@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trytable.records import Severity
-from trytable.trainers.protocol.messages import Epoch, Finding, Job, LaunchSettings, Line, Step
+from trytable.records import LaunchSettings, Severity
+from trytable.trainers.protocol.messages import Epoch, Finding, Job, Line, Step
 from trytable.trainers.script.checks import ParameterCheck
 from trytable.trainers.script.logs.metric_files import FileTails
 from trytable.trainers.script.logs.metric_names import canonical_name

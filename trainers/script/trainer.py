@@ -11,12 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from trytable.records import LaunchSettings
 from trytable.trainers.protocol.messages import (
     Failed,
     FailureKind,
     Finished,
     Job,
-    LaunchSettings,
     Line,
     Refused,
     ScriptSettings,

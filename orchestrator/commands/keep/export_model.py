@@ -6,6 +6,7 @@ import shlex
 import shutil
 import tempfile
 from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,13 @@ from trytable.orchestrator.commands.trial_record import (
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.subprocesses import Subprocess
+from trytable.records import DataSource
 from trytable.results.report.model_card import ModelExport, model_card, predictions_csv, provenance
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult
 from trytable.results.text.format import format_value
 from trytable.sweeps.config.yaml_source import parse_value
-from trytable.trainers.protocol.messages import DataSource, ExportedModel, FinetuneSettings, Job
+from trytable.trainers.protocol.messages import ExportedModel, FinetuneSettings, Job
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "trytable")
 """Packages whose versions are written beside the model."""
@@ -158,7 +160,7 @@ def training_commands(study: StudyResult, record: TrialRecord) -> dict[str, str]
     again = ("make", "rerun", f"NAME={study.name}", f"TRY={trial.number + 1}")
     settings: dict[str, Any] = record.settings.model_dump(mode="json")
     settings |= {"seed": trial.seed, "objective": study.objective.name}
-    defaults = DataSource().model_dump()
+    defaults = asdict(DataSource())
     data = {key: value for key, value in sweep["data"].items() if key != "name"}
     settings |= {f"data.{key}": value for key, value in data.items() if value != defaults[key]}
     words = " ".join(_set_word(key, value) for key, value in settings.items())

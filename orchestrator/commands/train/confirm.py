@@ -5,8 +5,9 @@ with seeds that the search never used tells by how much.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich.console import Console
@@ -18,12 +19,11 @@ from trytable.orchestrator.run.engine import BackendStarter, EngineOptions, open
 from trytable.orchestrator.run.sweep import SweepOutcome, knob_defaults, run_sweep
 from trytable.orchestrator.study.compatibility import fact_differences, sweep_changed_error
 from trytable.orchestrator.study.search_space import same_point
-from trytable.records import DEFAULT_OBJECTIVE, Objective, Point
-from trytable.results.analysis.diagnosis.thresholds import TOLERANCE, WINDOW_STEPS
+from trytable.records import Point
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import SEED
 from trytable.results.storage.study import CONFIRM_SUFFIX, StudyResult
-from trytable.sweeps.config.records import Gate, Pruner, Range, Sampler, Script, Sweep, Values
+from trytable.sweeps.config.loader import Range, Sweep
 from trytable.trainers.protocol.messages import TRAINERS
 
 DEFAULT_TOP, DEFAULT_SEEDS = 3, 5
@@ -33,7 +33,6 @@ MIN_SEEDS = 2
 """One seed has no spread, so no interval."""
 
 _SEED_BITS = 31
-_NO_PRUNER = Pruner("none", 0, 0, None, 1, 2)
 
 
 def confirm_study(
@@ -125,55 +124,29 @@ def confirmation_sweep(search: StudyResult, top: int, seeds: int) -> Sweep:
     """Return the sweep over (point, seed) of a study's leaders: seed by seed, baseline first."""
     stored = search.sweep
     fresh = fresh_seeds(int(stored["seed"]), seeds)
-    parameters = {name: _parameter(value) for name, value in stored["parameters"].items()}
-    baseline = {**knob_defaults(stored["trainer"]), **stored["baseline"], SEED: fresh[0]}
+    trainer, parameters = stored["trainer"], stored["parameters"]
+    settings = {**knob_defaults(trainer), **stored["baseline"]}
+    baseline = {**TRAINERS[trainer].model_validate(settings).model_dump(), SEED: fresh[0]}
     points = [_without_seed({name: baseline[name] for name in parameters}), *leaders(search, top)]
-    return Sweep(
-        name=stored["name"],
-        path=f"study {search.name}",
-        description=stored.get("description", ""),
-        trainer=stored["trainer"],
-        model=stored["model"],
-        data=dict(stored["data"]),
-        seed=int(stored["seed"]),
-        objective=Objective(**stored["objective"]) if "objective" in stored else DEFAULT_OBJECTIVE,
-        baseline=baseline,
-        parameters={**parameters, SEED: Range(0, 2**_SEED_BITS - 1, integer=True)},
-        sampler=Sampler("grid", 0),
-        pruner=_NO_PRUNER,
-        trials=None,
-        hours=None,
-        attempts=int(stored.get("attempts", 1)),
-        enqueue=(),
-        gate=_gate(stored.get("gate")),
-        script=_script(stored.get("script")),
-        points=tuple({**point, SEED: seed} for seed in fresh for point in _distinct(points)),
-        gpu_failures=int(stored.get("gpu_failures", Sweep.gpu_failures)),
-        max_per_gpu=int(stored.get("max_per_gpu", Sweep.max_per_gpu)),
-        silence_minutes=float(stored.get("silence_minutes", Sweep.silence_minutes)),
-    )
-
-
-def _parameter(stored: Mapping[str, Any]) -> Values | Range:
-    fields = {name: value for name, value in stored.items() if name != "kind"}
-    if stored["kind"] == "range":
-        return Range(**fields)
-    return Values(stored["kind"], tuple(fields["values"]))
-
-
-def _gate(stored: Mapping[str, Any] | None) -> Gate:
-    if stored is None:
-        return Gate((), WINDOW_STEPS, TOLERANCE)
-    return Gate(tuple(stored["kinds"]), stored["window_steps"], stored["tolerance"])
-
-
-def _script(stored: Mapping[str, Any] | None) -> Script | None:
-    if stored is None:
-        return None
-    fields: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+    sweep = {
+        **{key: value for key, value in stored.items() if key in Sweep.model_fields},
+        "path": f"study {search.name}",
+        "seed": int(stored["seed"]),
+        "baseline": baseline,
+        "parameters": {**parameters, SEED: asdict(Range(0, 2**_SEED_BITS - 1, integer=True))},
+        "sampler": {"name": "grid"},
+        "pruner": {"name": "none"},
+        "trials": None,
+        "hours": None,
+        "attempts": int(stored.get("attempts", 1)),
+        "enqueue": [],
+        # Studies made before findings could stop a trial have no gate.
+        "gate": stored.get("gate") or {"kinds": []},
+        "points": [{**point, SEED: seed} for seed in fresh for point in _distinct(points)],
     }
-    return Script(**fields)
+    # As JSON: from Python objects, a strict model takes neither lists for tuples nor dicts for
+    # records.
+    return Sweep.model_validate_json(json.dumps(sweep))
 
 
 def fresh_seeds(seed: int, count: int) -> tuple[int, ...]:

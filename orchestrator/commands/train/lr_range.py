@@ -146,7 +146,7 @@ def parse_freezes(text: str, baseline: Mapping[str, Any]) -> tuple[tuple[Freeze,
         value = _KNOBS.check(document, "freeze", freeze, ())
         if value is None:
             continue
-        conflict = _KNOBS.excluded({**baseline, "freeze": value})
+        conflict = _KNOBS.conflict({**baseline, "freeze": value})
         if conflict is not None:
             document.complain((), f"with {word}: {conflict}.")
         freezes.append(value)

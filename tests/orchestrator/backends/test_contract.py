@@ -16,8 +16,9 @@ from trytable.orchestrator.backends.base import (
 )
 from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.backends.local import LocalBackend
+from trytable.records import DataSource
 from trytable.trainers.entrypoints import simulated
-from trytable.trainers.protocol.messages import AnyEvent, DataSource, Job, SimulatedSettings
+from trytable.trainers.protocol.messages import AnyEvent, Job, SimulatedSettings
 
 SLOTS = (Slot("1"), Slot("2"))
 ODD_NAME = 'it\'s a "trial"\nwith $(odd) names'

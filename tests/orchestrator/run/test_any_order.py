@@ -27,13 +27,13 @@ from trytable.orchestrator.scheduler.machine import StateMachine
 from trytable.orchestrator.study.database import open_storage
 from trytable.orchestrator.study.integrity import check_trials
 from trytable.orchestrator.study.study import OptunaStudy
+from trytable.records import DataSource
 from trytable.results.storage.ledger import Ledger
 from trytable.results.storage.rows import StudyRow, TrialRow
 from trytable.trainers.entrypoints import simulated
 from trytable.trainers.protocol.messages import (
     TRAINERS,
     AnyEvent,
-    DataSource,
     Failed,
     Job,
     SimulatedSettings,

@@ -40,18 +40,20 @@ def test_a_path_or_a_command_is_no_name(folder: Path, name: str) -> None:
     with pytest.raises(SweepError) as caught:
         find_sweep(folder, name)
     said = str(caught.value)
-    assert "is no sweep's name. Allowed are letters, digits and _ . -" in said
-    assert said.endswith(f"There are in {folder}: drop-out, lr, v1.2_b.")
+    assert "is not a valid sweep name. Use letters, digits and _ . -" in said
+    assert said.endswith(f"Sweeps in {folder}: drop-out, lr, v1.2_b.")
     assert said.isprintable()
 
 
 def test_a_misspelt_name_is_put_right(folder: Path) -> None:
-    with pytest.raises(SweepError, match=r"no sweep 'dropout'\. Did you mean drop-out\? There are"):
+    with pytest.raises(SweepError, match=r"no sweep 'dropout'\. Did you mean drop-out\? Sweeps in"):
         find_sweep(folder, "dropout")
 
 
 def test_no_name_shows_how_to_give_one(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(SweepError, match=r"^No sweep was named, as with NAME=dropout\. There are"):
+    with pytest.raises(
+        SweepError, match=r"^No sweep was named\. Name one, as in NAME=dropout\. Sweeps in"
+    ):
         find_sweep(folder, "")
     with pytest.raises(SweepError, match="nothing"):
         find_sweep(tmp_path / "none", "")
@@ -88,7 +90,7 @@ def test_a_one_parameter_sweep_is_a_grid_around_the_baseline(name: str) -> None:
     assert list(sweep.parameters) == [name]
     assert len(grid_points(sweep)) == 6
     assert grid_points(sweep)[0] == {name: sweep.baseline[name]}
-    assert sweep.pruner.to_json() == {
+    assert sweep.pruner.model_dump() == {
         "name": "median", "startup_trials": 3, "warmup_epochs": 1, "patience": None
     }  # fmt: skip
 
@@ -96,6 +98,6 @@ def test_a_one_parameter_sweep_is_a_grid_around_the_baseline(name: str) -> None:
 def test_joint_sweeps_all_five_by_tpe_and_asha() -> None:
     sweep = read_sweep(find_sweep(SHIPPED, "joint"), TRAINERS)
     assert set(sweep.parameters) == set(ONE_PARAMETER)
-    assert sweep.sampler.to_json() == {"name": "tpe", "startup_trials": 5}
+    assert sweep.sampler.model_dump() == {"name": "tpe", "startup_trials": 5}
     assert (sweep.pruner.name, sweep.trials) == ("asha", 20)
     assert isinstance(sweep.parameters["freeze"], Values)

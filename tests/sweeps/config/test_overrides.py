@@ -49,7 +49,7 @@ def test_words_become_typed_values() -> None:
         ("a='[1] [2]'", "SET: a: '[1] [2]' cannot be used: this is not YAML:"),
         ("a='[!foo 1]'", "SET: a: '[!foo 1]' cannot be used: a tag ('!foo') is not allowed."),
         ("a='[&a 1]'", "SET: a: '[&a 1]' cannot be used: anchors (&) and aliases (*) are not"),
-        ("a='{x: 1, x: 2}'", "SET: a: '{x: 1, x: 2}' cannot be used: stands twice"),
+        ("a='{x: 1, x: 2}'", "SET: a: '{x: 1, x: 2}' cannot be used: is given twice"),
         ("a='[1]\nb: 2'", "SET: a: '[1]\\nb: 2' cannot be used: it holds more than one value."),
     ],
 )
@@ -71,14 +71,14 @@ def test_top_level_keys_knobs_and_paths_are_overridden(read: Read) -> None:
     )
     assert sweep.seed == 7
     assert (sweep.baseline["epochs"], sweep.baseline["lr"]) == (5, 1e-4)
-    assert (sweep.data["name"], sweep.data["text"]) == ("./new", "sentence")
+    assert (sweep.data.name, sweep.data.text) == ("./new", "sentence")
     assert [one.largest for one in sweep.parameters.values()] == [0.5, 1e-4]
 
 
 def test_a_name_alone_replaces_all_options(read: Read) -> None:
     sweep = read(TEXT, pruner="asha", sampler="tpe", trials=4, data="./new")
     assert (sweep.pruner.name, sweep.sampler.name) == ("asha", "tpe")
-    assert (sweep.data["name"], sweep.data["text"]) == ("./new", "text")
+    assert (sweep.data.name, sweep.data.text) == ("./new", "text")
 
 
 def test_options_are_added_to_a_name_alone(read: Read) -> None:
@@ -105,10 +105,13 @@ def test_an_override_mends_the_file(read: Read) -> None:
     [
         ({"lr": 2}, "SET: baseline.lr: 2 is not allowed. Allowed: a number above 0 and at most 1."),
         ({"lr": "2e-5"}, "SET: baseline.lr: '2e-5' is not allowed."),
-        ({"drop_out": 0.1}, "SET: drop_out: 'drop_out' is no key of a sweep or knob. Did you mea"),
+        (
+            {"drop_out": 0.1},
+            "SET: drop_out: 'drop_out' is not a key of a sweep or a knob. Did you mea",
+        ),
         ({"seed.x": 1}, "SET: seed.x: 'x'"),
         ({"description.x": 1}, "SET: description.x: description holds 'mine', which has no keys."),
-        ({"parameters.drpout": [1]}, "SET: parameters.drpout: 'drpout' is no knob of trainer"),
+        ({"parameters.drpout": [1]}, "SET: parameters.drpout: 'drpout' is not a knob of trainer"),
         ({"parameters.dropout": [0, 2]}, "SET: parameters.dropout[1]: 2 is not allowed."),
         ({"pruner.min_epochs": 2}, "SET: pruner.min_epochs: median has no such option"),
         ({"sampler": "grd"}, "SET: sampler.name: 'grd' is not allowed. Did you mean grid?"),
@@ -116,7 +119,7 @@ def test_an_override_mends_the_file(read: Read) -> None:
         ({"hours": -1}, "SET or HOURS: hours: -1 is not allowed."),
         ({"model": 5}, "SET or MODEL: model: 5 is not allowed."),
         ({"data": ""}, "SET or DATA: data.name: '' is not allowed."),
-        ({"": 1}, "SET: '': '' is no key of a sweep or knob."),
+        ({"": 1}, "SET: '': '' is not a key of a sweep or a knob."),
         ({"baseline..lr": 1}, "SET: baseline.''"),
     ],
 )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.sweeps.conftest import Read, Refuse
 from trytable.sweeps.config.loader import Values, grid_points
-from trytable.sweeps.config.records import Range
+from trytable.sweeps.config.schema import Range
 
 
 def test_listed_values_have_the_knobs_type(read: Read) -> None:
@@ -52,7 +52,7 @@ def test_ranges_have_the_knobs_type(read: Read) -> None:
     [
         (
             "drop_out: [0.1]",
-            "drop_out: 'drop_out' is no knob of trainer finetune. Did you mean dropout? Allowed: l",
+            "drop_out: 'drop_out' is not a knob of trainer finetune. Did you mean dropout?",
         ),
         ("dropout: []", "dropout: the list is empty. Allowed: a number at least 0 and below 1."),
         ("dropout: [0.1, 1.0]", "dropout[1]: 1.0 is not allowed. Allowed: a number at least 0 an"),
@@ -61,7 +61,7 @@ def test_ranges_have_the_knobs_type(read: Read) -> None:
         ("dropout: [.nan]", "dropout[0]: nan is not allowed. Allowed: a number"),
         ("dropout: [[0.1]]", "dropout[0]: a list is not allowed. Allowed: a number"),
         ("dropout: [~]", "dropout[0]: nothing is not allowed. Allowed: a number"),
-        ("dropout: [0, 0.1, 0.0]", "dropout[2]: 0.0 is in the list already."),
+        ("dropout: [0, 0.1, 0.0]", "dropout[2]: 0.0 is already in the list."),
         ("class_weights: [none, [1.0, 2.0]]", "class_weights[1]: a list cannot be one of the val"),
         (
             "freeze: [encoder]",
@@ -78,7 +78,7 @@ def test_ranges_have_the_knobs_type(read: Read) -> None:
         ("lr: {low: 1e-5}", "lr.high: is missing. low, high must be given."),
         (
             "lr: {low: 0.1, high: 1, hgh: 1}",
-            "lr.hgh: 'hgh' is no key here. Did you mean high? Allowed: l",
+            "lr.hgh: 'hgh' is not a valid key. Did you mean high? Allowed: l",
         ),
         ("lr: {low: a, high: 1}", "lr.low: 'a' is not allowed. Allowed: a number."),
         ("lr: {low: 1e-5, high: 1, log: 1}", "lr.log: 1 is not allowed. Allowed: true or false."),
@@ -116,8 +116,8 @@ def test_a_mistaken_parameter_is_explained(parameter: str, message: str, refuse:
 @pytest.mark.parametrize(
     ("swept", "baseline", "message"),
     [
-        ("{low: 1e-5, high: 1e-4, log: true}", "2e-4", "0.0002 lies outside what is swept. Allo"),
-        ("{low: 0.1, high: 0.5, step: 0.2}", "0.2", "0.2 lies outside what is swept. Allowed: 0."),
+        ("{low: 1e-5, high: 1e-4, log: true}", "2e-4", "0.0002 is outside the swept range. Allo"),
+        ("{low: 0.1, high: 0.5, step: 0.2}", "0.2", "0.2 is outside the swept range. Allowed: 0."),
     ],
 )
 def test_the_baseline_lies_in_the_range(
@@ -133,7 +133,7 @@ def test_the_baseline_lies_in_the_range(
 
 def test_a_default_outside_the_range_is_named_at_the_baseline(refuse: Refuse) -> None:
     (said,) = refuse("trials: 3\nsampler: random\nparameters: {epochs: {low: 5, high: 9}}\n")
-    assert said.startswith("mine.yaml:1: baseline.epochs: 3 lies outside what is swept.")
+    assert said.startswith("mine.yaml:1: baseline.epochs: 3 is outside the swept range.")
 
 
 def test_off_a_list_the_baseline_is_one_more_value(read: Read) -> None:
@@ -154,9 +154,12 @@ def test_known_tries_take_the_rest_from_the_baseline(read: Read) -> None:
     ("known", "message"),
     [
         ("{dropout: 2}", "[0].dropout: 2 is not allowed. Allowed: a number at least 0 and below 1"),
-        ("{drpout: 0}", "[0].drpout: 'drpout' is no knob of trainer finetune. Did you mean dropou"),
-        ("{epochs: 2}", "[0].epochs: 'epochs' is no swept parameter. Allowed: dropout, lr."),
-        ("{lr: 0.9}", "[0].lr: 0.9 lies outside what is swept. Allowed: 1e-05 to 0.001, as"),
+        (
+            "{drpout: 0}",
+            "[0].drpout: 'drpout' is not a knob of trainer finetune. Did you mean dropou",
+        ),
+        ("{epochs: 2}", "[0].epochs: 'epochs' is not a swept parameter. Allowed: dropout, lr."),
+        ("{lr: 0.9}", "[0].lr: 0.9 is outside the swept range. Allowed: 1e-05 to 0.001, as"),
         ("{lr: 1e-4}, {lr: 1e-4}", "[1]: is the same try as enqueue[0]."),
     ],
 )

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from tests.sweeps.conftest import Read, Refuse
-from trytable.records import Objective
+from trytable.records import DataSource, Objective
 from trytable.sweeps.config.loader import SweepError
-from trytable.sweeps.config.records import Gate
+from trytable.sweeps.config.schema import EarlyStopping
 
 PARAMETERS = "parameters: {dropout: [0.0, 0.1]}\n"
 
@@ -15,9 +15,7 @@ PARAMETERS = "parameters: {dropout: [0.0, 0.1]}\n"
 def test_a_short_file_gets_defaults(read: Read) -> None:
     sweep = read(PARAMETERS)
     assert (sweep.name, sweep.trainer, sweep.model) == ("mine", "finetune", "minilm")
-    assert sweep.data == {
-        "name": "docstrings", "text": "text", "text_pair": None, "label": "label"
-    }  # fmt: skip
+    assert sweep.data == DataSource("docstrings", "text", None, "label")
     assert (sweep.seed, sweep.attempts, sweep.trials, sweep.hours) == (42, 3, None, None)
     assert (sweep.sampler.name, sweep.pruner.name, sweep.enqueue) == ("grid", "none", ())
 
@@ -25,14 +23,14 @@ def test_a_short_file_gets_defaults(read: Read) -> None:
 @pytest.mark.parametrize(
     ("line", "gate"),
     [
-        ("", Gate(("no_learning",), 300, 0.05)),
-        ("gate: none\n", Gate((), 300, 0.05)),
-        ("gate: divergence\n", Gate(("divergence",), 300, 0.05)),
-        ("gate: [no_learning, non_finite]\n", Gate(("no_learning", "non_finite"), 300, 0.05)),
-        ("gate: {window_steps: 500}\n", Gate(("no_learning",), 500, 0.05)),
+        ("", EarlyStopping(kinds=("no_learning",))),
+        ("gate: none\n", EarlyStopping(kinds=())),
+        ("gate: divergence\n", EarlyStopping(kinds=("divergence",))),
+        ("gate: [no_learning, non_finite]\n", EarlyStopping(kinds=("no_learning", "non_finite"))),
+        ("gate: {window_steps: 500}\n", EarlyStopping(window_steps=500)),
     ],
 )
-def test_the_gate_may_be_said_in_short(line: str, gate: Gate, read: Read) -> None:
+def test_the_gate_may_be_said_in_short(line: str, gate: EarlyStopping, read: Read) -> None:
     assert read(PARAMETERS + line).gate == gate
     assert read(PARAMETERS + line, gate="none").gate.kinds == ()
 
@@ -97,8 +95,14 @@ gate: {kinds: [no_learning, non_finite], window_steps: 500, tolerance: 0.02}
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("smapler: grid", "smapler: 'smapler' is no key here. Did you mean sampler? Allowed: desc"),
-        ("trainer: finetun", "trainer: 'finetun' is no trainer. Did you mean finetune? Allowed: f"),
+        (
+            "smapler: grid",
+            "smapler: 'smapler' is not a valid key. Did you mean sampler? Allowed: desc",
+        ),
+        (
+            "trainer: finetun",
+            "trainer: 'finetun' is not a trainer. Did you mean finetune? Allowed: f",
+        ),
         ("trainer: [a]", "trainer: a list is not allowed. Allowed: a text"),
         ("model: 3", "model: 3 is not allowed. Allowed: a text, quoted where it looks like a nu"),
         ("model: ''", "model: '' is not allowed. Allowed: a text"),
@@ -111,7 +115,10 @@ gate: {kinds: [no_learning, non_finite], window_steps: 500, tolerance: 0.02}
         ("attempts: 0", "attempts: 0 is not allowed. Allowed: a whole number at least 1 and at m"),
         ("max_per_gpu: 0", "max_per_gpu: 0 is not allowed. Allowed: a whole number at least 1 and"),
         ("data: [a]", "data: a list is not allowed. Allowed: a name or a mapping of name, text, "),
-        ("data: {nam: a}", "data.nam: 'nam' is no key here. Did you mean name? Allowed: name, te"),
+        (
+            "data: {nam: a}",
+            "data.nam: 'nam' is not a valid key. Did you mean name? Allowed: name, te",
+        ),
         ("baseline: 3", "baseline: 3 is not allowed. Allowed: a mapping."),
         ("enqueue: {lr: 1}", "enqueue: a mapping is not allowed. Allowed: a list."),
         ("enqueue: [3]", "enqueue[0]: 3 is not allowed. Allowed: a mapping."),
@@ -124,7 +131,10 @@ gate: {kinds: [no_learning, non_finite], window_steps: 500, tolerance: 0.02}
         ("sampler: random", "trials: is missing. Sampler random needs it"),
         ("gate: no_lerning", "gate.kinds[0]: 'no_lerning' is not allowed. Did you mean no_learnin"),
         ("gate: [overfit]", "gate.kinds[0]: 'overfit' is not allowed. Allowed: no_learning, di"),
-        ("gate: {window: 3}", "gate.window: 'window' is no key here. Did you mean window_steps?"),
+        (
+            "gate: {window: 3}",
+            "gate.window: 'window' is not a valid key. Did you mean window_steps?",
+        ),
         ("gate: {window_steps: 3}", "gate.window_steps: 3 is not allowed. Allowed: a whole number"),
         ("gate: {tolerance: 0}", "gate.tolerance: 0 is not allowed. Allowed: a number above 0 and"),
         ("pruner: asa", "pruner.name: 'asa' is not allowed. Did you mean asha? Allowed: none, me"),
@@ -147,7 +157,10 @@ gate: {kinds: [no_learning, non_finite], window_steps: 500, tolerance: 0.02}
             "pruner: {patience: 2}",
             "pruner.patience: none has no such option; it belongs to median.",
         ),
-        ("pruner: {name: median, foo: 2}", "pruner.foo: 'foo' is no key here. Allowed: name, st"),
+        (
+            "pruner: {name: median, foo: 2}",
+            "pruner.foo: 'foo' is not a valid key. Allowed: name, st",
+        ),
         (
             "pruner: {name: asha, reduction_factor: 1}",
             "pruner.reduction_factor: 1 is not allowed. Allowed: a whole number at least 2",
@@ -190,7 +203,7 @@ def test_trials_whose_memory_nobody_tells_share_no_gpu(
     )
     assert read(text + "1\n").max_per_gpu == 1
     (said,) = refuse(text + "2\n")
-    assert "does not tell what memory it takes" in said
+    assert "does not report its memory" in said
     assert "Allowed with it: 1; SLOTS=number" in said
 
 
@@ -237,7 +250,7 @@ def test_the_objective_is_a_name_or_a_name_and_its_direction(read: Read) -> None
     ("given", "said"),
     [
         ("dev_f1", "dev_macro_f1"),
-        ("{name: dev_loss, direction: maximize}", "would look for the worst"),
+        ("{name: dev_loss, direction: maximize}", "would find the worst value"),
         ("{name: dev_loss, direction: up}", "Allowed: maximize, minimize"),
     ],
 )

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sweeps.conftest import Read, Refuse
-from trytable.sweeps.config.records import Range, Values
-from trytable.sweeps.config.script import places
+from trytable.sweeps.config.schema import Range, Values
+from trytable.sweeps.config.script import placeholders
 
 HEAD = """
 trainer: script
@@ -111,20 +111,23 @@ LR = "parameters: {lr: [1, 2]}\n"
         (SHORT + "parameters: {a: [.nan, 2]}\n", ["is not finite"]),
         (SHORT + "parameters: {a: {low: 1, high: 2}}\nbaseline: {a: x}\n", ["only numbers have"]),
         (SHORT + LR + "config: a.yaml\n", ["config: config: FILE and {config}"]),
-        (HEAD + LR + "command: [a, '{config}']\nconfig: a.ini\n", ["'a.ini' is of no known"]),
+        (HEAD + LR + "command: [a, '{config}']\nconfig: a.ini\n", ["'a.ini' has no supported"]),
         (HEAD + LR + "command: [a, 'x{params}']\n", ["a word of its own"]),
         (HEAD + LR + "command: [a, '{lr}']\nswitches: [lr]\n", ["switches[0]: switches need"]),
-        (SHORT + LR + "switches: [lrr]\n", ["switches[0]: 'lrr' is no parameter"]),
-        (SHORT + LR + "env: {A: '{params}'}\n", ["env: 'params' is no place"]),
-        (SHORT + LR + "metrics: {patterns: ['(']}\n", ["is no regular expression"]),
+        (SHORT + LR + "switches: [lrr]\n", ["switches[0]: 'lrr' is not a parameter"]),
+        (
+            SHORT + LR + "env: {A: '{params}'}\n",
+            ["env: 'params' is not a parameter or placeholder"],
+        ),
+        (SHORT + LR + "metrics: {patterns: ['(']}\n", ["is not a regular expression"]),
         (SHORT + LR + "metrics: {patterns: ['a']}\n", ["names no metric"]),
-        (SHORT + LR + "enqueue: [{lrr: 1}]\n", ["'lrr' is no parameter. Did you mean lr?"]),
+        (SHORT + LR + "enqueue: [{lrr: 1}]\n", ["'lrr' is not a parameter. Did you mean lr?"]),
         (SHORT + LR + "pruner: hyperband\n", ["hyperband divides a trial's epochs"]),
         (
             SHORT.replace(", direction: minimize", "") + LR,
-            ["Which way 'val_loss' is better cannot be known"],
+            ["Trytable does not know which way 'val_loss' is better"],
         ),
-        ("command: [a]\nparameters: {dropout: [0.1]}\n", ["command: belongs to trainer script"]),
+        ("command: [a]\nparameters: {dropout: [0.1]}\n", ["command: is a key of trainer script"]),
     ],
 )
 def test_a_mistake_is_named(text: str, said: list[str], refuse: Refuse) -> None:
@@ -140,4 +143,4 @@ def test_a_parameter_may_take_the_seeds_place(read: Read) -> None:
 
 @given(st.lists(st.text(), max_size=4))
 def test_any_text_has_places_or_none(texts: list[Any]) -> None:
-    assert all("{" + name + "}" in "".join(texts) for name in places(texts))
+    assert all("{" + name + "}" in "".join(texts) for name in placeholders(texts))

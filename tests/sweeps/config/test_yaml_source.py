@@ -55,8 +55,8 @@ def test_words_are_read_as_yaml_1_2_does(text: str, value: object) -> None:
     [
         ("", "mine.yaml:1: is empty. A sweep needs at least `parameters`."),
         ("# nothing\n", "mine.yaml:1: is empty. A sweep needs at least `parameters`."),
-        ("- a\n", "mine.yaml:1: holds a list where a mapping (`key: value`) is expected."),
-        ("word", "mine.yaml:1: holds 'word' where a mapping (`key: value`) is expected."),
+        ("- a\n", "mine.yaml:1: holds a list; a mapping (`key: value`) is expected."),
+        ("word", "mine.yaml:1: holds 'word'; a mapping (`key: value`) is expected."),
         ("a: b: c\n", "mine.yaml:1: this is not YAML: mapping values are not allowed here."),
         ("seed: 1\na: 'x\n", "mine.yaml:3: this is not YAML: found unexpected end of stream."),
         ("seed: 1\n\nx: \x07\n", "special characters are not allowed."),
@@ -64,7 +64,10 @@ def test_words_are_read_as_yaml_1_2_does(text: str, value: object) -> None:
         (b"seed: 1\nmodel: \xff\n", "mine.yaml:2: is not UTF-8 text."),
         (b"\x00\x01\x02", "special characters are not allowed."),
         ("a: " + "[" * 50_000, "mine.yaml:1: this is not YAML: nested more than 8 deep."),
-        ("x" * (MAX_BYTES + 1), f"mine.yaml: is larger than {MAX_BYTES} bytes, which no sweep is."),
+        (
+            "x" * (MAX_BYTES + 1),
+            f"mine.yaml: is larger than {MAX_BYTES} bytes, the limit for a sweep.",
+        ),
     ],
 )
 def test_what_is_no_mapping_is_refused(text: str | bytes, message: str, refuse: Refuse) -> None:
@@ -74,7 +77,7 @@ def test_what_is_no_mapping_is_refused(text: str | bytes, message: str, refuse: 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("model: a\nmodel: b", "mine.yaml:3: model: stands twice; the first is in line 2."),
+        ("model: a\nmodel: b", "mine.yaml:3: model: is given twice; the first is in line 2."),
         ("model: !!str a", "mine.yaml:2: model: a tag ('tag:yaml.org,2002:str') is not allowed."),
         (
             "model: !!python/object/apply:os.system [id]",
@@ -119,7 +122,7 @@ def test_what_is_no_file_is_refused(kind: str, tmp_path: Path) -> None:
         os.mkfifo(path)
     elif kind == "unreadable":
         path.symlink_to(path)  # a loop: nobody, root neither, can read it
-    with pytest.raises(SweepError, match=r"mine\.yaml: (is no|does not|cannot be)"):
+    with pytest.raises(SweepError, match=r"mine\.yaml: (is not|does not|cannot be)"):
         read_document(path)
 
 
@@ -145,7 +148,7 @@ yaml_values = st.recursive(
     ),
     max_leaves=8,
 )
-KEYS = [*Sweep.__dataclass_fields__, "foo", "0"]
+KEYS = [*Sweep.model_fields, "foo", "0"]
 
 
 @given(st.dictionaries(st.sampled_from(KEYS), yaml_values, max_size=6))

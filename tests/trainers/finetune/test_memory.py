@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.trainers.small import Recorder, job_for
+from trytable.records import LaunchSettings
 from trytable.trainers.finetune import memory, trainer
 from trytable.trainers.finetune.memory import (
     CONTEXT_BYTES,
@@ -22,12 +23,7 @@ from trytable.trainers.finetune.memory import (
 from trytable.trainers.models.backbone import LoadedModel
 from trytable.trainers.protocol.knobs import FinetuneSettings
 from trytable.trainers.protocol.memory_knobs import ALIKE, BY_USE, BY_VALUE, memory_shape
-from trytable.trainers.protocol.messages import (
-    Epoch,
-    LaunchSettings,
-    ScriptSettings,
-    SimulatedSettings,
-)
+from trytable.trainers.protocol.messages import Epoch, ScriptSettings, SimulatedSettings
 
 TOP = Path(__file__).resolve().parents[3]
 

@@ -192,7 +192,7 @@ def _best(folder: Path, loaded: LoadedModel) -> dict[str, torch.Tensor]:
 
 
 def test_weights_named_are_not_set_free_by_layers() -> None:
-    with pytest.raises(ValidationError, match=r"unfreeze_layers_per_epoch 1 frees layers, and"):
+    with pytest.raises(ValidationError, match=r"unfreeze_layers_per_epoch 1 unfreezes layers, but"):
         FinetuneSettings(freeze="encoder.*", unfreeze_layers_per_epoch=1)
 
 

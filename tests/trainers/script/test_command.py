@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from trytable.records import Scalar
-from trytable.trainers.protocol.messages import LaunchSettings, Refused
+from trytable.records import LaunchSettings, Scalar
+from trytable.trainers.protocol.messages import Refused
 from trytable.trainers.script.command import CommandContext, argument_text, build_invocation
 from trytable.trainers.script.configs import dump_config, merge_config
 
@@ -23,8 +23,8 @@ GIVEN = CommandContext(seed=7, out=Path("/out"), device="cuda", python="py")
 VALUES: dict[str, Scalar] = {"lr": 1e-5, "note": "a 'b' \"c\" $HOME", "flag": "--no", "deep": True}
 
 
-def words(command: list[str], values: dict[str, Scalar] = VALUES, **options: object) -> list[str]:
-    launch = LaunchSettings.model_validate({"command": command, **options})
+def words(command: list[str], values: dict[str, Scalar] = VALUES, **options: Any) -> list[str]:
+    launch = LaunchSettings(command=tuple(command), **options)
     return list(build_invocation(launch, values, GIVEN).words)
 
 

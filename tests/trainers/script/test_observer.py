@@ -16,11 +16,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from tests.trainers.script.test_trainer import Heard, Run, job_of, run  # noqa: F401 - a fixture
-from trytable.records import Scalar
+from trytable.records import LaunchSettings, Scalar
 from trytable.results.analysis.diagnosis.learning_rate import is_observed, schedule, with_knob_names
 from trytable.results.analysis.diagnosis.types import DiagnosedTrial, Symptom
 from trytable.results.storage.rows import StepRow
-from trytable.trainers.protocol.messages import Epoch, Finding, LaunchSettings, Started, Step
+from trytable.trainers.protocol.messages import Epoch, Finding, Started, Step
 from trytable.trainers.script import trainer
 from trytable.trainers.script.checks import ParameterCheck
 from trytable.trainers.script.observation import (
@@ -89,9 +89,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Seen]:
         exec(compile(text, "its.py", "exec"), {"__name__": "__main__"})  # noqa: S102 - ours
         watch.finish()
         heard = Heard(lambda _: False)
-        given = LaunchSettings.model_validate(
-            {"command": ("python", "its.py", "{params}"), **launch}
-        )
+        given = LaunchSettings(command=("python", "its.py", "{params}"), **launch)
         job = job_of(tmp_path, given, asked)
         back = ParameterCheck(job, given, asked, heard, trainer._started(job, ""))
         told = Observation(job, heard, back)

@@ -10,16 +10,14 @@ from typing import Any
 import psutil
 import pytest
 
-from trytable.records import Objective, Scalar
+from trytable.records import DataSource, LaunchSettings, Objective, Scalar
 from trytable.trainers.protocol.messages import (
-    DataSource,
     Epoch,
     Event,
     Failed,
     Finding,
     Finished,
     Job,
-    LaunchSettings,
     Refused,
     ScriptSettings,
     Started,
@@ -81,8 +79,8 @@ def run(tmp_path: Path) -> Run:
     ) -> Heard:
         (tmp_path / "its.py").write_text(textwrap.dedent(program))
         command = ("{python}", "its.py", *(["{params}"] if values else []))
-        asked = LaunchSettings.model_validate(
-            {"command": command, "cwd": str(tmp_path), "observe": False, **launch}
+        asked = LaunchSettings(
+            **{"command": command, "cwd": str(tmp_path), "observe": False, **launch}
         )
         heard = Heard(stop_when)
         job = job_of(tmp_path, asked, values or {})
@@ -311,7 +309,7 @@ def test_the_environment_is_the_persons_own(run: Run, monkeypatch: pytest.Monkey
 def test_a_command_that_cannot_run_is_refused_before(
     launch: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
-    asked = LaunchSettings.model_validate({"cwd": str(tmp_path), **launch})
+    asked = LaunchSettings(**{"cwd": str(tmp_path), **launch})
     job = job_of(tmp_path, asked, {})
     with pytest.raises(Refused, match=said):
         trainer.check_command(ScriptSettings(launch=asked, values={}), trainer.command_context(job))

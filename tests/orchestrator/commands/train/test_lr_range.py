@@ -146,7 +146,7 @@ def request(
                 RangeTestOptions(freezes="half,embeddings.*"),
                 overrides={"freeze": "half", "unfreeze_layers_per_epoch": 1},
             ),
-            "FREEZE: with embeddings.*: unfreeze_layers_per_epoch 1 frees layers",
+            "FREEZE: with embeddings.*: unfreeze_layers_per_epoch 1 unfreezes layers",
         ),
         (request(RangeTestOptions(), "played"), "trainer scripted has no learning rate"),
         (request(RangeTestOptions(), "qualiti"), "Did you mean quality?"),
