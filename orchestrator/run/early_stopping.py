@@ -9,7 +9,7 @@ from trytable.orchestrator.scheduler.events import EarlyStopAdvice
 from trytable.results.analysis.diagnosis.api import stopping_symptom
 from trytable.results.analysis.diagnosis.messages import describe
 from trytable.results.analysis.diagnosis.thresholds import Thresholds
-from trytable.results.analysis.diagnosis.types import DiagnosedTrial, Task
+from trytable.results.analysis.diagnosis.trial import DiagnosedTrial, Task
 from trytable.results.storage.rows import EpochRow, StepRow
 from trytable.results.storage.study import EpochResult
 from trytable.trainers.protocol.messages import Epoch, Started, Step

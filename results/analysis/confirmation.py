@@ -1,7 +1,7 @@
-"""What fresh seeds say of a search's leaders: means over seeds against the values it was won by."""
+"""Compares a search with a study that trained its best points again with fresh seeds."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from trytable.results.analysis.statistics import (
@@ -13,74 +13,46 @@ from trytable.results.analysis.statistics import (
     mean_over_seeds,
     pooled_deviation,
 )
+from trytable.results.analysis.types import Confirmation, ConfirmedPoint
 from trytable.results.storage.engine import StudyNotFound
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import SEED
 from trytable.results.storage.study import CONFIRM_SUFFIX, StudyResult, TrialResult
 
-Values = Mapping[int, float]
-"""The objective's best by seed."""
 
+def read_confirmation(url: str, study: StudyResult) -> Confirmation | None:
+    """The confirmation of a study's best points; None if they were not trained again.
 
-@dataclass(frozen=True)
-class ConfirmedPoint:
-    """One point trained again: `number` is that of its try in the search (Try 1 is 0).
-
-    `against_*` are differences over the seeds that both were trained with; their p is Holm's over
-    all confirmed points. None: nothing to compare with.
+    Raises DatabaseUnreadable.
     """
-
-    number: int
-    values: Values
-    over_seeds: Mean
-    dev_accuracy: Mean | None
-    test_accuracy: Mean | None
-    against_best: MeanDifference | None = None
-    against_best_p: float | None = None
-    against_baseline: MeanDifference | None = None
-    against_baseline_p: float | None = None
-
-
-@dataclass(frozen=True)
-class Confirmation:
-    """A search and its confirmed points, the best mean first.
-
-    `winner` is the search's best try; `optimism` is by how much its value in the search beats its
-    own confirmed mean, in the objective's units; `expected_optimism` is what the best of `draws`
-    equally good tries would show by noise of `deviation` alone. None: not known (yet).
-    """
-
-    study: str
-    points: tuple[ConfirmedPoint, ...]
-    winner: int
-    optimism: float | None
-    expected_optimism: float | None
-    deviation: float | None
-    draws: int
-
-    def point(self, number: int) -> ConfirmedPoint | None:
-        """What was confirmed of a try of the search."""
-        return next((one for one in self.points if one.number == number), None)
-
-
-def confirm(search: StudyResult, again: StudyResult) -> Confirmation | None:
-    """Compare a search with the study that trained its leaders again; None: nothing completed."""
-    objective = search.objective
-    found = sorted(_points(search, again), key=lambda one: objective.rank(one.over_seeds.mean))
-    if not found or not search.ranked:
+    try:
+        retrained = read_study(url, study.name + CONFIRM_SUFFIX)
+    except StudyNotFound:
         return None
-    baseline = search.baseline
-    base = next((one for one in found if baseline and one.number == baseline.number), None)
+    return confirm(study, retrained)
+
+
+def confirm(search: StudyResult, retrained: StudyResult) -> Confirmation | None:
+    """Compare a search with the study that trained its best points again.
+
+    None if no trial of either completed.
+    """
+    objective = search.objective
+    points = sorted(
+        _points(search, retrained), key=lambda point: objective.rank(point.over_seeds.mean)
+    )
+    if not points or not search.ranked:
+        return None
     winner = search.ranked[0]
-    won = next((one for one in found if one.number == winner.number), None)
-    deviation = pooled_deviation([tuple(one.values.values()) for one in found])
-    draws = len(search.ranked)
+    winner_point = _point_of(points, winner)
     optimism = None
-    if won is not None and winner.best_value is not None:
-        optimism = objective.gain(winner.best_value, won.over_seeds.mean)
+    if winner_point is not None and winner.best_value is not None:
+        optimism = objective.gain(winner.best_value, winner_point.over_seeds.mean)
+    deviation = pooled_deviation([tuple(point.values.values()) for point in points])
+    draws = len(search.ranked)
     return Confirmation(
-        study=again.name,
-        points=_compared(found, base),
+        study=retrained.name,
+        points=_with_differences(points, _point_of(points, search.baseline)),
         winner=winner.number,
         optimism=optimism,
         expected_optimism=None if deviation is None else expected_maximum(draws, deviation),
@@ -89,86 +61,80 @@ def confirm(search: StudyResult, again: StudyResult) -> Confirmation | None:
     )
 
 
-def _points(search: StudyResult, again: StudyResult) -> list[ConfirmedPoint]:
-    tries: dict[int, dict[int, TrialResult]] = {}
-    for one in again.ranked:
-        number = _try_of(search, one)
-        if number is not None and SEED in one.params:
-            tries.setdefault(number, {})[int(one.params[SEED])] = one
-    return [_confirmed(number, by_seed) for number, by_seed in tries.items()]
+def _point_of(points: Sequence[ConfirmedPoint], trial: TrialResult | None) -> ConfirmedPoint | None:
+    return next((point for point in points if trial and point.number == trial.number), None)
 
 
-def _try_of(search: StudyResult, one: TrialResult) -> int | None:
-    """The try of the search that has the same point: the baseline itself, else the best."""
-    point = _point(one)
-    baseline = [search.baseline] if search.baseline else []
-    same = (found for found in (*baseline, *search.ranked) if _point(found) == point)
-    return next((found.number for found in same), None)
+def _points(search: StudyResult, retrained: StudyResult) -> list[ConfirmedPoint]:
+    groups: dict[int, dict[int, TrialResult]] = {}
+    for trial in retrained.ranked:
+        number = _number_in_search(search, trial)
+        if number is not None and SEED in trial.params:
+            groups.setdefault(number, {})[int(trial.params[SEED])] = trial
+    return [_confirmed_point(number, by_seed) for number, by_seed in groups.items()]
 
 
-def _point(one: TrialResult) -> dict[str, Any]:
-    return {name: value for name, value in one.params.items() if name != SEED}
+def _number_in_search(search: StudyResult, trial: TrialResult) -> int | None:
+    """The search's trial of the same point: the baseline first, then the best one."""
+    params = _without_seed(trial)
+    candidates = (*([search.baseline] if search.baseline else []), *search.ranked)
+    matches = (candidate for candidate in candidates if _without_seed(candidate) == params)
+    return next((match.number for match in matches), None)
 
 
-def _confirmed(number: int, by_seed: Mapping[int, TrialResult]) -> ConfirmedPoint:
-    tries = [by_seed[seed] for seed in sorted(by_seed)]
-    values = {seed: by_seed[seed].best_value for seed in sorted(by_seed)}
-    known = {seed: value for seed, value in values.items() if value is not None}
+def _without_seed(trial: TrialResult) -> dict[str, Any]:
+    return {name: value for name, value in trial.params.items() if name != SEED}
+
+
+def _confirmed_point(number: int, by_seed: Mapping[int, TrialResult]) -> ConfirmedPoint:
+    seeds = sorted(by_seed)
+    trials = [by_seed[seed] for seed in seeds]
+    values = {
+        seed: trial.best_value
+        for seed, trial in zip(seeds, trials, strict=True)
+        if trial.best_value is not None
+    }
     return ConfirmedPoint(
         number=number,
-        values=known,
-        over_seeds=mean_over_seeds(tuple(known.values())),
-        dev_accuracy=_mean([one.best_dev_accuracy for one in tries]),
-        test_accuracy=_mean([one.test_accuracy for one in tries]),
+        values=values,
+        over_seeds=mean_over_seeds(tuple(values.values())),
+        dev_accuracy=_mean([trial.best_dev_accuracy for trial in trials]),
+        test_accuracy=_mean([trial.test_accuracy for trial in trials]),
     )
 
 
 def _mean(values: Sequence[float | None]) -> Mean | None:
-    known = [value for value in values if value is not None]
-    return mean_over_seeds(known) if known else None
+    measured_values = [value for value in values if value is not None]
+    return mean_over_seeds(measured_values) if measured_values else None
 
 
-def _compared(
-    found: Sequence[ConfirmedPoint], base: ConfirmedPoint | None
+def _with_differences(
+    points: Sequence[ConfirmedPoint], baseline: ConfirmedPoint | None
 ) -> tuple[ConfirmedPoint, ...]:
-    best, baseline = _against(found, found[0]), _against(found, base)
-    compared = []
-    for one in found:
-        (to_best, best_p), (to_baseline, baseline_p) = best(one), baseline(one)
-        compared.append(
-            replace(
-                one,
-                against_best=to_best,
-                against_best_p=best_p,
-                against_baseline=to_baseline,
-                against_baseline_p=baseline_p,
-            )
+    best_differences, best_p = _differences(points, points[0])
+    baseline_differences, baseline_p = _differences(points, baseline)
+    return tuple(
+        replace(
+            point,
+            against_best=best_differences.get(point.number),
+            against_best_p=best_p.get(point.number),
+            against_baseline=baseline_differences.get(point.number),
+            against_baseline_p=baseline_p.get(point.number),
         )
-    return tuple(compared)
+        for point in points
+    )
 
 
-def _against(
-    found: Sequence[ConfirmedPoint], other: ConfirmedPoint | None
-) -> Callable[[ConfirmedPoint], tuple[MeanDifference | None, float | None]]:
-    """How each point does against another one over the seeds that both have."""
+def _differences(
+    points: Sequence[ConfirmedPoint], other: ConfirmedPoint | None
+) -> tuple[dict[int, MeanDifference], dict[int, float]]:
+    """Each point's mean difference to another one over shared seeds, and Holm's corrected p."""
     differences: dict[int, MeanDifference] = {}
-    for one in found:
-        shared = one.values.keys() & other.values.keys() if other else ()
-        if other and one is not other and shared:
-            gaps = [one.values[seed] - other.values[seed] for seed in sorted(shared)]
-            differences[one.number] = mean_difference(gaps)
-    tested = {number: d.p for number, d in differences.items() if d.p is not None}
-    corrected = dict(zip(tested, holm(tuple(tested.values())), strict=True))
-    return lambda one: (differences.get(one.number), corrected.get(one.number))
-
-
-def read_confirmation(url: str, study: StudyResult) -> Confirmation | None:
-    """What fresh seeds say of a study's leaders; None where they were not trained again.
-
-    Raises DatabaseUnreadable.
-    """
-    try:
-        again = read_study(url, study.name + CONFIRM_SUFFIX)
-    except StudyNotFound:
-        return None
-    return confirm(study, again)
+    for point in points:
+        shared = point.values.keys() & other.values.keys() if other else ()
+        if other and point is not other and shared:
+            gaps = [point.values[seed] - other.values[seed] for seed in sorted(shared)]
+            differences[point.number] = mean_difference(gaps)
+    p_values = {number: d.p for number, d in differences.items() if d.p is not None}
+    corrected = holm(tuple(p_values.values()))
+    return differences, dict(zip(p_values, corrected, strict=True))

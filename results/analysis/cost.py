@@ -1,137 +1,92 @@
-"""What a study cost and on what it was spent: seconds of workers and of devices."""
+"""Counts what a study cost, and on what: seconds of workers and of devices."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from itertools import pairwise
-from typing import Literal
 
+from trytable.records import is_number
+from trytable.results.analysis.types import COST_KINDS, NO_SECONDS, Cost, CostKind, Seconds
 from trytable.results.storage.rows import AttemptRow
 from trytable.results.storage.study import StudyResult, TrialResult, difference
 
-CostKind = Literal["completed", "pruned", "stopped", "failed", "retried", "unfinished"]
-"""On what seconds went. `failed` and `retried` are attempts whose work was lost (a retried one was
-followed by another); an attempt that was only interrupted counts as its try ended."""
-
-COST_KINDS: tuple[CostKind, ...] = (
-    "completed",
-    "pruned",
-    "stopped",
-    "failed",
-    "retried",
-    "unfinished",
-)
 _POINTS = 100
+"""Points of accuracy in a share of 1."""
 
-
-@dataclass(frozen=True)
-class Seconds:
-    """Wall seconds that workers ran, and device-seconds.
-
-    Of a device that several workers shared at a time, each has an equal part: the device-seconds
-    of all tries add up to the seconds for which devices were in use.
-    """
-
-    wall: float
-    device: float
-
-
-@dataclass(frozen=True)
-class Cost:
-    """A study's cost.
-
-    `tries` holds the seconds of every try that had an attempt that ended, by its number. `saved`
-    is what the epochs that pruned and stopped tries never ran would have cost in wall seconds, at
-    each try's own seconds an epoch. `device_seconds_per_point` is the whole study's by how many
-    points of dev accuracy its best try is above the baseline; None: it is not, or not known.
-    """
-
-    trials: Mapping[int, Seconds]
-    by_kind: Mapping[CostKind, Seconds]
-    saved: Mapping[int, float]
-    device_seconds_per_point: float | None
-
-    @property
-    def total(self) -> Seconds:
-        """All seconds of the study."""
-        return _sum(self.trials.values())
+_AttemptKey = tuple[str, int]
 
 
 def study_cost(study: StudyResult) -> Cost:
     """Count the seconds of all attempts that have ended."""
-    device = _device_seconds(row for one in study.trials for row in one.attempts)
-    tries: dict[int, Seconds] = {}
-    spent: dict[CostKind, list[Seconds]] = {}
-    for one in study.trials:
-        for row in one.attempts:
+    device = _device_seconds(row for trial in study.trials for row in trial.attempts)
+    by_trial: dict[int, Seconds] = {}
+    by_kind: dict[CostKind, Seconds] = {}
+    for trial in study.trials:
+        for row in trial.attempts:
             if row.ended_at is not None:
                 wall = max(0.0, row.ended_at - row.started_at)
-                seconds = Seconds(wall, device[_key(row)])
-                spent.setdefault(_spent_on(one, row), []).append(seconds)
-                tries[one.number] = _sum([tries.get(one.number, Seconds(0, 0)), seconds])
-    saved = {one.number: _saved(one) for one in study.trials}
+                seconds, kind = Seconds(wall, device[_key(row)]), _cost_kind(trial, row)
+                by_kind[kind] = by_kind.get(kind, NO_SECONDS) + seconds
+                by_trial[trial.number] = by_trial.get(trial.number, NO_SECONDS) + seconds
+    saved = {trial.number: _saved(trial) for trial in study.trials}
+    total = sum(by_trial.values(), NO_SECONDS)
     return Cost(
-        trials=tries,
-        by_kind={kind: _sum(spent[kind]) for kind in COST_KINDS if kind in spent},
+        trials=by_trial,
+        by_kind={kind: by_kind[kind] for kind in COST_KINDS if kind in by_kind},
         saved={number: seconds for number, seconds in saved.items() if seconds is not None},
-        device_seconds_per_point=_per_point(study, _sum(tries.values()).device),
+        device_seconds_per_point=_per_point(study, total.device),
     )
 
 
-def _sum(seconds: Iterable[Seconds]) -> Seconds:
-    found = list(seconds)
-    return Seconds(sum(one.wall for one in found), sum(one.device for one in found))
-
-
-def _spent_on(one: TrialResult, row: AttemptRow) -> CostKind:
+def _cost_kind(trial: TrialResult, row: AttemptRow) -> CostKind:
     if row.outcome in ("failed", "retried"):
         return "failed" if row.outcome == "failed" else "retried"
-    match one.status:
+    match trial.status:
         case "completed" | "pruned" | "stopped" | "failed":
-            return one.status
+            return trial.status
         case _:
             return "unfinished"
 
 
-def _key(row: AttemptRow) -> tuple[str, int]:
+def _key(row: AttemptRow) -> _AttemptKey:
     return row.trial_uid, row.attempt
 
 
-def _device_seconds(rows: Iterable[AttemptRow]) -> dict[tuple[str, int], float]:
-    """Every ended attempt's part of its device: at each moment, one by those that run there."""
+def _device_seconds(rows: Iterable[AttemptRow]) -> dict[_AttemptKey, float]:
+    """The device-seconds of every attempt that has ended."""
     by_device: dict[str, list[AttemptRow]] = {}
     for row in rows:
         if row.ended_at is not None:
             by_device.setdefault(row.device, []).append(row)
-    found: Counter[tuple[str, int]] = Counter()
-    for shared in by_device.values():
-        found.update(_parts(shared))
-    return dict(found)
+    seconds: Counter[_AttemptKey] = Counter()
+    for attempts in by_device.values():
+        seconds.update(_shares(attempts))
+    return dict(seconds)
 
 
-def _parts(rows: list[AttemptRow]) -> dict[tuple[str, int], float]:
-    parts = {_key(row): 0.0 for row in rows}
+def _shares(rows: list[AttemptRow]) -> dict[_AttemptKey, float]:
+    """One device's seconds by attempt; at each moment, running attempts share it equally."""
+    seconds = {_key(row): 0.0 for row in rows}
     starts = [(row.started_at, True, _key(row)) for row in rows]
     ends = [(max(row.ended_at or 0, row.started_at), False, _key(row)) for row in rows]
-    running: set[tuple[str, int]] = set()
-    # Ends come after starts of the same moment: an attempt of no length is taken out again.
+    running: set[_AttemptKey] = set()
+    # Starts sort before ends of the same moment, so an attempt of no length is removed again.
     changes = sorted([*starts, *ends], key=lambda change: (change[0], not change[1]))
-    for (at, begins, key), (until, *_) in pairwise(changes):
-        (running.add if begins else running.discard)(key)
-        for one in running:
-            parts[one] += (until - at) / len(running)
-    return parts
+    for (moment, is_start, key), (next_moment, *_) in pairwise(changes):
+        (running.add if is_start else running.discard)(key)
+        for attempt in running:
+            seconds[attempt] += (next_moment - moment) / len(running)
+    return seconds
 
 
-def _saved(one: TrialResult) -> float | None:
-    """Seconds that a try's missing epochs would have taken; None where it ran them all."""
-    if one.status not in ("pruned", "stopped") or not one.epochs_run:
+def _saved(trial: TrialResult) -> float | None:
+    """Seconds that a trial's remaining epochs would have taken; None if it ran to its end."""
+    if trial.status not in ("pruned", "stopped") or not trial.epochs_run:
         return None
-    asked = one.settings.get("epochs")
-    times = [epoch.seconds for epoch in one.curve if epoch.seconds is not None]
-    if not isinstance(asked, int | float) or not times:
+    requested = trial.settings.get("epochs")
+    times = [epoch.seconds for epoch in trial.curve if epoch.seconds is not None]
+    if not is_number(requested) or not times:
         return None
-    return max(0.0, asked - one.epochs_run) * sum(times) / len(times)
+    return max(0.0, requested - trial.epochs_run) * sum(times) / len(times)
 
 
 def _per_point(study: StudyResult, device_seconds: float) -> float | None:

@@ -1,6 +1,7 @@
 """All plots of a study, in the order of the report."""
 
-from trytable.results.analysis.analysis import Analysis, analyze
+from trytable.results.analysis.analysis import analyze
+from trytable.results.analysis.types import Analysis
 from trytable.results.plots.cost import cost_plot
 from trytable.results.plots.curves import curves_plot, rates_plot
 from trytable.results.plots.highlights import highlight_trials

@@ -1,6 +1,6 @@
 """How the study's wall time was cost."""
 
-from trytable.results.analysis.cost import Cost, CostKind
+from trytable.results.analysis.types import Cost, CostKind
 from trytable.results.plots.types import COLOURS, GREY, Axis, Bar, Bars, Hatch, Plot
 from trytable.results.text.catalog import Words
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from statistics import median
 
 from trytable.records import DEFAULT_OBJECTIVE, is_number
-from trytable.results.analysis.comparison import StudyComparison
 from trytable.results.analysis.importance import importances
+from trytable.results.analysis.types import StudyComparison
 from trytable.results.plots.highlights import Highlights
 from trytable.results.plots.types import (
     COLOURS,

@@ -11,7 +11,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]  # it ships no types
 
 from trytable.files import write_atomic
-from trytable.results.analysis.analysis import Analysis, analyze
+from trytable.results.analysis.analysis import analyze
+from trytable.results.analysis.types import Analysis
 from trytable.results.plots.all import study_plots
 from trytable.results.plots.parameters import MAX_INTERVALS
 from trytable.results.plots.plotly import figures_json

@@ -4,12 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trytable.records import is_number
-from trytable.results.analysis.analysis import Analysis
-from trytable.results.analysis.comparison import DEFAULT_STANDARD_ERROR
-from trytable.results.analysis.diagnosis.api import trial_overfit_level
 from trytable.results.analysis.diagnosis.messages import advice_text
 from trytable.results.analysis.phases import Phase, find_phases
-from trytable.results.analysis.statistics import standard_error
+from trytable.results.analysis.types import Analysis
 from trytable.results.report.verdict import LOSS_OBJECTIVE, PERCENTAGE_POINTS, can_train_more
 from trytable.results.storage.study import StudyResult, TrialResult, difference
 from trytable.results.tables.summary import parameter_text
@@ -45,8 +42,10 @@ def build_story(study: StudyResult, analysis: Analysis, words: Words) -> Story |
     best = study.ranked[0]
     told = {
         "changed": _changed(study, best, words),
-        "figures": words.paragraph([*_figures(study, best, words)]),
-        "phases": words.paragraph([_phase(one, words) for one in _phases(best, analysis)]),
+        "figures": words.paragraph([*_figures(study, best, analysis, words)]),
+        "phases": words.paragraph(
+            [_phase(one, words) for one in find_phases(best.curve, analysis.comparison.best_error)]
+        ),
         "earlier": _earlier(study, best, analysis, words),
         "next": _next(study, best, analysis, words),
     }
@@ -82,7 +81,9 @@ def _value(value: object) -> str:
     return one_line(format_value(as_cell(value), "parameter")) or "null"
 
 
-def _figures(study: StudyResult, best: TrialResult, words: Words) -> Iterator[str]:
+def _figures(
+    study: StudyResult, best: TrialResult, analysis: Analysis, words: Words
+) -> Iterator[str]:
     """First, peak and last of what was measured."""
     losses = [e.train_loss for e in best.curve if e.train_loss is not None]
     trained = [e.probe_accuracy for e in best.curve if e.probe_accuracy is not None]
@@ -94,7 +95,7 @@ def _figures(study: StudyResult, best: TrialResult, words: Words) -> Iterator[st
     yield from _peak(study, best, words)
     if best.train_accuracy is not None and best.gap is not None:
         yield words.text("story.gap", train=best.train_accuracy, gap=best.gap)
-    level = trial_overfit_level(best, study)
+    level = analysis.overfit_levels[best.number]
     if level is not None:
         yield words.text("story.overfit", level=words.text(f"level.{level}"))
 
@@ -110,13 +111,6 @@ def _peak(study: StudyResult, best: TrialResult, words: Words) -> Iterator[str]:
             epoch=best.best_epoch,
             last=format_value(known[-1], "accuracy"),
         )
-
-
-def _phases(best: TrialResult, analysis: Analysis) -> tuple[Phase, ...]:
-    accuracy, examples = best.best_dev_accuracy, analysis.comparison.examples
-    known = accuracy is not None and examples is not None and 0 < accuracy < 1
-    error = standard_error(accuracy or 0, examples or 1) if known else DEFAULT_STANDARD_ERROR
-    return find_phases(best.curve, error)
 
 
 def _phase(one: Phase, words: Words) -> str:

@@ -1,9 +1,14 @@
 """How sure the best try is, in words: against the others, the baseline, and on fresh seeds."""
 
-from trytable.results.analysis.analysis import Analysis
-from trytable.results.analysis.comparison import PairedTest, StudyComparison, TrialComparison
-from trytable.results.analysis.confirmation import Confirmation, ConfirmedPoint
-from trytable.results.analysis.cost import Cost
+from trytable.results.analysis.types import (
+    Analysis,
+    Confirmation,
+    ConfirmedPoint,
+    Cost,
+    PairedTest,
+    StudyComparison,
+    TrialComparison,
+)
 from trytable.results.storage.study import StudyResult
 from trytable.results.text.catalog import Words
 from trytable.results.text.format import format_value

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trytable.records import is_number
-from trytable.results.analysis.cost import Cost
 from trytable.results.analysis.diagnosis.messages import advice_text
 from trytable.results.analysis.diagnosis.types import Diagnosis
+from trytable.results.analysis.types import Cost
 from trytable.results.report.trial_detail import setting_lines
 from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.results.tables.trials import (

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from trytable.results.analysis.comparison import (
+from trytable.results.analysis.types import (
     NoTestReason,
     PairedTest,
     StudyComparison,

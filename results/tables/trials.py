@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from trytable.records import DEFAULT_OBJECTIVE, Language
-from trytable.results.analysis.analysis import Analysis, analyze
-from trytable.results.analysis.confirmation import ConfirmedPoint
+from trytable.results.analysis.analysis import analyze
 from trytable.results.analysis.diagnosis.types import Diagnosis
+from trytable.results.analysis.types import Analysis, ConfirmedPoint
 from trytable.results.storage.rows import Status
 from trytable.results.storage.study import StudyResult, TrialResult, difference
 from trytable.results.text.catalog import ENGLISH, Words

@@ -11,8 +11,9 @@ from rich.text import Text
 from trytable.orchestrator.commands.terminal import print_table
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, display_path
-from trytable.results.analysis.analysis import Analysis, analyze
+from trytable.results.analysis.analysis import analyze
 from trytable.results.analysis.confirmation import read_confirmation
+from trytable.results.analysis.types import Analysis
 from trytable.results.plots.all import study_plots
 from trytable.results.plots.matplotlib import write_plots
 from trytable.results.report.html import write_report

@@ -1,4 +1,4 @@
-"""Diagnoses a study as it was read: every try's findings, its workers' and ours."""
+"""Diagnoses the trials of a study, and decides which symptom stops a running trial."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -12,76 +12,88 @@ from trytable.results.analysis.diagnosis.fit import (
     still_improving,
     underfit,
 )
-from trytable.results.analysis.diagnosis.layers import dead_gradients, frozen_too_much
-from trytable.results.analysis.diagnosis.learning import majority_class, no_learning
+from trytable.results.analysis.diagnosis.learning import (
+    dead_gradients,
+    frozen_too_much,
+    majority_class,
+    no_learning,
+)
 from trytable.results.analysis.diagnosis.learning_rate import is_observed, schedule, with_knob_names
 from trytable.results.analysis.diagnosis.messages import describe, describe_worker_finding
 from trytable.results.analysis.diagnosis.sanity import label_range, loss_scale, same_seed
 from trytable.results.analysis.diagnosis.stagnation import frozen_validation, stagnation
 from trytable.results.analysis.diagnosis.thresholds import Thresholds
-from trytable.results.analysis.diagnosis.types import (
-    DiagnosedTrial,
-    Diagnosis,
-    OverfitLevel,
-    Symptom,
-    Task,
-)
+from trytable.results.analysis.diagnosis.trial import DiagnosedTrial, Task
+from trytable.results.analysis.diagnosis.types import Diagnosis, OverfitLevel, Symptom
 from trytable.results.storage.study import StudyResult, TrialResult
 
-_FIRST = ("error", "warning", "info")
-"""What the data room gives a sentence without a gold label."""
+_SEVERITY_ORDER = ("error", "warning", "info")
 
 
 def diagnose(study: StudyResult, language: Language = "en") -> dict[int, tuple[Diagnosis, ...]]:
-    """The findings of every try, by its number (Try 1 is 0), the gravest first.
+    """The findings of every trial by its number (Try 1 is 0), the most severe first.
 
-    A worker's finding stands in the place of a diagnosis of the same kind.
+    A worker's finding replaces a symptom of the same kind.
     """
-    task, limit = task_of(study), thresholds_of(study.sweep)
-    trials = [trial_of(one, study) for one in study.trials]
-    seeds = dict(same_seed(trials))
-    found: dict[int, tuple[Diagnosis, ...]] = {}
-    for one, trial in zip(study.trials, trials, strict=True):
-        said = [describe_worker_finding(row, language) for row in one.findings]
-        kinds = {finding.kind for finding in said}
-        ours = [*symptoms_of(trial, task, limit)]
-        if one.number in seeds:
-            ours.append(seeds[one.number])
-        said += [describe(finding, language) for finding in ours if finding.kind not in kinds]
-        found[one.number] = tuple(sorted(said, key=lambda f: _FIRST.index(f.severity)))
-    return found
+    task, limits = _task(study), thresholds_of(study.sweep)
+    trials = [_diagnosed_trial(trial, study) for trial in study.trials]
+    same_seeds = dict(same_seed(trials))
+    diagnoses: dict[int, tuple[Diagnosis, ...]] = {}
+    for result, trial in zip(study.trials, trials, strict=True):
+        symptoms = [*symptoms_of(trial, task, limits)]
+        if trial.number in same_seeds:
+            symptoms.append(same_seeds[trial.number])
+        findings = [describe_worker_finding(row, language) for row in result.findings]
+        kinds = {finding.kind for finding in findings}
+        findings += [describe(s, language) for s in symptoms if s.kind not in kinds]
+        findings.sort(key=lambda finding: _SEVERITY_ORDER.index(finding.severity))
+        diagnoses[trial.number] = tuple(findings)
+    return diagnoses
 
 
-def symptoms_of(trial: DiagnosedTrial, task: Task, limit: Thresholds) -> Iterator[Symptom]:
-    """All that one trial's own numbers tell."""
-    stuck = no_learning(trial, task, limit)
+def symptoms_of(trial: DiagnosedTrial, task: Task, limits: Thresholds) -> Iterator[Symptom]:
+    """The symptoms that follow from one trial's own numbers."""
+    not_learning = no_learning(trial, task, limits)
     candidates = (
         label_range(trial, task),
         non_finite(trial),
-        stuck,
+        not_learning,
         majority_class(trial, task),
         divergence(trial, task),
         exploding_weights(trial),
         dead_gradients(trial),
-        frozen_too_much(trial, learns=stuck is None),
+        frozen_too_much(trial, learns=not_learning is None),
         frozen_validation(trial),
         stagnation(trial),
         schedule(trial),
         loss_scale(trial),
         overfit(trial),
-        underfit(trial, task) if stuck is None else None,
+        underfit(trial, task) if not_learning is None else None,
         still_improving(trial, task),
     )
-    yield from (found for found in candidates if found is not None)
+    yield from (symptom for symptom in candidates if symptom is not None)
 
 
-def trial_overfit_level(one: TrialResult, study: StudyResult) -> OverfitLevel | None:
-    """How far a try overfits; None where train accuracy was never measured."""
-    return overfit_level(trial_of(one, study))
+def stopping_symptom(trial: DiagnosedTrial, task: Task, limits: Thresholds) -> Symptom | None:
+    """The first symptom that stops a trial, or None. In the window only NaN stops it."""
+    kinds = limits.stopping_kinds
+    if "non_finite" in kinds and (symptom := non_finite(trial)):
+        return symptom
+    last_step = trial.steps[-1].step if trial.steps else 0
+    if last_step < limits.window_steps:
+        return None
+    if "no_learning" in kinds and (symptom := no_learning(trial, task, limits)):
+        return symptom
+    return divergence(trial, task) if "divergence" in kinds else None
+
+
+def overfit_levels(study: StudyResult) -> dict[int, OverfitLevel | None]:
+    """How much every trial overfits, by its number; None if train accuracy was never measured."""
+    return {trial.number: overfit_level(_diagnosed_trial(trial, study)) for trial in study.trials}
 
 
 def thresholds_of(sweep: Mapping[str, Any]) -> Thresholds:
-    """What the sweep of a study says of its diagnoses; the defaults where it says nothing."""
+    """The thresholds that a sweep sets (its stored JSON), with defaults for the others."""
     gate = sweep.get("gate") or {}
     options = {name: gate[name] for name in ("window_steps", "tolerance") if name in gate}
     if "kinds" in gate:
@@ -89,56 +101,41 @@ def thresholds_of(sweep: Mapping[str, Any]) -> Thresholds:
     return Thresholds(**options)
 
 
-def task_of(study: StudyResult) -> Task:
-    """What is known of a study's classes."""
-    return make_task(study.facts, study.gold.get("dev", ()))
-
-
 def make_task(facts: Mapping[str, Any], gold: tuple[int, ...]) -> Task:
-    """What `prepare` found of the classes, and their shares in dev."""
+    """The task, from the facts that `prepare` read and the gold class indices of dev."""
     names = facts.get("classes")
     labels = [label for label in gold if label != UNLABELLED]
     counts = Counter(labels)
     classes = len(names) if names else None
     width = max(classes or 0, *(label + 1 for label in labels)) if labels else 0
-    size = len(labels) or (facts.get("sizes") or {}).get("dev")
     return Task(
         classes=classes,
         shares=tuple(counts[label] / len(labels) for label in range(width)),
-        dev_size=size,
+        dev_size=len(labels) or (facts.get("sizes") or {}).get("dev"),
         lowest_label=min(labels, default=None),
         highest_label=max(labels, default=None),
     )
 
 
-def trial_of(one: TrialResult, study: StudyResult) -> DiagnosedTrial:
-    """What a diagnosis reads of a try."""
-    measured = [row for row in one.attempts if row.parameters]
-    last = measured[-1] if measured else None
+def _task(study: StudyResult) -> Task:
+    return make_task(study.facts, study.gold.get("dev", ()))
+
+
+def _diagnosed_trial(trial: TrialResult, study: StudyResult) -> DiagnosedTrial:
+    started = [row for row in trial.attempts if row.parameters]
+    last = started[-1] if started else None
     return DiagnosedTrial(
-        number=one.number,
-        status=one.status,
-        settings=with_knob_names(one.settings, one.effective),
-        curve=one.curve,
-        steps=one.steps,
-        best_epoch=one.best_epoch,
+        number=trial.number,
+        status=trial.status,
+        settings=with_knob_names(trial.settings, trial.effective),
+        curve=trial.curve,
+        steps=trial.steps,
+        best_epoch=trial.best_epoch,
         objective=study.objective,
-        predictions=one.predictions.get("dev", ()),
+        predictions=trial.predictions.get("dev", ()),
         trainable_parameters=last.trainable_parameters if last else None,
         parameters=last.parameters if last else None,
         steps_total=last.steps_total if last else None,
-        messages=tuple(row.message for row in one.attempts),
-        is_observed=is_observed(one.effective),
+        messages=tuple(row.message for row in trial.attempts),
+        is_observed=is_observed(trial.effective),
     )
-
-
-def stopping_symptom(trial: DiagnosedTrial, task: Task, limit: Thresholds) -> Symptom | None:
-    """The first finding that stops this trial, or None. Nothing but NaN stops it in the window."""
-    last = trial.steps[-1].step if trial.steps else 0
-    past = last >= limit.window_steps
-    kinds = limit.stopping_kinds
-    if "non_finite" in kinds and (symptom := non_finite(trial)):
-        return symptom
-    if past and "no_learning" in kinds and (symptom := no_learning(trial, task, limit)):
-        return symptom
-    return divergence(trial, task) if past and "divergence" in kinds else None

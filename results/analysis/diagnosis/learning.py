@@ -1,4 +1,4 @@
-"""Whether anything is learnt at all: no_learning and majority_class."""
+"""Whether a trial learns: no_learning, majority_class, dead_gradients and frozen_too_much."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,130 +7,130 @@ from statistics import fmean
 from trytable.records import Scalar, Severity
 from trytable.results.analysis.diagnosis import thresholds
 from trytable.results.analysis.diagnosis.thresholds import Thresholds
-from trytable.results.analysis.diagnosis.types import Advice, DiagnosedTrial, Symptom, Task
+from trytable.results.analysis.diagnosis.trial import DiagnosedTrial, Task
+from trytable.results.analysis.diagnosis.types import Advice, Symptom
 from trytable.results.storage.rows import StepRow
 from trytable.results.storage.study import EpochResult
 
 _FASTER = (Advice("lr", "raise"), Advice("freeze", "lower"), Advice("head_lr_multiplier", "raise"))
 
 
-def no_learning(trial: DiagnosedTrial, task: Task, limit: Thresholds) -> Symptom | None:
-    """The loss is that of guessing past the window, does not fall, and accuracy is at chance.
+def no_learning(trial: DiagnosedTrial, task: Task, limits: Thresholds) -> Symptom | None:
+    """Past the window, the loss is still that of guessing and accuracy is at chance.
 
-    Guessing is ln C, or the entropy of the classes' shares where that is lower. Nothing is said
-    while the learning rate still rises. A trial shorter than the window is judged by its epochs,
-    once it has ended.
+    The loss of guessing is ln C for C classes, or the entropy of the classes' shares if that is
+    lower. Nothing is reported while the learning rate still rises. A trial shorter than the window
+    is judged by its epochs, once it has ended.
     """
     if task.guessing_loss is None:
         return None
-    if trial.steps and trial.steps[-1].step >= limit.window_steps:
-        return _by_steps(trial, task, limit)
-    return _by_epochs(trial, task, limit) if trial.has_ended else None
+    if trial.steps and trial.steps[-1].step >= limits.window_steps:
+        return _no_learning_by_steps(trial, task, limits)
+    return _no_learning_by_epochs(trial, task, limits) if trial.has_ended else None
 
 
-def _by_steps(trial: DiagnosedTrial, task: Task, limit: Thresholds) -> Symptom | None:
+def _no_learning_by_steps(trial: DiagnosedTrial, task: Task, limits: Thresholds) -> Symptom | None:
     last = trial.steps[-1].step
-    window = [s for s in trial.steps if s.step > last - limit.window_steps]
-    middle = last - limit.window_steps / 2
+    window = [s for s in trial.steps if s.step > last - limits.window_steps]
+    middle = last - limits.window_steps / 2
     early = [s.loss for s in window if s.loss is not None and s.step <= middle]
     late = [s.loss for s in window if s.loss is not None and s.step > middle]
     if not early or not late or _is_warming_up(window):
         return None
     fall, loss = fmean(early) - fmean(late), fmean(early + late)
-    accuracies = [*_last(trial.curve), *_running(window)]
-    if not _is_guessing(loss, fall, accuracies, task, limit):
+    accuracies = [*_last_accuracy(trial.curve), *_last_running_accuracy(window)]
+    if not _is_guessing(loss, fall, accuracies, task, limits):
         return None
-    evidence = _evidence(loss, fall, accuracies, task, limit)
-    evidence |= {"first_step": last - limit.window_steps + 1, "last_step": last}
-    return _found("steps" if accuracies else "steps_alone", evidence)
+    evidence = _guessing_evidence(loss, fall, accuracies, task, limits)
+    evidence |= {"first_step": last - limits.window_steps + 1, "last_step": last}
+    variant = "steps" if accuracies else "steps_alone"
+    return Symptom("no_learning", "error", evidence, _FASTER, variant)
 
 
-def _by_epochs(trial: DiagnosedTrial, task: Task, limit: Thresholds) -> Symptom | None:
-    losses = [(e.epoch, e.train_loss) for e in trial.curve if e.train_loss is not None]
-    accuracies = _last(trial.curve)
+def _no_learning_by_epochs(trial: DiagnosedTrial, task: Task, limits: Thresholds) -> Symptom | None:
+    losses, accuracies = trial.train_losses, _last_accuracy(trial.curve)
     if len(losses) <= 1 or not accuracies:
         return None
-    loss, fall = losses[-1][1], losses[0][1] - losses[-1][1]
-    if not _is_guessing(loss, fall, accuracies, task, limit):
+    (first_epoch, first_loss), (last_epoch, loss) = losses[0], losses[-1]
+    fall = first_loss - loss
+    if not _is_guessing(loss, fall, accuracies, task, limits):
         return None
-    evidence = _evidence(loss, fall, accuracies, task, limit)
-    evidence |= {"first_epoch": losses[0][0], "last_epoch": losses[-1][0]}
-    return _found("epochs", evidence)
+    evidence = _guessing_evidence(loss, fall, accuracies, task, limits)
+    evidence |= {"first_epoch": first_epoch, "last_epoch": last_epoch}
+    return Symptom("no_learning", "error", evidence, _FASTER, "epochs")
 
 
 def _is_warming_up(window: Sequence[StepRow]) -> bool:
     rates = [s.lr for s in window if s.lr is not None]
-    return bool(rates) and rates[-1] > rates[0] * thresholds.RISING
+    return bool(rates) and rates[-1] > rates[0] * thresholds.RISING_RATE
 
 
 def _is_guessing(
-    loss: float, fall: float, accuracies: Sequence[float], task: Task, limit: Thresholds
+    loss: float, fall: float, accuracies: Sequence[float], task: Task, limits: Thresholds
 ) -> bool:
     guessing, prior, chance = task.guessing_loss, task.prior_loss, task.chance
-    assert guessing is not None, "asked only where the number of classes is known"
+    assert guessing is not None, "callers check that the number of classes is known"
     assert prior is not None, "as above"
     assert chance is not None, "as above"
-    low = min(guessing, prior) * (1 - limit.tolerance)
-    flat = fall < thresholds.LEAST_FALL * guessing
+    lowest = min(guessing, prior) * (1 - limits.tolerance)
+    is_flat = fall < thresholds.MIN_FALL * guessing
     return (
-        flat
-        and low <= loss <= guessing * (1 + limit.tolerance)
-        and max(accuracies, default=chance) <= chance + _margin(task, chance)
+        is_flat
+        and lowest <= loss <= guessing * (1 + limits.tolerance)
+        and max(accuracies, default=chance) <= chance + _chance_margin(task, chance)
     )
 
 
-def _margin(task: Task, chance: float) -> float:
+def _chance_margin(task: Task, chance: float) -> float:
     error = task.standard_error(chance)
-    return max(thresholds.AT_CHANCE, 2 * error) if error is not None else thresholds.AT_CHANCE
+    return max(thresholds.CHANCE_MARGIN, 2 * error) if error else thresholds.CHANCE_MARGIN
 
 
-def _last(curve: Sequence[EpochResult]) -> list[float]:
+def _last_accuracy(curve: Sequence[EpochResult]) -> list[float]:
     return [e.dev_accuracy for e in curve[-1:] if e.dev_accuracy is not None]
 
 
-def _running(window: Sequence[StepRow]) -> list[float]:
+def _last_running_accuracy(window: Sequence[StepRow]) -> list[float]:
     return [s.running_accuracy for s in window[-1:] if s.running_accuracy is not None]
 
 
-def _evidence(
-    loss: float, fall: float, accuracies: Sequence[float], task: Task, limit: Thresholds
+def _guessing_evidence(
+    loss: float, fall: float, accuracies: Sequence[float], task: Task, limits: Thresholds
 ) -> dict[str, Scalar]:
     return {
         "loss": loss,
         "fall": fall,
         "guessing_loss": task.guessing_loss,
         "prior_loss": task.prior_loss,
-        "tolerance": limit.tolerance,
+        "tolerance": limits.tolerance,
         "classes": task.classes,
         "accuracy": max(accuracies, default=None),
         "chance": task.chance,
     }
 
 
-def _found(variant: str, evidence: dict[str, Scalar]) -> Symptom:
-    return Symptom("no_learning", "error", evidence, _FASTER, variant)
-
-
 def majority_class(trial: DiagnosedTrial, task: Task) -> Symptom | None:
-    """Predictions collapsed to one class, at the kept epoch, at the last, or at earlier ones.
+    """Predictions collapsed to one class, at the best epoch, the last, or an earlier one.
 
-    By the predictions where they are known; else an epoch's dev accuracy equals a class's share.
+    An epoch without stored predictions counts if its dev accuracy equals a class's share.
     """
-    collapsed = {e.epoch: found for e in trial.curve if (found := _collapsed(e, trial, task))}
+    collapsed = {
+        epoch.epoch: class_and_share
+        for epoch in trial.curve
+        if (class_and_share := _collapsed(epoch, trial, task))
+    }
     if not collapsed:
         return None
-    last = trial.curve[-1].epoch
-    variant, severity = _moment(collapsed, trial.best_epoch, last)
-    shown = {"kept": trial.best_epoch, "last": last}.get(variant) or max(collapsed)
-    label, share = collapsed[shown]
-    epoch = trial.epoch(shown)
+    variant, severity, number = _worst_moment(collapsed, trial)
+    label, share = collapsed[number]
+    epoch = trial.epoch(number)
     return Symptom(
         "majority_class",
         severity,
         {
             "class": label,
             "share": share,
-            "epoch": shown,
+            "epoch": number,
             "epochs": ", ".join(map(str, collapsed)),
             "count": len(collapsed),
             "dev_accuracy": epoch.dev_accuracy if epoch else None,
@@ -140,31 +140,80 @@ def majority_class(trial: DiagnosedTrial, task: Task) -> Symptom | None:
     )
 
 
-def _moment(
-    collapsed: dict[int, tuple[int, float]], best: int | None, last: int
-) -> tuple[str, Severity]:
-    if best in collapsed:
-        return "kept", "error"
-    return ("last", "warning") if last in collapsed else ("early", "info")
+def _worst_moment(
+    collapsed: dict[int, tuple[int, float]], trial: DiagnosedTrial
+) -> tuple[str, Severity, int]:
+    """Variant, severity and epoch of the collapse that matters most."""
+    last = trial.curve[-1].epoch
+    if trial.best_epoch in collapsed:
+        return "kept", "error", trial.best_epoch
+    return ("last", "warning", last) if last in collapsed else ("early", "info", max(collapsed))
 
 
 def _collapsed(epoch: EpochResult, trial: DiagnosedTrial, task: Task) -> tuple[int, float] | None:
-    """The class that all predictions are of and their share, or None."""
+    """The class that all predictions belong to and its share; None if there is none."""
     share = epoch.metrics.get("predicted_largest_share")
     if share is not None:
         label = int(epoch.metrics.get("predicted_largest_class", -1))
-        return (label, share) if share >= thresholds.COLLAPSED else None
-    if epoch.epoch == trial.best_epoch and trial.predictions:
+    elif epoch.epoch == trial.best_epoch and trial.predictions:
         ((label, count),) = Counter(trial.predictions).most_common(1)
         share = count / len(trial.predictions)
-        return (label, share) if share >= thresholds.COLLAPSED else None
-    return _by_accuracy(epoch.dev_accuracy, task)
+    else:
+        return _collapsed_by_accuracy(epoch.dev_accuracy, task)
+    return (label, share) if share >= thresholds.COLLAPSE_SHARE else None
 
 
-def _by_accuracy(accuracy: float | None, task: Task) -> tuple[int, float] | None:
+def _collapsed_by_accuracy(accuracy: float | None, task: Task) -> tuple[int, float] | None:
     if accuracy is None or (task.dev_size or 0) < thresholds.COINCIDENCE_SIZE:
         return None
     for label, share in enumerate(task.shares):
         if abs(share - accuracy) <= thresholds.ROUNDING:
             return label, 1.0
     return None
+
+
+def dead_gradients(trial: DiagnosedTrial) -> Symptom | None:
+    """Blocks that are trainable but get no gradient in any step that measured it."""
+    gradients_by_step = [s.layer_gradients for s in trial.steps if s.layer_gradients]
+    if not gradients_by_step:
+        return None
+    largest: dict[str, float] = {}
+    for gradients in gradients_by_step:
+        total = sum(norm**2 for norm in gradients.values()) ** 0.5
+        for block, norm in gradients.items():
+            share = norm / total if total else 0.0
+            largest[block] = max(largest.get(block, 0.0), share)
+    dead = [block for block, share in largest.items() if share < thresholds.DEAD_GRADIENT]
+    if not dead:
+        return None
+    evidence: dict[str, Scalar] = {
+        "blocks": ", ".join(dead),
+        "dead": len(dead),
+        "trained": len(largest),
+        "largest_share": max(largest[block] for block in dead),
+        "steps_measured": len(gradients_by_step),
+    }
+    advice = (Advice("pooling", "check"), Advice("precision", "set", "fp32"))
+    return Symptom("dead_gradients", "error", evidence, advice)
+
+
+def frozen_too_much(trial: DiagnosedTrial, learns: bool) -> Symptom | None:
+    """Less than 1 % of the parameters is trained; an error if the trial learns nothing either.
+
+    Adapters that do learn are small by design.
+    """
+    if not trial.parameters or trial.trainable_parameters is None:
+        return None
+    if trial.settings.get("lora_rank") and learns:
+        return None
+    share = trial.trainable_parameters / trial.parameters
+    if share >= thresholds.MIN_TRAINABLE_SHARE:
+        return None
+    evidence: dict[str, Scalar] = {
+        "trainable": trial.trainable_parameters,
+        "parameters": trial.parameters,
+        "share": share,
+        "freeze": trial.settings.get("freeze"),
+    }
+    severity: Severity = "warning" if learns else "error"
+    return Symptom("frozen_too_much", severity, evidence, (Advice("freeze", "lower"),))

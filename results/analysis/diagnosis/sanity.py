@@ -1,4 +1,4 @@
-"""Whether numbers can be what they claim to be: loss_scale and label_range."""
+"""Whether the numbers are plausible: loss_scale, label_range and same_seed."""
 
 import math
 import re
@@ -10,38 +10,33 @@ from statistics import fmean
 
 from trytable.records import Scalar
 from trytable.results.analysis.diagnosis import thresholds
-from trytable.results.analysis.diagnosis.types import (
-    Advice,
-    DiagnosedTrial,
-    Symptom,
-    Task,
-    train_accuracy,
-)
+from trytable.results.analysis.diagnosis.trial import DiagnosedTrial, Task, train_accuracy
+from trytable.results.analysis.diagnosis.types import Advice, Symptom
 
 _OUT_OF_BOUNDS = re.compile(r"Target (-?\d+) is out of bounds")
-"""torch's cross_entropy, of a label that is no class index."""
+"""What torch's cross_entropy raises for a label that is not a class index."""
 
 
 def loss_scale(trial: DiagnosedTrial) -> Symptom | None:
-    """Train and dev loss differ by a steady factor though the accuracies are alike."""
+    """Train and dev loss differ by a constant factor, though the accuracies agree."""
     pairs = [
         (e.train_loss, e.dev_loss)
         for e in trial.curve
         if e.train_loss is not None
         and e.dev_loss is not None
-        and min(e.train_loss, e.dev_loss) > thresholds.LEAST_LOSS
+        and min(e.train_loss, e.dev_loss) > thresholds.MIN_LOSS
     ]
     gaps = [
         abs(train - e.dev_accuracy)
         for e in trial.curve
         if (train := train_accuracy(e)) is not None and e.dev_accuracy is not None
     ]
-    if len(pairs) <= 1 or not gaps or max(gaps) > thresholds.ALIKE:
+    if len(pairs) <= 1 or not gaps or max(gaps) > thresholds.ACCURACY_AGREEMENT:
         return None
     ratios = [dev / train for train, dev in pairs]
     ratio = fmean(ratios)
-    steady = max(ratios) - min(ratios) <= thresholds.LOSS_RATIO_SPREAD * ratio
-    if not steady or not _is_off(ratio, trial):
+    is_constant = max(ratios) - min(ratios) <= thresholds.LOSS_RATIO_SPREAD * ratio
+    if not is_constant or not _is_suspicious(ratio, trial):
         return None
     evidence: dict[str, Scalar] = {
         "ratio": ratio,
@@ -55,25 +50,25 @@ def loss_scale(trial: DiagnosedTrial) -> Symptom | None:
     return Symptom("loss_scale", "warning", evidence, (Advice("loss", "check"),))
 
 
-def _is_off(ratio: float, trial: DiagnosedTrial) -> bool:
+def _is_suspicious(ratio: float, trial: DiagnosedTrial) -> bool:
     if ratio >= thresholds.LOSS_RATIO:
         return True
-    # Dropout lifts the train loss alone, so the other way tells of nothing where it is high.
+    # Dropout raises only the train loss, so high dropout explains a low ratio.
     dropout = trial.settings.get("dropout")
-    high = isinstance(dropout, int | float) and dropout >= thresholds.HIGH_DROPOUT
-    return ratio <= 1 / thresholds.LOSS_RATIO and not high
+    is_high = isinstance(dropout, int | float) and dropout >= thresholds.HIGH_DROPOUT
+    return ratio <= 1 / thresholds.LOSS_RATIO and not is_high
 
 
 def label_range(trial: DiagnosedTrial, task: Task) -> Symptom | None:
-    """A label is no class index: in dev, or by the word of the loss that refused it."""
+    """A label is not a class index: in dev, or in train by the error of the loss function."""
     classes = task.classes
     low, high = task.lowest_label, task.highest_label
     if classes and low is not None and high is not None and not 0 <= low <= high < classes:
         return _out_of_range("dev", low, high, classes)
     for message in trial.messages:
-        found = _OUT_OF_BOUNDS.search(message)
-        if found and classes:
-            label = int(found[1])
+        match = _OUT_OF_BOUNDS.search(message)
+        if match and classes:
+            label = int(match[1])
             return _out_of_range("train", min(label, 0), max(label, 0), classes)
     return None
 
@@ -90,23 +85,23 @@ def _out_of_range(split: str, low: int, high: int, classes: int) -> Symptom:
 
 
 def same_seed(trials: Sequence[DiagnosedTrial]) -> Iterator[tuple[int, Symptom]]:
-    """For each trial that begins with the losses of an earlier one: its number and what is found.
+    """The number and the symptom of each trial whose first loss is that of an earlier trial.
 
-    Each group is held against its first trial.
+    Each trial is compared with the first one of its group.
     """
     references = _References()
     for trial in trials:
         if not trial.losses:
             continue
-        reference = references.alike(trial)
+        reference = references.find(trial)
         if reference is None:
             references.add(trial)
         else:
-            yield trial.number, _parting(reference, trial)
+            yield trial.number, _same_seed_symptom(reference, trial)
 
 
 class _References:
-    """Trials by their first losses, in order: with thousands of them, a search must be short."""
+    """Trials sorted by their first loss, since thousands of them need a fast search."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -117,24 +112,31 @@ class _References:
         insort(self._by_step.setdefault(step, []), (loss, self._count, trial), key=itemgetter(0, 1))
         self._count += 1
 
-    def alike(self, trial: DiagnosedTrial) -> DiagnosedTrial | None:
-        """The first one added whose first loss is the trial's."""
+    def find(self, trial: DiagnosedTrial) -> DiagnosedTrial | None:
+        """The earliest added trial with the same first loss."""
         step, loss = trial.losses[0]
-        known = self._by_step.get(step, [])
-        place = bisect_left(known, loss, key=itemgetter(0))
-        sides = (reversed(known[:place]), known[place:])
-        near = [one for side in sides for one in takewhile(lambda one: _same(one[0], loss), side)]
-        return min(near, key=itemgetter(1))[2] if near else None
+        entries = self._by_step.get(step, [])
+        place = bisect_left(entries, loss, key=itemgetter(0))
+        matches = [
+            entry
+            for side in (reversed(entries[:place]), entries[place:])
+            for entry in takewhile(lambda entry: _is_same_loss(entry[0], loss), side)
+        ]
+        return min(matches, key=itemgetter(1))[2] if matches else None
 
 
-def _same(one: float, other: float) -> bool:
-    return math.isclose(one, other, rel_tol=thresholds.SAME_LOSS)
+def _is_same_loss(loss: float, other: float) -> bool:
+    return math.isclose(loss, other, rel_tol=thresholds.SAME_LOSS)
 
 
-def _parting(reference: DiagnosedTrial, trial: DiagnosedTrial) -> Symptom:
-    theirs = dict(reference.losses)
-    common = [(step, loss, theirs[step]) for step, loss in trial.losses if step in theirs]
-    parts_at = next((step for step, loss, other in common if not _same(loss, other)), None)
+def _same_seed_symptom(reference: DiagnosedTrial, trial: DiagnosedTrial) -> Symptom:
+    reference_losses = dict(reference.losses)
+    common = [
+        (step, loss, reference_losses[step])
+        for step, loss in trial.losses
+        if step in reference_losses
+    ]
+    parts_at = next((step for step, loss, other in common if not _is_same_loss(loss, other)), None)
     alike = [step for step, *_ in common if parts_at is None or step < parts_at]
     evidence: dict[str, Scalar] = {
         "reference": reference.number + 1,

@@ -1,23 +1,21 @@
-"""What stands still that should move: stagnation and frozen_validation."""
+"""What should change and does not: stagnation and frozen_validation."""
 
 from collections.abc import Sequence
 
 from trytable.records import Scalar
 from trytable.results.analysis.diagnosis import thresholds
-from trytable.results.analysis.diagnosis.types import Advice, DiagnosedTrial, Symptom
-from trytable.results.storage.study import EpochResult
+from trytable.results.analysis.diagnosis.trial import DiagnosedTrial
+from trytable.results.analysis.diagnosis.types import Advice, Symptom
 
 
 def stagnation(trial: DiagnosedTrial) -> Symptom | None:
-    """The train loss moves less than 0.1 % over three epochs or more, while the rate is there."""
-    known = [(e.epoch, e.train_loss) for e in trial.curve if e.train_loss is not None]
-    first, last = _longest_still(known, thresholds.STILL)
-    if last - first < thresholds.STILL_EPOCHS:
+    """The train loss moves less than 0.1 % over three epochs or more, at a usable rate."""
+    plateau = _longest_plateau(trial.train_losses, thresholds.STAGNATION)
+    if len(plateau) < thresholds.PLATEAU_EPOCHS:
         return None
-    still = known[first:last]
-    epochs, losses = [epoch for epoch, _ in still], [loss for _, loss in still]
+    epochs, losses = [epoch for epoch, _ in plateau], [loss for _, loss in plateau]
     rate = _rate(trial, epochs[0], epochs[-1])
-    if rate is not None and rate[0] < thresholds.RATE_GONE * rate[1]:
+    if rate is not None and rate[0] < thresholds.VANISHED_RATE * rate[1]:
         return None
     evidence: dict[str, Scalar] = {
         "first_epoch": epochs[0],
@@ -36,75 +34,71 @@ def frozen_validation(trial: DiagnosedTrial) -> Symptom | None:
     """Dev metrics stay identical over three epochs or more, though the weights change."""
     by_loss = [(e.epoch, e.dev_loss) for e in trial.curve if e.dev_loss is not None]
     if by_loss:
-        metric, least, known, limit = (
-            "dev_loss",
-            thresholds.STILL_EPOCHS,
-            by_loss,
-            thresholds.FROZEN,
-        )
+        metric, least_epochs = "dev_loss", thresholds.PLATEAU_EPOCHS
+        plateau = _longest_plateau(by_loss, thresholds.FLOAT_NOISE)
     else:
-        known = [(e.epoch, e.dev_accuracy) for e in trial.curve if e.dev_accuracy is not None]
-        metric, least, limit = "dev_accuracy", thresholds.FROZEN_EPOCHS_BY_ACCURACY, 0.0
-    first, last = _longest_still(known, limit)
-    if last - first < least:
+        metric, least_epochs = "dev_accuracy", thresholds.PLATEAU_EPOCHS_BY_ACCURACY
+        plateau = _longest_plateau(trial.dev_accuracies, 0.0)
+    if len(plateau) < least_epochs:
         return None
-    epochs = [epoch for epoch, _ in known[first:last]]
-    values = [value for _, value in known[first:last]]
-    moved = _weights_moved(trial, epochs[0], epochs[-1])
-    if moved is None:
+    first, last = plateau[0][0], plateau[-1][0]
+    change = _training_change(trial, first, last)
+    if change is None:
         return None
+    values = [value for _, value in plateau]
     evidence: dict[str, Scalar] = {
         "metric": metric,
         "value": values[0],
-        "first_epoch": epochs[0],
-        "last_epoch": epochs[-1],
-        "epochs": len(epochs),
+        "first_epoch": first,
+        "last_epoch": last,
+        "epochs": len(plateau),
         "movement": _movement(values),
-        "moved": moved[0],
-        "moved_by": moved[1],
+        "moved": change[0],
+        "moved_by": change[1],
     }
     return Symptom("frozen_validation", "error", evidence, (Advice("data", "check"),))
 
 
 def _movement(values: Sequence[float]) -> float:
+    """The range of values as a share of the largest absolute one."""
     high, low = max(values), min(values)
     largest = max(high, -low)
     return (high - low) / largest if largest else 0.0
 
 
-def _longest_still(known: Sequence[tuple[int, float]], limit: float) -> tuple[int, int]:
-    """Where the longest run begins and ends whose values all lie within a share of each other."""
+def _longest_plateau(
+    points: Sequence[tuple[int, float]], movement: float
+) -> Sequence[tuple[int, float]]:
+    """The longest run of points whose values move no more than this share."""
     best, first = (0, 0), 0
-    for last in range(1, len(known) + 1):
-        while _movement([value for _, value in known[first:last]]) > limit:
+    for last in range(1, len(points) + 1):
+        while _movement([value for _, value in points[first:last]]) > movement:
             first += 1
         if last - first > best[1] - best[0]:
             best = first, last
-    return best
+    return points[slice(*best)]
 
 
 def _rate(trial: DiagnosedTrial, first: int, last: int) -> tuple[float, float] | None:
-    """The largest learning rate in these epochs and in all of them."""
+    """The largest learning rate in these epochs, and in all of them."""
     rates = [(s.epoch, s.lr) for s in trial.steps if s.lr is not None]
     inside = [rate for epoch, rate in rates if first <= epoch <= last]
     return (max(inside), max(rate for _, rate in rates)) if inside else None
 
 
-def _weights_moved(trial: DiagnosedTrial, first: int, last: int) -> tuple[str, float] | None:
-    """By how much the weights' norm changed in these epochs; where it is unknown, the train loss.
+def _training_change(trial: DiagnosedTrial, first: int, last: int) -> tuple[str, float] | None:
+    """What shows that these epochs trained: the weights' norm or, without it, the train loss.
 
-    None where that is not more than rounding makes.
+    The name and its movement as a share; None if it moved no more than by rounding.
     """
     norms = [
         s.weight_norm for s in trial.steps if s.weight_norm is not None and first <= s.epoch <= last
     ]
-    if norms:
-        return _if_above("weight_norm", norms, thresholds.WEIGHTS_MOVED)
-    inside: Sequence[EpochResult] = [e for e in trial.curve if first <= e.epoch <= last]
-    losses = [e.train_loss for e in inside if e.train_loss is not None]
-    return _if_above("train_loss", losses, 10 * thresholds.FROZEN)
-
-
-def _if_above(name: str, values: Sequence[float], limit: float) -> tuple[str, float] | None:
+    losses = [loss for epoch, loss in trial.train_losses if first <= epoch <= last]
+    name, values, rounding = (
+        ("weight_norm", norms, thresholds.WEIGHT_NOISE)
+        if norms
+        else ("train_loss", losses, 10 * thresholds.FLOAT_NOISE)
+    )
     movement = _movement(values) if values else 0.0
-    return (name, movement) if movement > limit else None
+    return (name, movement) if movement > rounding else None

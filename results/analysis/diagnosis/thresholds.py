@@ -5,128 +5,130 @@ from dataclasses import dataclass
 from trytable.records import StoppingKind
 
 WINDOW_STEPS = 300
-"""Go or no-go: people who fine-tune by hand look at 200 to 500 steps, and stop at 300."""
+"""Steps before a go/no-go decision: people who fine-tune by hand look at 200 to 500."""
 
 TOLERANCE = 0.05
-"""Share of ln C within which a loss is that of guessing: a loss that begins to learn passes 5.7 of
-5.99 (400 classes) or 1.32 of 1.386 (4 classes)."""
+"""Share of ln C by which a loss of guessing may differ from it: a loss that begins to fall passes
+5.7 of 5.99 (400 classes) or 1.32 of 1.386 (4 classes)."""
 
-LEAST_FALL = 0.02
-"""A fall by this share of ln C from the window's first to its second half is learning, though slow;
-a run that never learnt fell by 0.012 in five epochs."""
+MIN_FALL = 0.02
+"""A fall by this share of ln C from the first to the second half of the window is slow learning; a
+run that never learned fell by 0.012 in five epochs."""
 
-AT_CHANCE = 0.03
-"""Accuracy so far above chance is still chance where the sample's size is unknown: two standard
-errors of 1,000 sentences."""
+CHANCE_MARGIN = 0.03
+"""Accuracy above chance that is still chance if dev's size is unknown: two standard errors of 1,000
+sentences."""
 
-RISING = 1.01
-"""A rate that grows by more over the window is still warming up: no verdict yet."""
+RISING_RATE = 1.01
+"""A rate that grows by this factor over the window is still warming up: too early to judge."""
 
-COLLAPSED = 0.99
+COLLAPSE_SHARE = 0.99
 """Share of predictions in one class: a handful of others among hundreds changes nothing."""
 
 COINCIDENCE_SIZE = 500
-"""Below so many dev sentences an accuracy equals a class's share by accident."""
+"""With fewer dev sentences an accuracy may equal a class's share by accident."""
 
 ROUNDING = 0.0005
 """Half of the last digit of an accuracy that was read from a log."""
 
-STILL = 0.001
-"""Movement of the train loss, as a share of it, below which it stands still."""
+STAGNATION = 0.001
+"""Movement of the train loss, as a share of it, below which the loss stagnates."""
 
-STILL_EPOCHS = 3
-"""Epochs that must agree: two may by accident."""
+PLATEAU_EPOCHS = 3
+"""Epochs that must agree: two may agree by accident."""
 
-FROZEN = 1e-5
-"""Movement of the dev loss, as a share of it, that floating point alone makes."""
+PLATEAU_EPOCHS_BY_ACCURACY = 4
+"""Without a dev loss one more epoch must agree, since equal accuracies are more frequent."""
 
-FROZEN_EPOCHS_BY_ACCURACY = 4
-"""Where no dev loss is known, equal accuracies are commoner, so one epoch more must agree."""
+FLOAT_NOISE = 1e-5
+"""Movement of the dev loss, as a share of it, that floating point alone causes."""
 
-WEIGHTS_MOVED = 1e-6
-"""Change of the weight norm, as a share of it, above fp32's resolution."""
+WEIGHT_NOISE = 1e-6
+"""Movement of the weight norm, as a share of it, that is fp32's resolution."""
 
-RATE_GONE = 0.01
-"""A rate below this share of its peak explains by itself that nothing moves."""
+VANISHED_RATE = 0.01
+"""A rate below this share of its peak explains a stagnating loss."""
 
-DIVERGED = 1.5
-"""Loss at the end by loss at the start (or at its lowest, where it fell back to guessing)."""
+DIVERGENCE_RATIO = 1.5
+"""Final loss divided by the first one (or by the lowest, if it rose back to guessing)."""
 
-LEAST_POINTS = 3
-"""Fewer losses say nothing of a course."""
+MIN_POINTS = 3
+"""Fewer losses do not show a trend."""
 
-EXPLODED = 10.0
-"""Weight norm by its start, from which people lower the rate by rule."""
+EXPLOSION_RATIO = 10.0
+"""Weight norm divided by its start; people lower the rate from here on."""
 
-DEAD = 1e-6
-"""Gradient norm of a block by the whole one's: Adam would still move it, by rounding errors."""
+DEAD_GRADIENT = 1e-6
+"""Gradient norm of a block divided by the total norm: Adam would still move it, by rounding
+errors."""
 
-TOO_FROZEN = 0.01
-"""Trainable share below which little but a head is trained; a run with 0.0015 never learnt."""
+MIN_TRAINABLE_SHARE = 0.01
+"""Trainable share below which little but a head is trained; a run with 0.0015 never learned."""
 
 SLIGHT, MODERATE, SEVERE = 0.15, 0.30, 0.50
-"""Gaps of train and dev accuracy where people call the overfitting so: they called 0.14 none, 0.16
-and 0.28 slight, 0.37 a sign of it, 0.58 and more severe."""
+"""Gaps of train and dev accuracy by the words of people: they called 0.14 no overfitting, 0.16 and
+0.28 slight, 0.37 a sign of it, 0.58 and more severe."""
 
 UNDERFIT = 0.5
-"""Train accuracy's share of the way from chance to 1: at 0.41 people called it a slight underfit,
-at 0.60 not."""
+"""Train accuracy's share of the way from chance to 1: people called 0.41 a slight underfit, 0.60
+none."""
 
-BADLY_UNDERFIT = 0.25
-"""Of that way, where more epochs alone will not do."""
+SEVERE_UNDERFIT = 0.25
+"""The share of that way below which more epochs alone do not help."""
 
-LEAST_GAIN = 0.01
-"""Gain in accuracy that counts where dev's size, and so its standard error, is unknown."""
+MIN_GAIN = 0.01
+"""Gain in accuracy that counts if dev's size, and so its standard error, is unknown."""
 
 GAIN_EPOCHS = 2
-"""The epochs at the end that must have brought the gain."""
+"""Epochs at the end in which the gain must have happened."""
 
-RATE_OFF = 0.01
-"""A peak that is further from the rate asked for was not asked for."""
+PEAK_MARGIN = 0.01
+"""A peak that differs more from the requested rate was not requested."""
 
-RATE_SEEN = 0.5
-"""A peak may fall between two logged steps; below this share of it it was never there."""
+LOGGED_PEAK_SHARE = 0.5
+"""Share of the peak that some logged step must reach: the peak may be between two of them."""
 
-OBSERVED_PEAK = 0.95
-"""As above, where every step was seen: some schedules step just past their peak."""
+OBSERVED_PEAK_SHARE = 0.95
+"""As above if every step was observed: some schedules step just past their peak."""
 
-EVEN_POINTS = 20
-"""So many steps that were logged evenly show a swing by themselves."""
+MIN_EVEN_POINTS = 20
+"""With as many evenly logged steps the others are not needed to find a swing."""
 
-CONSTANT = 0.001
-"""Movement of a rate, as a share of it, that is none."""
+CONSTANT_RATE = 0.001
+"""Movement of a rate, as a share of it, below which it is constant."""
 
-AT_FLOOR = 0.05
-"""Share of peak minus floor within which a rate has come down."""
+FLOOR_MARGIN = 0.05
+"""Share of peak minus floor within which a rate has reached its floor."""
 
-LEAST_TURNS = 2
-"""Times that a rate must rise again after a fall before it is called swinging."""
+MIN_TURNS = 2
+"""Rises after a fall that make a rate a swinging one."""
 
 LOSS_RATIO = 1.5
-"""Dev loss by train loss at equal accuracies; counting batches instead of sentences gave 1.99."""
+"""Dev loss divided by train loss at equal accuracies; averaging over batches instead of sentences
+gave 1.99."""
 
 LOSS_RATIO_SPREAD = 0.1
-"""A ratio made by normalisation stays the same over the epochs."""
+"""Range of the ratio as a share of it: normalisation causes the same ratio in every epoch."""
 
-ALIKE = 0.05
-"""Train and dev accuracies that are so near tell of the same fit."""
+ACCURACY_AGREEMENT = 0.05
+"""Train and dev accuracies that differ less show the same fit."""
 
-LEAST_LOSS = 0.05
-"""Ratios of losses nearer to 0 tell of nothing."""
+MIN_LOSS = 0.05
+"""Ratios of smaller losses are meaningless."""
 
 HIGH_DROPOUT = 0.3
-"""From here dropout alone lifts the train loss far above the dev loss."""
+"""From here on dropout alone raises the train loss far above the dev loss."""
 
 SAME_LOSS = 1e-6
-"""Difference, as a share, of losses that were computed alike."""
+"""Relative difference of losses from the same computation."""
 
 COMPARED_STEPS = (100, 500, 1000)
-"""Where people hold the losses of two rates against each other."""
+"""Steps at which people compare the losses of two rates."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What a sweep may set of the diagnoses, and which of them stop a trial."""
+    """The thresholds that a sweep may set, and the findings that stop a trial."""
 
     window_steps: int = WINDOW_STEPS
     tolerance: float = TOLERANCE

@@ -19,7 +19,7 @@ from trytable.orchestrator.run.sweep import run_sweep
 from trytable.records import EpochMetrics
 from trytable.results.analysis.diagnosis.api import diagnose
 from trytable.results.analysis.diagnosis.thresholds import Thresholds
-from trytable.results.analysis.diagnosis.types import Task
+from trytable.results.analysis.diagnosis.trial import Task
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import EpochRow, StepRow
 from trytable.sweeps.config.loader import read_sweep

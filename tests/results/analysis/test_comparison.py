@@ -12,8 +12,10 @@ from statsmodels.stats.multitest import (  # type: ignore[import-untyped]  # it 
 
 from tests.results.studies import Maker, Planned
 from trytable.records import DEFAULT_OBJECTIVE, Objective
-from trytable.results.analysis.comparison import StudyComparison, compare
+from trytable.results.analysis import comparison
+from trytable.results.analysis.diagnosis.api import overfit_levels
 from trytable.results.analysis.statistics import wilson
+from trytable.results.analysis.types import StudyComparison
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult, TrialResult
 
@@ -31,6 +33,10 @@ def planned(dropout: float, right: range, extra: range = range(0), **given: obje
     share = len({*right, *extra}) / SIZE
     made = Planned({"dropout": dropout}, (share / 2, share), predicted=answers(right, extra))
     return replace(made, **given)  # type: ignore[arg-type]  # the fields of a Planned
+
+
+def compare(study: StudyResult) -> StudyComparison:
+    return comparison.compare(study, overfit_levels(study))
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +152,7 @@ def test_by_another_objective_the_accuracies_are_tested_all_the_same(study: Stud
 
 def test_an_empty_study() -> None:
     found = compare(StudyResult("s", None, DEFAULT_OBJECTIVE, {}, {}, None, ()))
-    assert found == StudyComparison(None, None, None, {})
+    assert found == StudyComparison(None, None, None, {}, comparison.DEFAULT_STANDARD_ERROR)
 
 
 @settings(max_examples=40)

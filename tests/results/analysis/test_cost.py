@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trytable.records import DEFAULT_OBJECTIVE
-from trytable.results.analysis.cost import Cost, Seconds, study_cost
+from trytable.results.analysis.cost import study_cost
+from trytable.results.analysis.types import Cost, Seconds
 from trytable.results.storage.rows import AttemptRow, Status
 from trytable.results.storage.study import EpochResult, StudyResult, TrialResult
 

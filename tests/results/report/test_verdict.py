@@ -8,10 +8,10 @@ import pytest
 
 from tests.results.studies import Maker, Planned
 from trytable.records import Language, Objective
-from trytable.results.analysis.analysis import Analysis, analyze
-from trytable.results.analysis.comparison import PairedTest
+from trytable.results.analysis.analysis import analyze
 from trytable.results.analysis.confirmation import confirm
 from trytable.results.analysis.statistics import wilson
+from trytable.results.analysis.types import Analysis, PairedTest
 from trytable.results.report.story import build_story
 from trytable.results.report.verdict import confirmation_sentences, verdict_sentences
 from trytable.results.storage.reader import read_study

@@ -21,8 +21,8 @@ from tests.results.programs import needs
 from tests.results.studies import Maker, Planned
 from trytable.records import DEFAULT_OBJECTIVE
 from trytable.results.analysis.analysis import analyze
-from trytable.results.analysis.confirmation import Confirmation, ConfirmedPoint
 from trytable.results.analysis.statistics import mean_over_seeds
+from trytable.results.analysis.types import Confirmation, ConfirmedPoint
 from trytable.results.report.html import try_table_html
 from trytable.results.report.view import Findings
 from trytable.results.storage.reader import read_study

@@ -7,8 +7,8 @@ import pytest
 
 from tests.results.studies import Maker, Planned
 from trytable.results.analysis.analysis import analyze
-from trytable.results.analysis.confirmation import Confirmation, ConfirmedPoint
 from trytable.results.analysis.statistics import mean_over_seeds
+from trytable.results.analysis.types import Confirmation, ConfirmedPoint
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import FindingRow
 from trytable.results.tables.trials import TryTable, try_table

@@ -7,7 +7,7 @@ import pytest
 
 from tests.results.analysis.diagnosis.curves import DEV_COUNTS, DROPOUT_03, RATE_1E_5, Rows
 from tests.results.studies import Maker, Planned
-from trytable.results.analysis.diagnosis.api import diagnose, trial_overfit_level
+from trytable.results.analysis.diagnosis.api import diagnose, overfit_levels
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import EpochRow, FindingRow, GoldRow, PredictionRow, Row, StepRow
 
@@ -66,7 +66,7 @@ def test_each_try_has_its_findings_the_gravest_first(made: Maker) -> None:
         "majority_class", "oom_retry", "underfit", "still_improving",
     ]  # fmt: skip
     assert found[1][0].evidence["class"] == 2
-    assert [trial_overfit_level(one, study) for one in study.trials] == ["severe", "none"]
+    assert list(overfit_levels(study).values()) == ["severe", "none"]
 
 
 def test_the_steps_of_the_last_attempt_stand(made: Maker) -> None:

@@ -24,7 +24,8 @@ from trytable.results.analysis.diagnosis.fit import (
     still_improving,
     underfit,
 )
-from trytable.results.analysis.diagnosis.types import Advice, DiagnosedTrial, OverfitLevel
+from trytable.results.analysis.diagnosis.trial import DiagnosedTrial
+from trytable.results.analysis.diagnosis.types import Advice, OverfitLevel
 from trytable.results.storage.study import EpochResult
 
 

@@ -22,7 +22,7 @@ from tests.results.analysis.diagnosis.curves import (
 )
 from trytable.results.analysis.diagnosis.learning import majority_class, no_learning
 from trytable.results.analysis.diagnosis.thresholds import Thresholds
-from trytable.results.analysis.diagnosis.types import DiagnosedTrial, Task
+from trytable.results.analysis.diagnosis.trial import DiagnosedTrial, Task
 from trytable.results.storage.study import EpochResult
 
 LIMIT = Thresholds()

@@ -7,7 +7,7 @@ import pytest
 from tests.results.analysis.diagnosis.curves import curve_of, step
 from trytable.results.analysis.diagnosis.learning_rate import schedule
 from trytable.results.analysis.diagnosis.sanity import same_seed
-from trytable.results.analysis.diagnosis.types import DiagnosedTrial
+from trytable.results.analysis.diagnosis.trial import DiagnosedTrial
 
 PEAK = 1e-5
 COSINE = {"lr": PEAK, "schedule": "cosine"}

@@ -16,7 +16,8 @@ from trytable.results.analysis.diagnosis.messages import (
     describe_worker_finding,
 )
 from trytable.results.analysis.diagnosis.thresholds import Thresholds
-from trytable.results.analysis.diagnosis.types import Advice, DiagnosedTrial
+from trytable.results.analysis.diagnosis.trial import DiagnosedTrial
+from trytable.results.analysis.diagnosis.types import Advice
 from trytable.results.storage.rows import FindingRow
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
