@@ -5,7 +5,7 @@ run workers needs one subclass and the contract tests alone.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from trytable.trainers.protocol.messages import AnyEvent, Job, StopReason
@@ -56,6 +56,13 @@ class BackendError(Exception):
 
 class Backend(ABC):
     """Runs workers in slots. Not safe to call from two threads."""
+
+    def check_start(self, job: Job, slot: Slot, running: Container[str]) -> None:
+        """Raise ValueError if the slot is not free or the trial is among those running."""
+        if slot not in self.free_slots():
+            raise ValueError(f"slot {slot.name} is not free")
+        if job.trial_uid in running:
+            raise ValueError(f"trial {job.number} already has a worker")
 
     @abstractmethod
     def free_slots(self) -> tuple[Slot, ...]:

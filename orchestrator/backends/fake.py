@@ -72,10 +72,7 @@ class FakeBackend(Backend):
         return tuple(self._slots[index] for index in self._free)
 
     def start(self, job: Job, slot: Slot) -> None:
-        if self._indices.get(slot) not in self._free:
-            raise ValueError(f"slot {slot.name} is not free")
-        if job.trial_uid in self._workers:
-            raise ValueError(f"trial {job.number} already has a worker")
+        self.check_start(job, slot, self._workers)
         self._free.remove(self._indices[slot])
         worker = self._workers[job.trial_uid] = _Worker(job, slot, iter(self._script(job)))
         self._add_next_step(self._now, worker)

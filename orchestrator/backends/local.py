@@ -109,10 +109,7 @@ class LocalBackend(Backend):
         return tuple(slot for slot in self._slots if slot.name not in occupied)
 
     def start(self, job: Job, slot: Slot) -> None:
-        if slot not in self.free_slots():
-            raise ValueError(f"slot {slot.name} is not free")
-        if any(worker.job.trial_uid == job.trial_uid for worker in self._workers.values()):
-            raise ValueError(f"trial {job.number} already has a worker")
+        self.check_start(job, slot, {w.job.trial_uid for w in self._workers.values()})
         path = Path(job.folder) / "job.json"
         # Atomic, because job.json says whose the folder is: a kill must not leave half of it.
         write_atomic(path, job.model_dump_json(indent=2).encode())

@@ -46,11 +46,7 @@ def default_cpu_slots(cores: int, memory_bytes: int) -> int:
 
 
 def divide_slots(
-    requested: int | None,
-    gpus: Sequence[str],
-    cores: int,
-    memory_bytes: int,
-    max_per_gpu: int = 1,
+    requested: int | None, gpus: Sequence[str], cores: int, memory_bytes: int, max_per_gpu: int = 1
 ) -> tuple[Slot, ...]:
     """Divide GPUs, or the cores of a machine without one, among slots.
 

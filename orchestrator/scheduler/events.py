@@ -80,18 +80,19 @@ SchedulerEvent = (
 )
 
 
-# Instructions.
+class Instruction:
+    """What the state machine wants done; the subclasses are all there are."""
 
 
 @dataclass(frozen=True)
-class AskTrial:
+class AskTrial(Instruction):
     """Ask the sampler for a trial for this slot; answer with NewTrial or SearchExhausted."""
 
     slot: Slot
 
 
 @dataclass(frozen=True)
-class StartAttempt:
+class StartAttempt(Instruction):
     """Start this attempt of a trial in this slot.
 
     `shared`: other trials run on the slot's GPU, or may come.
@@ -104,7 +105,7 @@ class StartAttempt:
 
 
 @dataclass(frozen=True)
-class ReportValue:
+class ReportValue(Instruction):
     """Report the objective after an epoch; answer with PruneAdvice if the pruner would stop it."""
 
     uid: str
@@ -113,7 +114,7 @@ class ReportValue:
 
 
 @dataclass(frozen=True)
-class StopWorker:
+class StopWorker(Instruction):
     """Ask the worker of a trial to stop."""
 
     uid: str
@@ -121,7 +122,7 @@ class StopWorker:
 
 
 @dataclass(frozen=True)
-class EndAttempt:
+class EndAttempt(Instruction):
     """Record that an attempt has ended and that its trial is now in `status`.
 
     If the status is terminal, the trial's end is reported to the study. `failures` counts the
@@ -137,14 +138,14 @@ class EndAttempt:
 
 
 @dataclass(frozen=True)
-class AnnounceGpuExclusion:
+class AnnounceGpuExclusion(Instruction):
     """Report that nothing more is started on this GPU, where trial after trial has failed."""
 
     device: str
 
 
 @dataclass(frozen=True)
-class AnnounceGpuFit:
+class AnnounceGpuFit(Instruction):
     """Report how many trials like this one fit on a GPU."""
 
     uid: str
@@ -152,7 +153,7 @@ class AnnounceGpuFit:
 
 
 @dataclass(frozen=True)
-class AnnounceSharingLimit:
+class AnnounceSharingLimit(Instruction):
     """Report that a trial ran out of memory while `sharing` trials shared its GPU.
 
     At most `limit` trials like it share a GPU from now on.
@@ -164,18 +165,5 @@ class AnnounceSharingLimit:
 
 
 @dataclass(frozen=True)
-class KillWorkers:
+class KillWorkers(Instruction):
     """Kill every worker now."""
-
-
-Instruction = (
-    AskTrial
-    | StartAttempt
-    | ReportValue
-    | StopWorker
-    | EndAttempt
-    | AnnounceGpuExclusion
-    | AnnounceGpuFit
-    | AnnounceSharingLimit
-    | KillWorkers
-)

@@ -24,14 +24,8 @@ from trytable.orchestrator.backends.base import (
     WorkerExit,
     WorkerMessage,
 )
+from trytable.orchestrator.backends.ray import transfer
 from trytable.orchestrator.backends.ray.plan import NodeInfo, Plan, node_problems
-from trytable.orchestrator.backends.ray.transfer import (
-    LOCAL_FILES,
-    append_events,
-    data_cache_name,
-    pack,
-    unpack_over,
-)
 from trytable.orchestrator.backends.ray.worker import MessageBatch, TrialFolder, WorkerActor
 from trytable.trainers.protocol.messages import Job, StopReason
 
@@ -121,10 +115,7 @@ class RayBackend(Backend):
         )
 
     def start(self, job: Job, slot: Slot) -> None:
-        if slot not in self.free_slots():
-            raise ValueError(f"slot {slot.name} is not free")
-        if self._actor_of(job.trial_uid):
-            raise ValueError(f"trial {job.number} already has a worker")
+        self.check_start(job, slot, {actor.job.trial_uid for actor in self._actors if actor.job})
         actor = next(actor for actor in self._actors if actor.slot.name == slot.name)
         actor.job, actor.stop = job, None
         data, folder = self._job_files(actor, job)
@@ -199,13 +190,15 @@ class RayBackend(Backend):
         home = Path(job.folder)
         home.mkdir(parents=True, exist_ok=True)
         (home / "job.json").write_text(job.model_dump_json(indent=2))
-        data = Path(job.cache_folder) / data_cache_name(job.data_hash)
-        return self._stored(data) if job.data_hash else None, pack(home, exclude=LOCAL_FILES)
+        data = Path(job.cache_folder) / transfer.data_cache_name(job.data_hash)
+        archive = transfer.pack(home, exclude=transfer.LOCAL_FILES)
+        return self._stored(data) if job.data_hash else None, archive
 
     def _stored(self, folder: Path) -> Any:
         """Return a folder's archive in Ray's object store, where it is put once."""
         if folder not in self._stored_archives:
-            self._stored_archives[folder] = ray.put(pack(folder, exclude=("frozen-*", "*.lock")))
+            archive = transfer.pack(folder, exclude=("frozen-*", "*.lock"))
+            self._stored_archives[folder] = ray.put(archive)
         return self._stored_archives[folder]
 
     # Calls and their answers.
@@ -265,10 +258,10 @@ class RayBackend(Backend):
         assert actor.node is not None, "a worker runs on a node"
         home = Path(actor.job.folder)
         if isinstance(message, TrialFolder):
-            unpack_over(message.archive, home)
+            transfer.unpack_over(message.archive, home)
             return
         if isinstance(message, WorkerEvent) and not actor.node.shares_runs:
-            append_events(home / "events.jsonl", [message.event])
+            transfer.append_events(home / "events.jsonl", [message.event])
         if isinstance(message, WorkerExit):
             actor.job = None
         self._messages.append(message)

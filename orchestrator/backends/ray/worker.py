@@ -16,17 +16,9 @@ from pathlib import Path
 
 from trytable.orchestrator.backends.base import CPU, Slot, WorkerEvent, WorkerExit, WorkerMessage
 from trytable.orchestrator.backends.local import LocalBackend
+from trytable.orchestrator.backends.ray import transfer
 from trytable.orchestrator.backends.ray.plan import NodeInfo, Plan, inspect_node
 from trytable.orchestrator.backends.ray.scratch import scratch_folder
-from trytable.orchestrator.backends.ray.transfer import (
-    LOCAL_FILES,
-    CheckpointStore,
-    data_cache_name,
-    pack,
-    pack_checkpoints,
-    unpack,
-    unpack_over,
-)
 from trytable.trainers.protocol.messages import Checkpoint, Finding, Finished, Job, StopReason
 
 _BATCH_SECONDS = 0.002
@@ -65,7 +57,7 @@ class WorkerActor:
         self._job: Job | None = None
         self._count = 0
         self._unconfirmed: list[WorkerMessage | TrialFolder] = []
-        self._store = CheckpointStore(plan.checkpoints) if plan.checkpoints else None
+        self._store = transfer.CheckpointStore(plan.checkpoints) if plan.checkpoints else None
 
     def inspect(self) -> NodeInfo:
         """Return what this node is and which of the orchestrator's folders it shares."""
@@ -84,7 +76,7 @@ class WorkerActor:
             self._scratch = scratch_folder(plan.session)
             log = log if node.shares_runs else self._scratch / log.name
         if self._scratch is not None and model is not None:
-            unpack(model, self._scratch / "model")
+            transfer.unpack(model, self._scratch / "model")
             model_name = str(self._scratch / "model")
         self._slot = replace(self._slot, device=node.device)
         self._backend = LocalBackend(
@@ -115,12 +107,12 @@ class WorkerActor:
         shutil.rmtree(trial, ignore_errors=True)
         trial.mkdir()
         if data is not None:
-            unpack(data, cache / data_cache_name(job.data_hash))
+            transfer.unpack(data, cache / transfer.data_cache_name(job.data_hash))
         if folder is not None:
-            unpack_over(folder, trial)
+            transfer.unpack_over(folder, trial)
         newer = self._store.pull(job.trial_uid) if self._store else None
         if newer is not None:
-            unpack_over(newer, trial / "checkpoints")
+            transfer.unpack_over(newer, trial / "checkpoints")
         return job.model_copy(update={"folder": str(trial), "cache_folder": str(cache)})
 
     def _scratch_folder(self) -> Path:
@@ -171,18 +163,18 @@ class WorkerActor:
                 self._copy_checkpoints(self._store, message)
             return
         with suppress(OSError):  # the exit counts even if the folder cannot be read
-            archive = pack(self._trial_folder(), exclude=LOCAL_FILES)
+            archive = transfer.pack(self._trial_folder(), exclude=transfer.LOCAL_FILES)
             self._add(TrialFolder(message.trial_uid, message.attempt, archive))
         if self._store and (self._has_result or self._ends_for_good):
             with suppress(Exception):  # a leftover in the store does no harm
                 self._store.delete(message.trial_uid)
 
-    def _copy_checkpoints(self, store: CheckpointStore, message: WorkerEvent) -> None:
+    def _copy_checkpoints(self, store: transfer.CheckpointStore, message: WorkerEvent) -> None:
         """Copy the checkpoints to the store. A failed copy is a finding, training goes on."""
         checkpoints = self._trial_folder() / "checkpoints"
         for tries_left in reversed(range(_COPY_TRIES)):
             try:
-                store.push(message.trial_uid, pack_checkpoints(checkpoints))
+                store.push(message.trial_uid, transfer.pack_checkpoints(checkpoints))
                 return
             except Exception as error:
                 # The worker may have been replacing this checkpoint by the next one just now.

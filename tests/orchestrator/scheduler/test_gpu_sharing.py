@@ -1,4 +1,4 @@
-"""As many trials share a GPU as fit; where memory runs out, fewer do, and no trial is lost."""
+"""As many trials share a GPU as fit; if memory runs out, fewer do, and no trial is lost."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -286,7 +286,7 @@ def test_trials_that_tell_no_memory_take_every_slot_at_once() -> None:
     assert desk.run_out("a")[1].status == "failed"
 
 
-def test_memory_that_runs_out_lowers_the_packing_and_counts_as_no_failure() -> None:
+def test_memory_that_runs_out_limits_sharing_and_counts_as_no_failure() -> None:
     desk = Desk("sss", max_attempts=1)
     desk.tick()
     desk.tell("a", 20)
@@ -308,7 +308,7 @@ def test_memory_that_runs_out_lowers_the_packing_and_counts_as_no_failure() -> N
     assert desk.run_out("c")[1].status == "failed"
 
 
-def test_trials_that_run_out_together_lower_the_packing_once() -> None:
+def test_trials_that_run_out_together_limit_sharing_once() -> None:
     desk = Desk("sss")
     desk.tick()
     desk.tell("a", 20)
@@ -331,7 +331,7 @@ def test_a_trial_that_runs_out_while_it_is_alone_has_its_gpu_to_itself() -> None
     assert desk.tick() == {}
 
 
-def test_a_gpu_is_not_blamed_for_what_packing_did() -> None:
+def test_a_gpu_is_not_blamed_if_sharing_used_up_its_memory() -> None:
     desk = Desk("sss", TWO_EACH, gpu_failures=1)
     desk.tick()
     desk.tell("a", 20)
@@ -343,7 +343,7 @@ def test_a_gpu_is_not_blamed_for_what_packing_did() -> None:
     assert desk.tick() == {"c": "1"}
 
 
-def test_a_gpu_that_is_set_aside_is_packed_no_more() -> None:
+def test_an_excluded_gpu_is_shared_no_more() -> None:
     desk = Desk("ssssss", TWO_EACH, gpu_failures=1)
     desk.tick()
     desk.tell("a", 20)

@@ -13,8 +13,8 @@ from trytable.orchestrator.backends.ray.scratch import scratch_folder
 HOLD = """
 import sys
 from pathlib import Path
-from trytable.orchestrator.backends.ray.scratch import scratch
-scratch("of another run", Path(sys.argv[1]))
+from trytable.orchestrator.backends.ray.scratch import scratch_folder
+scratch_folder("of another run", Path(sys.argv[1]))
 print("made", flush=True)
 sys.stdin.read()
 """

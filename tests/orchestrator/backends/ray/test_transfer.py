@@ -1,4 +1,4 @@
-"""What travels arrives whole, in its place, and nowhere else."""
+"""A transferred folder arrives whole, in its place, and nothing is written elsewhere."""
 
 import io
 import tarfile
@@ -59,7 +59,7 @@ def test_what_is_brought_takes_the_place_of_what_had_its_name(folder: Path, tmp_
     assert not (home / "checkpoints" / "older").exists()
 
 
-def test_a_folder_of_links_travels_as_what_they_lead_to(folder: Path, tmp_path: Path) -> None:
+def test_links_are_transferred_as_their_targets(folder: Path, tmp_path: Path) -> None:
     linked = tmp_path / "linked"
     linked.mkdir()
     (linked / "model.bin").symlink_to(folder / "checkpoints" / "last" / "model.bin")
@@ -105,7 +105,7 @@ def test_a_snapshot_is_of_one_moment(folder: Path) -> None:
     }
 
 
-def test_events_are_parted_from_a_line_that_was_cut(tmp_path: Path) -> None:
+def test_events_start_on_a_new_line_after_one_that_was_cut(tmp_path: Path) -> None:
     path = tmp_path / "trial" / "events.jsonl"
     first = Checkpoint(attempt=1, step=1, epoch=1)
     append_events(path, [first])
@@ -117,7 +117,7 @@ def test_events_are_parted_from_a_line_that_was_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["", "file://", "memory://"])
-def test_a_mirror_gives_back_the_last_that_was_put_there(tmp_path: Path, scheme: str) -> None:
+def test_a_store_returns_what_was_pushed_last(tmp_path: Path, scheme: str) -> None:
     root = f"{scheme}{tmp_path}/deep/below"
     store = CheckpointStore(root)
     assert store.pull("a") is None

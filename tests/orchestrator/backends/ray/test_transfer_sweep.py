@@ -1,4 +1,4 @@
-"""Real training on nodes that see nothing of ours: data, model and checkpoints travel."""
+"""Real training on nodes that share no folder: data, model and checkpoints are transferred."""
 
 from pathlib import Path
 
