@@ -12,8 +12,8 @@ from trytable.trainers.protocol.messages import TRAINERS
 
 def sweeps_folder() -> Path:
     """Return `sweeps/` in the current folder, or the one that is installed with Trytable."""
-    here = Path("sweeps")
-    return here if here.is_dir() else Path(sweeps_package.__file__).parent
+    local = Path("sweeps")
+    return local if local.is_dir() else Path(sweeps_package.__file__).parent
 
 
 def load_sweep(name: str, overrides: Mapping[str, object] = loader.NO_OVERRIDES) -> loader.Sweep:

@@ -37,8 +37,8 @@ class TrialRecord:
     study: StudyResult
     trial: TrialResult
     settings: Settings
-    measured: Measurements
-    circumstances: TrainingConditions
+    measurements: Measurements
+    conditions: TrainingConditions
 
     @property
     def last_attempt(self) -> AttemptRow:
@@ -101,8 +101,10 @@ def read_record(folders: Folders, number: str) -> TrialRecord:
         study=study,
         trial=trial,
         settings=_settings(study, trial),
-        measured=reproducibility.collect_measurements(trial.steps, trial.curve, trial.predictions),
-        circumstances=reproducibility.training_conditions(
+        measurements=reproducibility.collect_measurements(
+            trial.steps, trial.curve, trial.predictions
+        ),
+        conditions=reproducibility.training_conditions(
             trial.attempts, trial.findings, study.facts.get("pins") or {}
         ),
     )

@@ -144,7 +144,7 @@ def _describe(record: TrialRecord, study: StudyResult, result: ExportedModel) ->
         trial=record.trial,
         classes=tuple(study.facts["classes"]),
         predicted=result.predictions,
-        recorded=record.measured.predictions,
+        recorded=record.measurements.predictions,
         gold=study.gold,
         commands=training_commands(study, record),
         versions={"python": platform.python_version(), **installed_versions(PACKAGES)},
@@ -157,18 +157,18 @@ def training_commands(study: StudyResult, record: TrialRecord) -> dict[str, str]
     `again` uses the study's record, `anew` needs nothing but the sweep file.
     """
     sweep, trial = study.sweep, record.trial
-    again = ("make", "rerun", f"NAME={study.name}", f"TRY={trial.number + 1}")
+    rerun = ("make", "rerun", f"NAME={study.name}", f"TRY={trial.number + 1}")
     settings: dict[str, Any] = record.settings.model_dump(mode="json")
     settings |= {"seed": trial.seed, "objective": study.objective.name}
     defaults = asdict(DataSource())
     data = {key: value for key, value in sweep["data"].items() if key != "name"}
     settings |= {f"data.{key}": value for key, value in data.items() if value != defaults[key]}
     words = " ".join(_set_word(key, value) for key, value in settings.items())
-    anew = (
+    new_sweep = (
         *("make", "sweep", f"NAME={sweep['name']}", "AS_NEW=1", "TRIALS=1", "SLOTS=1"),
         *(f"MODEL={sweep['model']}", f"DATA={sweep['data']['name']}", f"SET={words}"),
     )
-    return {"again": shlex.join(again), "anew": shlex.join(anew)}
+    return {"again": shlex.join(rerun), "anew": shlex.join(new_sweep)}
 
 
 def _set_word(key: str, value: object) -> str:
@@ -198,8 +198,8 @@ def _print_summary(export: ModelExport, target: Path, console: Console) -> None:
     value = format_value(export.trial.best_value, "accuracy")
     title = f"{export.study.name}, {export.trial.label}"
     console.print(Text(f"{title}: {export.study.objective_title} {value}"), soft_wrap=True)
-    for split, same in export.matching_predictions.items():
+    for split, equal_count in export.matching_predictions.items():
         count = len(export.predicted[split])
-        share = "all" if same == count else f"only {same}"
+        share = "all" if equal_count == count else f"only {equal_count}"
         console.print(Text(f"{split}: {count} predictions, {share} as in training"))
     console.print(Text(str(target)), soft_wrap=True)

@@ -61,11 +61,11 @@ def move_studies(source: str, target: str, name: str, runs: Path, console: Conso
             (replace(source_folders, study=study), replace(target_folders, study=study))
             for study in _studies_to_move(source_folders, name)
         ]
-        same = [_move(*pair, console) for pair in pairs]
+        results = [_move(*pair, console) for pair in pairs]
     folder = display_path(source_folders.runs)
     note = f"The files of trials stay in {folder}: no database holds them."
     console.print(Text(note), soft_wrap=True)
-    return all(same)
+    return all(results)
 
 
 def _parse_place(variable: str, text: str, runs: Path) -> Folders:

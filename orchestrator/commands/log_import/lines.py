@@ -1,28 +1,31 @@
 """Reads a log file and classifies each line, in time linear in the file's size."""
 
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+from trytable.orchestrator.commands.log_import.line_items import (
+    CommandLine,
+    Heading,
+    LineIssue,
+    LineItem,
+    Prose,
+    line_issue,
+)
 from trytable.orchestrator.commands.log_import.parameters import (
-    LoggedSetting,
     from_arguments,
     from_command,
     is_command,
 )
+from trytable.orchestrator.commands.log_import.trainer_state import trainer_state_items
 from trytable.orchestrator.errors import UserError
-from trytable.records import is_number
 from trytable.trainers.script.logs.metric_files import CsvReader
 from trytable.trainers.script.logs.patterns import CustomPattern
 from trytable.trainers.script.logs.reader import LineSplitter, LogIssue, LogReader, LogRecord
-
-MAX_JSON_BYTES = 64 * 2**20
-"""A larger trainer_state.json is refused: unlike a log it is read into memory as a whole."""
 
 _CHUNK_BYTES = 1 << 18
 _MIN_ALIKE, _MIN_SHARE = 3, 0.8
@@ -48,45 +51,6 @@ _BLOCKS = re.compile(r"[\u2580-\u259f]")
 _DIGITS = re.compile(r"\d{1,400}")
 _MAX_ENDING = 600
 _LAST_NUMBER = re.compile(r"(\.?)(\d{0,400})\D{0,200}$")
-
-
-@dataclass(frozen=True)
-class CommandLine:
-    """A command line, or a line with a program's arguments."""
-
-    line: int
-    settings: dict[str, LoggedSetting]
-
-
-@dataclass(frozen=True)
-class Heading:
-    """A heading; `starts_section` is False for a line that programs also print within a run.
-
-    Those are rows of punctuation, and headings that name an epoch.
-    """
-
-    line: int
-    text: str
-    starts_section: bool
-
-
-@dataclass(frozen=True)
-class Prose:
-    """A line of text without results or settings."""
-
-    line: int
-
-
-@dataclass(frozen=True)
-class LineIssue:
-    """Something wrong with a line; `text` describes it."""
-
-    line: int
-    kind: str
-    text: str
-
-
-LineItem = CommandLine | Heading | Prose | LineIssue | LogRecord
 
 
 def sha256_of(path: Path) -> str:
@@ -122,7 +86,7 @@ def read_line_items(
     Raises OSError, and UserError for JSON that is too large.
     """
     if path.suffix == ".json":
-        yield from _json_items(path, file)
+        yield from trainer_state_items(path, file)
     elif path.suffix in (".csv", ".tsv"):
         yield from _csv_items(file, "\t" if path.suffix == ".tsv" else ",")
     else:
@@ -216,8 +180,8 @@ class _LogClassifier:
             if text.strip() and (is_ended or self._endings.is_complete(text)):
                 yield from self._classify(number, text)
             elif any(char.isdigit() for char in text):
-                yield _issue(number, "cut_line")
-            yield from (_issue(number, kind) for kind in kinds)
+                yield line_issue(number, "cut_line")
+            yield from (line_issue(number, kind) for kind in kinds)
 
     def _classify(self, number: int, text: str) -> Iterator[LineItem]:
         if is_command(text):
@@ -242,24 +206,10 @@ class _LogClassifier:
         yield from records
         if records:
             if kind := self._endings.issue(text):
-                yield _issue(number, kind)
+                yield line_issue(number, kind)
             self._endings.learn(text)
         if _BAR.search(text) or _BLOCKS.search(text):
-            yield _issue(number, "debris")
-
-
-_ISSUE_TEXTS = {
-    "cut_line": "the last line is incomplete and was left out",
-    "debris": "remains of a progress bar",
-    "cut_number": "the last number has fewer decimals than the others; it is imported as printed",
-    "long_number": "the last number has more decimals than the others; it is imported as printed",
-    "bad_utf8": "bytes that are not UTF-8",
-    "long_line": "a line of more than 64 KiB, of which only the start was read",
-}
-
-
-def _issue(number: int, kind: str) -> LineIssue:
-    return LineIssue(number, kind, _ISSUE_TEXTS[kind])
+            yield line_issue(number, "debris")
 
 
 def _heading(number: int, text: str) -> Heading | None:
@@ -288,66 +238,10 @@ def _may_hold_results(text: str) -> bool:
 def _csv_items(file: BinaryIO, delimiter: str) -> Iterator[LineItem]:
     reader = CsvReader(delimiter)
     for number, text, kinds, is_ended in _lines(file):
-        yield from (_issue(number, kind) for kind in kinds)
+        yield from (line_issue(number, kind) for kind in kinds)
         if not is_ended and text.strip():
-            yield _issue(number, "cut_line")
+            yield line_issue(number, "cut_line")
             return
         for item in reader.feed(text.encode("utf-8", "replace") + b"\n"):
             if isinstance(item, LogRecord):
                 yield replace(item, line=number)
-
-
-def _json_items(path: Path, file: BinaryIO) -> Iterator[LineItem]:
-    """Yield the complete entries of a trainer_state.json, which may be truncated."""
-    raw = file.read(MAX_JSON_BYTES + 1)
-    if len(raw) > MAX_JSON_BYTES:
-        raise UserError(f"LOG={path} has more than 64 MiB, so it is not a trainer_state.json.")
-    text = raw.decode("utf-8", "replace")
-    if "\ufffd" in text and not raw.endswith(b"}"):
-        yield _issue(1, "bad_utf8")
-    yield from _json_settings(text)
-    reader = LogReader()
-    for line, entry in _entries(text):
-        for item in reader.feed(json.dumps(entry).encode() + b"\n"):
-            if isinstance(item, LogRecord):
-                yield replace(item, line=line)
-    if not text.rstrip().endswith("}"):
-        line = text.count("\n") + 1
-        yield LineIssue(
-            line, "cut_line", "the JSON is truncated; its incomplete entry was left out"
-        )
-
-
-def _json_settings(text: str) -> Iterator[CommandLine]:
-    try:
-        state = json.loads(text)
-    except (ValueError, RecursionError):
-        return
-    if not isinstance(state, dict):
-        return
-    names = {"num_train_epochs": "epochs", "train_batch_size": "batch_size"}
-    settings = {
-        knob: LoggedSetting(knob, state[key], "file", 1)
-        for key, knob in names.items()
-        if isinstance(state.get(key), int) and is_number(state[key])
-    }
-    if settings:
-        yield CommandLine(1, settings)
-
-
-def _entries(text: str) -> Iterator[tuple[int, dict[str, object]]]:
-    """Yield the complete entries of `log_history`, each with the line that it starts on."""
-    start = re.search(r'"log_history"\s*:\s*\[', text)
-    if start is None:
-        return
-    decoder = json.JSONDecoder()
-    gap = re.compile(r"[\s,]*")
-    # Newlines are counted from the last entry on: from the start each time would not be linear.
-    position, line, line_position = start.end(), 1, 0
-    while (match := gap.match(text, position)) and text[match.end() : match.end() + 1] == "{":
-        line, line_position = line + text.count("\n", line_position, match.end()), match.end()
-        try:
-            entry, position = decoder.raw_decode(text, match.end())
-        except (ValueError, RecursionError):
-            return
-        yield line, entry

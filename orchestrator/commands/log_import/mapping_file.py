@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trytable.orchestrator.commands.log_import.runs import Block, BlockIssue
+from trytable.orchestrator.commands.log_import.blocks import Block, BlockIssue
 from trytable.orchestrator.errors import UserError
 from trytable.records import Scalar, is_finite
 from trytable.results.text.format import clean, one_line
@@ -40,8 +40,8 @@ def mapping_text(
 
     `swept` are the study's own parameters, which the file asks for besides the usual ones.
     """
-    named = (name for block in blocks for name in block.settings)
-    names = list(dict.fromkeys([*swept, *_USUAL_SETTINGS, *named]))
+    log_names = (name for block in blocks for name in block.settings)
+    names = list(dict.fromkeys([*swept, *_USUAL_SETTINGS, *log_names]))
     head = [
         "# The runs found in a log, for you to complete. A setting without a value was not found",
         "# and stays unknown. `import: false` skips a block. Run the same make import again to",
@@ -76,8 +76,13 @@ def issue_line(issue: BlockIssue) -> str:
     """Return kind, lines and text of an issue on one line."""
     lines = ", ".join(map(str, issue.lines))
     remaining = issue.count - len(issue.lines)
-    more = f" and {remaining} more" if remaining > 0 else ""
-    return _on_one_line(f"{issue.kind} (line {lines}{more}): {issue.text}")
+    suffix = f" and {remaining} more" if remaining > 0 else ""
+    return _on_one_line(f"{issue.kind} (line {lines}{suffix}): {issue.text}")
+
+
+def settings_line(settings: Mapping[str, object]) -> str:
+    """Return settings as `lr 2e-05, dropout 0.1`."""
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
 def _on_one_line(text: str) -> str:

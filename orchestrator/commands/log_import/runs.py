@@ -1,11 +1,11 @@
 """Groups a log's lines into blocks of epochs, one for each run. Pure."""
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from trytable.orchestrator.commands.log_import.lines import (
+from trytable.orchestrator.commands.log_import.blocks import Block, BlockIssue, LoggedEpoch
+from trytable.orchestrator.commands.log_import.line_items import (
     CommandLine,
     Heading,
     LineIssue,
@@ -20,76 +20,12 @@ from trytable.orchestrator.commands.log_import.parameters import (
 from trytable.trainers.script.logs.metric_names import is_metric_name
 from trytable.trainers.script.logs.reader import LogRecord
 
-_NAMED = re.compile(r"(?:^|[^a-z])(?:try|run|exp|experiment|trial)[\W_]{0,3}\d", re.IGNORECASE)
+_RUN_NAME = re.compile(r"(?:^|[^a-z])(?:try|run|exp|experiment|trial)[\W_]{0,3}\d", re.IGNORECASE)
 _MAX_LISTED = 5
 """How many lines of an issue, or missing epochs, are listed; the rest is counted."""
 
 _RUNNING_MEAN_PATTERNS = ("keras", "lightning")
 """Patterns whose train accuracy is a running mean over the epoch, not a measurement after it."""
-
-
-@dataclass(frozen=True)
-class LoggedEpoch:
-    """An epoch of a log.
-
-    Attributes:
-        line: the first line about it, counted from 1.
-        printed: its number as printed.
-        epoch: its number counted from 1.
-        metrics: by canonical name; accuracies are shares.
-        is_running: the training metrics are means over the epoch, while the weights changed.
-    """
-
-    line: int
-    printed: float
-    epoch: int
-    metrics: Mapping[str, float]
-    is_running: bool = False
-
-
-@dataclass(frozen=True)
-class BlockIssue:
-    """Something wrong with a block: the kind, how often, the first lines, and a description."""
-
-    kind: str
-    count: int
-    lines: tuple[int, ...]
-    text: str
-
-
-@dataclass(frozen=True)
-class Block:
-    """One run in a log.
-
-    Attributes:
-        lines: its first and last line.
-        heading: the heading above it.
-        epochs: its epochs.
-        epoch_lines: how many of its lines are about an epoch.
-        closing: the metrics after the last epoch.
-        settings: the settings that the log names, by Trytable's names.
-        issues: what is wrong with its lines.
-    """
-
-    lines: tuple[int, int]
-    heading: str
-    epochs: tuple[LoggedEpoch, ...]
-    epoch_lines: int
-    closing: Mapping[str, float]
-    settings: Mapping[str, LoggedSetting]
-    issues: tuple[BlockIssue, ...]
-
-    @property
-    def span(self) -> str:
-        """`78-84`, which names the block within its log."""
-        return f"{self.lines[0]}-{self.lines[1]}"
-
-    @property
-    def fingerprint(self) -> str:
-        """A hash of all its numbers, wherever in the file they are."""
-        epochs = [(epoch.printed, sorted(epoch.metrics.items())) for epoch in self.epochs]
-        content = repr((epochs, sorted(self.closing.items())))
-        return hashlib.sha256(content.encode()).hexdigest()
 
 
 @dataclass
@@ -108,7 +44,7 @@ class _Preamble:
     def add_heading(self, heading: Heading) -> None:
         settings = from_heading(heading.text, heading.line)
         self.heading_settings = merge_settings(self.heading_settings, settings)
-        names_run = _NAMED.search(heading.text) is not None
+        names_run = _RUN_NAME.search(heading.text) is not None
         # A heading such as `Try 3` is kept even if others follow it.
         has_words = any(char.isalnum() for char in heading.text)
         if has_words and (names_run or not self.names_run):
@@ -230,8 +166,12 @@ class BlockBuilder:
             _shares_metrics(last, record) and not record.is_provisional
         ):
             is_same = printed == last.printed and _same_values(last, record)
-            how = "with the same numbers" if is_same else "with other numbers; the first ones count"
-            block.add_issue("doubled_epoch", f"epoch {printed:g} is repeated {how}", record.line)
+            difference = (
+                "with the same numbers" if is_same else "with other numbers; the first ones count"
+            )
+            block.add_issue(
+                "doubled_epoch", f"epoch {printed:g} is repeated {difference}", record.line
+            )
         else:
             block.epochs[-1] = replace(last, metrics=_merged(last.metrics, record))
 
@@ -362,5 +302,5 @@ def _course_issues(
 def _some_of(numbers: Iterable[int]) -> str:
     words = [str(number) for number in numbers]
     remaining = len(words) - _MAX_LISTED
-    more = f" and {remaining} more" if remaining > 0 else ""
-    return ", ".join(words[:_MAX_LISTED]) + more
+    suffix = f" and {remaining} more" if remaining > 0 else ""
+    return ", ".join(words[:_MAX_LISTED]) + suffix

@@ -14,8 +14,8 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from trytable.orchestrator.commands.log_import.blocks import Block, BlockIssue, LoggedEpoch
 from trytable.orchestrator.commands.log_import.mapping_file import issue_line
-from trytable.orchestrator.commands.log_import.runs import Block, BlockIssue, LoggedEpoch
 from trytable.orchestrator.study.imported import IMPORTED_SOURCE, SOURCE_ATTRIBUTE
 from trytable.orchestrator.study.search_space import known_point
 from trytable.records import Objective, Scalar, finite_or_none, is_number

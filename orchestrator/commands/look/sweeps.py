@@ -29,6 +29,6 @@ def _cells(path: Path) -> Sequence[str]:
     except loader.SweepError as error:
         return (path.stem, "", "", "", str(error), "")
     trials = sweep.trials or len(loader.grid_points(sweep))
-    varied = ", ".join(sweep.parameters)
+    names = ", ".join(sweep.parameters)
     about = sweep.description
-    return (sweep.name, varied, sweep.sampler.name, sweep.pruner.name, about, str(trials))
+    return (sweep.name, names, sweep.sampler.name, sweep.pruner.name, about, str(trials))

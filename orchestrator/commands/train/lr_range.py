@@ -163,19 +163,19 @@ def _run_tests(
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("Starting", total=len(tests) * options.steps)
-        ended = 0
+        ended_count = 0
         for answer in _answers(job, slot, options, freezes):
             if isinstance(answer, str):
                 progress.update(task, description=answer)
                 continue
             index = tests.index((answer.freeze, answer.seed))
-            _print_ended(tests[ended:index], points, progress.console)
-            ended = index
+            _print_ended(tests[ended_count:index], points, progress.console)
+            ended_count = index
             points[tests[index]].append(answer)
             # A test that ended early counts as complete.
             completed = index * options.steps + answer.step
             progress.update(task, description=_describe(answer), completed=completed)
-        _print_ended(tests[ended:], points, progress.console)
+        _print_ended(tests[ended_count:], points, progress.console)
     return [_curve(freeze, seed, points[freeze, seed]) for freeze, seed in tests]
 
 

@@ -15,8 +15,8 @@ from trytable.results.text.format import format_number
 Findings = Mapping[int, tuple[Diagnosis, ...]]
 """The findings of each trial, by its number."""
 
-BROKEN = frozenset({"no_learning", "divergence", "non_finite", "exploding_weights"})
-"""Kinds of findings that mark a trial's values as not worth trying again."""
+BREAKING_KINDS = frozenset({"no_learning", "divergence", "non_finite", "exploding_weights"})
+"""Kinds of findings after which a value is not tried again."""
 
 _FREEZES = ("none", "embed", "half", "full")
 _STEPS = {"dropout": 0.1}
@@ -62,20 +62,20 @@ class Chooser:
         Advice to raise or lower the knob comes first, if it leaves at least one other value.
         """
         if advice is not None and advice[0].direction in ("raise", "lower"):
-            values = self._without_broken(name, self.moves(name, advice[0], times=2))
+            values = self._without_breaking(name, self.moves(name, advice[0], times=2))
             if len(values) > 1:
                 return Proposal(values, advice[1])
-        value, tried = self.settings[name], self.tried_values(name)
-        if best is None or not all(map(is_number, (value, *tried))):
-            return self._better_half(name, tried)
-        return self._near(name, best, sorted({*tried, value}))
+        value, previous = self.settings[name], self.tried_values(name)
+        if best is None or not all(map(is_number, (value, *previous))):
+            return self._better_half(name, previous)
+        return self._near(name, best, sorted({*previous, value}))
 
-    def _near(self, name: str, best: TrialResult, tried: Sequence[float]) -> Proposal:
+    def _near(self, name: str, best: TrialResult, previous: Sequence[float]) -> Proposal:
         """Return values between the neighbours of the best; beyond the best if it is outermost."""
         value = self.settings[name]
-        index = tried.index(value)
-        low = tried[index - 1] if index else None
-        high = tried[index + 1] if index + 1 < len(tried) else None
+        index = previous.index(value)
+        low = previous[index - 1] if index else None
+        high = previous[index + 1] if index + 1 < len(previous) else None
         if low is not None and high is not None:
             values = [self._towards(name, low), value, self._towards(name, high)]
             reason = (
@@ -94,12 +94,12 @@ class Chooser:
             values = [self._towards(name, inner), value, _beyond(inner, value)]
             word = "smallest" if low is None else "largest"
             reason = f"{best.label} was best with the {word} value tried, so go further"
-        return Proposal(sorted(self._without_broken(name, self._valid(name, values))), reason)
+        return Proposal(sorted(self._without_breaking(name, self._valid(name, values))), reason)
 
     def _towards(self, name: str, neighbour: float) -> float:
-        """Return the middle between the best value and a neighbour; one step to a broken one."""
+        """Return the middle between the best value and a neighbour; one step to a breaking one."""
         value: float = self.settings[name]
-        if neighbour in self.broken_values(name):
+        if neighbour in self.breaking_values(name):
             step: float = self._one_move(name, up=neighbour > value)[-1]
             if min(value, neighbour) < step < max(value, neighbour):
                 return step
@@ -108,11 +108,11 @@ class Chooser:
     def _one_move(self, name: str, *, up: bool) -> list[Any]:
         return self.moves(name, Advice(name, "raise" if up else "lower"), times=1)
 
-    def _better_half(self, name: str, tried: Sequence[Any]) -> Proposal:
-        """Return the values of the better half of the trials, at least two, without broken ones."""
+    def _better_half(self, name: str, previous: Sequence[Any]) -> Proposal:
+        """Return the values of the better half, at least two, without breaking ones."""
         ranked = [trial.settings[name] for trial in self.study.ranked if name in trial.settings]
-        order = list(dict.fromkeys([*ranked, *tried]))
-        values = self._without_broken(name, order[: max(2, math.ceil(len(order) / 2))])
+        order = list(dict.fromkeys([*ranked, *previous]))
+        values = self._without_breaking(name, order[: max(2, math.ceil(len(order) / 2))])
         return Proposal(values, "the better half of the values tried")
 
     def moves(self, name: str, advice: Advice, times: int) -> list[Any]:
@@ -148,23 +148,23 @@ class Chooser:
         values = (trial.settings[name] for trial in self.study.trials if name in trial.settings)
         return list(dict.fromkeys(values))
 
-    def broken_values(self, name: str) -> set[Any]:
+    def breaking_values(self, name: str) -> set[Any]:
         """Return the values with which every trial broke."""
         sound: set[Any] = set()
-        broken: set[Any] = set()
+        breaking: set[Any] = set()
         for trial in self.study.trials:
             kinds = {finding.kind for finding in self.findings.get(trial.number, ())}
-            (broken if kinds & BROKEN else sound).add(trial.settings.get(name))
-        return broken - sound
+            (breaking if kinds & BREAKING_KINDS else sound).add(trial.settings.get(name))
+        return breaking - sound
 
-    def _without_broken(self, name: str, values: Iterable[Any]) -> list[Any]:
-        """Return the values without broken ones and without numbers beyond a broken one."""
-        value, broken = self.settings[name], self.broken_values(name)
-        numbers = [other for other in broken if is_number(other)] if is_number(value) else []
+    def _without_breaking(self, name: str, values: Iterable[Any]) -> list[Any]:
+        """Return the values without breaking ones and without numbers beyond a breaking one."""
+        value, breaking = self.settings[name], self.breaking_values(name)
+        numbers = [other for other in breaking if is_number(other)] if is_number(value) else []
         low = max((number for number in numbers if number < value), default=-math.inf)
         high = min((number for number in numbers if number > value), default=math.inf)
-        unbroken = [other for other in values if other not in broken]
-        return [other for other in unbroken if not is_number(other) or low < other < high]
+        sound = [other for other in values if other not in breaking]
+        return [other for other in sound if not is_number(other) or low < other < high]
 
 
 def _move(name: str, value: Any, *, up: bool) -> Any:

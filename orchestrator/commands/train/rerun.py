@@ -159,8 +159,8 @@ class _Listener:
         self.events: list[AnyEvent] = []
         self._record = record
         self._console = console
-        self._missing_steps = set(record.measured.steps)
-        self._missing_epochs = set(record.measured.epochs)
+        self._missing_steps = set(record.measurements.steps)
+        self._missing_epochs = set(record.measurements.epochs)
 
     @property
     def has_enough(self) -> bool:
@@ -178,12 +178,12 @@ class _Listener:
 
     def _epoch_line(self, event: Epoch) -> str:
         title = self._record.study.objective_title
-        recorded = self._record.measured.epochs.get(event.epoch)
+        recorded = self._record.measurements.epochs.get(event.epoch)
         line = f"epoch {event.epoch}: {title} {_value_text(event.value)}"
         if recorded is None:
             return line
         recorded_epoch = Measurements({}, {event.epoch: recorded}, {})
-        if reproducibility.first_difference(recorded_epoch, _measured([event])) is None:
+        if reproducibility.first_difference(recorded_epoch, _measurements([event])) is None:
             return f"{line}, the same to the last bit"
         return f"{line}, {_value_text(recorded['value'])} then"
 
@@ -207,7 +207,7 @@ def _train(
     return _Training(tuple(listener.events), "stopped", listener.has_enough)
 
 
-def _measured(events: Iterable[AnyEvent]) -> Measurements:
+def _measurements(events: Iterable[AnyEvent]) -> Measurements:
     rows = [row for event in events for row in event_rows("", event)]
     return reproducibility.collect_measurements(
         [row for row in rows if isinstance(row, StepRow)],
@@ -217,17 +217,17 @@ def _measured(events: Iterable[AnyEvent]) -> Measurements:
 
 
 def _compare(record: TrialRecord, training: _Training) -> Reproduction:
-    repeated = _measured(training.events)
+    repeated = _measurements(training.events)
     trial = record.trial
     return Reproduction(
         study=record.study.name,
         label=trial.label,
         recorded_end=f"{trial.status}: {trial.reason}" if trial.reason else trial.status,
         repeated_end=training.end,
-        recorded=record.measured,
+        recorded=record.measurements,
         repeated=repeated,
-        reasons=_obstacles(record.circumstances, training.events),
-        difference=reproducibility.first_difference(record.measured, repeated),
+        reasons=_obstacles(record.conditions, training.events),
+        difference=reproducibility.first_difference(record.measurements, repeated),
     )
 
 

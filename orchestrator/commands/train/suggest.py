@@ -14,7 +14,12 @@ from rich.console import Console
 from rich.text import Text
 
 from trytable.orchestrator.commands.sweep_files import sweeps_folder, write_sweep
-from trytable.orchestrator.commands.train.next_values import BROKEN, Chooser, Findings, Proposal
+from trytable.orchestrator.commands.train.next_values import (
+    BREAKING_KINDS,
+    Chooser,
+    Findings,
+    Proposal,
+)
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, display_path
 from trytable.results.analysis.diagnosis.api import diagnose
@@ -102,7 +107,7 @@ def _starting_point(
 ) -> tuple[dict[str, Any], list[Diagnosis], str]:
     """Return the settings to continue from, the relevant findings, and the reason for both."""
     if best is None:
-        relevant = [finding for diagnosed in findings.values() for finding in diagnosed]
+        relevant = [finding for trial in findings.values() for finding in trial]
         origin = "the old baseline: no try completed"
         return dict(study.sweep.get("baseline") or {}), relevant, origin
     origin = f"as in {best.label}, the best with {format_number(best.best_value or 0.0)}"
@@ -123,7 +128,7 @@ def _broken_trials(study: StudyResult, findings: Findings) -> Iterator[str]:
     names = tuple(study.sweep.get("parameters") or {})
     for trial in study.trials:
         for finding in findings.get(trial.number, ()):
-            if finding.kind in BROKEN:
+            if finding.kind in BREAKING_KINDS:
                 title = f"{trial.label} ({parameter_text(trial, names)})"
                 yield f"{title}: {finding.kind}: {finding.message}"
 

@@ -3,8 +3,9 @@
 from io import BytesIO
 from pathlib import Path
 
+from trytable.orchestrator.commands.log_import.blocks import Block
 from trytable.orchestrator.commands.log_import.lines import read_line_items
-from trytable.orchestrator.commands.log_import.runs import Block, BlockBuilder
+from trytable.orchestrator.commands.log_import.runs import BlockBuilder
 
 LOGS = Path(__file__).parent / "logs"
 

@@ -6,7 +6,7 @@ The figures are those of a real log; the hand-written tables are those that stoo
 import pytest
 
 from tests.orchestrator.commands.log_import.reading import LOGS, blocks_of, kinds, values
-from trytable.orchestrator.commands.log_import.runs import Block
+from trytable.orchestrator.commands.log_import.blocks import Block
 from trytable.orchestrator.commands.log_import.trials import Origin, make_imported_trial
 from trytable.records import Objective
 
