@@ -201,9 +201,9 @@ def _print_if_changed(
     """Print a note if the mapping file has changed: Optuna cannot change a trial that ended."""
     if row is None or row.requested == dict(trial.parameters):
         return
+    settings = settings_line(row.requested) or "none"
     text = (
         f"  Try {number + 1}: lines {trial.block.span} were imported with other settings "
-        f"({settings_line(row.requested) or 'none'}), which stay. Import under another NAME to change "
-        "them."
+        f"({settings}), which stay. Import under another NAME to change them."
     )
     console.print(Text(text, style="yellow"), soft_wrap=True)
