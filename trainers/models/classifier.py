@@ -49,6 +49,7 @@ class Classifier(nn.Module):
         self.replay: StateReplay | None = None
         self._settings = settings
         self._trainable = tuple(name for name, p in self.named_parameters() if p.requires_grad)
+        # Epochs only ever unfreeze more, so the last one trains all that any epoch trains.
         self.begin_epoch(settings.epochs)
         self.trained_names = frozenset(
             name for name, p in self.named_parameters() if p.requires_grad
