@@ -3,20 +3,20 @@
 .SHELLFLAGS := -euc
 .DEFAULT_GOAL := help
 
-# What a user gives reaches the programs through the environment alone, as TRYTABLE_NAME and so
-# on. It never stands as $(NAME) here, not even in a condition: make would run a $(shell ...) in it.
-# This comes before any $(shell) of ours, which would be handed the variables expanded.
+# A user's variables reach the programs only through the environment, as TRYTABLE_NAME and so on.
+# No recipe or condition may use $(NAME): make would run a $(shell ...) in its value. This block
+# comes before the first $(shell), because make passes expanded variables to those.
 VARS := NAME TRY OUT TRIALS HOURS DATA MODEL SLOTS RUNS STORAGE ENGINE CHECKPOINTS SET FORMAT PORT \
 	WRITABLE RETRY_FAILED AS_NEW FROM TO FREEZE LR_FROM LR_TO STEPS SEEDS APPLY LOG PATTERN TOP TEST \
 	REPORT_LANG PYTHON
 $(foreach v,$(VARS),$(eval export TRYTABLE_$(v) := $$(value $(v)))$(eval unexport $(v)))
 
-# A misspelt variable would otherwise be ignored in silence.
+# Without this, make would silently ignore a misspelled variable.
 UNKNOWN := $(filter-out $(VARS),$(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $(v))),$(v))))
-$(if $(UNKNOWN),$(error There is no variable $(UNKNOWN). Allowed: $(VARS)))
+$(if $(UNKNOWN),$(error There is no variable $(UNKNOWN). Use one of $(VARS)))
 
-# The stamps' names change with what is to be installed, and with the folder: the commands in
-# .venv/bin hold its path and are written anew after a move.
+# The name of a stamp file depends on the requirements and on the folder: the commands in .venv/bin
+# contain the folder's path, so they are installed again after a move.
 RUNTIME_KEY := $(shell { pwd; cat requirements.txt pyproject.toml; } | sha256sum | cut -c1-12)
 RAY_KEY := $(RUNTIME_KEY)-$(shell sha256sum <requirements-ray.txt | cut -c1-12)
 DEV_KEY := $(RUNTIME_KEY)-$(shell cat requirements-ray.txt requirements-dev.txt | sha256sum | cut -c1-12)
@@ -27,31 +27,31 @@ DEV := .venv/.installed-dev-$(DEV_KEY)
 .PHONY: help sweep diagnose lr-range suggest import sweeps confirm report show rerun best export backup \
 	move-storage check-study dashboard ray test soak check bench clean
 
-help: ## list these targets
+help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
 	echo
 	echo 'Variables, as in make sweep NAME=dropout TRIALS=20 SET="epochs=2 lr=1e-4":'
 	echo '  $(VARS)'
 
-sweep: $(RUNTIME) ## run a sweep (NAME=dropout), or what is missing of it
+sweep: $(RUNTIME) ## run a sweep, or the rest of one (NAME=dropout)
 	@exec .venv/bin/trytable sweep
 
-diagnose: $(RUNTIME) ## look at a sweep's data, model and baseline before it runs (NAME=dropout)
+diagnose: $(RUNTIME) ## check a sweep's data, model and baseline before it runs (NAME=dropout)
 	@exec .venv/bin/trytable diagnose
 
-lr-range: $(RUNTIME) ## find where the learning rate should lie (NAME=lr APPLY=1)
+lr-range: $(RUNTIME) ## run a learning-rate range test and suggest a rate (NAME=lr APPLY=1)
 	@exec .venv/bin/trytable lr-range
 
-suggest: $(RUNTIME) ## write the sweep that a study's results lead to (NAME=dropout)
+suggest: $(RUNTIME) ## write the next sweep file, based on a study's results (NAME=dropout)
 	@exec .venv/bin/trytable suggest
 
-import: $(RUNTIME) ## adopt what was run by hand (LOG=file NAME=mine)
+import: $(RUNTIME) ## import a log of runs made by hand (LOG=file NAME=mine)
 	@exec .venv/bin/trytable import
 
-sweeps: $(RUNTIME) ## list the sweeps and what each varies
+sweeps: $(RUNTIME) ## list the sweeps and the parameters that each varies
 	@exec .venv/bin/trytable sweeps
 
-confirm: $(RUNTIME) ## train the leaders again on fresh seeds (NAME=dropout TOP=3 SEEDS=5)
+confirm: $(RUNTIME) ## retrain the leaders with fresh seeds (NAME=dropout TOP=3 SEEDS=5)
 	@exec .venv/bin/trytable confirm
 
 report: $(RUNTIME) ## write a study's report and tables again (NAME=dropout)
@@ -60,30 +60,30 @@ report: $(RUNTIME) ## write a study's report and tables again (NAME=dropout)
 show: $(RUNTIME) ## print one try in full (NAME=dropout TRY=3)
 	@exec .venv/bin/trytable show
 
-rerun: $(RUNTIME) ## train a try again from its record and compare (NAME=dropout TRY=3)
+rerun: $(RUNTIME) ## retrain a try from its record and compare (NAME=dropout TRY=3)
 	@exec .venv/bin/trytable rerun
 
-best: $(RUNTIME) ## hand the best try over as a model folder (NAME=dropout OUT=folder)
+best: $(RUNTIME) ## export the best try as a model folder (NAME=dropout OUT=folder)
 	@exec .venv/bin/trytable best
 
 export: $(RUNTIME) ## write a study's Try table (NAME=dropout FORMAT=md,csv,tex)
 	@exec .venv/bin/trytable export
 
-backup: $(RUNTIME) ## copy the study database into RUNS/backups, also while sweeps run
+backup: $(RUNTIME) ## copy the study database into RUNS/backups, even while sweeps run
 	@exec .venv/bin/trytable backup
 
-move-storage: $(RUNTIME) ## carry studies to another database (FROM=runs TO=postgresql://… NAME=dropout)
+move-storage: $(RUNTIME) ## copy studies to another database (FROM=runs TO=postgresql://… NAME=dropout)
 	@exec .venv/bin/trytable move-storage
 
-check-study: $(RUNTIME) ## check that nothing of a study was lost or doubled (NAME=dropout; all by default)
+check-study: $(RUNTIME) ## check that no trial was lost or duplicated (NAME=dropout; all by default)
 	@exec .venv/bin/trytable check
 
-dashboard: $(RUNTIME) ## open the Optuna dashboard on the studies, read-only (WRITABLE=1 lifts it)
+dashboard: $(RUNTIME) ## open the Optuna dashboard on the studies, read-only (WRITABLE=1 allows changes)
 	@exec .venv/bin/trytable dashboard
 
 ray: $(RAY) ## install Ray, for ENGINE=ray
 
-# The variables of a sweep are no business of the tests, and NAME is set on some machines.
+# Tests must not see the variables of a sweep; some machines set NAME.
 test: $(DEV) ## run the tests
 	@unset $(VARS:%=TRYTABLE_%)
 	exec .venv/bin/python -m pytest -n auto --dist loadfile
@@ -99,15 +99,15 @@ check: $(DEV) ## lint, formatting and types
 	.venv/bin/python -m ruff format --check .
 	exec .venv/bin/python -m mypy
 
-bench: $(DEV) ## measure what the README says of speed (DATA=folder for your own text)
+bench: $(DEV) ## measure the speeds that the README claims (DATA=folder for your own text)
 	@exec .venv/bin/python -m benchmarks
 
 clean: ## remove the virtual environment and all caches; runs/ stays
 	@rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# An installation that did not come to its end leaves .unfinished behind and is made anew. Two at
-# once would wreck each other, so the second waits.
+# An interrupted installation leaves .unfinished behind and starts again from nothing. Two at once
+# would corrupt each other, so the second waits.
 $(RUNTIME):
 	@exec 9<Makefile
 	if command -v flock >/dev/null; then flock 9; fi
@@ -135,7 +135,7 @@ $(RUNTIME):
 		"$$found" -m venv .venv
 	fi
 	touch .venv/.unfinished
-	echo 'Installing the pinned packages into .venv, once. This takes some minutes, in silence.'
+	echo 'Installing the pinned packages into .venv, once. This takes some minutes and prints nothing.'
 	PIP_DISABLE_PIP_VERSION_CHECK=1
 	export PIP_DISABLE_PIP_VERSION_CHECK
 	.venv/bin/python -m pip install --no-input --quiet -r requirements.txt
@@ -160,4 +160,4 @@ $(RAY): $(RUNTIME)
 	$(call INSTALL_MORE,Installing Ray.,requirements-ray.txt)
 
 $(DEV): $(RUNTIME)
-	$(call INSTALL_MORE,Installing what the tests need besides.,requirements-dev.txt)
+	$(call INSTALL_MORE,Installing what the tests also need.,requirements-dev.txt)

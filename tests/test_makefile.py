@@ -172,7 +172,7 @@ def test_a_study_is_checked_by_a_target_of_another_name(front: Front) -> None:
 def test_a_misspelt_variable_is_refused(front: Front) -> None:
     code, printed = front.make("sweep", "NAME=lr", "TRIAL=3")
     assert code == 2
-    assert "There is no variable TRIAL. Allowed: NAME TRY" in printed
+    assert "There is no variable TRIAL. Use one of NAME TRY" in printed
     assert not (front.folder / ".venv").exists()
 
 
