@@ -1,8 +1,8 @@
-"""`entrypoints.export_model`: makes a folder that transformers loads out of a checkpoint.
+"""`entrypoints.export_model`: exports a checkpoint as a model folder that transformers can load.
 
-One JSON object comes in on stdin (`job`, `checkpoints`, `out`), one JSON line goes out on stdout:
-`{"handed_over": …}` or `{"refused": "why"}`. What was written is loaded again and held against
-the checkpoint's own classifier before it is handed over.
+The request (see `jsonl`) has the keys `job`, `checkpoints` and `out`; the result is an
+ExportedModel. The folder is loaded again, and its logits are compared with the checkpoint's, before
+the export counts as successful.
 """
 
 import copy
@@ -32,49 +32,53 @@ from trytable.trainers.models.precision import Precision, autocast, choose_preci
 from trytable.trainers.protocol.messages import ExportedModel, FinetuneSettings, Job, Refused
 
 _CLASS = "text_classifier.TextClassifier"
-_CLOSE: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2, "bf16": 5e-2}
-"""Shares of the largest logit: some hundred times what one number is rounded by."""
+_TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2, "bf16": 5e-2}
+"""As shares of the largest logit: some hundred times the rounding error of one number."""
 
 
 def export(job: Job, settings: FinetuneSettings, checkpoints: Path, out: Path) -> ExportedModel:
-    """Write the folder, load it again and predict dev and test with it. Raises Refused."""
+    """Write the folder, load it again and predict dev and test with it.
+
+    Raises Refused if the checkpoint cannot be exported, or if the folder predicts otherwise.
+    """
     torch.set_num_threads(job.threads)
     device = torch.device("cpu" if job.device == "cpu" else "cuda")
     loaded = load_model(job.model)
     data = load_cached_data(Path(job.cache_folder), job.data_hash)
-    ours = _classifier(job, settings, loaded, len(data.classes), checkpoints)
-    _write(ours, loaded, data, settings, out)
+    trained = _load_trained(job, settings, loaded, len(data.classes), checkpoints)
+    _write(trained, loaded, data, settings, out)
     check = _Check(job, settings, data, loaded, out, device)
     return ExportedModel(
         predictions={
-            split: tuple(check.predictions(split, ours))
+            split: tuple(check.predictions(split, trained))
             for split in ("dev", "test")
             if split in data.splits
         },
-        parameters=sum(p.numel() for p in ours.parameters()),
+        parameters=sum(p.numel() for p in trained.parameters()),
     )
 
 
-def _classifier(
+def _load_trained(
     job: Job, settings: FinetuneSettings, loaded: LoadedModel, classes: int, checkpoints: Path
 ) -> Classifier:
-    """The classifier with the checkpoint's weights."""
-    found = CheckpointFolder(checkpoints).best()
-    if found is None:
-        raise Refused(f"The weights in {checkpoints / 'best'} are not whole: their hashes differ.")
-    kept = {**found.values["settings"], "precision": settings.precision}
-    asked = settings.model_dump(mode="json")
-    if (kept, found.values["seed"], found.values["model"]) != (asked, job.seed, job.model):
+    """Return the classifier with the checkpoint's weights."""
+    best = CheckpointFolder(checkpoints).best()
+    if best is None:
+        raise Refused(f"The weights in {checkpoints / 'best'} are damaged: their hashes differ.")
+    # The job has the precision that `auto` resolved to.
+    trained_with = {**best.values["settings"], "precision": settings.precision}
+    recorded = settings.model_dump(mode="json")
+    if (trained_with, best.values["seed"], best.values["model"]) != (recorded, job.seed, job.model):
         raise Refused(f"The weights in {checkpoints / 'best'} are those of another trial.")
     model = build_classifier(loaded, settings, classes, job.seed)
-    model.load_state_dict(found.tensors["model"])
+    model.load_state_dict(best.tensors["model"])
     return model.eval()
 
 
 def _write(
-    ours: Classifier, loaded: LoadedModel, data: TextData, settings: FinetuneSettings, out: Path
+    trained: Classifier, loaded: LoadedModel, data: TextData, settings: FinetuneSettings, out: Path
 ) -> None:
-    backbone = copy.deepcopy(ours.backbone)  # the one with adapters is what the check is against
+    backbone = copy.deepcopy(trained.backbone)  # the check needs the one with adapters
     merge_adapters(backbone)
     config = backbone.config
     config.id2label = dict(enumerate(data.classes))
@@ -83,20 +87,20 @@ def _write(
     config.trytable = {
         "pooling": settings.pooling,
         "max_length": settings.max_length,
-        "head": [_described(layer) for layer in _layers(ours.head)],
+        "head": [_describe(layer) for layer in _layers(trained.head)],
     }
-    # The checkpoint lacks what was never trained, such as BERT's own pooler; AutoModel wants it.
+    # The checkpoint lacks what was never trained, such as BERT's own pooler; AutoModel needs it.
     state = {**loaded.state, **backbone.state_dict()}
-    whole = loaded.model_class.from_pretrained(None, config=config, state_dict=state)
-    whole.save_pretrained(out)
-    head = nn.Sequential(*_layers(ours.head)).state_dict()
+    model = loaded.model_class.from_pretrained(None, config=config, state_dict=state)
+    model.save_pretrained(out)
+    head = nn.Sequential(*_layers(trained.head)).state_dict()
     contiguous = {name: tensor.contiguous() for name, tensor in head.items()}
     save_file(contiguous, out / text_classifier.HEAD_FILE)
     shutil.copy(text_classifier.__file__, out / f"{_CLASS.partition('.')[0]}.py")
     tokenizer = _tokenizer(loaded.folder)
     tokenizer.padding_side = "right"  # as in training; some models count positions from the left
     if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token  # any will do: the mask hides it
+        tokenizer.pad_token = tokenizer.eos_token  # any token will do: it is masked
     tokenizer.save_pretrained(out)
 
 
@@ -107,21 +111,21 @@ def _tokenizer(folder: str | Path) -> Any:
 
 
 def _layers(head: nn.Module) -> list[nn.Module]:
-    """The layers in their order; that this is all that the head does is checked by its logits."""
+    """Return the layers in their order. Comparing logits shows whether the head does more."""
     return [module for module in head.modules() if not list(module.children())]
 
 
-def _described(layer: nn.Module) -> dict[str, Any]:
+def _describe(layer: nn.Module) -> dict[str, Any]:
     kind = type(layer).__name__
     if kind not in text_classifier.LAYER_ARGUMENTS:
-        raise Refused(f"A head with a layer of kind {kind} cannot be handed over.")
+        raise Refused(f"A head with a layer of kind {kind} cannot be exported.")
     names = text_classifier.LAYER_ARGUMENTS[kind]
     return {"kind": kind, "arguments": {name: getattr(layer, name) for name in names}}
 
 
 @dataclass
 class _Check:
-    """Holds what was written against what was trained, on the data's own batches."""
+    """Compares the exported model with the trained one, on the batches of the data."""
 
     job: Job
     settings: FinetuneSettings
@@ -131,7 +135,7 @@ class _Check:
     device: torch.device
 
     def __post_init__(self) -> None:
-        self.theirs = AutoModelForSequenceClassification.from_pretrained(
+        self.exported = AutoModelForSequenceClassification.from_pretrained(
             self.out, trust_remote_code=True, local_files_only=True
         ).to(self.device)
         self.precision = choose_precision(self.settings.precision, self.device)
@@ -140,32 +144,32 @@ class _Check:
         length = self.settings.max_length
         self.splits = tokenise(cache, self.job.data_hash, self.loaded.folder, length)
 
-    def predictions(self, name: str, ours: Classifier) -> list[int]:
-        """Class indices of a split in the order of its file, predicted by the written folder.
+    def predictions(self, name: str, trained: Classifier) -> list[int]:
+        """Predict a split with the exported model: class indices in the order of its file.
 
-        Raises Refused where the written folder does not do what the checkpoint does.
+        Raises Refused if the exported model's tokens or logits differ from the checkpoint's.
         """
         split = self.splits[name]
         self._check_tokens(name, split)
-        found = np.zeros(len(split), dtype=np.int64)
+        predicted = np.zeros(len(split), dtype=np.int64)
         for indices, batch in self._batches(split):
-            logits = self._logits(self.theirs, batch)
-            if not self._agree(logits, self._logits(ours.to(self.device), batch)):
-                raise Refused("The written model's logits are not those of the checkpoint.")
-            found[indices] = logits.argmax(1).cpu().numpy()
-        return [int(label) for label in found]
+            logits = self._logits(self.exported, batch)
+            if not self._agree(logits, self._logits(trained.to(self.device), batch)):
+                raise Refused("The exported model's logits differ from the checkpoint's.")
+            predicted[indices] = logits.argmax(1).cpu().numpy()
+        return [int(label) for label in predicted]
 
-    def _agree(self, written: Tensor, kept: Tensor) -> bool:
-        """The same to the last bit; adapters that were folded in round a little otherwise."""
+    def _agree(self, exported: Tensor, trained: Tensor) -> bool:
+        """Return whether logits are equal to the last bit, or close if adapters were merged."""
         if not self.settings.lora_rank:
-            return torch.equal(written, kept)
-        close = _CLOSE[self.precision] * float(kept.abs().max())
-        return torch.allclose(written, kept, rtol=0, atol=close)
+            return torch.equal(exported, trained)
+        tolerance = _TOLERANCES[self.precision] * float(trained.abs().max())
+        return torch.allclose(exported, trained, rtol=0, atol=tolerance)
 
     def _check_tokens(self, name: str, split: TokenSplit) -> None:
-        found = encode(_tokenizer(self.out), self.data.splits[name], self.settings.max_length)
-        if not np.array_equal(np.concatenate(found["input_ids"]), split.ids):
-            raise Refused(f"The written tokenizer reads the {name} texts in another way.")
+        encoded = encode(_tokenizer(self.out), self.data.splits[name], self.settings.max_length)
+        if not np.array_equal(np.concatenate(encoded["input_ids"]), split.ids):
+            raise Refused(f"The exported tokenizer splits the {name} texts into other tokens.")
 
     def _batches(self, split: TokenSplit) -> Iterator[tuple[Indices, dict[str, Tensor]]]:
         for indices in batches_in_order(split.lengths, EVALUATION_BATCH_SIZE):
@@ -174,8 +178,8 @@ class _Check:
     @torch.inference_mode()
     def _logits(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         with autocast(self.precision, self.device):
-            found = model(batch) if isinstance(model, Classifier) else model(**batch).logits
-        logits: Tensor = found.float()
+            output = model(batch) if isinstance(model, Classifier) else model(**batch).logits
+        logits: Tensor = output.float()
         return logits
 
 

@@ -1,25 +1,21 @@
-"""`entrypoints.lr_range`: how the loss moves while the learning rate rises (Smith 2017).
+"""`entrypoints.lr_range`: a learning-rate range test (Smith 2017) of a sweep's baseline.
 
-One JSON object comes in on stdin (`job`, without the data's hash; `freezes`, `seeds`, `low`,
-`high`, `steps`); JSON lines go out on stdout: `{"doing": "…"}`, `{"point": …}` for every step, and
-one `{"refused": "why"}` where it cannot be done.
+The request (see `jsonl`) has the keys `job` (without the data's hash), `freezes`, `seeds`, `low`,
+`high` and `steps`; the results are a RangePoint for every step.
 """
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from trytable.trainers.data.batches import batches_by_length
 from trytable.trainers.data.tokens import Indices
-from trytable.trainers.entrypoints.diagnose import DiscardedEvents
+from trytable.trainers.entrypoints.baseline import DiscardedEvents, load_baseline
 from trytable.trainers.entrypoints.jsonl import answer_request
-from trytable.trainers.entrypoints.prepare import prepare
 from trytable.trainers.finetune.step import NonFinite
 from trytable.trainers.finetune.trainer import TrainingRun
-from trytable.trainers.models import backbone
 from trytable.trainers.models.backbone import LoadedModel
 from trytable.trainers.models.classifier import build_classifier
 from trytable.trainers.models.state_dict import (
@@ -32,23 +28,23 @@ from trytable.trainers.protocol.messages import FinetuneSettings, Job, RangePoin
 from trytable.trainers.seeding import draw_seed
 
 SMOOTHING = 0.9
-"""Of a smoothed loss so much is kept from step to step."""
+"""The weight of the smoothed loss so far when a new loss is added."""
 
 DIVERGED = 4.0
-"""A smoothed loss so many times the smallest one will not come back."""
+"""The test ends when the smoothed loss is so many times its minimum."""
 
 
 class Smoother:
-    """An exponential mean that is corrected for its beginning at 0 (Kingma and Ba 2015, section 3).
+    """An exponential moving average, corrected for its start at 0 (Kingma and Ba 2015, section 3).
 
-    As fastai's range test smooths its losses.
+    fastai's range test smooths its losses in the same way.
     """
 
     def __init__(self) -> None:
         self._mean, self._count = 0.0, 0
 
     def add(self, loss: float) -> float:
-        """The mean after one more loss."""
+        """Return the average after one more loss."""
         self._count += 1
         self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * loss
         return self._mean / (1 - SMOOTHING**self._count)
@@ -57,19 +53,19 @@ class Smoother:
 def range_test(
     run: TrainingRun, low: float, high: float, steps: int
 ) -> Generator[tuple[float, float, float]]:
-    """Learning rate, loss and smoothed loss of every step, until the loss diverges.
+    """Yield learning rate, loss and smoothed loss of every step, until the loss diverges.
 
-    The rate rises exponentially from `low` to `high`; losses are of the batch that the step then
-    trains on. Every knob does what it does in training, at its first epoch. Weights, optimizer,
-    fp16's scale and random state are left as they were found.
+    The rate rises exponentially from `low` to `high`. Each loss is in nats a sentence, of the batch
+    that the step then trains on. Every knob acts as in the first epoch of training. At the end,
+    weights, optimizer, fp16's loss scale and random state are restored.
     """
-    with _put_back(run):
-        yield from _risen(run, low, high, steps)
+    with _restored(run):
+        yield from _raise_rate(run, low, high, steps)
 
 
 @contextmanager
-def _put_back(run: TrainingRun) -> Iterator[None]:
-    """Whatever happens inside, the run goes on as if it had not."""
+def _restored(run: TrainingRun) -> Iterator[None]:
+    """Restore the run's state at the end, also after an error."""
     model, optimizer, stepper = run.model, run.optimizer, run.stepper
     weights, moments, scale = copy_weights(model), copy_moments(model, optimizer), stepper.state()
     rates = [group["lr"] for group in optimizer.param_groups]
@@ -89,16 +85,16 @@ def _put_back(run: TrainingRun) -> Iterator[None]:
         model.train(was_training)
 
 
-def _risen(
+def _raise_rate(
     run: TrainingRun, low: float, high: float, steps: int
 ) -> Iterator[tuple[float, float, float]]:
     run.model.begin_epoch(1)
     run.model.train()
-    smoother, least = Smoother(), float("inf")
+    smoother, minimum = Smoother(), float("inf")
     for step, (epoch, indices) in zip(range(steps), _batches(run), strict=False):
         lr = low * (high / low) ** (step / (steps - 1))
         for group in run.optimizer.param_groups:
-            # Head and layers keep their places beside each other.
+            # Layer decay and the head's multiplier keep their ratios.
             group["lr"] = lr * group["peak_lr"] / run.settings.lr
         seed = draw_seed(run.job.seed, "dropout", epoch, step)
         try:
@@ -107,13 +103,13 @@ def _risen(
             return
         smoothed = smoother.add(loss)
         yield lr, loss, smoothed
-        least = min(least, smoothed)
-        if smoothed > DIVERGED * least:
+        minimum = min(minimum, smoothed)
+        if smoothed > DIVERGED * minimum:
             return
 
 
 def _batches(run: TrainingRun) -> Iterator[tuple[int, Indices]]:
-    """The training batches over and over, with the epoch that they are of."""
+    """Yield the training batches without end, each with its epoch."""
     lengths, epoch = run.splits["train"].lengths, 0
     while True:
         epoch += 1
@@ -123,26 +119,26 @@ def _batches(run: TrainingRun) -> Iterator[tuple[int, Indices]]:
 
 
 def all_tests(request: dict[str, Any]) -> Iterator[str | RangePoint]:
-    """Every point of every freeze strategy and seed, and words of what is under way.
+    """Yield every point of every freeze strategy and seed, and progress texts.
 
-    Raises Refused, before the first step, with all strategies that the model does not have.
+    Raises Refused before the first step, with all strategies that the model does not support.
     """
     job = Job.model_validate(request["job"])
     assert isinstance(job.settings, FinetuneSettings), (
         "the orchestrator asks for this trainer alone"
     )
-    torch.set_num_threads(job.threads)
+    baseline = job.settings.model_dump()
     yield "Reading data and model"
-    found = prepare(job.model, job.data, job.settings.max_length, Path(job.cache_folder))
-    job = job.model_copy(update={"data_hash": found.data_hash})
-    loaded = backbone.load_model(job.model)
-    frozen = [{**job.settings.model_dump(), "freeze": one} for one in request["freezes"]]
-    strategies = [FinetuneSettings.model_validate(one) for one in frozen]
-    _check_all(loaded, strategies, len(found.classes))
+    job, prepared, loaded = load_baseline(job, job.settings)
+    strategies = [
+        FinetuneSettings.model_validate({**baseline, "freeze": freeze})
+        for freeze in request["freezes"]
+    ]
+    _check_all(loaded, strategies, len(prepared.classes))
     for settings in strategies:
-        # Each begins where training would: the model is built anew, and as the seed has it.
-        for number in range(request["seeds"]):
-            seeded = job.model_copy(update={"seed": job.seed + number})
+        # Each test starts where training would: from a new model, initialized by its seed.
+        for offset in range(request["seeds"]):
+            seeded = job.model_copy(update={"seed": job.seed + offset})
             yield f"freeze {settings.freeze}, seed {seeded.seed}"
             run = TrainingRun(seeded, settings, DiscardedEvents(), loaded)
             points = range_test(run, request["low"], request["high"], request["steps"])
@@ -158,15 +154,15 @@ def all_tests(request: dict[str, Any]) -> Iterator[str | RangePoint]:
 
 
 def _check_all(loaded: LoadedModel, strategies: list[FinetuneSettings], classes: int) -> None:
-    """Refuse at once what would be refused when its turn comes, minutes later."""
-    wrong = []
+    """Refuse all strategies that cannot be built, before any of them takes minutes."""
+    problems = []
     for settings in strategies:
         try:
             build_classifier(loaded, settings, classes, seed=0)
         except Refused as refusal:
-            wrong.append(str(refusal))
-    if wrong:
-        raise Refused("\n".join(wrong))
+            problems.append(str(refusal))
+    if problems:
+        raise Refused("\n".join(problems))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""`entrypoints.prepare`: reads and tokenises data and checks the model before any worker.
+"""`entrypoints.prepare`: checks the model and tokenizes the data, before any worker.
 
-One JSON object comes in on stdin (`model`, `data`, `max_length`, `cache_folder`), one JSON line
-goes out on stdout: `{"prepared": …}` or `{"refused": "why"}`.
+The request (see `jsonl`) has the keys `model`, `data`, `max_length` and `cache_folder`; the result
+is a Prepared.
 """
 
 from pathlib import Path
@@ -16,40 +16,42 @@ from trytable.trainers.protocol.messages import Prepared, Refused
 
 
 def prepare(model: str, data: DataSource, max_length: int, cache: Path) -> Prepared:
-    """Check the model, read the data, tokenise them into the cache. Raises Refused."""
+    """Check the model, read the data and tokenize them into the cache. Raises Refused."""
     folder = resolve(model)
-    read = _read(data, cache)
-    tokens.cache_data(cache, read)
+    text_data = _read(data, cache)
+    tokens.cache_data(cache, text_data)
     try:
-        tokens.tokenise(cache, read.hash, folder, max_length)
+        tokens.tokenise(cache, text_data.hash, folder, max_length)
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's word; transformers' own come without a number
-        local = Path(folder).is_dir()
-        what = "its tokenizer" if local else "there is no such folder, and as a name on the hub it"
-        raise Refused(f"MODEL={model}: {what} cannot be read: {error}") from error
+            raise  # of the disk; transformers raises OSError without a number
+        is_folder = Path(folder).is_dir()
+        subject = "its tokenizer" if is_folder else "there is no such folder, and the hub's model"
+        raise Refused(f"MODEL={model}: {subject} cannot be read: {error}") from error
     return Prepared(
-        classes=read.classes,
-        sizes={name: len(read.splits[name].texts) for name in SPLITS if name in read.splits},
-        gold=_gold(read),
-        data_hash=read.hash,
+        classes=text_data.classes,
+        sizes={
+            name: len(text_data.splits[name].texts) for name in SPLITS if name in text_data.splits
+        },
+        gold=_gold(text_data),
+        data_hash=text_data.hash,
         model_hash=model_hash(folder),
-        notes=read.notes,
+        notes=text_data.notes,
     )
 
 
 def _read(source: DataSource, cache: Path) -> TextData:
-    """Read the data; those that come from pinned packages only where no run has done so yet."""
+    """Read the data. The docstrings of installed packages are read once and then cached."""
     if source.name != docstrings.NAME:
         return read_data(source)
-    remembered = cache / f"docstrings-{docstrings.fingerprint()}"
+    cached_hash = cache / f"docstrings-{docstrings.fingerprint()}"
     try:
-        return tokens.load_cached_data(cache, remembered.read_text())
+        return tokens.load_cached_data(cache, cached_hash.read_text())
     except OSError:
-        read = read_data(source)
-        tokens.cache_data(cache, read)
-        remembered.write_text(read.hash)
-        return read
+        text_data = read_data(source)
+        tokens.cache_data(cache, text_data)
+        cached_hash.write_text(text_data.hash)
+        return text_data
 
 
 def _gold(data: TextData) -> dict[str, tuple[int, ...]]:

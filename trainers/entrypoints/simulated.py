@@ -1,4 +1,7 @@
-"""The scripted trainer: says what a real trial would say, without training."""
+"""The simulated trainer, `scripted` in a sweep file: sends a real trial's events without training.
+
+It shows the orchestrator at work, and its crashes test what the orchestrator survives.
+"""
 
 import os
 import signal
@@ -27,15 +30,15 @@ STEPS_PER_EPOCH = 10
 
 @dataclass(frozen=True)
 class Crash:
-    """The attempt ends here, in the way named."""
+    """The end of an attempt that crashes; `kind` is the `crash` knob's value."""
 
-    how: str
+    kind: str
 
 
 def events(
     job: Job, settings: SimulatedSettings, first_epoch: int = 1
 ) -> Iterator[AnyEvent | Crash]:
-    """What one attempt says from an epoch on."""
+    """Yield the events of one attempt, from an epoch on, and its crash if it has one."""
     yield _started(job, settings, first_epoch)
     for epoch in range(first_epoch, settings.epochs + 1):
         if _crashes(job, settings, epoch):
@@ -54,13 +57,13 @@ def events(
 
 
 def accuracy(settings: SimulatedSettings, epoch: int) -> float:
-    """Dev accuracy at the end of an epoch: it closes half of what is missing in each."""
+    """Return the dev accuracy after an epoch: each halves the distance to `settings.value`."""
     return settings.value * (1 - 0.5**epoch)
 
 
 def _crashes(job: Job, settings: SimulatedSettings, epoch: int) -> bool:
-    due = settings.crash != "none" and epoch == settings.crash_at_epoch
-    return due and job.attempt <= settings.crash_attempts
+    is_due = settings.crash != "none" and epoch == settings.crash_at_epoch
+    return is_due and job.attempt <= settings.crash_attempts
 
 
 def _started(job: Job, settings: SimulatedSettings, first_epoch: int) -> Started:
@@ -82,37 +85,37 @@ def _started(job: Job, settings: SimulatedSettings, first_epoch: int) -> Started
 
 
 def _epoch(job: Job, settings: SimulatedSettings, epoch: int) -> Epoch:
-    reached = accuracy(settings, epoch)
+    dev_accuracy = accuracy(settings, epoch)
     return Epoch(
         attempt=job.attempt,
         epoch=epoch,
         step=epoch * STEPS_PER_EPOCH,
         **vars(
             EpochMetrics(
-                value=_measured(job, settings, epoch),
+                value=_objective_value(job, settings, epoch),
                 train_loss=1 / epoch,
-                running_accuracy=reached,
-                probe_accuracy=reached,
+                running_accuracy=dev_accuracy,
+                probe_accuracy=dev_accuracy,
                 dev_loss=1 / epoch,
-                dev_accuracy=reached,
-                dev_macro_f1=reached,
+                dev_accuracy=dev_accuracy,
+                dev_macro_f1=dev_accuracy,
                 seconds=settings.epoch_seconds,
             )
         ),
     )
 
 
-def _measured(job: Job, settings: SimulatedSettings, epoch: int) -> float:
+def _objective_value(job: Job, settings: SimulatedSettings, epoch: int) -> float:
     return 1 / epoch if job.objective.name == "dev_loss" else accuracy(settings, epoch)
 
 
 def _finished(job: Job, settings: SimulatedSettings) -> Finished:
     epochs = range(1, settings.epochs + 1)
-    best = job.objective.best(epochs, lambda epoch: _measured(job, settings, epoch))
+    best = job.objective.best(epochs, lambda epoch: _objective_value(job, settings, epoch))
     return Finished(
         attempt=job.attempt,
         best_epoch=best,
-        best_value=_measured(job, settings, best),
+        best_value=_objective_value(job, settings, best),
         best_dev_accuracy=accuracy(settings, best),
         test_accuracy=None,
         dev_predictions=(),
@@ -121,34 +124,34 @@ def _finished(job: Job, settings: SimulatedSettings) -> Finished:
 
 
 def train(job: Job, settings: SimulatedSettings, line: Line) -> None:
-    """Play the script in real time; a drained attempt remembers its epoch for the next one."""
-    memory = Path(job.folder) / "checkpoints" / "epoch.txt"
-    first_epoch = int(memory.read_text()) if memory.exists() else 1
-    for said in events(job, settings, first_epoch):
-        if isinstance(said, Crash):
-            _crash(said.how, job, line)
+    """Send the events in real time. A drained attempt stores its epoch for the next attempt."""
+    checkpoint = Path(job.folder) / "checkpoints" / "epoch.txt"
+    first_epoch = int(checkpoint.read_text()) if checkpoint.exists() else 1
+    for event in events(job, settings, first_epoch):
+        if isinstance(event, Crash):
+            _crash(event.kind, job, line)
             return
-        if isinstance(said, Step) and _stopped_while_waiting(settings, line):
+        if isinstance(event, Step) and _is_stopped_within_epoch(settings, line):
             if line.stop_reason() == "drain":
-                memory.parent.mkdir(parents=True, exist_ok=True)
-                memory.write_text(str(said.epoch))
-                line.say(Checkpoint(attempt=job.attempt, step=said.step, epoch=said.epoch))
+                checkpoint.parent.mkdir(parents=True, exist_ok=True)
+                checkpoint.write_text(str(event.epoch))
+                line.say(Checkpoint(attempt=job.attempt, step=event.step, epoch=event.epoch))
             return
-        line.say(said)
+        line.say(event)
 
 
-def _stopped_while_waiting(settings: SimulatedSettings, line: Line) -> bool:
-    until = time.monotonic() + settings.epoch_seconds
+def _is_stopped_within_epoch(settings: SimulatedSettings, line: Line) -> bool:
+    epoch_ends_at = time.monotonic() + settings.epoch_seconds
     while line.stop_reason() is None:
-        left = until - time.monotonic()
-        if left <= 0:
+        remaining = epoch_ends_at - time.monotonic()
+        if remaining <= 0:
             return False
-        time.sleep(min(left, 0.01))
+        time.sleep(min(remaining, 0.01))
     return True
 
 
-def _crash(how: str, job: Job, line: Line) -> None:
-    match how:
+def _crash(kind: str, job: Job, line: Line) -> None:
+    match kind:
         case "signal":
             os.kill(os.getpid(), signal.SIGKILL)
         case "exit":
@@ -163,6 +166,6 @@ def _crash(how: str, job: Job, line: Line) -> None:
             endless = "x" * 2**22
             line.say(Finding(attempt=job.attempt, kind="flood", severity="info", message=endless))
         case "garbage":
-            print("neither JSON nor an event", flush=True)  # noqa: T201 - what it is for
+            print("neither JSON nor an event", flush=True)  # noqa: T201 - what this crash does
         case _:
-            raise RuntimeError("the script says: crash")
+            raise RuntimeError("crash: error")

@@ -44,7 +44,7 @@ def play(job: Job) -> Iterable[tuple[float, AnyEvent | ScriptedExit]]:
     assert isinstance(job.settings, SimulatedSettings)
     for said in simulated.events(job, job.settings):
         if isinstance(said, simulated.Crash):
-            hangs = said.how == "hang"
+            hangs = said.kind == "hang"
             yield (1e9 if hangs else 0.0), ScriptedExit("killed by SIGKILL")
             return
         yield job.settings.epoch_seconds if said.event == "step" else 0.0, said

@@ -75,7 +75,7 @@ def test_a_traceback_goes_to_the_failed_event(backend: LocalBackend, tmp_path: P
     (failed,) = [
         m.event for m in heard if isinstance(m, WorkerEvent) and isinstance(m.event, Failed)
     ]
-    assert "RuntimeError: the script says: crash" in failed.traceback
+    assert "RuntimeError: crash: error" in failed.traceback
 
 
 def test_a_worker_that_says_an_endless_line_is_killed(

@@ -151,7 +151,7 @@ def test_adapters_that_were_not_folded_in_are_seen(
 
     job, settings, _ = trained(tmp_path, bert_folder, lora_rank=2, lr=0.1)
     monkeypatch.setattr(export_model, "merge_adapters", forget)
-    with pytest.raises(Refused, match="logits are not those of the checkpoint"):
+    with pytest.raises(Refused, match="logits differ from the checkpoint"):
         export_model.export(job, settings, kept(job), tmp_path / "out")
 
 
@@ -170,8 +170,8 @@ class Twice(nn.Sequential):
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        (Doubled(16, 2), "layer of kind Doubled cannot be handed over"),
-        (Twice(nn.Linear(16, 2)), "logits are not those of the checkpoint"),
+        (Doubled(16, 2), "layer of kind Doubled cannot be exported"),
+        (Twice(nn.Linear(16, 2)), "logits differ from the checkpoint"),
     ],
 )
 def test_a_head_that_the_folder_could_not_hold_is_refused(
@@ -199,7 +199,7 @@ def test_flipped_weights_are_refused(tmp_path: Path, bert_folder: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(Refused, match="not whole"):
+    with pytest.raises(Refused, match="damaged"):
         export_model.export(job, settings, kept(job), tmp_path / "out")
 
 
