@@ -117,7 +117,7 @@ class ForkServer:
         self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, key)
 
     def _become_worker(self, path: Path, descriptor: int, parent_pid: int) -> None:
-        """Run the worker in the forked child. Never returns: the parent's loop must not run here."""
+        """Run the worker in the forked child. Never returns into the parent's loop."""
         status = 1
         try:
             os.setpgid(0, 0)
