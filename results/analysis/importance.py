@@ -1,4 +1,4 @@
-"""How much each parameter mattered, as Optuna estimates it."""
+"""Estimates the importance of each parameter with Optuna."""
 
 import optuna
 from optuna.trial import create_trial
@@ -6,7 +6,7 @@ from optuna.trial import create_trial
 from trytable.results.storage.study import StudyResult
 
 MIN_COMPLETED = 20
-"""Completed trials below which an estimate says more about chance than about the parameters."""
+"""With fewer completed trials the estimate is mostly noise."""
 
 
 def importances(study: StudyResult) -> dict[str, float]:
@@ -14,18 +14,18 @@ def importances(study: StudyResult) -> dict[str, float]:
 
     From completed trials only; empty with fewer than ENOUGH of them or fewer than two parameters.
     """
-    completed = [one for one in study.ranked if one.distributions]
-    names = {name for one in completed for name in one.distributions}
+    completed = [trial for trial in study.ranked if trial.distributions]
+    names = {name for trial in completed for name in trial.distributions}
     if len(completed) < MIN_COMPLETED or len(names) <= 1:
         return {}
-    if len({one.best_value for one in completed}) == 1:
+    if len({trial.best_value for trial in completed}) == 1:
         return {}
     shares = optuna.importance.get_param_importances(_copy(study))
     return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _copy(study: StudyResult) -> optuna.Study:
-    # In memory, because Optuna's estimate asks for a study and the database is closed by now.
+    # In memory, because Optuna's estimate needs a study and the database is closed by now.
     storage = optuna.storages.InMemoryStorage()
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -33,13 +33,13 @@ def _copy(study: StudyResult) -> optuna.Study:
         copy = optuna.create_study(storage=storage, direction=study.objective.direction)
     finally:
         optuna.logging.set_verbosity(level)
-    for one in study.ranked:
-        if one.distributions:
+    for trial in study.ranked:
+        if trial.distributions:
             copy.add_trial(
                 create_trial(
-                    params=dict(one.params),
-                    distributions=dict(one.distributions),
-                    value=one.best_value,
+                    params=dict(trial.params),
+                    distributions=dict(trial.distributions),
+                    value=trial.best_value,
                 )
             )
     return copy

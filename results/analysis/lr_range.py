@@ -1,4 +1,4 @@
-"""What a learning-rate range test says: where the loss falls fastest, and how far to trust it."""
+"""Suggests learning rates from range tests: where the loss falls fastest, over several seeds."""
 
 import math
 from bisect import bisect_left
@@ -8,27 +8,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_NORMAL = 1.4826
-"""A normal distribution's standard deviation, in median absolute deviations."""
-
-FloatArray = NDArray[np.float64]
-
 MARGIN = 3.0
-"""A search reaches so many times below the lowest and above the highest suggestion."""
+"""A search extends by this factor below the lowest and above the highest suggestion."""
 
-_LEAST_POINTS = 8
-_LEAST_FALL = 1.5
-"""In standard deviations of a single loss. A mean over ten strays by a quarter of one; noise alone
-falls so far in fewer than 1 of 100 tests of 140 steps, a model that learns ten times as far."""
-_WARM_POINTS = 3
-"""The first smoothed losses are of too few batches to show a slope."""
+_MIN_POINTS = 8
+_MIN_FALL = 1.5
+"""In standard deviations of a single loss. The mean of ten losses varies by a quarter of one; noise
+alone falls this far in fewer than 1 of 100 tests of 140 steps, a model that learns falls ten times
+as far."""
+
+_DEVIATIONS_PER_MAD = 1.4826
+"""A normal distribution's standard deviation divided by its median absolute deviation."""
+
+_SKIPPED_POINTS = 3
+"""The first smoothed losses average too few batches to show a slope."""
 
 
 @dataclass(frozen=True)
 class RangeCurve:
     """One rise of the learning rate: rates, losses and smoothed losses by step.
 
-    All are empty where the first loss was not finite already.
+    All are empty if the first loss is not finite.
     """
 
     freeze: str
@@ -40,7 +40,7 @@ class RangeCurve:
 
 @dataclass(frozen=True)
 class RateSuggestion:
-    """The learning rates that one curve suggests; None where it never falls."""
+    """The learning rates that one curve suggests; None if its loss never falls."""
 
     steepest: float | None
     valley: float | None
@@ -48,7 +48,7 @@ class RateSuggestion:
 
 @dataclass(frozen=True)
 class RateRange:
-    """What several seeds suggest: lowest, geometric median, highest; and how many fell."""
+    """The suggestions of several seeds: lowest, geometric median, highest, and their number."""
 
     low: float
     median: float
@@ -58,9 +58,9 @@ class RateRange:
 
 @dataclass(frozen=True)
 class StrategyResult:
-    """All curves of one freeze strategy, and what they suggest together.
+    """All curves of one freeze strategy, and their joint suggestions.
 
-    `turning` is where the loss was least: from there on it only rises.
+    `turning` is where the smoothed loss is lowest, after which it only rises.
     """
 
     freeze: str
@@ -71,10 +71,10 @@ class StrategyResult:
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """Bounds for a search of the learning rate: MARGIN around all that was suggested.
+        """Bounds for a search of the learning rate: MARGIN around all suggestions.
 
-        They end where most seeds turn. No seed turns below its own suggestions, so the medians of
-        these lie within.
+        The upper bound is at most the median turning point. No seed turns below its own
+        suggestions, so the bounds contain the medians of these.
         """
         if self.steepest is None or self.valley is None or self.turning is None:
             return None
@@ -84,34 +84,33 @@ class StrategyResult:
 
 
 def suggest_rates(curve: RangeCurve) -> RateSuggestion:
-    """The suggestions of one curve, up to its least smoothed loss.
+    """The suggestions of one curve, up to its lowest smoothed loss.
 
     `steepest` is where the smoothed loss falls fastest by the logarithm of the rate (Smith 2017);
-    `valley` lies two thirds into the longest run of falling losses, where it falls still and has
-    fallen already (as fastai describes its suggestion of that name). A fall that is lost in the
-    noise of single losses is none.
+    `valley` is two thirds into the longest run of falling losses (fastai's suggestion of that
+    name). A fall within the noise of single losses does not count.
     """
     end = int(np.argmin(curve.smoothed)) + 1 if curve.smoothed else 0
-    if end < _LEAST_POINTS or not _falls(np.asarray(curve.loss[:end]), curve.smoothed[end - 1]):
+    if end < _MIN_POINTS or not _falls(np.asarray(curve.loss[:end]), curve.smoothed[end - 1]):
         return RateSuggestion(None, None)
     lr, smoothed = curve.lr[:end], curve.smoothed[:end]
     falling = np.gradient(np.asarray(smoothed), np.log(np.asarray(lr)))
-    at = int(np.argmin(falling[_WARM_POINTS:])) + _WARM_POINTS
+    at = int(np.argmin(falling[_SKIPPED_POINTS:])) + _SKIPPED_POINTS
     if falling[at] >= 0:
         return RateSuggestion(None, None)
     begin, stop = longest_fall(smoothed)
     return RateSuggestion(steepest=lr[at], valley=lr[begin + round((stop - begin) * 2 / 3)])
 
 
-def _falls(losses: FloatArray, least: float) -> bool:
-    """Whether losses fall to the least one, as smoothed, by more than they scatter.
+def _falls(losses: NDArray[np.float64], lowest: float) -> bool:
+    """Whether losses fall to the lowest smoothed one by more than their noise.
 
-    The scatter is worked out from step to step, so the fall itself is no part of it.
+    The noise is estimated from differences between steps, which leaves out the fall itself.
     """
     steps = np.diff(losses)
-    noise = _NORMAL * np.median(np.abs(steps - np.median(steps))) / math.sqrt(2)
-    before = float(losses[: max(_LEAST_POINTS, len(losses) // 3)].mean())
-    return before - least > _LEAST_FALL * float(noise)
+    noise = _DEVIATIONS_PER_MAD * np.median(np.abs(steps - np.median(steps))) / math.sqrt(2)
+    start = float(losses[: max(_MIN_POINTS, len(losses) // 3)].mean())
+    return start - lowest > _MIN_FALL * float(noise)
 
 
 def longest_fall(losses: Sequence[float]) -> tuple[int, int]:
@@ -119,47 +118,47 @@ def longest_fall(losses: Sequence[float]) -> tuple[int, int]:
 
     By patience sorting (Fredman 1975), in n log n steps: tests may have many thousand points.
     """
-    ends: list[float] = []  # by length: the largest loss that a fall so long ends at, negated
-    starts: list[int] = []  # and where that fall begins
-    found = (0, 0)
+    ends: list[float] = []  # the largest loss at which a fall of each length ends, negated
+    starts: list[int] = []  # the index at which that fall starts
+    longest = (0, 0)
     for index, loss in enumerate(losses):
         length = bisect_left(ends, -loss)
         start = starts[length - 1] if length else index
         if length == len(ends):
             ends.append(-loss)
             starts.append(start)
-            found = (start, index)
+            longest = (start, index)
         else:
             ends[length], starts[length] = -loss, start
-    return found
+    return longest
 
 
 def strategy_results(curves: Iterable[RangeCurve]) -> tuple[StrategyResult, ...]:
-    """The curves by freeze strategy, in the order in which they came, with their suggestions."""
+    """The curves by freeze strategy, in order of first appearance, with their suggestions."""
     grouped: dict[str, list[RangeCurve]] = {}
-    for one in curves:
-        grouped.setdefault(one.freeze, []).append(one)
-    return tuple(_strategy(freeze, tuple(found)) for freeze, found in grouped.items())
+    for curve in curves:
+        grouped.setdefault(curve.freeze, []).append(curve)
+    return tuple(_strategy_result(freeze, tuple(group)) for freeze, group in grouped.items())
 
 
-def _strategy(freeze: str, curves: tuple[RangeCurve, ...]) -> StrategyResult:
-    found = [suggest_rates(one) for one in curves]
+def _strategy_result(freeze: str, curves: tuple[RangeCurve, ...]) -> StrategyResult:
+    suggestions = [suggest_rates(curve) for curve in curves]
     turning = [
-        None if what.valley is None else one.lr[int(np.argmin(one.smoothed))]
-        for one, what in zip(curves, found, strict=True)
+        None if suggestion.valley is None else curve.lr[int(np.argmin(curve.smoothed))]
+        for curve, suggestion in zip(curves, suggestions, strict=True)
     ]
     return StrategyResult(
         freeze=freeze,
         curves=curves,
-        steepest=_spread([one.steepest for one in found]),
-        valley=_spread([one.valley for one in found]),
-        turning=_spread(turning),
+        steepest=_rate_range([suggestion.steepest for suggestion in suggestions]),
+        valley=_rate_range([suggestion.valley for suggestion in suggestions]),
+        turning=_rate_range(turning),
     )
 
 
-def _spread(rates: Sequence[float | None]) -> RateRange | None:
-    known = [rate for rate in rates if rate is not None]
-    if not known:
+def _rate_range(rates: Sequence[float | None]) -> RateRange | None:
+    suggested_rates = [rate for rate in rates if rate is not None]
+    if not suggested_rates:
         return None
-    middle = math.exp(float(np.median(np.log(known))))
-    return RateRange(min(known), middle, max(known), len(known))
+    median = math.exp(float(np.median(np.log(suggested_rates))))
+    return RateRange(min(suggested_rates), median, max(suggested_rates), len(suggested_rates))

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from trytable.results.storage.study import EpochResult
+from trytable.results.storage.study import EpochResult, difference
 
 PhaseKind = Literal["start", "rise", "plateau", "decline", "overfit"]
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Epochs `first` to `last`, with the accuracies that it began with and ended with.
+    """Epochs `first` to `last`, with the accuracies at its start and its end.
 
-    A later phase begins with what the one before ended with. Train accuracies are None where they
-    were not measured.
+    A phase starts with the accuracies at the end of the previous one. Train accuracies are None if
+    they were not measured.
     """
 
     kind: PhaseKind
@@ -27,51 +27,55 @@ class Phase:
 
 
 def find_phases(curve: Sequence[EpochResult], error: float) -> tuple[Phase, ...]:
-    """Part a curve by what differs by more than a standard error of its accuracies.
+    """Divide a curve where it changes by more than `error`, a standard error of its accuracies.
 
-    The start lasts while dev accuracy is within an error of its first; the rise ends at the peak;
-    what follows is a plateau where it ends within an error of the peak, else a decline, which is
-    overfitting where train accuracy rose meanwhile. Fewer than two measured epochs have no phases.
+    The start lasts while dev accuracy is within an error of its first value; the rise ends at the
+    peak. After it comes a plateau if the curve ends within an error of the peak, else a decline,
+    called overfitting if train accuracy rose meanwhile. Fewer than two measured epochs have no
+    phases.
     """
-    known = [(epoch, value) for epoch in curve if (value := epoch.dev_accuracy) is not None]
-    if len(known) <= 1:
+    points = [(epoch, value) for epoch in curve if (value := epoch.dev_accuracy) is not None]
+    if len(points) <= 1:
         return ()
-    values = [value for _, value in known]
+    values = [value for _, value in points]
     peak = values.index(max(values))
-    moved = next((i for i, value in enumerate(values) if value > values[0] + error), peak)
-    begun = max(0, min(moved, peak) - 1)
-    found = []
-    if begun > 0:
-        found.append(_phase("start", known, 0, begun))
-    if peak > begun:
-        found.append(_phase("rise", known, begun, peak, is_first=not found))
-    if peak < len(known) - 1:
-        found.append(_phase(_after(known, peak, error), known, peak, len(known) - 1))
-    return tuple(found)
+    first_rise = next((i for i, value in enumerate(values) if value > values[0] + error), peak)
+    start_end = max(0, min(first_rise, peak) - 1)
+    phases = []
+    if start_end > 0:
+        phases.append(_phase("start", points, 0, start_end))
+    if peak > start_end:
+        phases.append(_phase("rise", points, start_end, peak, is_first=not phases))
+    if peak < len(points) - 1:
+        phases.append(_phase(_last_kind(points, peak, error), points, peak, len(points) - 1))
+    return tuple(phases)
 
 
-_Known = Sequence[tuple[EpochResult, float]]
+_Points = Sequence[tuple[EpochResult, float]]
+"""The measured epochs, each with its dev accuracy."""
 
 
-def _after(known: _Known, peak: int, error: float) -> PhaseKind:
-    (at_peak, best), (last, value) = known[peak], known[-1]
+def _last_kind(points: _Points, peak: int, error: float) -> PhaseKind:
+    """The kind of the phase after the peak."""
+    (peak_epoch, best), (last_epoch, value) = points[peak], points[-1]
     if value >= best - error:
         return "plateau"
-    before, after = at_peak.probe_accuracy, last.probe_accuracy
-    rose = before is not None and after is not None and after > before
-    return "overfit" if rose else "decline"
+    gain = difference(last_epoch.probe_accuracy, peak_epoch.probe_accuracy)
+    return "overfit" if gain is not None and gain > 0 else "decline"
 
 
-def _phase(kind: PhaseKind, known: _Known, start: int, end: int, *, is_first: bool = True) -> Phase:
-    """The phase from one measured epoch to another; a later one's epochs begin after `start`."""
-    begins_there = is_first and start == 0 and kind in ("start", "rise")
-    (before, dev_from), (after, dev_to) = known[start], known[end]
+def _phase(
+    kind: PhaseKind, points: _Points, start: int, end: int, *, is_first: bool = True
+) -> Phase:
+    """The phase between two points; the start's own epoch belongs to the first phase only."""
+    includes_start = is_first and start == 0 and kind in ("start", "rise")
+    (start_epoch, dev_from), (end_epoch, dev_to) = points[start], points[end]
     return Phase(
         kind=kind,
-        first=before.epoch if begins_there else known[start + 1][0].epoch,
-        last=after.epoch,
+        first=start_epoch.epoch if includes_start else points[start + 1][0].epoch,
+        last=end_epoch.epoch,
         dev_from=dev_from,
         dev_to=dev_to,
-        train_from=before.probe_accuracy,
-        train_to=after.probe_accuracy,
+        train_from=start_epoch.probe_accuracy,
+        train_to=end_epoch.probe_accuracy,
     )

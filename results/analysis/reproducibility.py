@@ -1,6 +1,6 @@
-"""A try that was trained again, held against its record to the last bit."""
+"""Compares a trial that was trained again with its record, bit by bit."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,9 @@ from trytable.results.text.format import clean
 
 _STEP_NUMBERS = ("loss", "lr", "gradient_norm", "weight_norm", "running_accuracy")
 _EPOCH_NUMBERS = tuple(name for name in EPOCH_METRICS if name != "seconds")
-"""What the same bits must give again; the seconds depend on the machine's load."""
-_HASH_SHOWN = 12
+"""What an identical training measures again; the seconds depend on the machine's load."""
+
+_HASH_CHARACTERS = 12
 _OUT_OF_MEMORY = "oom_retry"
 
 Numbers = Mapping[str, Any]
@@ -22,7 +23,7 @@ Numbers = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Measurements:
-    """All that one training measured: by step, by epoch (both from 1), and predictions by split."""
+    """What one training measured: by step, by epoch (both from 1), and predictions by split."""
 
     steps: Mapping[int, Numbers]
     epochs: Mapping[int, Numbers]
@@ -30,12 +31,13 @@ class Measurements:
 
     @property
     def is_empty(self) -> bool:
+        """Whether nothing was measured."""
         return not (self.steps or self.epochs or self.predictions)
 
 
 @dataclass(frozen=True)
 class TrainingConditions:
-    """What decides the bits beside the settings; each the values of all attempts, in order.
+    """What decides the bits besides the settings; each the distinct values of all attempts.
 
     `versions` are those of packages, by name.
     """
@@ -50,7 +52,7 @@ class TrainingConditions:
 
 @dataclass(frozen=True)
 class FirstDifference:
-    """Where two trainings first measured different things; `place` as in `epoch 2`."""
+    """Where two trainings first measured different values; `place` is such as `epoch 2`."""
 
     place: str
     name: str
@@ -60,7 +62,7 @@ class FirstDifference:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A try and its repetition. `obstacles` say why the same bits were not to be expected."""
+    """A trial and its repetition. `reasons` say why identical bits are not expected."""
 
     study: str
     label: str
@@ -73,12 +75,12 @@ class Reproduction:
 
     @property
     def is_identical(self) -> bool:
-        """Whether all that was recorded came again to the last bit."""
+        """Whether the repetition measured everything that is recorded, to the last bit."""
         return self.difference is None and not self.recorded.is_empty
 
     @property
     def identity_expected(self) -> bool:
-        """Whether the same bits were to be expected."""
+        """Whether identical bits are expected."""
         return not self.reasons
 
 
@@ -87,22 +89,21 @@ def collect_measurements(
     epochs: Iterable[EpochRow | EpochResult],
     predictions: Mapping[str, Sequence[int]],
 ) -> Measurements:
-    """Put rows of one trial together; of what several attempts measured, the last one's counts."""
+    """Collect the rows of one trial; if several attempts measured a step, the last one counts."""
     return Measurements(
         steps={row.step: {name: getattr(row, name) for name in _STEP_NUMBERS} for row in steps},
-        epochs={row.epoch: _epoch_numbers(row) for row in epochs},
+        epochs={
+            row.epoch: {**{n: getattr(row, n) for n in _EPOCH_NUMBERS}, **(row.metrics or {})}
+            for row in epochs
+        },
         predictions={split: tuple(labels) for split, labels in predictions.items()},
     )
-
-
-def _epoch_numbers(row: EpochRow | EpochResult) -> Numbers:
-    return {**{name: getattr(row, name) for name in _EPOCH_NUMBERS}, **(row.metrics or {})}
 
 
 def training_conditions(
     attempts: Iterable[AttemptRow], findings: Iterable[FindingRow], versions: Mapping[str, str]
 ) -> TrainingConditions:
-    """Under what a trial's attempts were trained."""
+    """The conditions under which a trial's attempts were trained."""
     started = [row for row in attempts if row.code_hash or row.precision]
     return TrainingConditions(
         threads=_distinct(row.threads for row in started),
@@ -115,7 +116,7 @@ def training_conditions(
 
 
 def ran_out_of_memory(findings: Iterable[FindingRow]) -> bool:
-    """Whether a training went on with smaller batches in memory."""
+    """Whether a training continued with smaller micro-batches."""
     return any(row.kind == _OUT_OF_MEMORY for row in findings)
 
 
@@ -124,165 +125,182 @@ def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
 
 
 def reasons_to_differ(then: TrainingConditions, now: TrainingConditions) -> tuple[str, ...]:
-    """Why a comparison to the last bit is not to be expected to hold; empty where it is."""
+    """Why identical bits are not expected; empty if they are."""
     versions = [
-        _other(name, (version,), (now.versions.get(name, "none"),))
+        _changed(name, (version,), (now.versions.get(name, "none"),))
         for name, version in then.versions.items()
     ]
-    found = (
-        _other("CPU threads", then.threads, now.threads),
-        _other("device", then.devices, now.devices),
-        _other("precision", then.precisions, now.precisions),
-        _other("trainer's sha256", _cut(then.code_hashes), _cut(now.code_hashes)),
+    candidates = (
+        _changed("CPU threads", then.threads, now.threads),
+        _changed("device", then.devices, now.devices),
+        _changed("precision", then.precisions, now.precisions),
+        _changed("trainer's sha256", _short(then.code_hashes), _short(now.code_hashes)),
         *versions,
-        _sums(now.devices),
-        _memory(then.ran_out_of_memory, now.ran_out_of_memory),
+        "" if set(now.devices) <= {"cpu"} else "a GPU adds numbers in no fixed order",
+        _memory_reason(then.ran_out_of_memory, now.ran_out_of_memory),
     )
-    return tuple(reason for reason in found if reason)
+    return tuple(reason for reason in candidates if reason)
 
 
-def _other(name: str, then: tuple[Any, ...], now: tuple[Any, ...]) -> str:
+def _changed(name: str, then: tuple[Any, ...], now: tuple[Any, ...]) -> str:
     if then == now:
         return ""
-    told = [" and ".join(map(str, side)) or "unknown" for side in (then, now)]
-    return f"{name}: {told[0]} then, {told[1]} now"
+    old, new = (" and ".join(map(str, values)) or "unknown" for values in (then, now))
+    return f"{name}: {old} then, {new} now"
 
 
-def _cut(hashes: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(one[:_HASH_SHOWN] for one in hashes)
+def _short(hashes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(code_hash[:_HASH_CHARACTERS] for code_hash in hashes)
 
 
-def _sums(devices: tuple[str, ...]) -> str:
-    return "" if set(devices) <= {"cpu"} else "a GPU adds numbers up in no fixed order"
+def _memory_reason(then: bool, now: bool) -> str:
+    times = " and ".join(word for word, is_true in (("then", then), ("now", now)) if is_true)
+    return f"memory ran out {times}, and smaller batches add in another order" if times else ""
 
 
-def _memory(then: bool, now: bool) -> str:
-    when = " and ".join(word for word, out in (("then", then), ("now", now)) if out)
-    return f"memory ran out {when}, and smaller batches add up in another order" if when else ""
+def first_difference(recorded: Measurements, repeated: Measurements) -> FirstDifference | None:
+    """The first recorded number that the repetition did not measure to the last bit.
 
-
-def first_difference(recorded: Measurements, again: Measurements) -> FirstDifference | None:
-    """The first recorded number that did not come again to the last bit.
-
-    Steps come before epochs and these before predictions: a difference shows there first.
+    Steps are compared before epochs and these before predictions, as a difference spreads.
     """
-    for word, then, now in (
-        ("step", recorded.steps, again.steps),
-        ("epoch", recorded.epochs, again.epochs),
+    for unit, then, now in (
+        ("step", recorded.steps, repeated.steps),
+        ("epoch", recorded.epochs, repeated.epochs),
     ):
         for number in sorted(then):
-            found = _first_number(f"{word} {number}", then[number], now.get(number))
-            if found is not None:
-                return found
-    return _first_prediction(recorded.predictions, again.predictions)
+            difference = _first_number(f"{unit} {number}", then[number], now.get(number))
+            if difference is not None:
+                return difference
+    return _first_prediction(recorded.predictions, repeated.predictions)
 
 
 def _first_number(place: str, then: Numbers, now: Numbers | None) -> FirstDifference | None:
     if now is None:
-        return FirstDifference(place, "all of it", "there", "not there")
-    names = _differing(then, now)
+        return FirstDifference(place, "all values", "measured", "missing")
+    names = _differing_names(then, now)
     return FirstDifference(place, names[0], then[names[0]], now.get(names[0])) if names else None
 
 
-def _differing(then: Numbers, now: Numbers) -> list[str]:
-    # What was never recorded, as by an earlier version, cannot differ.
-    return [name for name, one in then.items() if one is not None and one != now.get(name)]
+def _differing_names(then: Numbers, now: Numbers) -> list[str]:
+    # A value that was never recorded, such as one of an earlier version, cannot differ.
+    return [name for name, value in then.items() if value is not None and value != now.get(name)]
 
 
 def _first_prediction(
-    recorded: Mapping[str, tuple[int, ...]], again: Mapping[str, tuple[int, ...]]
+    recorded: Mapping[str, tuple[int, ...]], repeated: Mapping[str, tuple[int, ...]]
 ) -> FirstDifference | None:
     for split, then in recorded.items():
-        now = again.get(split, ())
+        now = repeated.get(split, ())
         if len(then) != len(now):
             return FirstDifference(f"{split} predictions", "number", len(then), len(now))
-        for number, (left, right) in enumerate(zip(then, now, strict=True), start=1):
-            if left != right:
-                return FirstDifference(f"{split} predictions", f"text {number}", left, right)
+        for number, (old, new) in enumerate(zip(then, now, strict=True), start=1):
+            if old != new:
+                return FirstDifference(f"{split} predictions", f"text {number}", old, new)
     return None
 
 
-def verdict(repeat: Reproduction) -> str:
-    """One paragraph: whether the same bits came, where it parted first, and why it may have."""
-    if repeat.recorded.is_empty:
-        return f"{repeat.label} measured nothing before it ended, so there is nothing to compare."
-    because = f": {'; '.join(repeat.reasons)}." if repeat.reasons else "."
-    if repeat.is_identical:
-        told = f"The same to the last bit: {_counts(repeat.recorded)}."
-        return told if repeat.identity_expected else f"{told} That was not to be expected{because}"
-    assert repeat.difference is not None
-    parting = (
-        f"Not the same. It parted first at {repeat.difference.place}: {repeat.difference.name} "
-        f"{repeat.difference.recorded!r} then, {repeat.difference.repeated!r} now."
+def verdict(reproduction: Reproduction) -> str:
+    """One paragraph: whether the bits are identical, the first difference, and possible reasons."""
+    if reproduction.recorded.is_empty:
+        return (
+            f"{reproduction.label} measured nothing before it ended, so there is nothing to "
+            "compare."
+        )
+    reasons = f": {'; '.join(reproduction.reasons)}." if reproduction.reasons else "."
+    if reproduction.is_identical:
+        text = f"The same to the last bit: {_counts(reproduction.recorded)}."
+        return text if reproduction.identity_expected else f"{text} That was not expected{reasons}"
+    difference = reproduction.difference
+    assert difference is not None, "what is recorded and not identical differs somewhere"
+    text = (
+        f"Not the same. The first difference is at {difference.place}: {difference.name} "
+        f"{difference.recorded!r} then, {difference.repeated!r} now."
     )
-    if not repeat.identity_expected:
-        return f"{parting} The same bits were not to be expected{because}"
+    if not reproduction.identity_expected:
+        return f"{text} The same bits were not expected{reasons}"
     return (
-        f"{parting} Threads, device, precision, trainer and versions are the same as then, so "
-        "on the same machine it should have been the same."
+        f"{text} Threads, device, precision, trainer and versions are the same as then, so the "
+        "same bits were expected on the same machine."
     )
 
 
-def _counts(one: Measurements) -> str:
-    parts = [(len(one.epochs), "epoch"), (len(one.steps), "logged step")]
-    parts.append((sum(map(len, one.predictions.values())), "prediction"))
-    return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in parts if count)
+def _counts(measurements: Measurements) -> str:
+    predictions = sum(map(len, measurements.predictions.values()))
+    counts = (
+        (len(measurements.epochs), "epoch"),
+        (len(measurements.steps), "logged step"),
+        (predictions, "prediction"),
+    )
+    return ", ".join(f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in counts if n)
 
 
-def to_document(repeat: Reproduction) -> dict[str, Any]:
-    """The comparison as plain values, for a JSON file."""
-    parting = repeat.difference
+def to_document(reproduction: Reproduction) -> dict[str, Any]:
+    """The comparison as plain values for a JSON file."""
+    difference = reproduction.difference
     return {
-        "study": repeat.study,
-        "try": repeat.label,
-        "same_to_the_last_bit": repeat.is_identical,
-        "expected_to_be": repeat.identity_expected,
-        "obstacles": list(repeat.reasons),
-        "verdict": verdict(repeat),
-        "first_difference": None if parting is None else vars(parting),
-        "end": {"recorded": repeat.recorded_end, "again": repeat.repeated_end},
+        "study": reproduction.study,
+        "try": reproduction.label,
+        "same_to_the_last_bit": reproduction.is_identical,
+        "expected_to_be": reproduction.identity_expected,
+        "obstacles": list(reproduction.reasons),
+        "verdict": verdict(reproduction),
+        "first_difference": difference
+        and {
+            "place": difference.place,
+            "name": difference.name,
+            "recorded": difference.recorded,
+            "again": difference.repeated,
+        },
+        "end": {"recorded": reproduction.recorded_end, "again": reproduction.repeated_end},
         "epochs": [
-            {"epoch": epoch, "same": same, "recorded": dict(then), "again": dict(now)}
-            for epoch, then, now, same in epoch_pairs(repeat)
+            {"epoch": epoch, "same": is_same, "recorded": dict(then), "again": dict(now)}
+            for epoch, then, now, is_same in _epoch_pairs(reproduction)
         ],
-        "steps_compared": len(repeat.recorded.steps),
+        "steps_compared": len(reproduction.recorded.steps),
     }
 
 
-def epoch_pairs(repeat: Reproduction) -> list[tuple[int, Numbers, Numbers, bool]]:
-    """Each recorded epoch: its number, the record, the repetition, and whether they are the same.
-
-    What did not come again is empty.
-    """
-    again = repeat.repeated.epochs
-    return [
-        (epoch, then, again.get(epoch, {}), epoch in again and not _differing(then, again[epoch]))
-        for epoch, then in sorted(repeat.recorded.epochs.items())
-    ]
-
-
-def to_markdown(repeat: Reproduction) -> str:
-    """The comparison for a reader."""
-    told = (
-        f"{repeat.label} of {repeat.study}, trained again",
-        verdict(repeat),
-        f"It ended then: {repeat.recorded_end}. Now: {repeat.repeated_end}.",
+def to_markdown(reproduction: Reproduction) -> str:
+    """The comparison as Markdown."""
+    title, *paragraphs = (
+        markdown(clean(text))
+        for text in (
+            f"{reproduction.label} of {reproduction.study}, trained again",
+            verdict(reproduction),
+            f"It ended then: {reproduction.recorded_end}. Now: {reproduction.repeated_end}.",
+        )
     )
-    lines = [markdown(clean(text)) for text in told]
-    lines[0] = f"# {lines[0]}"
-    pairs = epoch_pairs(repeat)
+    pairs = _epoch_pairs(reproduction)
     if pairs:
         names = [name for name in _EPOCH_NUMBERS if pairs[0][1].get(name) is not None]
         head = f"| epoch | | {' | '.join(name.replace('_', ' ') for name in names)} | same |"
         rule = f"| ---: | --- | {' | '.join('---:' for _ in names)} | --- |"
-        lines.append("\n".join([head, rule, *_rows(pairs, names)]))
-    return "\n\n".join(lines) + "\n"
+        paragraphs.append("\n".join([head, rule, *_table_lines(pairs, names)]))
+    return "\n\n".join([f"# {title}", *paragraphs]) + "\n"
 
 
-def _rows(pairs: list[tuple[int, Numbers, Numbers, bool]], names: list[str]) -> list[str]:
-    rows = []
-    for epoch, then, now, same in pairs:
-        for when, numbers, mark in (("then", then, ""), ("now", now, "yes" if same else "no")):
+_EpochPair = tuple[int, Numbers, Numbers, bool]
+
+
+def _epoch_pairs(reproduction: Reproduction) -> list[_EpochPair]:
+    """Each recorded epoch: its number, the record, the repetition, and whether they are the same.
+
+    An epoch that the repetition lacks is empty.
+    """
+    epochs = reproduction.repeated.epochs
+    return [
+        (
+            epoch,
+            then,
+            epochs.get(epoch, {}),
+            epoch in epochs and not _differing_names(then, epochs[epoch]),
+        )
+        for epoch, then in sorted(reproduction.recorded.epochs.items())
+    ]
+
+
+def _table_lines(pairs: list[_EpochPair], names: list[str]) -> Iterator[str]:
+    for epoch, then, now, is_same in pairs:
+        for moment, numbers, mark in (("then", then, ""), ("now", now, "yes" if is_same else "no")):
             cells = " | ".join("" if numbers.get(n) is None else repr(numbers[n]) for n in names)
-            rows.append(f"| {epoch} | {when} | {cells} | {mark} |")
-    return rows
+            yield f"| {epoch} | {moment} | {cells} | {mark} |"

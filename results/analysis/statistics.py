@@ -1,6 +1,6 @@
-"""Intervals and tests: pure functions of counts and numbers. Nothing here draws at random.
+"""Intervals and tests: pure functions of counts and numbers, without random draws.
 
-`scipy.stats` is left alone: it takes a second to import, which every verb that prints a table would
+`scipy.stats` is not used: its import takes a second, which every command that prints a table would
 pay.
 """
 
@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from scipy import fft, integrate, special  # type: ignore[import-untyped]  # it ships no types
 
 CONFIDENCE = 0.95
-"""Share of such intervals that hold the truth."""
+"""Confidence level of all intervals."""
 
 ALPHA = 0.05
-"""A corrected p below this tells two tries apart."""
+"""Significance level of a corrected p."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """From `low` to `high`, both included."""
+    """An interval from `low` to `high`, both included."""
 
     low: float
     high: float
@@ -30,10 +30,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class PairedCounts:
-    """Two tries on the same examples: which only the one got right, and which only the other.
-
-    Shares are of `examples`; `difference` is the one's accuracy minus the other's.
-    """
+    """Two trials on the same examples: how many only the first, or only the second, got right."""
 
     only_first: int
     only_second: int
@@ -41,12 +38,12 @@ class PairedCounts:
 
     @property
     def difference(self) -> float:
-        """Accuracy of the one minus that of the other."""
+        """Accuracy of the first minus that of the second, as a share."""
         return (self.only_first - self.only_second) / self.examples
 
     @property
     def p(self) -> float:
-        """Exact two-sided McNemar test."""
+        """Two-sided p of the exact McNemar test."""
         return exact_mcnemar(self.only_first, self.only_second)
 
     @property
@@ -57,7 +54,7 @@ class PairedCounts:
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over seeds; no interval and no deviation of fewer than two values."""
+    """A mean over seeds; deviation and interval are None for a single value."""
 
     count: int
     mean: float
@@ -67,7 +64,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class MeanDifference:
-    """A mean difference over shared seeds with its interval and the paired t test's p."""
+    """A mean difference over shared seeds with its interval and the p of the paired t test."""
 
     count: int
     mean: float
@@ -76,17 +73,17 @@ class MeanDifference:
 
 
 def wilson(correct: int, examples: int, confidence: float = CONFIDENCE) -> Interval:
-    """Interval of an accuracy (Wilson 1927, score interval without continuity correction).
+    """Interval of an accuracy (Wilson 1927: score interval, without continuity correction).
 
-    Raises ValueError unless 0 <= correct <= examples and there is an example.
+    Raises ValueError unless 0 <= correct <= examples and examples >= 1.
     """
     if not 0 <= correct <= examples or examples < 1:
-        raise ValueError(f"{correct} of {examples} is no accuracy")
+        raise ValueError(f"{correct} of {examples} is not an accuracy")
     z = float(special.ndtri((1 + confidence) / 2))
     share, spread = correct / examples, z * z / examples
     centre = (share + spread / 2) / (1 + spread)
     half = z * math.sqrt(share * (1 - share) / examples + spread / (4 * examples)) / (1 + spread)
-    # Rounding must not put the share itself outside at 0 and at 1.
+    # Clamped, since rounding could leave a share of 0 or 1 outside its own interval.
     return Interval(max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share)))
 
 
@@ -95,35 +92,36 @@ def standard_error(accuracy: float, examples: int) -> float:
     return math.sqrt(accuracy * (1 - accuracy) / examples)
 
 
-def paired_counts(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> PairedCounts:
-    """Counts of two tries' right answers on the same examples; both arrays of shape (examples,).
+def paired_counts(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedCounts:
+    """Count how two trials differ; arrays of shape (examples,), True for a correct prediction.
 
-    Raises ValueError where the shapes differ or nothing is there.
+    Raises ValueError if the shapes differ or are empty.
     """
-    if one.shape != other.shape or one.ndim != 1 or not one.size:
-        raise ValueError(f"shapes {one.shape} and {other.shape} cannot be paired")
-    return PairedCounts(int((one & ~other).sum()), int((other & ~one).sum()), int(one.size))
+    if first.shape != second.shape or first.ndim != 1 or not first.size:
+        raise ValueError(f"shapes {first.shape} and {second.shape} cannot be paired")
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    return PairedCounts(only_first, only_second, int(first.size))
 
 
 def exact_mcnemar(only_first: int, only_second: int) -> float:
-    """Two-sided p of McNemar's test (1947) by the exact binomial with one half.
+    """Two-sided p of the exact McNemar test (McNemar 1947), by the binomial with p = 1/2.
 
-    Twice the smaller tail, at most 1: `scipy.stats.binomtest(only_first, both, 0.5)` for counts.
+    Twice the smaller tail, at most 1; equals `scipy.stats.binomtest(only_first, discordant, 0.5)`.
     """
-    both = only_first + only_second
-    tail = float(special.bdtr(min(only_first, only_second), both, 0.5)) if both else 1.0
+    discordant = only_first + only_second
+    tail = float(special.bdtr(min(only_first, only_second), discordant, 0.5)) if discordant else 1.0
     return min(1.0, 2 * tail)
 
 
-@lru_cache(maxsize=2**14)  # every table and page of a study asks for the same ones
+@lru_cache(maxsize=2**14)  # every table and page of a study needs the same intervals
 def bootstrap_difference(
     only_first: int, only_second: int, examples: int, confidence: float = CONFIDENCE
 ) -> Interval:
-    """Percentile interval of an accuracy difference over examples drawn with replacement, paired.
+    """Percentile interval of an accuracy difference, by the paired bootstrap over examples.
 
-    The ideal bootstrap (Efron 1979): not some thousand samples but the distribution over all of
-    them, so nothing is left to a seed. An example counts +1, -1 or 0, and the sum over a sample is
-    their distribution's power, which a Fourier transform takes.
+    The ideal bootstrap (Efron 1979): the exact distribution over all resamples instead of a few
+    thousand, so that no seed matters. An example contributes +1, -1 or 0; the distribution of the
+    sum over a resample is a convolution power of theirs, taken by a Fourier transform.
     """
     length = fft.next_fast_len(2 * examples + 1, real=True)
     single = np.zeros(length)
@@ -136,19 +134,19 @@ def bootstrap_difference(
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """The p values corrected for their number (Holm 1979), in their own order."""
+    """The p values with Holm's correction for multiple tests (Holm 1979), in their own order."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
-    corrected, least = [0.0] * len(p_values), 0.0
+    corrected, lower_bound = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(order):
-        least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
-        corrected[index] = least
+        lower_bound = max(lower_bound, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = lower_bound
     return tuple(corrected)
 
 
 def mean_over_seeds(values: Sequence[float], confidence: float = CONFIDENCE) -> Mean:
-    """Mean, sample standard deviation and Student's t interval. Raises ValueError for no value."""
+    """Mean, sample standard deviation and t interval (Student 1908). Raises ValueError if empty."""
     if not values:
-        raise ValueError("no value has no mean")
+        raise ValueError("no values to average")
     count, mean = len(values), math.fsum(values) / len(values)
     if count == 1:
         return Mean(1, mean, None, None)
@@ -161,36 +159,37 @@ def mean_over_seeds(values: Sequence[float], confidence: float = CONFIDENCE) -> 
 def mean_difference(differences: Sequence[float], confidence: float = CONFIDENCE) -> MeanDifference:
     """Mean of differences over shared seeds, with t interval and two-sided paired t test.
 
-    Differences without any spread have no p: no test can weigh them. Raises ValueError for none.
+    The p is None if all differences are equal, as the statistic is undefined then. Raises
+    ValueError if empty.
     """
-    found = mean_over_seeds(differences, confidence)
+    mean = mean_over_seeds(differences, confidence)
     p = None
-    if found.deviation is not None and found.deviation > _NO_SPREAD:
-        statistic = found.mean / (found.deviation / math.sqrt(found.count))
-        p = float(2 * special.stdtr(found.count - 1, -abs(statistic)))
-    return MeanDifference(found.count, found.mean, found.interval, p)
+    if mean.deviation is not None and mean.deviation > _ZERO_DEVIATION:
+        statistic = mean.mean / (mean.deviation / math.sqrt(mean.count))
+        p = float(2 * special.stdtr(mean.count - 1, -abs(statistic)))
+    return MeanDifference(mean.count, mean.mean, mean.interval, p)
 
 
 def pooled_deviation(groups: Sequence[Sequence[float]]) -> float | None:
-    """Standard deviation within groups of values, pooled by their degrees of freedom."""
-    found = [mean_over_seeds(values) for values in groups if len(values) > 1]
-    squares = [(one.count - 1) * one.deviation**2 for one in found if one.deviation is not None]
-    freedom = sum(one.count - 1 for one in found)
+    """Standard deviation within groups, pooled by degrees of freedom; None without any."""
+    means = [mean_over_seeds(values) for values in groups if len(values) > 1]
+    squares = [(mean.count - 1) * mean.deviation**2 for mean in means if mean.deviation is not None]
+    freedom = sum(mean.count - 1 for mean in means)
     return math.sqrt(math.fsum(squares) / freedom) if freedom else None
 
 
 def expected_maximum(draws: int, deviation: float) -> float:
-    """How far the largest of so many normal draws of that deviation stands above their mean.
+    """Expected excess over the mean of the largest of `draws` normal values.
 
-    The expectation of a normal's largest order statistic, `n x phi(x) Phi(x)^(n-1)` integrated.
-    Raises ValueError for fewer than one draw.
+    The largest order statistic's expectation: the integral of `n x phi(x) Phi(x)^(n-1)` (David and
+    Nagaraja 2003). Raises ValueError for fewer than one draw.
     """
     if draws < 1:
-        raise ValueError(f"{draws} draws have no largest one")
+        raise ValueError(f"{draws} draws have no maximum")
     return deviation * _largest_of_normals(draws)
 
 
-_NO_SPREAD = 1e-12
+_ZERO_DEVIATION = 1e-12
 
 
 @lru_cache(maxsize=1024)
@@ -199,6 +198,6 @@ def _largest_of_normals(draws: int) -> float:
         bell = math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
         return float(draws * x * bell * math.exp((draws - 1) * special.log_ndtr(x)))
 
-    # Beyond ten deviations nothing is left that a float could tell from zero.
+    # Beyond ten deviations the density is zero in floating point.
     value, _ = integrate.quad(density, -10, 10, limit=200, points=(0, 2, 4))
     return float(value)

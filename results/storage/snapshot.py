@@ -85,8 +85,8 @@ def _excerpt(entries: dict[str, str], name: str) -> str:
 
 def _entries(snapshot: StudySnapshot) -> dict[str, str]:
     """Everything in the snapshot by a unique name, as text without a database's own ids."""
-    moved = (MOVED_FROM, MOVED_TO)
-    user = {key: value for key, value in snapshot.user_attrs.items() if key not in moved}
+    move_keys = (MOVED_FROM, MOVED_TO)
+    user = {key: value for key, value in snapshot.user_attrs.items() if key not in move_keys}
     entries = {
         "directions": " ".join(direction.name for direction in snapshot.directions),
         "user attributes": _json(user),

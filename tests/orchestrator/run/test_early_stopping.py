@@ -72,7 +72,7 @@ def test_a_flat_loss_is_stopped_at_the_end_of_the_window_and_not_before() -> Non
     found = first_advice(EarlyStopping(FOUR, Thresholds()), messages)
     assert found == (
         300,
-        "no_learning: over steps 1 to 300 the loss stood at 1.386, within 5% of ln 4 = 1.386",
+        "no_learning: from step 1 to 300 the mean loss is 1.386, within 5% of ln 4 = 1.386",
     )
     longer = Thresholds(window_steps=500)
     assert first_advice(EarlyStopping(FOUR, longer), messages) is not None
@@ -109,7 +109,7 @@ def test_a_trial_that_goes_on_is_judged_by_all_that_it_has_said() -> None:
     found = first_advice(EarlyStopping(FOUR, Thresholds(), steps, epochs), messages)
     assert found is not None
     assert found[0] == 300
-    assert "accuracy 0.250 at chance" in found[1]
+    assert "accuracy 0.250 is at chance" in found[1]
     # From the start again, the steps of the attempt that is over count for nothing.
     again = [started(2), *(step(10 * i, STUCK, 2) for i in range(1, 30))]
     assert first_advice(EarlyStopping(FOUR, Thresholds(), steps, epochs), again) is None
@@ -185,7 +185,7 @@ def test_a_rate_at_which_nothing_moves_is_stopped_after_300_steps(
     study = read_study(url(tmp_path), "quality")
     learnt, stuck = study.trials
     assert (learnt.status, stuck.status) == ("completed", "stopped"), printed
-    assert stuck.reason.startswith("no_learning: over steps 1 to 300 the loss stood at 0.69")
+    assert stuck.reason.startswith("no_learning: from step 1 to 300 the mean loss is 0.69")
     assert "ln 2 = 0.693" in stuck.reason
     assert stuck.steps[-1].step in (300, 310)  # it may have said one more before it heard
     assert "no_learning" in [one.kind for one in diagnose(study)[1]]

@@ -186,7 +186,7 @@ parameters: {fault: [none, rate, decay, cosine]}
         "decay": ["not_applied"],
         "cosine": ["schedule"],
     }
-    assert "reached 0.0001, 2 times the 5e-05 asked for" in told["rate"]["schedule"]
+    assert "peaked at 0.0001, 2 times the requested 5e-05" in told["rate"]["schedule"]
     assert told["decay"]["not_applied"] == "weight_decay: 0.01 requested, but the optimizer has 0"
     assert "period of 8 steps" in told["cosine"]["schedule"]
     assert "as many as there are epochs" in told["cosine"]["schedule"]

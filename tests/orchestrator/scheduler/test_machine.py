@@ -129,12 +129,12 @@ def test_a_pruned_trial_is_stopped_then_settled() -> None:
 
 def test_a_trial_that_a_diagnosis_stops_is_settled_with_its_reason() -> None:
     machine = running()
-    advice = EarlyStopAdvice("a", "no_learning: the loss stood at 1.609")
+    advice = EarlyStopAdvice("a", "no_learning: the mean loss is 1.609")
     assert machine.handle(advice) == (StopWorker("a", "gate"),)
     assert machine.handle(advice) == ()
     assert machine.handle(PruneAdvice("a")) == ()
     settle = settled(machine.handle(WorkerExit("a", 1, "exit code 0")))
-    assert (settle.status, settle.reason) == ("stopped", "no_learning: the loss stood at 1.609")
+    assert (settle.status, settle.reason) == ("stopped", "no_learning: the mean loss is 1.609")
     assert machine.is_done
 
 

@@ -75,10 +75,10 @@ def test_the_same() -> None:
 def test_one_bit_is_seen() -> None:
     found = compared(trained(), trained(shift=math.ulp(0.5)))
     assert found.difference == FirstDifference("epoch 2", "dev_loss", 0.5, 0.5 + math.ulp(0.5))
-    assert "It parted first at epoch 2: dev_loss 0.5 then, 0.5000000000000001 now." in (
+    assert "The first difference is at epoch 2: dev_loss 0.5 then, 0.5000000000000001 now." in (
         reproducibility.verdict(found)
     )
-    assert "it should have been the same" in reproducibility.verdict(found)
+    assert "the same bits were expected" in reproducibility.verdict(found)
     assert [one["same"] for one in reproducibility.to_document(found)["epochs"]] == [True, False]
 
 
@@ -97,7 +97,7 @@ def test_what_did_not_come_again_is_a_difference() -> None:
     found = compared(
         trained(), reproducibility.collect_measurements([step(n, 1 / n) for n in (1, 2, 3)], [], {})
     )
-    assert found.difference == FirstDifference("epoch 1", "all of it", "there", "not there")
+    assert found.difference == FirstDifference("epoch 1", "all values", "measured", "missing")
     assert [one["again"] for one in reproducibility.to_document(found)["epochs"]] == [{}, {}]
 
 
@@ -141,9 +141,9 @@ def test_each_obstacle_is_named(changes: dict[str, Any], told: str) -> None:
     assert reproducibility.reasons_to_differ(NOW, NOW) == ()
     assert reproducibility.reasons_to_differ(replace(NOW, **changes), NOW) == (told,)
     found = compared(trained(), trained(shift=0.1), (told,))
-    assert f"were not to be expected: {told}." in reproducibility.verdict(found)
+    assert f"were not expected: {told}." in reproducibility.verdict(found)
     found = compared(trained(), trained(), (told,))
-    assert f"That was not to be expected: {told}." in reproducibility.verdict(found)
+    assert f"That was not expected: {told}." in reproducibility.verdict(found)
 
 
 def test_a_gpu_and_memory_that_ran_out_are_obstacles() -> None:

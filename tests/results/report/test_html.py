@@ -126,7 +126,7 @@ def test_a_badge_tells_what_was_seen_why_and_what_next(
     browser.wait_for("document.getElementById('told').matches(':popover-open')")
     told = browser.run("document.getElementById('told').innerText")
     assert told.startswith("Try 1: overfit (warning)")
-    for part in ("severe overfitting", "by heart", "What to try next: "):
+    for part in ("severe overfitting", "memorizes", "What to try next: "):
         assert part in told
     target = browser.run(f"document.querySelector({badge}.hash).textContent")
     assert "severe overfitting" in target

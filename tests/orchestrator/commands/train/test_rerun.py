@@ -156,7 +156,7 @@ def test_where_it_parted_and_why(scripted: Folders) -> None:
     ledger.write(replace(row, dev_loss=0.25))
     outcome, printed, report = again(scripted, "1")
     assert not outcome.as_expected
-    assert "It parted first at epoch 1: dev_loss 0.25 then, 1.0 now." in printed
+    assert "The first difference is at epoch 1: dev_loss 0.25 then, 1.0 now." in printed
     assert report["first_difference"]["place"] == "epoch 1"
     assert [one["same"] for one in report["epochs"]] == [False, True]
     ledger.write(replace(one.attempts[0], code_hash="f" * 64))

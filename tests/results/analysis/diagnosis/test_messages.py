@@ -43,7 +43,7 @@ def test_a_severe_overfit_in_words() -> None:
     english, chinese = describe(found), describe(found, "zh")
     assert english.message == (
         "severe overfitting: train minus dev accuracy is 0.597 at the last epoch and 0.502 at the "
-        "best; dev accuracy peaked at epoch 14 with 0.419, 14 epochs before the end"
+        "best one; dev accuracy peaked at epoch 14 with 0.419, 14 epochs before the end"
     )
     assert "严重过拟合" in chinese.message
     for number in ("0.597", "0.502", "14", "0.419"):
@@ -69,16 +69,16 @@ def test_the_reason_of_a_stop_names_the_numbers() -> None:
         one for one in symptoms_of(STOPPED, FIVE, Thresholds()) if one.kind == "no_learning"
     ]
     assert describe(found).message == (
-        "over steps 1 to 300 the loss stood at 1.609, within 5% of ln 5 = 1.609"
+        "from step 1 to 300 the mean loss is 1.609, within 5% of ln 5 = 1.609"
     )
 
 
 @pytest.mark.parametrize(
     ("advice", "english", "chinese"),
     [
-        (Advice("epochs", "lower", 16), "lower epochs to 16", "降低 epochs 为 16"),
-        (Advice("lr", "raise"), "raise lr", "提高 lr"),
-        (Advice("precision", "set", "fp32"), "set precision to fp32", "设置 precision 为 fp32"),
+        (Advice("epochs", "lower", 16), "lower epochs to 16", "将 epochs 调低为 16"),
+        (Advice("lr", "raise"), "raise lr", "将 lr 调高"),
+        (Advice("precision", "set", "fp32"), "set precision to fp32", "将 precision 设置为 fp32"),
     ],
 )
 def test_advice_in_words(advice: Advice, english: str, chinese: str) -> None:
