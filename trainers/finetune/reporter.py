@@ -165,8 +165,8 @@ class Reporter:
 
     def early_end(self, completed: int, best_epoch: int) -> None:
         """Report that the patience ran out before the last epoch."""
-        ended = f"ended after epoch {completed} of {self.settings.epochs}"
-        message = f"{ended}: no improvement since epoch {best_epoch}"
+        message = f"ended after epoch {completed} of {self.settings.epochs}: "
+        message += f"no improvement since epoch {best_epoch}"
         self._finding("patience", "info", message, {"epochs": completed, "best_epoch": best_epoch})
 
     def uncached(self, reason: str) -> None:
