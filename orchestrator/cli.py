@@ -30,9 +30,11 @@ from trytable.orchestrator.commands.options import (
     StudyName,
     TryNumber,
     all_studies,
+    argument,
     data_and_model,
     decimal,
     one_study,
+    option,
     report_words,
     shows_all_tests,
     switch,
@@ -56,10 +58,8 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 def sweep(
     *,
     name: Name = "",
-    trials: Annotated[
-        str, typer.Option(envvar="TRYTABLE_TRIALS", help="number of trials in total")
-    ] = "",
-    hours: Annotated[str, typer.Option(envvar="TRYTABLE_HOURS", help="stop after this time")] = "",
+    trials: Annotated[str, option("TRIALS", "number of trials in total")] = "",
+    hours: Annotated[str, option("HOURS", "stop after this time")] = "",
     data: Data = "",
     model: Model = "",
     slots: Slots = "",
@@ -69,9 +69,7 @@ def sweep(
     storage: Storage = "",
     settings: Settings = "",
     retry_failed: RetryFailed = "",
-    as_new: Annotated[
-        str, typer.Option(envvar="TRYTABLE_AS_NEW", help="1: new study for a changed sweep")
-    ] = "",
+    as_new: Annotated[str, option("AS_NEW", "1: new study for a changed sweep")] = "",
     language: ReportLanguage = "",
 ) -> None:
     """Run a sweep, or the rest of one, and print its Try table."""
@@ -103,10 +101,8 @@ def sweep(
 def confirm(
     *,
     name: Name = "",
-    top: Annotated[
-        str, typer.Option(envvar="TRYTABLE_TOP", help="number of leaders to retrain")
-    ] = "",
-    seeds: Annotated[str, typer.Option(envvar="TRYTABLE_SEEDS", help="seeds for each")] = "",
+    top: Annotated[str, option("TOP", "number of leaders to retrain")] = "",
+    seeds: Annotated[str, option("SEEDS", "seeds for each")] = "",
     slots: Slots = "",
     engine: EngineName = "",
     checkpoints: Checkpoints = "",
@@ -173,14 +169,12 @@ def lr_range(
     model: Model = "",
     runs: Runs = DEFAULT_RUNS,
     settings: Settings = "",
-    freeze: Annotated[str, typer.Option(envvar="TRYTABLE_FREEZE", help="none,half,…")] = "",
-    lr_from: Annotated[str, typer.Option(envvar="TRYTABLE_LR_FROM", help="1e-7")] = "",
-    lr_to: Annotated[str, typer.Option(envvar="TRYTABLE_LR_TO", help="1")] = "",
-    steps: Annotated[str, typer.Option(envvar="TRYTABLE_STEPS", help="100")] = "",
-    seeds: Annotated[str, typer.Option(envvar="TRYTABLE_SEEDS", help="3")] = "",
-    apply: Annotated[
-        str, typer.Option(envvar="TRYTABLE_APPLY", help="1: write a sweep file with the bounds")
-    ] = "",
+    freeze: Annotated[str, option("FREEZE", "none,half,…")] = "",
+    lr_from: Annotated[str, option("LR_FROM", "1e-7")] = "",
+    lr_to: Annotated[str, option("LR_TO", "1")] = "",
+    steps: Annotated[str, option("STEPS", "100")] = "",
+    seeds: Annotated[str, option("SEEDS", "3")] = "",
+    apply: Annotated[str, option("APPLY", "1: write a sweep file with the bounds")] = "",
 ) -> None:
     """Run a learning-rate range test over several seeds and suggest a learning rate."""
     from trytable.orchestrator.commands.train.lr_range import (
@@ -264,10 +258,8 @@ def rerun(
 @app.command()
 def best(
     name: StudyName = "",
-    out: Annotated[str, typer.Option(envvar="TRYTABLE_OUT", help="a new folder")] = "",
-    number: Annotated[
-        str, typer.Option("--try", envvar="TRYTABLE_TRY", help="another try than the best")
-    ] = "",
+    out: Annotated[str, option("OUT", "a new folder")] = "",
+    number: Annotated[str, option("TRY", "another try than the best", "--try")] = "",
     runs: Runs = DEFAULT_RUNS,
     storage: Storage = "",
 ) -> None:
@@ -281,9 +273,7 @@ def best(
 def export(
     *,
     name: Name = "",
-    formats: Annotated[
-        str, typer.Option("--format", envvar="TRYTABLE_FORMAT", help="such as md,csv,tex")
-    ] = "",
+    formats: Annotated[str, option("FORMAT", "such as md,csv,tex", "--format")] = "",
     runs: Runs = DEFAULT_RUNS,
     storage: Storage = "",
     language: ReportLanguage = "",
@@ -299,10 +289,8 @@ def export(
 @app.command("import")
 def import_(
     name: StudyName = "",
-    log: Annotated[str, typer.Option(envvar="TRYTABLE_LOG", help="a log, CSV or JSON file")] = "",
-    pattern: Annotated[
-        str, typer.Option(envvar="TRYTABLE_PATTERN", help="your own, with named groups")
-    ] = "",
+    log: Annotated[str, option("LOG", "a log, CSV or JSON file")] = "",
+    pattern: Annotated[str, option("PATTERN", "your own, with named groups")] = "",
     runs: Runs = DEFAULT_RUNS,
     storage: Storage = "",
 ) -> None:
@@ -325,15 +313,9 @@ def backup(runs: Runs = DEFAULT_RUNS, storage: Storage = "") -> None:
 
 @app.command(name="move-storage")
 def move_storage(
-    source: Annotated[
-        str, typer.Argument(envvar="TRYTABLE_FROM", metavar="FROM", help="a folder or a URL")
-    ] = "",
-    target: Annotated[
-        str, typer.Argument(envvar="TRYTABLE_TO", metavar="TO", help="a folder or a URL")
-    ] = "",
-    name: Annotated[
-        str, typer.Option(envvar="TRYTABLE_NAME", help="one study; all by default")
-    ] = "",
+    source: Annotated[str, argument("FROM", "a folder or a URL", metavar="FROM")] = "",
+    target: Annotated[str, argument("TO", "a folder or a URL", metavar="TO")] = "",
+    name: Annotated[str, option("NAME", "one study; all by default")] = "",
     runs: Runs = DEFAULT_RUNS,
 ) -> None:
     """Copy studies from one database to another and verify that they are the same there."""
@@ -357,10 +339,8 @@ def check(name: Name = "", runs: Runs = DEFAULT_RUNS, storage: Storage = "") -> 
 def dashboard(
     runs: Runs = DEFAULT_RUNS,
     storage: Storage = "",
-    port: Annotated[str, typer.Option(envvar="TRYTABLE_PORT", help="on 127.0.0.1")] = "",
-    writable: Annotated[
-        str, typer.Option(envvar="TRYTABLE_WRITABLE", help="1: allow changes")
-    ] = "",
+    port: Annotated[str, option("PORT", "on 127.0.0.1")] = "",
+    writable: Annotated[str, option("WRITABLE", "1: allow changes")] = "",
 ) -> None:
     """Open the Optuna dashboard on the studies, read-only by default."""
     from trytable.orchestrator.commands.look.dashboard import DEFAULT_PORT, serve_dashboard

@@ -7,7 +7,7 @@ The readers raise UserError with the name of the variable, the value, and what t
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,37 +18,31 @@ from trytable.results.storage.engine import postgresql_url
 if TYPE_CHECKING:
     from trytable.results.text.catalog import Words
 
-Name = Annotated[str, typer.Option(envvar="TRYTABLE_NAME", help="name of the sweep")]
-StudyName = Annotated[str, typer.Argument(envvar="TRYTABLE_NAME", help="name of the study")]
-TryNumber = Annotated[
-    str, typer.Argument(envvar="TRYTABLE_TRY", metavar="[TRY]", help="number of the try: 3")
-]
-Data = Annotated[str, typer.Option(envvar="TRYTABLE_DATA", help="a folder or a name")]
-Model = Annotated[str, typer.Option(envvar="TRYTABLE_MODEL", help="a folder or a name")]
-Settings = Annotated[
-    str,
-    typer.Option("--set", envvar="TRYTABLE_SET", help="'key=value …', overrides the sweep file"),
-]
-Slots = Annotated[str, typer.Option(envvar="TRYTABLE_SLOTS", help="trials to run at once")]
-EngineName = Annotated[
-    str, typer.Option(envvar="TRYTABLE_ENGINE", help="local, or ray for a Ray cluster")
-]
-Checkpoints = Annotated[
-    str, typer.Option(envvar="TRYTABLE_CHECKPOINTS", help="a URL that all Ray nodes can write to")
-]
-RetryFailed = Annotated[
-    str, typer.Option(envvar="TRYTABLE_RETRY_FAILED", help="0: do not retry failed points")
-]
-ReportLanguage = Annotated[
-    str, typer.Option("--lang", envvar="TRYTABLE_REPORT_LANG", help="en, or zh for Chinese")
-]
-AllTests = Annotated[
-    str, typer.Option(envvar="TRYTABLE_TEST", help="all: show every test accuracy")
-]
-Runs = Annotated[Path, typer.Option(envvar="TRYTABLE_RUNS", help="folder of all studies")]
-Storage = Annotated[
-    str, typer.Option(envvar="TRYTABLE_STORAGE", help="postgresql://… instead of the SQLite file")
-]
+
+def option(variable: str, text: str, *names: str) -> Any:
+    """Return a Typer option that the Make variable sets, too."""
+    return typer.Option(*names, envvar=f"TRYTABLE_{variable}", help=text)
+
+
+def argument(variable: str, text: str, metavar: str | None = None) -> Any:
+    """Return a Typer argument that the Make variable sets, too."""
+    return typer.Argument(envvar=f"TRYTABLE_{variable}", metavar=metavar, help=text)
+
+
+Name = Annotated[str, option("NAME", "name of the sweep")]
+StudyName = Annotated[str, argument("NAME", "name of the study")]
+TryNumber = Annotated[str, argument("TRY", "number of the try: 3", metavar="[TRY]")]
+Data = Annotated[str, option("DATA", "a folder or a name")]
+Model = Annotated[str, option("MODEL", "a folder or a name")]
+Settings = Annotated[str, option("SET", "'key=value …', overrides the sweep file", "--set")]
+Slots = Annotated[str, option("SLOTS", "trials to run at once")]
+EngineName = Annotated[str, option("ENGINE", "local, or ray for a Ray cluster")]
+Checkpoints = Annotated[str, option("CHECKPOINTS", "a URL that all Ray nodes can write to")]
+RetryFailed = Annotated[str, option("RETRY_FAILED", "0: do not retry failed points")]
+ReportLanguage = Annotated[str, option("REPORT_LANG", "en, or zh for Chinese", "--lang")]
+AllTests = Annotated[str, option("TEST", "all: show every test accuracy")]
+Runs = Annotated[Path, option("RUNS", "folder of all studies")]
+Storage = Annotated[str, option("STORAGE", "postgresql://… instead of the SQLite file")]
 
 DEFAULT_RUNS = Path("runs")
 
