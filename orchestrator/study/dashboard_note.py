@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import optuna
 
+from trytable.results.analysis.analysis import analyze
 from trytable.results.storage.engine import Caller, call_once
 from trytable.results.storage.reader import read_study
 from trytable.results.tables.formats import note_markdown
@@ -60,9 +61,8 @@ class DashboardNoteWriter:
         self._not_before = math.inf if cost > _MAX_SECONDS else self._now() + pause
 
     def _write(self) -> None:
-        save_note(
-            self._study, note_markdown(try_table(read_study(self._url, self._study.study_name)))
-        )
+        study = read_study(self._url, self._study.study_name)
+        save_note(self._study, note_markdown(try_table(study, analyze(study))))
 
 
 def save_note(study: optuna.Study, text: str) -> bool:

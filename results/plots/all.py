@@ -1,6 +1,5 @@
 """All plots of a study, in the order of the report."""
 
-from trytable.results.analysis.analysis import analyze
 from trytable.results.analysis.types import Analysis
 from trytable.results.plots.cost import cost_plot
 from trytable.results.plots.curves import curves_plot, rates_plot
@@ -13,16 +12,8 @@ from trytable.results.storage.study import StudyResult
 from trytable.results.text.catalog import ENGLISH, Words
 
 
-def study_plots(
-    study: StudyResult,
-    words: Words = ENGLISH,
-    analysis: Analysis | None = None,
-) -> tuple[Plot, ...]:
-    """Return the plots in the order of the report, without those that would be empty.
-
-    Pass `analysis` if the study has been analyzed already.
-    """
-    analysis = analysis or analyze(study, words.language)
+def study_plots(study: StudyResult, analysis: Analysis, words: Words = ENGLISH) -> tuple[Plot, ...]:
+    """Return the plots in the order of the report, without those that would be empty."""
     highlights = highlight_trials(study)
     plots = (
         curves_plot(highlights, words),

@@ -6,8 +6,7 @@ from typing import TypeVar
 
 from trytable.results.plots.types import COLOURS, GREY
 from trytable.results.storage.study import StudyResult, TrialResult
-from trytable.results.tables.summary import parameter_text
-from trytable.results.tables.trials import in_table_order, varied_parameters
+from trytable.results.tables.order import in_table_order, parameter_text, varied_parameters
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""How the best try went, built from its numbers by rule, in the shape people write it by hand."""
+"""How the best trial went, as prose that fixed rules make from its numbers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,21 +7,25 @@ from trytable.records import is_number
 from trytable.results.analysis.diagnosis.messages import advice_text
 from trytable.results.analysis.phases import Phase, find_phases
 from trytable.results.analysis.types import Analysis
-from trytable.results.report.verdict import LOSS_OBJECTIVE, PERCENTAGE_POINTS, can_train_more
+from trytable.results.report.verdict import (
+    LOSS_OBJECTIVE,
+    PERCENTAGE_POINTS,
+    can_train_more,
+    needs_confirmation,
+)
 from trytable.results.storage.study import StudyResult, TrialResult, difference
-from trytable.results.tables.summary import parameter_text
-from trytable.results.tables.trials import varied_parameters
+from trytable.results.tables.order import parameter_text, varied_parameters
 from trytable.results.text.catalog import Words
 from trytable.results.text.format import as_cell, clean, format_value, one_line
 
-_MOST_STEPS = 4
-_EDGE_VALUES = 3
-"""Numbers that must have been tried before the outermost one is an edge."""
+_MAX_STEPS = 4
+_MIN_EDGE_VALUES = 3
+"""An outermost value counts as an edge only if at least this many numbers were tried."""
 
 
 @dataclass(frozen=True)
 class StorySection:
-    """A part of the story: its heading, with what ends it, and its text."""
+    """A section of the story: its heading with punctuation, and its text."""
 
     title: str
     text: str
@@ -29,48 +33,53 @@ class StorySection:
 
 @dataclass(frozen=True)
 class Story:
-    """The story of the best try."""
+    """The story of the best trial."""
 
     title: str
-    parts: tuple[StorySection, ...]
+    sections: tuple[StorySection, ...]
 
 
 def build_story(study: StudyResult, analysis: Analysis, words: Words) -> Story | None:
-    """The story of the best try; None while nothing completed."""
+    """Return the story of the best trial, without empty sections; None if no trial completed."""
     if not study.ranked:
         return None
     best = study.ranked[0]
-    told = {
-        "changed": _changed(study, best, words),
+    phases = find_phases(best.curve, analysis.comparison.best_error)
+    texts = {
+        "changed": _changes(study, best, words),
         "figures": words.paragraph([*_figures(study, best, analysis, words)]),
-        "phases": words.paragraph(
-            [_phase(one, words) for one in find_phases(best.curve, analysis.comparison.best_error)]
-        ),
-        "earlier": _earlier(study, best, analysis, words),
-        "next": _next(study, best, analysis, words),
+        "phases": words.paragraph([_phase(phase, words) for phase in phases]),
+        "earlier": _against_earlier(study, best, analysis, words),
+        "next": _next_steps(study, best, analysis, words),
     }
-    parts = (StorySection(_title(key, words), text) for key, text in told.items() if text)
-    return Story(words.text("story.title", label=best.label), tuple(parts))
+    sections = (StorySection(_title(key, words), text) for key, text in texts.items() if text)
+    return Story(words.text("story.title", label=best.label), tuple(sections))
 
 
 def _title(key: str, words: Words) -> str:
     return words.text("story.part", title=words.text(f"story.{key}"))
 
 
-def _changed(study: StudyResult, best: TrialResult, words: Words) -> str:
+def _changes(study: StudyResult, best: TrialResult, words: Words) -> str:
     names, baseline = varied_parameters(study.trials), study.baseline
     if baseline is None:
         values = parameter_text(best, names)
         return words.text("story.settings", label=best.label, values=values) if values else ""
     if best.number == baseline.number:
         return words.text("story.is_baseline", label=best.label)
-    pairs = [(name, best.settings.get(name), baseline.settings.get(name)) for name in names]
-    named = [
-        words.text("story.difference", name=_name(name), value=_value(own), baseline=_value(other))
-        for name, own, other in pairs
-        if own != other
+    values_by_name = [
+        (name, best.settings.get(name), baseline.settings.get(name)) for name in names
     ]
-    return words.text("story.differs", label=best.label, named=words.join(named)) if named else ""
+    changes = [
+        words.text(
+            "story.difference", name=_name(name), value=_value(value), baseline=_value(before)
+        )
+        for name, value, before in values_by_name
+        if value != before
+    ]
+    if not changes:
+        return ""
+    return words.text("story.differs", label=best.label, named=words.join(changes))
 
 
 def _name(name: str) -> str:
@@ -84,14 +93,14 @@ def _value(value: object) -> str:
 def _figures(
     study: StudyResult, best: TrialResult, analysis: Analysis, words: Words
 ) -> Iterator[str]:
-    """First, peak and last of what was measured."""
-    losses = [e.train_loss for e in best.curve if e.train_loss is not None]
-    trained = [e.probe_accuracy for e in best.curve if e.probe_accuracy is not None]
-    for key, values in (("train_loss", losses), ("train_accuracy", trained)):
+    """Yield training loss and accuracy, the objective's peak, the gap and the overfitting level."""
+    losses = [epoch.train_loss for epoch in best.curve if epoch.train_loss is not None]
+    accuracies = [epoch.probe_accuracy for epoch in best.curve if epoch.probe_accuracy is not None]
+    for key, values in (("train_loss", losses), ("train_accuracy", accuracies)):
         if len(values) > 1:
             first, last = (format_value(value, "accuracy") for value in (values[0], values[-1]))
-            what = words.text(f"story.{key}")
-            yield words.text("story.first_last", what=what, first=first, last=last)
+            title = words.text(f"story.{key}")
+            yield words.text("story.first_last", what=title, first=first, last=last)
     yield from _peak(study, best, words)
     if best.train_accuracy is not None and best.gap is not None:
         yield words.text("story.gap", train=best.train_accuracy, gap=best.gap)
@@ -101,81 +110,85 @@ def _figures(
 
 
 def _peak(study: StudyResult, best: TrialResult, words: Words) -> Iterator[str]:
-    known = [value for _, value in sorted(best.intermediate.items())]
-    if len(known) > 1 and best.best_epoch is not None:
+    values = [value for _, value in sorted(best.intermediate.items())]
+    if len(values) > 1 and best.best_epoch is not None:
         yield words.text(
             "story.first_peak_last",
             what=words.sentence(words.term("objective", study.objective.name)),
-            first=format_value(known[0], "accuracy"),
+            first=format_value(values[0], "accuracy"),
             peak=format_value(best.best_value, "accuracy"),
             epoch=best.best_epoch,
-            last=format_value(known[-1], "accuracy"),
+            last=format_value(values[-1], "accuracy"),
         )
 
 
-def _phase(one: Phase, words: Words) -> str:
-    key = "phase.epoch" if one.first == one.last else "phase.span"
+def _phase(phase: Phase, words: Words) -> str:
+    if phase.first == phase.last:
+        span = words.text("phase.epoch", first=phase.first)
+    else:
+        span = words.text("phase.span", first=phase.first, last=phase.last)
     return words.text(
-        f"phase.{one.kind}",
-        span=words.text(
-            key, first=one.first, **({} if key == "phase.epoch" else {"last": one.last})
-        ),
-        dev_from=one.dev_from,
-        dev_to=one.dev_to,
-        train_from=one.train_from,
-        train_to=one.train_to,
+        f"phase.{phase.kind}",
+        span=span,
+        dev_from=phase.dev_from,
+        dev_to=phase.dev_to,
+        train_from=phase.train_from,
+        train_to=phase.train_to,
     )
 
 
-def _earlier(study: StudyResult, best: TrialResult, analysis: Analysis, words: Words) -> str:
-    """The best try against the best of those before it."""
-    before = next((one for one in study.ranked if one.number < best.number), None)
-    gap = difference(best.best_value, before.best_value) if before else None
-    if before is None or gap is None:
+def _against_earlier(
+    study: StudyResult, best: TrialResult, analysis: Analysis, words: Words
+) -> str:
+    """Return how the best trial compares with the best one that started before it."""
+    rival = next((trial for trial in study.ranked if trial.number < best.number), None)
+    gap = difference(best.best_value, rival.best_value) if rival else None
+    if rival is None or gap is None:
         return words.text("story.first_try")
-    versus = analysis.comparison.trials[before.number].best_test
-    apart = "story.told_apart" if versus and versus.is_significant else "story.not_told_apart"
-    values = parameter_text(before, varied_parameters(study.trials))
+    test = analysis.comparison.trials[rival.number].best_test
+    certainty = "story.told_apart" if test and test.is_significant else "story.not_told_apart"
+    values = parameter_text(rival, varied_parameters(study.trials))
     fields = {
-        "label": before.label,
+        "label": rival.label,
         "values": words.text("summary.values", values=values) if values else "",
-        "value": before.best_value,
-        "told": words.text(apart) if versus else "",
+        "value": rival.best_value,
+        "told": words.text(certainty) if test else "",
     }
     if study.objective.name == LOSS_OBJECTIVE:
         return words.text("story.before_units", difference=gap, **fields)
     return words.text("story.before", points=PERCENTAGE_POINTS * gap, **fields)
 
 
-def _next(study: StudyResult, best: TrialResult, analysis: Analysis, words: Words) -> str:
-    """What its findings advise, edges to go beyond, and fresh seeds where there were none."""
-    advised = (
-        advice_text(advice, words.language)
-        for found in analysis.findings[best.number]
-        for advice in found.advice
-    )
-    steps = [*_edges(study, best, words), *advised]
-    if analysis.confirmation is None and len(study.ranked) > 1 and can_train_more(study):
+def _next_steps(study: StudyResult, best: TrialResult, analysis: Analysis, words: Words) -> str:
+    """Return edges to search beyond, the advice of its findings, then confirm and suggest."""
+    steps = [
+        *_edges(study, best, words),
+        *(
+            advice_text(advice, words.language)
+            for finding in analysis.findings[best.number]
+            for advice in finding.advice
+        ),
+    ]
+    if needs_confirmation(study, analysis):
         steps.append(words.text("story.confirm", study=study.name))
     if can_train_more(study) and not study.is_script_study:
         steps.append(words.text("story.suggest", study=study.name))
-    distinct = list(dict.fromkeys(steps))
-    kept = (
-        distinct if len(distinct) <= _MOST_STEPS else [*distinct[: _MOST_STEPS - 2], *distinct[-2:]]
-    )
-    if not kept:
+    steps = list(dict.fromkeys(steps))
+    if len(steps) > _MAX_STEPS:  # advice gives way to confirm and suggest, which come last
+        steps = [*steps[: _MAX_STEPS - 2], *steps[-2:]]
+    if not steps:
         return ""
-    named = words.text("list.semicolon").join(kept)
-    return words.sentence(words.text("story.steps", named=named))
+    joined = words.text("list.semicolon").join(steps)
+    return words.sentence(words.text("story.steps", named=joined))
 
 
 def _edges(study: StudyResult, best: TrialResult, words: Words) -> Iterator[str]:
     for name in varied_parameters(study.ranked):
-        cells = [as_cell(one.settings.get(name)) for one in study.ranked]
+        cells = [as_cell(trial.settings.get(name)) for trial in study.ranked]
         numbers = {float(cell) for cell in cells if is_number(cell)}
-        own = as_cell(best.settings.get(name))
-        if len(numbers) < _EDGE_VALUES or not is_number(own):
+        value = as_cell(best.settings.get(name))
+        if len(numbers) < _MIN_EDGE_VALUES or not is_number(value):
             continue
-        key = {min(numbers): "story.edge_low", max(numbers): "story.edge_high"}.get(float(own))
-        if key:
-            yield words.text(key, name=_name(name), value=_value(own))
+        keys = {min(numbers): "story.edge_low", max(numbers): "story.edge_high"}
+        if key := keys.get(float(value)):
+            yield words.text(key, name=_name(name), value=_value(value))

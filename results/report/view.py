@@ -1,4 +1,4 @@
-"""What the report's page shows, put together as records: rows with badges, findings, settings."""
+"""Records for the templates of the HTML report: rows with badges, findings, settings, cost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,23 +7,21 @@ from trytable.records import is_number
 from trytable.results.analysis.diagnosis.messages import advice_text
 from trytable.results.analysis.diagnosis.types import Diagnosis
 from trytable.results.analysis.types import Cost
-from trytable.results.report.trial_detail import setting_lines
+from trytable.results.report.trial_detail import SettingLine, setting_lines
 from trytable.results.storage.study import StudyResult, TrialResult
-from trytable.results.tables.trials import (
-    TableRow,
-    TryTable,
-    finding_marks,
-    in_table_order,
-    mark_text,
-)
+from trytable.results.tables.order import in_table_order
+from trytable.results.tables.trials import TableRow, TryTable, finding_marks, mark_text
 from trytable.results.text.catalog import Words
 from trytable.results.text.escape import script_json
 from trytable.results.text.format import Cell, clean, format_value, one_line
 
+Findings = Mapping[int, tuple[Diagnosis, ...]]
+"""Findings by the number of their trial."""
+
 
 @dataclass(frozen=True)
 class HtmlCell:
-    """A cell as the page shows it; `sort` is what its column is sorted by where the text is not."""
+    """A cell of the page; its column is sorted by `sort` if given, else by the text."""
 
     text: str
     sort: str | None
@@ -32,7 +30,7 @@ class HtmlCell:
 
 @dataclass(frozen=True)
 class Badge:
-    """A finding's mark in the Try table; `target` is the id of its place among the findings."""
+    """A finding's mark in the Try table; `target` is the id of its row among the findings."""
 
     text: str
     severity: str
@@ -42,7 +40,7 @@ class Badge:
 
 @dataclass(frozen=True)
 class HtmlRow:
-    """A row as the page shows it. `status_text` is that of the chip, `state` what follows it."""
+    """A row of the page: `status_text` is in the chip, and `state` follows it."""
 
     number: int
     status: str
@@ -55,7 +53,7 @@ class HtmlRow:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a finding saw in one try."""
+    """What a finding observed in one trial, and its advice."""
 
     target: str
     label: str
@@ -72,81 +70,67 @@ class FindingGroup:
     severity_text: str
     why: str
     count: str
-    seen: tuple[Observation, ...]
+    observations: tuple[Observation, ...]
 
 
 @dataclass(frozen=True)
 class TrialSettings:
-    """A try's heading among the settings; its lines are in the page's JSON, by the same order."""
+    """The heading of a trial's settings; its lines are in the page's JSON, in the same order."""
 
     label: str
     differing: str
     differs: bool
 
 
-Findings = Mapping[int, tuple[Diagnosis, ...]]
+def html_rows(table: TryTable, findings: Findings, words: Words) -> list[HtmlRow]:
+    """Return the rows of the Try table, with a badge for each mark of their findings."""
+    return [_row(table, row, findings.get(row.number - 1, ()), words) for row in table.rows]
 
 
-def html_rows(table: TryTable, found: Findings, words: Words) -> list[HtmlRow]:
-    """The rows of the Try table, with a badge for each mark in their cell of findings."""
-    return [_row(table, row, found.get(row.number - 1, ()), words) for row in table.rows]
-
-
-def finding_groups(study: StudyResult, found: Findings, words: Words) -> list[FindingGroup]:
-    """All findings by severity and kind, gravest first, in the Try table's order of tries."""
+def finding_groups(study: StudyResult, findings: Findings, words: Words) -> list[FindingGroup]:
+    """Return all findings by severity and kind, worst first; trials in the Try table's order."""
     groups: dict[tuple[str, str], list[tuple[TrialResult, int, Diagnosis]]] = {}
     for severity in ("error", "warning", "info"):
-        for one in in_table_order(study):
-            for index, finding in enumerate(found[one.number]):
+        for trial in in_table_order(study):
+            for index, finding in enumerate(findings[trial.number]):
                 if finding.severity == severity:
                     key = (severity, finding.kind)
-                    groups.setdefault(key, []).append((one, index, finding))
+                    groups.setdefault(key, []).append((trial, index, finding))
     return [_group(severity, kind, rows, words) for (severity, kind), rows in groups.items()]
 
 
 def trial_settings(study: StudyResult, words: Words) -> tuple[list[TrialSettings], str]:
-    """Headings of the tries whose settings were read back, and all lines as JSON for a script.
+    """Return headings of the trials whose settings were read back, and all their lines as JSON.
 
-    The JSON is a list by try of [name, requested, effective, differs, is a reading].
+    The JSON is a list per trial of [name, requested, effective, differs, is a reading].
     """
-    headings, lines = [], []
-    for one in in_table_order(study):
-        if one.effective:
-            found = setting_lines(one.settings, one.effective, one.findings)
-            count = sum(line.differs for line in found)
+    headings, lines_by_trial = [], []
+    for trial in in_table_order(study):
+        if trial.effective:
+            lines = setting_lines(trial.settings, trial.effective, trial.findings)
+            count = sum(line.differs for line in lines)
             differing = words.count("page.settings.differ", count)
             text = differing if count else words.text("page.settings.same")
-            headings.append(TrialSettings(one.label, text, bool(count)))
-            lines.append(
-                [
-                    [
-                        one_line(clean(line.name)),
-                        format_value(line.requested, "parameter"),
-                        format_value(line.effective, "parameter"),
-                        int(line.differs),
-                        int(line.is_reading),
-                    ]
-                    for line in found
-                ]
-            )
-    return headings, script_json(lines)
+            headings.append(TrialSettings(trial.label, text, bool(count)))
+            lines_by_trial.append([_json_line(line) for line in lines])
+    return headings, script_json(lines_by_trial)
 
 
-def cost_rows(spent: Cost, words: Words) -> list[tuple[str, str, str]]:
-    """What was spent on what: worker seconds and device seconds, then their sums and savings."""
+def cost_rows(cost: Cost, words: Words) -> list[tuple[str, str, str]]:
+    """Return worker and device seconds by outcome as texts, then their sums and the savings."""
     rows = [
         (words.text(f"status.{kind}"), _seconds(spent.wall), _seconds(spent.device))
-        for kind, spent in spent.by_kind.items()
+        for kind, spent in cost.by_kind.items()
     ]
     if rows:
-        total = spent.total
+        total = cost.total
         rows.append((words.text("page.cost.total"), _seconds(total.wall), _seconds(total.device)))
-    if spent.saved:
-        rows.append((words.text("picture.saved"), _seconds(sum(spent.saved.values())), ""))
+    if cost.saved:
+        rows.append((words.text("picture.saved"), _seconds(sum(cost.saved.values())), ""))
     return rows
 
 
-def _row(table: TryTable, row: TableRow, found: tuple[Diagnosis, ...], words: Words) -> HtmlRow:
+def _row(table: TryTable, row: TableRow, findings: tuple[Diagnosis, ...], words: Words) -> HtmlRow:
     cells = tuple(
         _cell(format_value(cell, column.kind), cell, column.kind)
         for cell, column in zip(row.cells, table.columns, strict=True)
@@ -159,7 +143,7 @@ def _row(table: TryTable, row: TableRow, found: tuple[Diagnosis, ...], words: Wo
         state=cells[-1].text.removeprefix(status),
         is_baseline=row.is_baseline,
         cells=cells,
-        badges=_badges(row, found, words),
+        badges=_badges(row, findings, words),
     )
 
 
@@ -172,16 +156,20 @@ def _cell(text: str, cell: Cell, kind: str) -> HtmlCell:
     )
 
 
-def _badges(row: TableRow, found: tuple[Diagnosis, ...], words: Words) -> tuple[Badge, ...]:
-    places: dict[str, tuple[int, Diagnosis]] = {}
-    for index, finding in enumerate(found):
-        places.setdefault(one_line(clean(finding.kind)), (index, finding))
+def _badges(row: TableRow, findings: tuple[Diagnosis, ...], words: Words) -> tuple[Badge, ...]:
+    first_of_kind: dict[str, tuple[int, Diagnosis]] = {}
+    for index, finding in enumerate(findings):
+        first_of_kind.setdefault(one_line(clean(finding.kind)), (index, finding))
     badges = []
-    for severity, kind in finding_marks(found):
-        index, finding = places[kind]
-        told = one_line(clean(finding.message))
+    for severity, kind in finding_marks(findings):
+        index, finding = first_of_kind[kind]
         badges.append(
-            Badge(mark_text(severity, kind, words), severity, told, _target(row.number - 1, index))
+            Badge(
+                text=mark_text(severity, kind, words),
+                severity=severity,
+                message=one_line(clean(finding.message)),
+                target=_target(row.number - 1, index),
+            )
         )
     return tuple(badges)
 
@@ -194,15 +182,15 @@ def _group(
         severity=severity,
         severity_text=words.term("severity", severity),
         why=rows[0][2].explanation,
-        count=words.count("page.count", len({one.number for one, _, _ in rows})),
-        seen=tuple(
+        count=words.count("page.count", len({trial.number for trial, _, _ in rows})),
+        observations=tuple(
             Observation(
-                target=_target(one.number, index),
-                label=one.label,
+                target=_target(trial.number, index),
+                label=trial.label,
                 message=one_line(clean(finding.message)),
                 advice=_advice(finding, words),
             )
-            for one, index, finding in rows
+            for trial, index, finding in rows
         ),
     )
 
@@ -211,6 +199,16 @@ def _advice(finding: Diagnosis, words: Words) -> str:
     return words.text("list.semicolon").join(
         one_line(clean(advice_text(advice, words.language))) for advice in finding.advice
     )
+
+
+def _json_line(line: SettingLine) -> list[str | int]:
+    return [
+        one_line(clean(line.name)),
+        format_value(line.requested, "parameter"),
+        format_value(line.effective, "parameter"),
+        int(line.differs),
+        int(line.is_reading),
+    ]
 
 
 def _target(number: int, index: int) -> str:

@@ -1,1 +1,1 @@
-"""The Try table and the table of pairs, and the formats that they are written in."""
+"""The Try table and the table of paired comparisons, in every format that they are written in."""

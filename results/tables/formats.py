@@ -1,4 +1,4 @@
-"""The Try table in Markdown, CSV, LaTeX, XLSX and JSON: the same numbers, harmless text."""
+"""Writes a table as Markdown, CSV, LaTeX, XLSX and JSON: the same numbers, with text escaped."""
 
 import csv
 import io
@@ -22,14 +22,14 @@ _LATEX_HEAD = r"""% Put it into a document with \usepackage[T1]{fontenc}, \usepa
 """
 
 
-_LATEX_HEAD_OF_LETTERS = r"""% For xelatex or lualatex: put it into a document with
+_LATEX_HEAD_UNICODE = r"""% For xelatex or lualatex: put it into a document with
 % \usepackage{booktabs}, \usepackage{fontspec} and a font that has its letters, such as
 % \setmainfont{Noto Serif CJK SC}.
 """
 
 
 def to_markdown(table: TryTable, limit: int | None = None) -> str:
-    """A pipe table, numbers right-aligned, of the first `limit` rows."""
+    """Return a pipe table of the first `limit` rows, with numbers aligned right."""
     lines = [
         [escape.markdown(column.title) for column in table.columns],
         ["---:" if _is_numeric(table, index) else "---" for index in range(len(table.columns))],
@@ -39,7 +39,7 @@ def to_markdown(table: TryTable, limit: int | None = None) -> str:
 
 
 def to_csv(table: TryTable) -> str:
-    """Comma-separated, numbers unrounded, UTF-8."""
+    """Return comma-separated text with unrounded numbers."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(escape.spreadsheet(column.title) for column in table.columns)
@@ -49,14 +49,14 @@ def to_csv(table: TryTable) -> str:
 
 
 def to_latex(table: TryTable) -> str:
-    """A booktabs tabular that compiles with pdflatex, numbers right-aligned.
+    """Return a booktabs tabular for pdflatex, with numbers aligned right.
 
-    A table in Chinese keeps its letters and is for xelatex or lualatex.
+    A table in Chinese keeps its letters and needs xelatex or lualatex.
     """
-    keeps = table.language != "en"
+    is_unicode = table.language != "en"
     numeric = [_is_numeric(table, index) for index in range(len(table.columns))]
-    titles = (escape.latex(column.title, keeps_letters=keeps) for column in table.columns)
-    rows = ((_in_latex(*entry, keeps) for entry in _entries(table, row)) for row in table.rows)
+    titles = (escape.latex(column.title, keeps_letters=is_unicode) for column in table.columns)
+    rows = ((_in_latex(*entry, is_unicode) for entry in _entries(table, row)) for row in table.rows)
     lines = [
         rf"\begin{{tabular}}{{{''.join('r' if right else 'l' for right in numeric)}}}",
         r"\toprule",
@@ -66,12 +66,12 @@ def to_latex(table: TryTable) -> str:
         r"\bottomrule",
         r"\end{tabular}",
     ]
-    head = _LATEX_HEAD_OF_LETTERS if keeps else _LATEX_HEAD
+    head = _LATEX_HEAD_UNICODE if is_unicode else _LATEX_HEAD
     return head + "\n".join(lines) + "\n"
 
 
 def to_xlsx(table: TryTable) -> bytes:
-    """A workbook of one sheet: numbers are numbers, rounded on display only; text is text."""
+    """Return a workbook of one sheet; numbers are stored unrounded and text never as a formula."""
     content = io.BytesIO()
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     with xlsxwriter.Workbook(content, options) as book:
@@ -88,18 +88,21 @@ def to_xlsx(table: TryTable) -> bytes:
 
 
 def to_json(table: TryTable) -> str:
-    """Numbers unrounded; the parameters of a row stand apart, so that no name can clash."""
+    """Return JSON with unrounded numbers.
+
+    Each row has its parameters in an object of their own, so that no name can clash.
+    """
     rows = [_in_json(table, row) for row in table.rows]
     document = {"study": table.study, "parameters": table.parameters, "rows": rows}
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def note_markdown(table: TryTable, limit: int = 30, words: Words = ENGLISH) -> str:
-    """Markdown of the first `limit` rows, for the study's note in the dashboard."""
-    left = len(table.rows) - limit
-    more = "\n" + words.text("table.more", count=left) + "\n" if left > 0 else ""
+    """Return Markdown of the first `limit` rows, for the study's note in the dashboard."""
+    rest = len(table.rows) - limit
+    footer = "\n" + words.text("table.more", count=rest) + "\n" if rest > 0 else ""
     title = words.text("table.note", study=escape.markdown(table.study))
-    return f"### {title}\n\n{to_markdown(table, limit)}{more}"
+    return f"### {title}\n\n{to_markdown(table, limit)}{footer}"
 
 
 FORMATS: dict[str, Callable[[TryTable], str | bytes]] = {
@@ -109,23 +112,23 @@ FORMATS: dict[str, Callable[[TryTable], str | bytes]] = {
     "xlsx": to_xlsx,
     "json": to_json,
 }
-"""The formats that write_tables knows, by file ending."""
+"""The formats of write_tables, by file ending."""
 
 
 def write_tables(
     table: TryTable, folder: Path, formats: Iterable[str] = FORMATS, stem: str = "try_table"
 ) -> list[Path]:
-    """Write STEM.FORMAT for each format, each whole or not at all; returns the paths.
+    """Write STEM.FORMAT for each format, each atomically, and return the paths.
 
-    Raises ValueError that names the allowed formats (nothing is written then), and OSError.
+    Raises ValueError for an unknown format, before anything is written, and OSError.
     """
-    wanted = tuple(dict.fromkeys(formats))
-    unknown = [name for name in wanted if name not in FORMATS]
+    names = tuple(dict.fromkeys(formats))
+    unknown = [name for name in names if name not in FORMATS]
     if unknown:
-        named = ", ".join(repr(name) for name in unknown)
-        raise ValueError(f"Unknown format {named}. Allowed: {', '.join(FORMATS)}.")
+        unknown_names = ", ".join(map(repr, unknown))
+        raise ValueError(f"Unknown format {unknown_names}. Allowed: {', '.join(FORMATS)}.")
     paths = []
-    for name in wanted:
+    for name in names:
         content = FORMATS[name](table)
         paths.append(folder / f"{stem}.{name}")
         write_atomic(paths[-1], content if isinstance(content, bytes) else content.encode())
@@ -133,7 +136,7 @@ def write_tables(
 
 
 def numeric_columns(table: TryTable) -> frozenset[str]:
-    """Keys of the columns that hold numbers only, blanks aside: they are right-aligned."""
+    """Return the keys of the columns that hold only numbers and blanks, to be aligned right."""
     columns = enumerate(table.columns)
     return frozenset(column.key for index, column in columns if _is_numeric(table, index))
 
@@ -166,7 +169,7 @@ def _in_markdown(cell: Cell, column: Column) -> str:
 
 def _in_latex(cell: Cell, column: Column, keeps_letters: bool) -> str:
     if column.kind == "stars" and isinstance(cell, int):
-        return f"${STAR_LATEX * cell}$"  # an empty star is in no font that all LaTeX has
+        return f"${STAR_LATEX * cell}$"  # no font that every LaTeX has contains an empty star
     text = format_value(cell, column.kind)
     if is_number(cell) and column.kind != "try":
         return text.replace("-", "$-$", 1).replace("%", r"\%")
@@ -187,7 +190,7 @@ def _in_csv(cell: Cell) -> str:
 
 def _write_cell(
     sheet: xlsxwriter.worksheet.Worksheet,
-    place: tuple[int, int],
+    position: tuple[int, int],
     cell: Cell,
     style: xlsxwriter.format.Format,
 ) -> None:
@@ -195,19 +198,19 @@ def _write_cell(
         case None:
             pass
         case bool():
-            sheet.write_boolean(*place, cell)
+            sheet.write_boolean(*position, cell)
         case str():
-            sheet.write_string(*place, cell)
+            sheet.write_string(*position, cell)
         case _:
-            sheet.write_number(*place, cell, style)
+            sheet.write_number(*position, cell, style)
 
 
 def _in_json(table: TryTable, row: TableRow) -> dict[str, object]:
     entries = _entries(table, row)
     parameters = dict(zip(table.parameters, _parameter_cells(entries), strict=True))
-    others = {column.key: cell for cell, column in entries if column.kind != "parameter"}
+    outcome = {column.key: cell for cell, column in entries if column.kind != "parameter"}
     return {
-        **others,
+        **outcome,
         "state": row.status,
         "reason": row.reason,
         "attempts": row.attempts,

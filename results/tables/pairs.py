@@ -1,4 +1,4 @@
-"""Every try against the best and the baseline, as a table of its own with every number."""
+"""The table that compares every completed trial with the best one and the baseline."""
 
 from collections.abc import Iterator
 
@@ -9,12 +9,13 @@ from trytable.results.analysis.types import (
     TrialComparison,
 )
 from trytable.results.storage.study import StudyResult
-from trytable.results.tables.trials import Column, TableRow, TryTable, in_table_order
+from trytable.results.tables.order import in_table_order
+from trytable.results.tables.trials import Column, TableRow, TryTable
 from trytable.results.text.catalog import ENGLISH, Words
 from trytable.results.text.format import Cell, CellKind
 
 PAIRS_STEM = "comparison"
-"""The stem of the table's files."""
+"""The name of the table's files, without ending."""
 
 _NUMBERS: dict[str, CellKind] = {
     "difference": "difference",
@@ -28,25 +29,23 @@ _NUMBERS: dict[str, CellKind] = {
 def pairs_table(
     study: StudyResult, comparison: StudyComparison, words: Words = ENGLISH
 ) -> TryTable:
-    """The completed tries in the Try table's order. What was not tested says why."""
+    """Return the completed trials in the Try table's order, with a reason for each missing test."""
     baseline = study.baseline
     against = baseline.label if baseline else words.text("try.baseline")
-    rows = []
-    for one in in_table_order(study):
-        if one.status == "completed":
-            found = comparison.trials[one.number]
-            rows.append(
-                TableRow(
-                    number=one.number + 1,
-                    status=one.status,
-                    reason="",
-                    attempts=len(one.attempts),
-                    is_baseline=one.number == comparison.baseline,
-                    cells=(one.number + 1, *_cells(found, words)),
-                )
-            )
+    rows = tuple(
+        TableRow(
+            number=trial.number + 1,
+            status=trial.status,
+            reason="",
+            attempts=len(trial.attempts),
+            is_baseline=trial.number == comparison.baseline,
+            cells=(trial.number + 1, *_cells(comparison.trials[trial.number], words)),
+        )
+        for trial in in_table_order(study)
+        if trial.status == "completed"
+    )
     columns = (Column("try", words.text("table.try"), "try"), *_columns(against, words))
-    return TryTable(study.name, columns, tuple(rows), words.language)
+    return TryTable(study.name, columns, rows, words.language)
 
 
 def _columns(against: str, words: Words) -> Iterator[Column]:
@@ -58,18 +57,16 @@ def _columns(against: str, words: Words) -> Iterator[Column]:
         yield Column(f"{other}_reason", words.text(f"pairs.{other}_reason"), "text")
 
 
-def _cells(found: TrialComparison, words: Words) -> Iterator[Cell]:
-    yield from _numbers(found.best_test, found.best_test_missing, words)
-    yield from _numbers(found.baseline_test, found.baseline_test_missing, words)
+def _cells(trial: TrialComparison, words: Words) -> Iterator[Cell]:
+    yield from _numbers(trial.best_test, trial.best_test_missing, words)
+    yield from _numbers(trial.baseline_test, trial.baseline_test_missing, words)
 
 
-def _numbers(
-    versus: PairedTest | None, missing: NoTestReason | None, words: Words
-) -> Iterator[Cell]:
-    if versus is None:
+def _numbers(test: PairedTest | None, missing: NoTestReason | None, words: Words) -> Iterator[Cell]:
+    if test is None:
         yield from [None] * len(_NUMBERS)
         yield words.text(f"missing.{missing}") if missing else None
         return
-    pair = versus.counts
+    pair = test.counts
     yield from (pair.difference, pair.interval.low, pair.interval.high, pair.p)
-    yield from (versus.p_corrected, None)
+    yield from (test.p_corrected, None)

@@ -1,1 +1,1 @@
-"""Formats and escapes text; the catalogs of sentences in each language."""
+"""Formats and escapes text, and holds the sentences of reports in each language."""

@@ -1,7 +1,7 @@
-"""What people read of a study, in their language: texts by key, filled with numbers.
+"""The texts of reports in each language, by key.
 
-The texts lie in `results/words/`, one catalogue a language, with the same keys and the same
-fields. A number comes formatted by its field (`{value:.3f}`), so every language shows it alike.
+Each language has a module beside this one with the same keys and the same fields. A field formats
+its number (`{value:.3f}`), so every language rounds it alike.
 """
 
 from typing import Any, get_args
@@ -30,29 +30,29 @@ class Words:
         self._texts = CATALOGS[language]
 
     def text(self, key: str, **fields: Any) -> str:
-        """The text of a key, filled. Raises KeyError for a key or a field that there is not."""
+        """Return the text of a key with its fields filled in. Raises KeyError if one is unknown."""
         return self._texts[key].format(**fields)
 
     def count(self, key: str, count: int, **fields: Any) -> str:
-        """`key.one` for one thing, else `key.other`, filled with `count` and the fields."""
+        """Return `key.one` if the count is 1, else `key.other`, with its fields filled in."""
         form = "one" if count == 1 else "other"
         return self.text(f"{key}.{form}", count=count, **fields)
 
     def term(self, group: str, name: str) -> str:
-        """The word for `group.name`; a name that the catalogue lacks stands for itself."""
-        known = self._texts.get(f"{group}.{name}")
-        return known or one_line(clean(name.replace("_", " ")))
+        """Return the text of `group.name`, or the name itself if the catalog lacks it."""
+        text = self._texts.get(f"{group}.{name}")
+        return text or one_line(clean(name.replace("_", " ")))
 
     def sentence(self, text: str) -> str:
-        """A text as it begins a sentence."""
+        """Return the text with a capital first letter."""
         return text[:1].upper() + text[1:]
 
     def join(self, parts: list[str]) -> str:
-        """Parts of one sentence, as a list."""
+        """Join parts of a sentence with the language's list separator."""
         return self.text("list.comma").join(parts)
 
     def paragraph(self, sentences: list[str]) -> str:
-        """Whole sentences in a row; empty ones are left out."""
+        """Join sentences to a paragraph, without the empty ones."""
         return self.text("sentence.gap").join(filter(None, sentences))
 
 

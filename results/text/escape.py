@@ -1,4 +1,4 @@
-"""Escapes text for the formats in which a text could mean something."""
+"""Escapes text for formats in which some characters have a meaning."""
 
 import html
 import json
@@ -30,36 +30,36 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def tagless(text: str) -> str:
-    """Text inside a plotly figure, which reads tags: one line, shown as it is."""
+    """Escape text for a plotly figure, which interprets tags, and put it on one line."""
     return html.escape(one_line(clean(text)), quote=False)
 
 
 def markdown(text: str) -> str:
-    """Text inside a Markdown line or table cell: no markup, no HTML, no new row."""
+    """Escape text for a Markdown line or table cell: no markup, no HTML, no new row."""
     entities = "".join(_ENTITIES.get(character, character) for character in " ".join(text.split()))
-    # An underscore inside a word, as in weight_decay, is no markup and reads better bare.
+    # An underscore inside a word, as in weight_decay, is not markup and is easier to read bare.
     return _MARKDOWN.sub(r"\\\g<0>", entities)
 
 
 def latex(text: str, *, keeps_letters: bool = False) -> str:
-    """Text for LaTeX with T1 fonts; what pdflatex has no letter for becomes [U+4E2D].
+    """Escape text for LaTeX with T1 fonts; letters that pdflatex lacks become [U+4E2D].
 
-    With `keeps_letters` every letter stays, for xelatex and lualatex with a font that has it.
+    `keeps_letters` leaves every letter, for xelatex and lualatex with a font that has it.
     """
     escaped = "".join(_latex_character(c, keeps_letters) for c in " ".join(text.split()))
-    # Two hyphens in a row would become a dash, two commas or apostrophes a quotation mark.
+    # LaTeX turns two hyphens into a dash and two commas or apostrophes into a quotation mark.
     return _LIGATURES.sub(r"\1{}", escaped)
 
 
 def spreadsheet(text: str) -> str:
-    """Text for a CSV cell: an apostrophe before what a spreadsheet would take for a formula."""
+    """Escape text for a CSV cell: an apostrophe before what would run as a formula."""
     if text.startswith(_FORMULA_STARTS) or text.lstrip().startswith(_FORMULA_STARTS):
         return f"'{text}"
     return text
 
 
 def script_json(value: object) -> str:
-    """JSON that can stand in a script element: it holds no tag and no comment."""
+    """Return JSON for a script element: it contains no tag and no comment."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
 

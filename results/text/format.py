@@ -1,13 +1,13 @@
-"""How a cell reads where it must be text: numbers rounded alike everywhere, strings harmless."""
+"""Formats cells and values as text: numbers are rounded alike everywhere, strings made harmless."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from trytable.records import is_finite
 
 Cell = bool | int | float | str | None
-"""A typed cell; None is what never came."""
+"""A typed cell; None if there is no value."""
 
 CellKind = Literal[
     "try",
@@ -23,27 +23,27 @@ CellKind = Literal[
     "text",
     "state",
 ]
-"""What a column holds, and with it how its numbers are rounded."""
+"""What a column holds; decides how its numbers are rounded."""
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _SMALL, _LARGE = 1e-3, 1000
-_SHOWN_TENTHS_BELOW = 100
-_MOST_STARS = 5
+_TENTHS_BELOW = 100
+_MAX_STARS = 5
 
 
 def clean(text: str) -> str:
-    """The text with one kind of line end, and a question for each sign that XML cannot carry."""
+    """Return the text with \n as line end and U+FFFD for each character that XML does not allow."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", lines)
 
 
 def one_line(text: str) -> str:
-    """The text with every run of white space, newlines too, as one space."""
+    """Return the text with each run of white space, newlines included, as one space."""
     return " ".join(text.split())
 
 
 def as_cell(value: object) -> Cell:
-    """A parameter's value as a cell: what is no number, word or truth value becomes its text."""
+    """Return a parameter's value as a cell; other types than bool, number and str become text."""
     if not is_finite(value):
         return str(value)
     if value is None or isinstance(value, bool | int | float):
@@ -52,9 +52,9 @@ def as_cell(value: object) -> Cell:
 
 
 def format_value(cell: Cell, kind: CellKind) -> str:
-    """The cell as text: accuracies to 3 decimals, small parameters as 2e-4; None is empty.
+    """Return the cell as text: accuracies to 3 decimals, small parameters as 2e-4, None as "".
 
-    Strings come back as they are: each format escapes them its own way.
+    Strings are returned unchanged, because each output format escapes them differently.
     """
     if cell is None:
         return ""
@@ -66,7 +66,7 @@ def format_value(cell: Cell, kind: CellKind) -> str:
 
 
 def format_number(number: float) -> str:
-    """At most four significant digits below 1000, six above; 2e-4 for 0.0002 and for 2e-04."""
+    """Format to 4 significant digits below 1000 and 6 above; 0.0002 and 2e-04 both give 2e-4."""
     if isinstance(number, int):
         return str(number)
     text = f"{number:.4g}" if abs(number) < _LARGE else f"{number:g}"
@@ -76,12 +76,38 @@ def format_number(number: float) -> str:
     return re.sub(r"e([+-])0*(\d)", _exponent, text)
 
 
-def _exponent(found: re.Match[str]) -> str:
-    return f"e{found[1].replace('+', '')}{found[2]}"
+def format_scalar(value: object) -> str:
+    """Return a setting's value on one line; lists are joined by commas, None is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(format_scalar, value))
+    if isinstance(value, Mapping):
+        return format_settings(value)
+    return one_line(format_value(as_cell(value), "parameter"))
+
+
+def format_settings(settings: object) -> str:
+    """Return a mapping as `lr 2e-4, dropout 0.1`, or `tpe (seed 1)` if it has a `name`.
+
+    None values are left out; anything but a mapping is formatted as a single value.
+    """
+    if not isinstance(settings, Mapping):
+        return format_scalar(settings)
+    values = {name: value for name, value in settings.items() if value is not None}
+    name = values.pop("name", None)
+    pairs = ", ".join(
+        f"{format_scalar(key)} {format_scalar(value)}" for key, value in values.items()
+    )
+    return " ".join(filter(None, (format_scalar(name), f"({pairs})" if name and pairs else pairs)))
+
+
+def _exponent(match: re.Match[str]) -> str:
+    return f"e{match[1].replace('+', '')}{match[2]}"
 
 
 def _difference(number: float) -> str:
-    # Rounded first: a difference too small to show must not read -0.000.
+    # Round first: a difference that rounds to zero must not read -0.000.
     return f"{number:+.3f}" if round(number, 3) else "0.000"
 
 
@@ -90,7 +116,7 @@ def _p(number: float) -> str:
 
 
 def _stars(number: float) -> str:
-    return "★" * int(number) + "☆" * (_MOST_STARS - int(number))
+    return "★" * int(number) + "☆" * (_MAX_STARS - int(number))
 
 
 def _share(number: float) -> str:
@@ -98,7 +124,7 @@ def _share(number: float) -> str:
 
 
 def _seconds(number: float) -> str:
-    return f"{number:.1f}" if number < _SHOWN_TENTHS_BELOW else f"{number:.0f}"
+    return f"{number:.1f}" if number < _TENTHS_BELOW else f"{number:.0f}"
 
 
 _NUMBERS: dict[CellKind, Callable[[float], str]] = {

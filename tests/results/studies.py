@@ -11,6 +11,9 @@ import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
+from trytable.results.analysis.analysis import analyze
+from trytable.results.plots.all import study_plots
+from trytable.results.report.content import ReportContent
 from trytable.results.storage.engine import engine_arguments, optuna_url
 from trytable.results.storage.ledger import STUDY_UID, Ledger
 from trytable.results.storage.rows import (
@@ -25,6 +28,10 @@ from trytable.results.storage.rows import (
     StudyRow,
     TrialRow,
 )
+from trytable.results.storage.study import StudyResult
+from trytable.results.tables.pairs import pairs_table
+from trytable.results.tables.trials import try_table
+from trytable.results.text.catalog import ENGLISH, Words
 
 _STATES: dict[str, TrialState] = {
     "completed": TrialState.COMPLETE,
@@ -51,6 +58,19 @@ class Planned:
     findings: tuple[tuple[str, str, str], ...] = ()
     requested: dict[str, Any] = field(default_factory=dict)
     predicted: tuple[int, ...] = ()
+
+
+def report_content(study: StudyResult, words: Words = ENGLISH) -> ReportContent:
+    """Analyze a study and return all that its report shows."""
+    analysis = analyze(study, words.language)
+    return ReportContent(
+        study,
+        analysis,
+        try_table(study, analysis, words),
+        pairs_table(study, analysis.comparison, words),
+        study_plots(study, analysis, words),
+        words,
+    )
 
 
 def url_of(path: Path) -> str:

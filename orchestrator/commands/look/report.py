@@ -16,13 +16,13 @@ from trytable.results.analysis.confirmation import read_confirmation
 from trytable.results.analysis.types import Analysis
 from trytable.results.plots.all import study_plots
 from trytable.results.plots.matplotlib import write_plots
+from trytable.results.report.content import ReportContent
 from trytable.results.report.html import write_report
-from trytable.results.report.verdict import confirmation_sentences, verdict_sentences
+from trytable.results.report.verdict import confirmation_sentences, overview
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult
 from trytable.results.tables.formats import FORMATS, write_tables
 from trytable.results.tables.pairs import PAIRS_STEM, pairs_table
-from trytable.results.tables.summary import summarize
 from trytable.results.tables.trials import try_table
 from trytable.results.text.catalog import ENGLISH, Words
 
@@ -47,24 +47,22 @@ def report_study(
     """
     words = options.words
     study, analysis = _analyse(folders, words)
-    table = try_table(study, words, analysis=analysis, all_tests=options.all_tests)
+    table = try_table(study, analysis, words, all_tests=options.all_tests)
     pairs = pairs_table(study, analysis.comparison, words)
-    plots = study_plots(study, words, analysis)
+    plots = study_plots(study, analysis, words)
     paths = [
-        *write_report(
-            study, folders.home, words, analysis=analysis, table=table, pairs=pairs, plots=plots
-        ),
+        *write_report(ReportContent(study, analysis, table, pairs, plots, words), folders.home),
         *write_plots(plots, folders.home / "pictures"),
         *write_tables(table, folders.tables),
         *write_tables(pairs, folders.tables, stem=PAIRS_STEM),
     ]
     console.print()
     print_table(table, console)
-    conclusion = [summarize(study, words), *verdict_sentences(study, analysis, words)]
-    for sentences in (conclusion, confirmation_sentences(study, analysis.confirmation, words)):
-        if sentences:
+    confirmation = words.paragraph(confirmation_sentences(study, analysis.confirmation, words))
+    for paragraph in (overview(study, analysis, words), confirmation):
+        if paragraph:
             console.print()
-            console.print(Text(words.paragraph(sentences)))
+            console.print(Text(paragraph))
     console.print()
     _print_paths(paths, console)
 
@@ -78,7 +76,7 @@ def export_tables(
     """
     names = [name.strip() for name in formats.split(",") if name.strip()] or list(FORMATS)
     study, analysis = _analyse(folders, options.words)
-    table = try_table(study, options.words, analysis=analysis, all_tests=options.all_tests)
+    table = try_table(study, analysis, options.words, all_tests=options.all_tests)
     pairs = pairs_table(study, analysis.comparison, options.words)
     try:
         paths = [

@@ -27,7 +27,7 @@ from trytable.results.analysis.diagnosis.messages import advice_text
 from trytable.results.analysis.diagnosis.types import Advice, Diagnosis
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult, TrialResult
-from trytable.results.tables.summary import parameter_text
+from trytable.results.tables.order import parameter_text
 from trytable.results.text.format import clean, format_number, one_line
 from trytable.trainers.protocol.messages import TRAINERS
 

@@ -13,7 +13,7 @@ function isDark() {
 
 for (const figure of Object.values(figures)) {
   for (const trace of figure.data) {
-    trace.text = trace.meta.flatMap(([told, count]) => Array(count).fill(told));
+    trace.text = trace.meta.flatMap(([hover, count]) => Array(count).fill(hover));
     delete trace.meta;
   }
 }
@@ -114,7 +114,7 @@ for (const header of document.querySelectorAll("#tries thead th")) {
 /* A badge tells what was seen, why it matters and what to try next; without a script it is a link
    to the same text below. */
 
-const told = document.getElementById("told");
+const popover = document.getElementById("finding");
 
 function line(text, name) {
   const made = document.createElement(name);
@@ -122,28 +122,28 @@ function line(text, name) {
   return made;
 }
 
-function tell(badge) {
+function showFinding(badge) {
   const row = document.getElementById(badge.hash.slice(1));
   const group = row.closest("details");
   const [label, seen, next] = [...row.cells].map((cell) => cell.textContent);
   const heads = [...row.closest("table").tHead.rows[0].cells].map((cell) => cell.textContent);
-  told.replaceChildren(line(`${label}: ${badge.textContent}`, "b"), line(seen, "p"));
+  popover.replaceChildren(line(`${label}: ${badge.textContent}`, "b"), line(seen, "p"));
   const why = group.querySelector(".why");
-  if (why) told.append(line(why.textContent, "p"));
-  if (next) told.append(line(`${heads[2]}: ${next}`, "p"));
-  told.showPopover();
+  if (why) popover.append(line(why.textContent, "p"));
+  if (next) popover.append(line(`${heads[2]}: ${next}`, "p"));
+  popover.showPopover();
   const box = badge.getBoundingClientRect();
-  const left = Math.min(box.left, innerWidth - told.offsetWidth - 8);
-  const below = box.bottom + told.offsetHeight + 8 < innerHeight;
-  told.style.left = `${Math.max(8, left)}px`;
-  told.style.top = `${below ? box.bottom + 4 : Math.max(8, box.top - told.offsetHeight - 4)}px`;
+  const left = Math.min(box.left, innerWidth - popover.offsetWidth - 8);
+  const below = box.bottom + popover.offsetHeight + 8 < innerHeight;
+  popover.style.left = `${Math.max(8, left)}px`;
+  popover.style.top = `${below ? box.bottom + 4 : Math.max(8, box.top - popover.offsetHeight - 4)}px`;
 }
 
 for (const badge of document.querySelectorAll("#tries a.badge")) {
   badge.addEventListener("click", (event) => {
-    if (!told.showPopover) return;
+    if (!popover.showPopover) return;
     event.preventDefault();
-    tell(badge);
+    showFinding(badge);
   });
 }
 

@@ -12,9 +12,8 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]  # it ships no
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from tests.results.studies import Maker, Planned
+from tests.results.studies import Maker, Planned, report_content
 from trytable.records import DEFAULT_OBJECTIVE
-from trytable.results.plots.all import study_plots
 from trytable.results.plots.highlights import MAX_LINES
 from trytable.results.plots.matplotlib import write_plots
 from trytable.results.plots.parameters import MAX_INTERVALS
@@ -39,7 +38,8 @@ def test_scales_of_parameters(folder: Path) -> None:
         grid = [0.0, 1e-4, 1e-3, 1e-2, 1e-1][n % 5]
         params = {"lr": 0.01 + n / 1000, "freeze": word, "dropout": n / 12, "decay": grid}
         maker.add(Planned({**params, "steps": 10 ** (n % 4)}, (0.5,)))
-    found = {one.title: one.x for one in study_plots(_read(maker)) if "parameter-" in one.name}
+    plots = report_content(_read(maker)).plots
+    found = {plot.title: plot.x for plot in plots if "parameter-" in plot.name}
     scales = {name: axis.scale for name, axis in found.items()}
     ticks = {name: [text for _, text in axis.ticks] for name, axis in found.items()}
     assert scales == {
@@ -122,7 +122,8 @@ def test_parallel_axes_run_from_least_to_greatest(folder: Path) -> None:
     assert curves["Try 1"] == pytest.approx((0, 0, 0.5))
     assert curves["Try 2"] == pytest.approx((0.5, 1, 1))
     assert curves["Try 3"] == pytest.approx((1, 0.5, 0))
-    assert "parallel" not in [one.name for one in study_plots(replace(_read(maker), trials=()))]
+    empty = replace(_read(maker), trials=())
+    assert "parallel" not in [plot.name for plot in report_content(empty).plots]
 
 
 def test_where_each_try_ended_and_why(full: Maker) -> None:
@@ -168,7 +169,7 @@ def test_the_cost_picture_has_the_tables_seconds(full: Maker) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_files_of_all_pictures(full: Maker, folder: Path, language: str) -> None:
-    drawn = study_plots(_read(full), Words(language))  # type: ignore[arg-type]  # they are languages
+    drawn = report_content(_read(full), Words(language)).plots  # type: ignore[arg-type]  # they are languages
     paths = write_plots(drawn, folder / "pictures")
     assert [path.name for path in paths] == [
         f"{one.name}.{kind}" for one in drawn for kind in ("png", "svg")
@@ -180,7 +181,7 @@ def test_files_of_all_pictures(full: Maker, folder: Path, language: str) -> None
 
 
 def test_plotly_takes_every_setting_of_the_pages_figures(full: Maker) -> None:
-    drawn = study_plots(_read(full))
+    drawn = report_content(_read(full)).plots
     found = json.loads(figures_json(drawn))
     assert list(found) == [one.name for one in drawn]
     for picture, made in zip(drawn, found.values(), strict=True):
@@ -203,7 +204,7 @@ def test_numbers_come_back_from_the_pages_figures(full: Maker) -> None:
 
 def test_an_empty_study_has_no_pictures(folder: Path) -> None:
     empty = StudyResult("s", None, DEFAULT_OBJECTIVE, {}, {}, None, ())
-    assert study_plots(empty) == ()
+    assert report_content(empty).plots == ()
     assert write_plots((), folder) == []
 
 
@@ -212,7 +213,7 @@ def _attempt(attempt: int, began: float, ended: float, slot: str) -> AttemptRow:
 
 
 def _named(study: StudyResult, name: str) -> Plot:
-    return next(one for one in study_plots(study) if one.name == name)
+    return next(one for one in report_content(study).plots if one.name == name)
 
 
 def _layers(picture: Plot, kind: type[L]) -> Iterator[L]:

@@ -3,8 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from tests.results.studies import Maker
-from trytable.results.plots.all import study_plots
+from tests.results.studies import Maker, report_content
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import StepRow
 from trytable.results.storage.study import StudyResult
@@ -46,12 +45,12 @@ def test_a_long_course_keeps_its_swings(full: Maker) -> None:
 
 
 def test_a_study_without_steps_has_no_such_plot(full: Maker) -> None:
-    names = [one.name for one in study_plots(read_study(full.url, full.name))]
+    names = [one.name for one in report_content(read_study(full.url, full.name)).plots]
     assert "curves" in names
     assert "rates" not in names
 
 
 def _courses(study: StudyResult) -> list[tuple[str, tuple[float, ...], tuple[float | None, ...]]]:
-    picture = next(one for one in study_plots(study) if one.name == "rates")
+    picture = next(one for one in report_content(study).plots if one.name == "rates")
     curves = [curve for layer in picture.layers for curve in layer.curves]  # type: ignore[union-attr]  # all are lines
     return sorted((one.hover, one.x, one.y) for one in curves)

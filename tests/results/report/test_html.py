@@ -9,12 +9,12 @@ from markupsafe import escape
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tests.results.browser import Browser
-from tests.results.studies import Maker, Planned
+from tests.results.studies import Maker, Planned, report_content
 from trytable.records import DEFAULT_OBJECTIVE
 from trytable.results.analysis.importance import MIN_COMPLETED, importances
-from trytable.results.plots.all import study_plots
 from trytable.results.plots.matplotlib import write_plots
-from trytable.results.report.html import to_html, to_report_markdown, write_report
+from trytable.results.report.html import report_html, write_report
+from trytable.results.report.markdown import report_markdown
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult
 from trytable.results.tables.summary import study_facts, summarize
@@ -123,11 +123,11 @@ def test_a_badge_tells_what_was_seen_why_and_what_next(
     assert browser.run(f"{badge}.textContent") == "overfit (warning)"
     # As a keyboard does it: Enter on a link is a click.
     browser.run(f"{badge}.focus(); document.activeElement.click()")
-    browser.wait_for("document.getElementById('told').matches(':popover-open')")
-    told = browser.run("document.getElementById('told').innerText")
-    assert told.startswith("Try 1: overfit (warning)")
+    browser.wait_for("document.getElementById('finding').matches(':popover-open')")
+    text = browser.run("document.getElementById('finding').innerText")
+    assert text.startswith("Try 1: overfit (warning)")
     for part in ("severe overfitting", "memorizes", "What to try next: "):
-        assert part in told
+        assert part in text
     target = browser.run(f"document.querySelector({badge}.hash).textContent")
     assert "severe overfitting" in target
 
@@ -152,7 +152,7 @@ def test_requested_and_effective_settings_open(
 
 
 def test_a_page_in_chinese(full: Maker, folder: Path, browser: Browser) -> None:
-    page, _ = write_report(_read(full), folder, Words("zh"))
+    page, _ = write_report(report_content(_read(full), Words("zh")), folder)
     browser.open(page.as_uri())
     assert browser.run("document.documentElement.lang") == "zh"
     heads = browser.run("[...document.querySelectorAll('h2')].map(h => h.textContent)")
@@ -174,14 +174,15 @@ def test_nothing_in_a_study_runs(evil: StudyResult, folder: Path, browser: Brows
 
 
 def test_nothing_in_the_source_is_left_unescaped(evil: StudyResult) -> None:
-    page = to_html(evil)
+    page = report_html(report_content(evil))
     assert "window.hacked=1</script>" not in page
     assert "<img" not in page
     assert page.count(str(escape(EVIL))) >= 12
 
 
 def test_the_policy_lets_no_other_script_run(full: Maker, folder: Path, browser: Browser) -> None:
-    page = to_html(_read(full)).replace("</main>", "</main><script>window.hacked=1</script>")
+    page = report_html(report_content(_read(full)))
+    page = page.replace("</main>", "</main><script>window.hacked=1</script>")
     (folder / "changed.html").write_text(page)
     browser.open((folder / "changed.html").as_uri())
     assert browser.run("window.hacked") is None
@@ -203,22 +204,22 @@ def test_a_small_study_has_a_sensible_page(
 
 def test_the_same_study_gives_the_same_bytes(full: Maker, folder: Path) -> None:
     study = _read(full)
-    first = [path.read_bytes() for path in write_report(study, folder / "a")]
-    second = [path.read_bytes() for path in write_report(_read(full), folder / "b")]
+    first = [path.read_bytes() for path in write_report(report_content(study), folder / "a")]
+    second = [path.read_bytes() for path in write_report(report_content(_read(full)), folder / "b")]
     assert first == second
-    written = [write_plots(study_plots(study), folder / name) for name in "ab"]
+    written = [write_plots(report_content(study).plots, folder / name) for name in "ab"]
     assert [p.read_bytes() for p in written[0]] == [p.read_bytes() for p in written[1]]
 
 
 def test_the_markdown_report(full: Maker) -> None:
-    text = to_report_markdown(_read(full))
+    text = report_markdown(report_content(_read(full)))
     assert text.startswith("# Sweep dropout\n\n8 tries: 3 completed, ")
     assert "| Try 2 | 0.3 |" in text
     assert "- Try 5: 3, failed, CUDA out of memory" in text
 
 
 def test_the_markdown_report_escapes(evil: StudyResult) -> None:
-    text = to_report_markdown(evil)
+    text = report_markdown(report_content(evil))
     assert "<script" not in text
     assert "<img" not in text
 
@@ -250,7 +251,7 @@ def test_importances_need_enough_completed_tries(folder: Path) -> None:
     without_pruned = replace(study, trials=study.trials[:-1])
     assert importances(without_pruned) == shares
     assert importances(replace(study, trials=study.trials[1:])) == {}
-    assert f"over {MIN_COMPLETED} completed tries" in to_html(study)
+    assert f"over {MIN_COMPLETED} completed tries" in report_html(report_content(study))
 
 
 def _missing_plots(browser: Browser) -> list[str]:
@@ -264,7 +265,7 @@ def _missing_plots(browser: Browser) -> list[str]:
 
 
 def _open(browser: Browser, study: StudyResult, folder: Path) -> None:
-    page, _ = write_report(study, folder)
+    page, _ = write_report(report_content(study), folder)
     browser.open(page.as_uri())
 
 

@@ -144,7 +144,10 @@ def test_what_cannot_be_trained_again_is_not_said_to_be(study: StudyResult) -> N
     for one in (imported, replace(study, name="dropout@confirm")):
         told = build_story(one, analyze(one), Words())
         assert told is not None
-        said = [*verdict_sentences(one, analyze(one), Words()), *(part.text for part in told.parts)]
+        said = [
+            *verdict_sentences(one, analyze(one), Words()),
+            *(section.text for section in told.sections),
+        ]
         assert "NAME=" not in " ".join(said)
 
 
@@ -160,7 +163,7 @@ def test_the_story_has_the_parts_that_people_write(study: StudyResult, analysis:
     told = build_story(study, analysis, Words())
     assert told is not None
     assert told.title == "How Try 3 went"
-    parts = {part.title: part.text for part in told.parts}
+    parts = {section.title: section.text for section in told.sections}
     assert list(parts) == [
         "What was changed.", "Key figures.", "Phases.", "Against the other tries.",
         "What to do next.",
@@ -192,15 +195,15 @@ def test_a_best_that_is_the_baseline_says_so(tmp_path: Path) -> None:
     found = read_study(maker.url, maker.name)
     told = build_story(found, analyze(found), Words())
     assert told is not None
-    assert told.parts[0].text == "Try 1 is the baseline itself: no change was better."
-    assert "No try before it completed." in [part.text for part in told.parts]
+    assert told.sections[0].text == "Try 1 is the baseline itself: no change was better."
+    assert "No try before it completed." in [section.text for section in told.sections]
 
 
 def test_of_a_loss_nothing_is_said_in_points(study: StudyResult) -> None:
     losses = replace(study, objective=Objective("dev_loss", "minimize"))
     told = build_story(losses, analyze(losses), Words())
     assert told is not None
-    assert "points" not in " ".join(part.text for part in told.parts)
+    assert "points" not in " ".join(section.text for section in told.sections)
     found = confirmation_sentences(losses, confirm(losses, _again(losses)), Words())
     assert found
     assert "points" not in " ".join(found)
@@ -219,7 +222,7 @@ def test_every_language_gives_the_same_numbers(study: StudyResult, language: Lan
             *verdict_sentences(study, analysis_here, spoken),
             *confirmation_sentences(study, again, spoken),
         ]
-        both.append([*sentences, *(part.text for part in told.parts[1:3])])
+        both.append([*sentences, *(section.text for section in told.sections[1:3])])
     for here, there in zip(*both, strict=True):
         assert sorted(map(float, NUMBER.findall(here))) == sorted(map(float, NUMBER.findall(there)))
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.results.programs import needs
-from tests.results.studies import Maker, Planned
+from tests.results.studies import Maker, Planned, report_content
 from trytable.records import DEFAULT_OBJECTIVE
 from trytable.results.analysis.analysis import analyze
 from trytable.results.analysis.statistics import mean_over_seeds
@@ -147,7 +147,7 @@ def tables(draw: st.DrawFn) -> tuple[TryTable, Findings]:
         confirmed = replace(confirmed, points=(ConfirmedPoint(0, seeds, mean, None, None),))
     words = Words(draw(st.sampled_from(LANGUAGES)))
     analysis = analyze(study, words.language, confirmed)
-    table = try_table(study, words, analysis=analysis, all_tests=draw(st.booleans()))
+    table = try_table(study, analysis, words, all_tests=draw(st.booleans()))
     return table, analysis.findings
 
 
@@ -288,7 +288,7 @@ def test_latex_of_an_empty_study_compiles(maker: Maker, tmp_path: Path) -> None:
 
 
 def test_a_chinese_table_keeps_its_letters_and_says_what_compiles_it(full: Maker) -> None:
-    text = to_latex(try_table(read_study(full.url, full.name), Words("zh")))
+    text = to_latex(report_content(read_study(full.url, full.name), Words("zh")).table)
     assert text.startswith("% For xelatex or lualatex")
     assert "验证准确率" in text
     assert "[U+" not in text
@@ -327,11 +327,12 @@ def _hostile() -> TryTable:
         _try(number, {"=knob": text, "lr": 10.0**-number}, [(number / 100, None)])
         for number, text in enumerate(HOSTILE)
     )
-    return try_table(StudyResult("<b>=s", None, DEFAULT_OBJECTIVE, {}, {}, None, tries))
+    study = StudyResult("<b>=s", None, DEFAULT_OBJECTIVE, {}, {}, None, tries)
+    return report_content(study).table
 
 
 def _table(maker: Maker) -> TryTable:
-    return try_table(read_study(maker.url, maker.name))
+    return report_content(read_study(maker.url, maker.name)).table
 
 
 def _exact(cells: tuple[Cell, ...]) -> list[Cell]:

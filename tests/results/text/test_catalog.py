@@ -5,12 +5,11 @@ import string
 
 import pytest
 
-from tests.results.studies import Maker
-from trytable.results.report.html import to_report_markdown
+from tests.results.studies import Maker, report_content
+from trytable.results.report.markdown import report_markdown
 from trytable.results.storage.reader import read_study
 from trytable.results.tables.formats import note_markdown
 from trytable.results.tables.summary import summarize
-from trytable.results.tables.trials import try_table
 from trytable.results.text.catalog import CATALOGS, LANGUAGES, Words
 
 _CHINESE = re.compile("[\u4e00-\u9fff]")
@@ -63,12 +62,13 @@ def test_a_name_that_no_catalogue_knows_stands_for_itself() -> None:
 
 def test_a_study_in_chinese(full: Maker) -> None:
     study, words = read_study(full.url, full.name), Words("zh")
+    content = report_content(study, words)
     assert summarize(study, words).startswith("共 8 次实验：3 次完成、1 次已剪枝")
-    text = to_report_markdown(study, words)
+    text = report_markdown(content)
     titles = [line for line in text.splitlines() if line.startswith("#")]
     assert all(_CHINESE.search(line) for line in titles)
     head = next(line for line in text.splitlines() if line.startswith("| "))
     cells = [cell.strip() for cell in head.strip("|").split("|")]
     assert [cell for cell in cells if not _CHINESE.search(cell)] == ["dropout"]
     assert "失败：CUDA out of memory，共启动 3 次" in text
-    assert note_markdown(try_table(study, words), 3, words).endswith("另有 5 次未列出。\n")
+    assert note_markdown(content.table, 3, words).endswith("另有 5 次未列出。\n")

@@ -21,6 +21,7 @@ from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.database import open_storage
 from trytable.orchestrator.study.study import OptunaStudy
 from trytable.records import Objective
+from trytable.results.analysis.analysis import analyze
 from trytable.results.storage.ledger import STUDY_UID, Ledger
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult
@@ -121,7 +122,8 @@ def test_the_imported_are_rows_like_any_other(by_hand: Path) -> None:
 
 
 def test_the_table_shows_their_test_accuracies_and_where_they_came_from(by_hand: Path) -> None:
-    table = try_table(study_of(by_hand, "mine"))
+    study = study_of(by_hand, "mine")
+    table = try_table(study, analyze(study))
     keys = [column.key for column in table.columns]
     cells = {row.number: dict(zip(keys, row.cells, strict=True)) for row in table.rows}
     assert cells[11]["test_accuracy"] == 0.408
