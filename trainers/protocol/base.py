@@ -1,8 +1,8 @@
 """The base classes of the protocol, and what docs/knobs.md says about a knob."""
 
-from typing import Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 
@@ -27,14 +27,26 @@ class Knobs(Record):
         return self
 
 
-def shown(why: str, *tests: str, unit: str = "", source: str = "") -> JsonDict:
-    """What docs/knobs.md says about a knob besides its default, its range and its description.
+def knob(
+    default: Any,
+    description: str,
+    why: str,
+    *tests: str,
+    unit: str = "",
+    source: str = "",
+    **limits: Any,
+) -> Any:
+    """Return a pydantic field with what docs/knobs.md says about it.
 
     Args:
+        default: the value without one in the sweep file.
+        description: what the knob is.
         why: the reason for the default.
         tests: the tests that prove the effect, as paths below tests/trainers:
             `models/test_heads.py::test_so`.
         unit: the knob's unit.
         source: the paper that describes what it does.
+        limits: pydantic's limits, such as `gt` and `le`.
     """
-    return {"why": why, "tests": list(tests), "unit": unit, "source": source}
+    extra: JsonDict = {"why": why, "tests": list(tests), "unit": unit, "source": source}
+    return Field(default, description=description, json_schema_extra=extra, **limits)

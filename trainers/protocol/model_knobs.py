@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trytable.trainers.protocol.base import Knobs, shown
+from trytable.trainers.protocol.base import Knobs, knob
 
 _OFF = "off, so that what is asked for is all that happens"
 _DEVLIN = "Devlin et al. 2018"
@@ -20,198 +20,154 @@ Widths = Annotated[
 class ModelKnobs(Knobs):
     """Dropout, freezing, adapters, head, pooling and augmentation."""
 
-    dropout: float = Field(
+    dropout: float = knob(
         0.1,
+        "probability that a unit is dropped while training",
+        "BERT's, in pretraining and in fine-tuning",
+        "models/test_classifier.py::test_dropout_on_all_reaches_every_module",
+        "models/test_heads.py::test_the_heads_dropout_is_the_one_asked_for",
         ge=0,
         lt=1,
-        description="probability that a unit is dropped while training",
-        json_schema_extra=shown(
-            "BERT's, in pretraining and in fine-tuning",
-            "models/test_classifier.py::test_dropout_on_all_reaches_every_module",
-            "models/test_heads.py::test_the_heads_dropout_is_the_one_asked_for",
-            unit="share of units",
-            source=_DEVLIN,
-        ),
+        unit="share of units",
+        source=_DEVLIN,
     )
-    dropout_scope: Literal["head", "all"] = Field(
+    dropout_scope: Literal["head", "all"] = knob(
         "head",
-        description="`head`: the dropouts of the head; `all`: every dropout of the model",
-        json_schema_extra=shown(
-            "leaves the backbone with the dropout that it was pretrained with",
-            "models/test_classifier.py::test_dropout_on_all_reaches_every_module",
-            "models/test_classifier.py::test_dropout_on_the_head_leaves_the_backbone_as_it_was",
-        ),
+        "`head`: the dropouts of the head; `all`: every dropout of the model",
+        "leaves the backbone with the dropout that it was pretrained with",
+        "models/test_classifier.py::test_dropout_on_all_reaches_every_module",
+        "models/test_classifier.py::test_dropout_on_the_head_leaves_the_backbone_as_it_was",
     )
-    freeze: Shares | Annotated[int, Field(ge=0)] | Patterns = Field(
+    freeze: Shares | Annotated[int, Field(ge=0)] | Patterns = knob(
         "none",
-        description=(
-            "`embed`: the embeddings; `half`: embeddings and lower half of the layers; `full`: "
-            "embeddings and lower three quarters, shares rounded down (4 of 6 layers); a number: "
-            "embeddings and that many layers; or patterns of the backbone's weights, such as "
-            "`embeddings.* encoder.layer.0.*`"
-        ),
-        json_schema_extra=shown(
-            "freezing most of a model is the commonest reason why it does not learn",
-            "models/test_classifier.py::test_what_is_frozen_has_no_gradient_and_stays_in_evaluation",
-            "models/test_freezing.py::test_patterns_freeze_the_weights_they_match_and_no_other",
-        ),
+        "`embed`: the embeddings; `half`: embeddings and lower half of the layers; `full`: "
+        "embeddings and lower three quarters, shares rounded down (4 of 6 layers); a number: "
+        "embeddings and that many layers; or patterns of the backbone's weights, such as "
+        "`embeddings.* encoder.layer.0.*`",
+        "freezing most of a model is the commonest reason why it does not learn",
+        "models/test_classifier.py::test_what_is_frozen_has_no_gradient_and_stays_in_evaluation",
+        "models/test_freezing.py::test_patterns_freeze_the_weights_they_match_and_no_other",
     )
-    frozen_cache_gb: float = Field(
+    frozen_cache_gb: float = knob(
         4.0,
+        "disk for what frozen layers give, which is computed once for all epochs and trials; "
+        "0: computed in every epoch",
+        "a million tokens of width 768, and no small disk is filled",
+        "models/test_frozen_cache.py::test_losses_are_those_without_cached_states",
+        "models/test_frozen_cache.py::test_states_that_take_too_much_room_are_computed_each_time",
         ge=0,
         le=10_000,
-        description=(
-            "disk for what frozen layers give, which is computed once for all epochs and trials; "
-            "0: computed in every epoch"
-        ),
-        json_schema_extra=shown(
-            "a million tokens of width 768, and no small disk is filled",
-            "models/test_frozen_cache.py::test_losses_are_those_without_cached_states",
-            "models/test_frozen_cache.py::test_states_that_take_too_much_room_are_computed_each_time",
-            unit="10^9 bytes",
-        ),
+        unit="10^9 bytes",
     )
-    unfreeze_layers_per_epoch: int = Field(
+    unfreeze_layers_per_epoch: int = knob(
         0,
+        "frozen layers that each epoch after the first sets free, from the top; the "
+        "embeddings follow the lowest",
+        _OFF,
+        "models/test_freezing.py::test_each_epoch_frees_the_uppermost_frozen_layers",
+        "models/test_freezing.py::test_a_layer_moves_from_the_epoch_on_that_frees_it",
         ge=0,
         le=1000,
-        description=(
-            "frozen layers that each epoch after the first sets free, from the top; the "
-            "embeddings follow the lowest"
-        ),
-        json_schema_extra=shown(
-            _OFF,
-            "models/test_freezing.py::test_each_epoch_frees_the_uppermost_frozen_layers",
-            "models/test_freezing.py::test_a_layer_moves_from_the_epoch_on_that_frees_it",
-            unit="layers an epoch",
-            source="Howard and Ruder 2018",
-        ),
+        unit="layers an epoch",
+        source="Howard and Ruder 2018",
     )
-    lora_rank: int = Field(
+    lora_rank: int = knob(
         0,
+        "rank of LoRA's adapters beside all linear layers of the backbone, the rest of which "
+        "is frozen; 0: no adapters. Needs the package peft",
+        _OFF + "; where memory is short, 8 is a usual beginning",
+        "models/test_adapters.py::test_only_adapters_and_head_are_trained",
+        "models/test_adapters.py::test_adapters_have_the_rank_and_the_scale_asked_for",
         ge=0,
         le=1024,
-        description=(
-            "rank of LoRA's adapters beside all linear layers of the backbone, the rest of which "
-            "is frozen; 0: no adapters. Needs the package peft"
-        ),
-        json_schema_extra=shown(
-            _OFF + "; where memory is short, 8 is a usual beginning",
-            "models/test_adapters.py::test_only_adapters_and_head_are_trained",
-            "models/test_adapters.py::test_adapters_have_the_rank_and_the_scale_asked_for",
-            source="Hu et al. 2021",
-        ),
+        source="Hu et al. 2021",
     )
-    lora_alpha: int = Field(
+    lora_alpha: int = knob(
         16,
+        "what adapters add counts `lora_alpha / lora_rank` times",
+        "twice a rank of 8, as is custom",
+        "models/test_adapters.py::test_adapters_have_the_rank_and_the_scale_asked_for",
         ge=1,
         le=10_000,
-        description="what adapters add counts `lora_alpha / lora_rank` times",
-        json_schema_extra=shown(
-            "twice a rank of 8, as is custom",
-            "models/test_adapters.py::test_adapters_have_the_rank_and_the_scale_asked_for",
-            source="Hu et al. 2021",
-        ),
+        source="Hu et al. 2021",
     )
-    lora_dropout: float = Field(
+    lora_dropout: float = knob(
         0.0,
+        "probability that an adapter's input unit is dropped while training",
+        "peft's own",
+        "protocol/test_knobs.py::test_adapters_have_the_dropout_asked_for",
         ge=0,
         lt=1,
-        description="probability that an adapter's input unit is dropped while training",
-        json_schema_extra=shown(
-            "peft's own",
-            "protocol/test_knobs.py::test_adapters_have_the_dropout_asked_for",
-            unit="share of units",
-        ),
+        unit="share of units",
     )
-    gradient_checkpointing: bool = Field(
+    gradient_checkpointing: bool = knob(
         False,
-        description="compute activations again in the backward pass: less memory, more time",
-        json_schema_extra=shown(
-            "small models fit into memory without, and train faster",
-            "models/test_classifier.py::test_checkpointed_gradients_are_the_same_and_computed_twice",
-            source="Chen et al. 2016",
-        ),
+        "compute activations again in the backward pass: less memory, more time",
+        "small models fit into memory without, and train faster",
+        "models/test_classifier.py::test_checkpointed_gradients_are_the_same_and_computed_twice",
+        source="Chen et al. 2016",
     )
-    head: Literal["linear", "mlp"] = Field(
+    head: Literal["linear", "mlp"] = knob(
         "linear",
-        description="`mlp`: linear, batch norm, ReLU and dropout for each of `head_widths` first",
-        json_schema_extra=shown(
-            "as BERT's; a larger head is one more thing to tune",
-            "models/test_heads.py::test_a_head_has_the_layers_asked_for",
-        ),
+        "`mlp`: linear, batch norm, ReLU and dropout for each of `head_widths` first",
+        "as BERT's; a larger head is one more thing to tune",
+        "models/test_heads.py::test_a_head_has_the_layers_asked_for",
     )
-    head_widths: Annotated[int, Field(ge=1, le=65536)] | Widths = Field(
+    head_widths: Annotated[int, Field(ge=1, le=65536)] | Widths = knob(
         "512-256",
-        description="units of the mlp head's hidden layers, from below",
-        json_schema_extra=shown(
-            "what people tried by hand on BERT's 768",
-            "models/test_heads.py::test_a_head_has_the_layers_asked_for",
-            unit="units",
-        ),
+        "units of the mlp head's hidden layers, from below",
+        "what people tried by hand on BERT's 768",
+        "models/test_heads.py::test_a_head_has_the_layers_asked_for",
+        unit="units",
     )
-    head_batch_norm: bool = Field(
+    head_batch_norm: bool = knob(
         True,
-        description="whether the mlp head's hidden layers have batch norm",
-        json_schema_extra=shown(
-            "what people tried by hand; it counts over the sentences that are in memory at once",
-            "models/test_heads.py::test_a_head_has_the_layers_asked_for",
-            "models/test_heads.py::test_batch_norm_counts_in_training_and_not_in_evaluation",
-            source="Ioffe and Szegedy 2015",
-        ),
+        "whether the mlp head's hidden layers have batch norm",
+        "what people tried by hand; it counts over the sentences that are in memory at once",
+        "models/test_heads.py::test_a_head_has_the_layers_asked_for",
+        "models/test_heads.py::test_batch_norm_counts_in_training_and_not_in_evaluation",
+        source="Ioffe and Szegedy 2015",
     )
-    pooling: Literal["cls", "mean", "last"] = Field(
+    pooling: Literal["cls", "mean", "last"] = knob(
         "mean",
-        description=(
-            "how token states become one sentence vector: the first real token's, the mean over "
-            "all real ones, or the last real one's"
-        ),
-        json_schema_extra=shown(
-            "the embedded encoder was trained so; decoders want `last`",
-            "models/test_classifier.py::test_padding_changes_no_pooling",
-            "models/test_classifier.py::test_the_logits_are_those_of_the_pooled_states",
-            source="Reimers and Gurevych 2019",
-        ),
+        "how token states become one sentence vector: the first real token's, the mean over "
+        "all real ones, or the last real one's",
+        "the embedded encoder was trained so; decoders want `last`",
+        "models/test_classifier.py::test_padding_changes_no_pooling",
+        "models/test_classifier.py::test_the_logits_are_those_of_the_pooled_states",
+        source="Reimers and Gurevych 2019",
     )
-    augment_delete: float = Field(
+    augment_delete: float = knob(
         0.0,
+        "probability that a training text's token is left out; one is always left",
+        _OFF + "; 0.1 is a usual beginning",
+        "data/test_augment.py::test_deleted_tokens_are_missing_from_training_batches_alone",
+        "data/test_augment.py::test_deletion_leaves_the_share_asked_for",
         ge=0,
         le=0.9,
-        description="probability that a training text's token is left out; one is always left",
-        json_schema_extra=shown(
-            _OFF + "; 0.1 is a usual beginning",
-            "data/test_augment.py::test_deleted_tokens_are_missing_from_training_batches_alone",
-            "data/test_augment.py::test_deletion_leaves_the_share_asked_for",
-            unit="share of tokens",
-            source="Wei and Zou 2019",
-        ),
+        unit="share of tokens",
+        source="Wei and Zou 2019",
     )
-    augment_swap: float = Field(
+    augment_swap: float = knob(
         0.0,
+        "share of a training text's tokens that change places with each other",
+        _OFF + "; 0.1 is a usual beginning",
+        "data/test_augment.py::test_swapping_moves_tokens_and_loses_none",
         ge=0,
         le=0.9,
-        description="share of a training text's tokens that change places with each other",
-        json_schema_extra=shown(
-            _OFF + "; 0.1 is a usual beginning",
-            "data/test_augment.py::test_swapping_moves_tokens_and_loses_none",
-            unit="share of tokens",
-            source="Wei and Zou 2019",
-        ),
+        unit="share of tokens",
+        source="Wei and Zou 2019",
     )
-    augment_replace: float = Field(
+    augment_replace: float = knob(
         0.0,
+        "probability that a training text's token becomes one of its 10 nearest by cosine of "
+        "the model's own input embeddings",
+        _OFF + "; 0.1 is a usual beginning",
+        "data/test_augment.py::test_a_replaced_token_becomes_a_near_neighbour",
         ge=0,
         le=0.9,
-        description=(
-            "probability that a training text's token becomes one of its 10 nearest by cosine of "
-            "the model's own input embeddings"
-        ),
-        json_schema_extra=shown(
-            _OFF + "; 0.1 is a usual beginning",
-            "data/test_augment.py::test_a_replaced_token_becomes_a_near_neighbour",
-            unit="share of tokens",
-            source="after Wei and Zou 2019, who take synonyms",
-        ),
+        unit="share of tokens",
+        source="after Wei and Zou 2019, who take synonyms",
     )
 
     def conflict(self) -> str | None:

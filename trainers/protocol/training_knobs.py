@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trytable.trainers.protocol.base import Knobs, shown
+from trytable.trainers.protocol.base import Knobs, knob
 
 _OFF = "off, so that what is asked for is all that happens"
 _DEVLIN = "Devlin et al. 2018"
@@ -13,302 +13,248 @@ _DEVLIN = "Devlin et al. 2018"
 class TrainingKnobs(Knobs):
     """Learning rates, schedule, loss, batches, precision, stopping and what is recorded."""
 
-    lr: float = Field(
+    lr: float = knob(
         2e-4,
+        "peak learning rate of AdamW",
+        "1e-5, usual for larger models, barely moves the small embedded encoder in 3 epochs",
+        "finetune/test_trainer.py::test_the_rate_that_the_optimizer_saw_is_the_schedule",
         gt=0,
         le=1,
-        description="peak learning rate of AdamW",
-        json_schema_extra=shown(
-            "1e-5, usual for larger models, barely moves the small embedded encoder in 3 epochs",
-            "finetune/test_trainer.py::test_the_rate_that_the_optimizer_saw_is_the_schedule",
-            unit="per optimizer step",
-            source="Loshchilov and Hutter 2019",
-        ),
+        unit="per optimizer step",
+        source="Loshchilov and Hutter 2019",
     )
-    weight_decay: float = Field(
+    weight_decay: float = knob(
         0.01,
+        "decoupled weight decay; never on biases and norms",
+        "BERT's",
+        "finetune/test_optimizer.py::test_weight_decay_spares_biases_and_norms",
         ge=0,
         le=10,
-        description="decoupled weight decay; never on biases and norms",
-        json_schema_extra=shown(
-            "BERT's",
-            "finetune/test_optimizer.py::test_weight_decay_spares_biases_and_norms",
-            unit="share of a weight per step at learning rate 1",
-            source="Loshchilov and Hutter 2019",
-        ),
+        unit="share of a weight per step at learning rate 1",
+        source="Loshchilov and Hutter 2019",
     )
-    batch_size: int = Field(
+    batch_size: int = knob(
         32,
+        "sentences per optimizer step",
+        "16 or 32 is what BERT was fine-tuned with",
+        "finetune/test_attest.py::test_the_readings_are_those_of_the_live_objects",
+        "data/test_tokens.py::test_every_sentence_stands_in_one_batch",
         ge=1,
         le=65536,
-        description="sentences per optimizer step",
-        json_schema_extra=shown(
-            "16 or 32 is what BERT was fine-tuned with",
-            "finetune/test_attest.py::test_the_readings_are_those_of_the_live_objects",
-            "data/test_tokens.py::test_every_sentence_stands_in_one_batch",
-            unit="sentences",
-            source=_DEVLIN,
-        ),
+        unit="sentences",
+        source=_DEVLIN,
     )
-    micro_batch_size: int | None = Field(
+    micro_batch_size: int | None = knob(
         None,
+        "sentences in memory at once; gradients add up to batch_size. null: all",
+        "fastest where memory holds them; where it does not, they are halved by themselves",
+        "finetune/test_step.py::test_a_batch_in_parts_is_the_batch_even_where_it_is_the_rest",
         ge=1,
         le=65536,
-        description="sentences in memory at once; gradients add up to batch_size. null: all",
-        json_schema_extra=shown(
-            "fastest where memory holds them; where it does not, they are halved by themselves",
-            "finetune/test_step.py::test_a_batch_in_parts_is_the_batch_even_where_it_is_the_rest",
-            unit="sentences",
-        ),
+        unit="sentences",
     )
-    epochs: int = Field(
+    epochs: int = knob(
         3,
+        "passes over the training sentences",
+        "2 to 4 is what BERT was fine-tuned with",
+        "protocol/test_knobs.py::test_a_trial_has_the_epochs_asked_for",
         ge=1,
         le=10_000,
-        description="passes over the training sentences",
-        json_schema_extra=shown(
-            "2 to 4 is what BERT was fine-tuned with",
-            "protocol/test_knobs.py::test_a_trial_has_the_epochs_asked_for",
-            unit="passes",
-            source=_DEVLIN,
-        ),
+        unit="passes",
+        source=_DEVLIN,
     )
-    schedule: Literal["constant", "linear", "cosine", "cosine_restarts", "step"] = Field(
+    schedule: Literal["constant", "linear", "cosine", "cosine_restarts", "step"] = knob(
         "linear",
-        description="shape of the learning rate after warm-up, by optimizer step",
-        json_schema_extra=shown(
-            "BERT's",
-            "finetune/test_schedule.py::test_schedules",
-            "finetune/test_trainer.py::test_the_rate_that_the_optimizer_saw_is_the_schedule",
-            source="Devlin et al. 2018; Loshchilov and Hutter 2017",
-        ),
+        "shape of the learning rate after warm-up, by optimizer step",
+        "BERT's",
+        "finetune/test_schedule.py::test_schedules",
+        "finetune/test_trainer.py::test_the_rate_that_the_optimizer_saw_is_the_schedule",
+        source="Devlin et al. 2018; Loshchilov and Hutter 2017",
     )
-    schedule_floor: float = Field(
+    schedule_floor: float = knob(
         0.0,
+        "share of the peak to which the learning rate falls",
+        "BERT's: it falls to 0",
+        "finetune/test_schedule.py::test_a_floor_is_reached_and_never_passed",
         ge=0,
         lt=1,
-        description="share of the peak to which the learning rate falls",
-        json_schema_extra=shown(
-            "BERT's: it falls to 0",
-            "finetune/test_schedule.py::test_a_floor_is_reached_and_never_passed",
-            unit="share of the peak",
-        ),
+        unit="share of the peak",
     )
-    schedule_cycles: int = Field(
+    schedule_cycles: int = knob(
         3,
+        "half cosines of `cosine_restarts`, of equal length",
+        "one an epoch at the default of 3 epochs",
+        "finetune/test_schedule.py::test_cosine_restarts_as_often_as_asked",
         ge=1,
         le=1000,
-        description="half cosines of `cosine_restarts`, of equal length",
-        json_schema_extra=shown(
-            "one an epoch at the default of 3 epochs",
-            "finetune/test_schedule.py::test_cosine_restarts_as_often_as_asked",
-            unit="half cosines",
-            source="Loshchilov and Hutter 2017",
-        ),
+        unit="half cosines",
+        source="Loshchilov and Hutter 2017",
     )
-    decay_factor: float = Field(
+    decay_factor: float = knob(
         0.5,
+        "what `step` multiplies the learning rate by",
+        "mild: what is usual for long training, 0.1, would end a short one",
+        "finetune/test_schedule.py::test_steps_fall_by_the_factor_every_so_many_epochs",
         gt=0,
         lt=1,
-        description="what `step` multiplies the learning rate by",
-        json_schema_extra=shown(
-            "mild: what is usual for long training, 0.1, would end a short one",
-            "finetune/test_schedule.py::test_steps_fall_by_the_factor_every_so_many_epochs",
-            unit="factor",
-        ),
+        unit="factor",
     )
-    decay_every_epochs: int = Field(
+    decay_every_epochs: int = knob(
         1,
+        "epochs between two falls of `step`",
+        "fine-tuning has few epochs",
+        "finetune/test_schedule.py::test_steps_fall_by_the_factor_every_so_many_epochs",
         ge=1,
         le=10_000,
-        description="epochs between two falls of `step`",
-        json_schema_extra=shown(
-            "fine-tuning has few epochs",
-            "finetune/test_schedule.py::test_steps_fall_by_the_factor_every_so_many_epochs",
-            unit="epochs",
-        ),
+        unit="epochs",
     )
-    warmup: float = Field(
+    warmup: float = knob(
         0.1,
+        "how long the learning rate rises linearly from 0, in `warmup_unit`",
+        "a tenth of the steps, as BERT is fine-tuned by custom",
+        "finetune/test_schedule.py::test_warm_up_rises_linearly_over_a_share_epochs_or_steps",
         ge=0,
         le=1_000_000,
-        description="how long the learning rate rises linearly from 0, in `warmup_unit`",
-        json_schema_extra=shown(
-            "a tenth of the steps, as BERT is fine-tuned by custom",
-            "finetune/test_schedule.py::test_warm_up_rises_linearly_over_a_share_epochs_or_steps",
-            unit="`warmup_unit`",
-            source=_DEVLIN,
-        ),
+        unit="`warmup_unit`",
+        source=_DEVLIN,
     )
-    warmup_unit: Literal["share", "epochs", "steps"] = Field(
+    warmup_unit: Literal["share", "epochs", "steps"] = knob(
         "share",
-        description="what `warmup` counts: a share of all steps, epochs, or steps",
-        json_schema_extra=shown(
-            "stays right when epochs or batch size change",
-            "finetune/test_schedule.py::test_warm_up_rises_linearly_over_a_share_epochs_or_steps",
-        ),
+        "what `warmup` counts: a share of all steps, epochs, or steps",
+        "stays right when epochs or batch size change",
+        "finetune/test_schedule.py::test_warm_up_rises_linearly_over_a_share_epochs_or_steps",
     )
-    head_lr_multiplier: float = Field(
+    head_lr_multiplier: float = knob(
         1.0,
+        "the head's peak learning rate, in multiples of lr",
+        "one rate for all, as BERT's; people by hand gave new heads up to 1000 times as much",
+        "finetune/test_optimizer.py::test_the_head_has_a_rate_of_its_own",
         gt=0,
         le=1_000_000,
-        description="the head's peak learning rate, in multiples of lr",
-        json_schema_extra=shown(
-            "one rate for all, as BERT's; people by hand gave new heads up to 1000 times as much",
-            "finetune/test_optimizer.py::test_the_head_has_a_rate_of_its_own",
-            unit="multiples of lr",
-        ),
+        unit="multiples of lr",
     )
-    head_lr: float | None = Field(
+    head_lr: float | None = knob(
         None,
+        "the head's own peak learning rate; null: lr times multiplier",
+        "follows lr, so that sweeping lr moves the whole model",
+        "finetune/test_optimizer.py::test_the_head_has_a_rate_of_its_own",
         gt=0,
         le=1,
-        description="the head's own peak learning rate; null: lr times multiplier",
-        json_schema_extra=shown(
-            "follows lr, so that sweeping lr moves the whole model",
-            "finetune/test_optimizer.py::test_the_head_has_a_rate_of_its_own",
-            unit="per optimizer step",
-        ),
+        unit="per optimizer step",
     )
-    layer_lr_decay: float = Field(
+    layer_lr_decay: float = knob(
         1.0,
+        "each layer's learning rate by that of the layer above it",
+        _OFF + "; 0.95 is a usual beginning",
+        "finetune/test_optimizer.py::test_lower_layers_have_lower_rates",
         gt=0,
         le=1,
-        description="each layer's learning rate by that of the layer above it",
-        json_schema_extra=shown(
-            _OFF + "; 0.95 is a usual beginning",
-            "finetune/test_optimizer.py::test_lower_layers_have_lower_rates",
-            unit="factor a layer",
-            source="Howard and Ruder 2018; Sun et al. 2019, equation 3",
-        ),
+        unit="factor a layer",
+        source="Howard and Ruder 2018; Sun et al. 2019, equation 3",
     )
-    class_weights: Literal["none", "balanced"] | list[Annotated[float, Field(gt=0)]] = Field(
+    class_weights: Literal["none", "balanced"] | list[Annotated[float, Field(gt=0)]] = knob(
         "none",
-        description="weights of the classes' losses; `balanced`: N / (C n_c)",
-        json_schema_extra=shown(
-            _OFF,
-            "finetune/test_losses.py::test_given_class_weights_scale_each_sentences_loss",
-            "finetune/test_losses.py::test_balanced_weights_are_scikit_learns_and_average_to_one",
-            source="King and Zeng 2001",
-        ),
+        "weights of the classes' losses; `balanced`: N / (C n_c)",
+        _OFF,
+        "finetune/test_losses.py::test_given_class_weights_scale_each_sentences_loss",
+        "finetune/test_losses.py::test_balanced_weights_are_scikit_learns_and_average_to_one",
+        source="King and Zeng 2001",
     )
-    label_smoothing: float = Field(
+    label_smoothing: float = knob(
         0.0,
+        "share of the target spread evenly over all classes",
+        _OFF,
+        "finetune/test_losses.py::test_label_smoothing_gives_every_class_its_share",
         ge=0,
         lt=1,
-        description="share of the target spread evenly over all classes",
-        json_schema_extra=shown(
-            _OFF,
-            "finetune/test_losses.py::test_label_smoothing_gives_every_class_its_share",
-            unit="share of the target",
-            source="Szegedy et al. 2016",
-        ),
+        unit="share of the target",
+        source="Szegedy et al. 2016",
     )
-    focal_gamma: float = Field(
+    focal_gamma: float = knob(
         0.0,
+        "losses are scaled by (1 - p of the gold class) ** gamma",
+        _OFF + "; 2 is what was best in its paper",
+        "finetune/test_losses.py::test_focal_gamma_scales_by_what_is_missing",
         ge=0,
         le=10,
-        description="losses are scaled by (1 - p of the gold class) ** gamma",
-        json_schema_extra=shown(
-            _OFF + "; 2 is what was best in its paper",
-            "finetune/test_losses.py::test_focal_gamma_scales_by_what_is_missing",
-            unit="exponent",
-            source="Lin et al. 2017, equation 4",
-        ),
+        unit="exponent",
+        source="Lin et al. 2017, equation 4",
     )
-    max_gradient_norm: float = Field(
+    max_gradient_norm: float = knob(
         1.0,
+        "gradients are scaled down to this global L2 norm",
+        "BERT's",
+        "protocol/test_knobs.py::test_gradients_are_scaled_down_to_their_largest_norm",
         gt=0,
-        description="gradients are scaled down to this global L2 norm",
-        json_schema_extra=shown(
-            "BERT's",
-            "protocol/test_knobs.py::test_gradients_are_scaled_down_to_their_largest_norm",
-            unit="L2 norm",
-            source="Pascanu et al. 2013",
-        ),
+        unit="L2 norm",
+        source="Pascanu et al. 2013",
     )
-    max_length: int = Field(
+    max_length: int = knob(
         128,
+        "tokens kept of each text",
+        "room for a sentence or two; BERT's own fine-tuning script has it",
+        "protocol/test_knobs.py::test_texts_are_cut_to_the_length_asked_for",
         ge=8,
         le=131_072,
-        description="tokens kept of each text",
-        json_schema_extra=shown(
-            "room for a sentence or two; BERT's own fine-tuning script has it",
-            "protocol/test_knobs.py::test_texts_are_cut_to_the_length_asked_for",
-            unit="tokens",
-        ),
+        unit="tokens",
     )
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = knob(
         "auto",
-        description="autocast; `fp16` scales losses; `auto`: bf16 where it is native, else fp32",
-        json_schema_extra=shown(
-            "the fastest that needs no care",
-            "finetune/test_trainer.py::test_bf16_trains_and_is_recorded",
-            "finetune/test_step.py::test_fp16_scales_its_losses_and_trains",
-            source="Micikevicius et al. 2018",
-        ),
+        "autocast; `fp16` scales losses; `auto`: bf16 where it is native, else fp32",
+        "the fastest that needs no care",
+        "finetune/test_trainer.py::test_bf16_trains_and_is_recorded",
+        "finetune/test_step.py::test_fp16_scales_its_losses_and_trains",
+        source="Micikevicius et al. 2018",
     )
-    patience_epochs: int | None = Field(
+    patience_epochs: int | None = knob(
         None,
+        "epochs without a better objective (at a tie: dev loss) that end a trial",
+        "a schedule is meant to come to its end",
+        "finetune/test_trainer.py::test_patience_ends_a_trial_early_and_says_so",
+        "finetune/test_progress.py::test_patience_counts_epochs_without_a_better_one",
         ge=1,
         le=10_000,
-        description="epochs without a better objective (at a tie: dev loss) that end a trial",
-        json_schema_extra=shown(
-            "a schedule is meant to come to its end",
-            "finetune/test_trainer.py::test_patience_ends_a_trial_early_and_says_so",
-            "finetune/test_progress.py::test_patience_counts_epochs_without_a_better_one",
-            unit="epochs",
-        ),
+        unit="epochs",
     )
-    min_epochs: int = Field(
+    min_epochs: int = knob(
         1,
+        "epochs before which `patience_epochs` ends nothing",
+        "patience alone decides",
+        "finetune/test_trainer.py::test_patience_ends_a_trial_early_and_says_so",
         ge=1,
         le=10_000,
-        description="epochs before which `patience_epochs` ends nothing",
-        json_schema_extra=shown(
-            "patience alone decides",
-            "finetune/test_trainer.py::test_patience_ends_a_trial_early_and_says_so",
-            unit="epochs",
-        ),
+        unit="epochs",
     )
-    probe_size: int = Field(
+    probe_size: int = knob(
         500,
+        "train sentences on which train accuracy is measured in eval mode",
+        "one standard error is 2 points at most, at little cost",
+        "protocol/test_knobs.py::test_the_probe_has_the_size_asked_for",
         ge=1,
-        description="train sentences on which train accuracy is measured in eval mode",
-        json_schema_extra=shown(
-            "one standard error is 2 points at most, at little cost",
-            "protocol/test_knobs.py::test_the_probe_has_the_size_asked_for",
-            unit="sentences",
-        ),
+        unit="sentences",
     )
-    log_every_steps: int = Field(
+    log_every_steps: int = knob(
         10,
+        "optimizer steps between `step` events",
+        "a curve one can read; each event is one line",
+        "protocol/test_knobs.py::test_every_so_many_steps_are_told",
         ge=1,
-        description="optimizer steps between `step` events",
-        json_schema_extra=shown(
-            "a curve one can read; each event is one line",
-            "protocol/test_knobs.py::test_every_so_many_steps_are_told",
-            unit="optimizer steps",
-        ),
+        unit="optimizer steps",
     )
-    checkpoint_seconds: float = Field(
+    checkpoint_seconds: float = knob(
         60,
+        "least time between two resumable checkpoints, taken at epoch ends",
+        "a minute is what a kill may cost, and writing takes seconds",
+        "protocol/test_knobs.py::test_checkpoints_wait_for_their_time",
         ge=0,
-        description="least time between two resumable checkpoints, taken at epoch ends",
-        json_schema_extra=shown(
-            "a minute is what a kill may cost, and writing takes seconds",
-            "protocol/test_knobs.py::test_checkpoints_wait_for_their_time",
-            unit="seconds",
-        ),
+        unit="seconds",
     )
-    allow_mismatch: bool = Field(
+    allow_mismatch: bool = knob(
         False,
-        description="train although a parameter was read back otherwise than asked for",
-        json_schema_extra=shown(
-            "a try with other parameters than its row's proves nothing",
-            "finetune/test_attest.py::test_a_mismatch_that_is_allowed_is_said_and_trained_with",
-            "finetune/test_attest.py::test_a_schedule_that_hard_codes_its_rates_fails_before_a_step",
-        ),
+        "train although a parameter was read back otherwise than asked for",
+        "a try with other parameters than its row's proves nothing",
+        "finetune/test_attest.py::test_a_mismatch_that_is_allowed_is_said_and_trained_with",
+        "finetune/test_attest.py::test_a_schedule_that_hard_codes_its_rates_fails_before_a_step",
     )
 
     def conflict(self) -> str | None:
