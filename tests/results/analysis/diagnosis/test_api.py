@@ -81,7 +81,7 @@ def test_tries_of_one_seed_are_told_of_each_other(made: Maker) -> None:
     made.ledger.write(*steps(f"{made.uid}-0", [1.6, 1.5]), *steps(f"{made.uid}-1", [1.6, 1.55]))
     found = diagnose(read_study(made.url, made.name))
     (seed,) = [one for one in found[1] if one.kind == "same_seed"]
-    assert "Try 1 until step 10 and part by step 20" in seed.message
+    assert "Try 1 up to step 10 and differ by step 20" in seed.message
     assert "same_seed" not in [one.kind for one in found[0]]
 
 
