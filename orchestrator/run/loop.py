@@ -7,6 +7,7 @@ after a crash the ledger may be ahead of Optuna, which can be made up for, and n
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from trytable.orchestrator.backends.base import Backend, WorkerEvent, WorkerMessage
@@ -65,6 +66,7 @@ class SweepListener(Protocol):
         """Print a message for the user."""
 
 
+@dataclass(kw_only=True)
 class SweepLoop:
     """Connects the state machine of a sweep with its study, ledger and backend.
 
@@ -80,47 +82,28 @@ class SweepLoop:
         interrupt_count: returns how often the user has pressed Ctrl-C so far.
         now: returns monotonic seconds.
         objective: the metric that the sweep optimizes.
-        best: value and number of completed trials of earlier runs.
+        best: value and number of the best completed trials; those of earlier runs at the start.
         after_end: called with a trial after its end was told to Optuna.
         check_early_stopping: returns advice to stop the trial that a message is from, or None.
         memory_shape: names the settings that decide a trial's memory.
     """
 
-    def __init__(
-        self,
-        *,
-        machine: StateMachine,
-        study: OptunaStudy,
-        recorder: Recorder,
-        backend: Backend,
-        folders: Folders,
-        listener: SweepListener,
-        full_settings: Callable[[dict[str, Any]], dict[str, Any]],
-        make_job: JobMaker,
-        interrupt_count: Callable[[], int] = lambda: 0,
-        now: Callable[[], float] = time.monotonic,
-        objective: Objective = DEFAULT_OBJECTIVE,
-        best: Iterable[tuple[float, int]] = (),
-        after_end: Callable[[TrialRow], None] = lambda _: None,
-        check_early_stopping: Callable[[WorkerMessage], SchedulerEvent | None] = lambda _: None,
-        memory_shape: Callable[[dict[str, Any]], str] = lambda _: "",
-    ) -> None:
-        self._machine = machine
-        self._study = study
-        self._recorder = recorder
-        self._backend = backend
-        self._folders = folders
-        self._listener = listener
-        self._full_settings = full_settings
-        self._make_job = make_job
-        self._interrupt_count = interrupt_count
-        self._now = now
-        self._objective = objective
-        self._completed = list(best)
-        self._after_end = after_end
-        self._check_early_stopping = check_early_stopping
-        self._memory_shape = memory_shape
-        self._seen_interrupts = 0
+    machine: StateMachine
+    study: OptunaStudy
+    recorder: Recorder
+    backend: Backend
+    folders: Folders
+    listener: SweepListener
+    full_settings: Callable[[dict[str, Any]], dict[str, Any]]
+    make_job: JobMaker
+    interrupt_count: Callable[[], int] = lambda: 0
+    now: Callable[[], float] = time.monotonic
+    objective: Objective = DEFAULT_OBJECTIVE
+    best: list[tuple[float, int]] = field(default_factory=list)
+    after_end: Callable[[TrialRow], None] = lambda _: None
+    check_early_stopping: Callable[[WorkerMessage], SchedulerEvent | None] = lambda _: None
+    memory_shape: Callable[[dict[str, Any]], str] = lambda _: ""
+    _handled_interrupts: int = field(default=0, init=False)
 
     def run(self) -> None:
         """Run until there is nothing left to do or to wait for."""
@@ -130,14 +113,14 @@ class SweepLoop:
     def turn(self) -> bool:
         """Start what can start, then wait for messages and act on them; return True at the end."""
         self._feed_interrupts()
-        self._feed(Tick(self._now(), self._backend.free_slots()))
-        if self._machine.is_done:
+        self._feed(Tick(self.now(), self.backend.free_slots()))
+        if self.machine.is_done:
             return True
-        messages = self._backend.poll(POLL_SECONDS)
-        self._recorder.record_messages(messages)
+        messages = self.backend.poll(POLL_SECONDS)
+        self.recorder.record_messages(messages)
         for message in messages:
             self._on_message(message)
-        self._listener.on_messages(messages)
+        self.listener.on_messages(messages)
         return False
 
     def replay(self, trial: LiveTrial) -> None:
@@ -146,26 +129,26 @@ class SweepLoop:
         The earlier orchestrator may not have received all of them. A result among them is used
         instead of training the trial again.
         """
-        events = self._folders.events(trial.number, trial.attempt)
+        events = self.folders.events(trial.number, trial.attempt)
         messages = [WorkerEvent(trial.uid, trial.attempt, event) for event in events]
-        self._recorder.record_messages(messages)
+        self.recorder.record_messages(messages)
         for message in messages:
             self._on_message(message)
         self._feed(AttemptLost(trial.uid))
 
     def _on_message(self, message: WorkerMessage) -> None:
         self._feed(message)
-        advice = self._check_early_stopping(message)
+        advice = self.check_early_stopping(message)
         if advice is not None:
             self._feed(advice)
 
     def _feed_interrupts(self) -> None:
-        while self._seen_interrupts < self._interrupt_count():
-            self._seen_interrupts += 1
+        while self._handled_interrupts < self.interrupt_count():
+            self._handled_interrupts += 1
             self._feed(Interrupt())
 
     def _feed(self, event: SchedulerEvent) -> None:
-        for instruction in self._machine.handle(event):
+        for instruction in self.machine.handle(event):
             answer = self._carry_out(instruction)
             if answer is not None:
                 self._feed(answer)
@@ -177,31 +160,31 @@ class SweepLoop:
             case StartAttempt():
                 self._start(instruction)
             case ReportValue(uid, epoch, value):
-                number = self._recorder.trial(uid).number
-                should_prune = self._study.report(number, epoch, value)
+                number = self.recorder.trial(uid).number
+                should_prune = self.study.report(number, epoch, value)
                 return PruneAdvice(uid) if should_prune else None
             case StopWorker(uid, reason):
-                self._listener.on_instruction(instruction, self._recorder.trial(uid))
-                self._backend.stop(uid, reason)
+                self.listener.on_instruction(instruction, self.recorder.trial(uid))
+                self.backend.stop(uid, reason)
             case EndAttempt():
                 self._end(instruction)
             case AnnounceGpuExclusion(device):
-                self._listener.print_line(
+                self.listener.print_line(
                     f"GPU {device} is set aside: one trial after another failed on it. The "
                     "other GPUs keep running; the next run uses it again."
                 )
             case AnnounceGpuFit(uid, fit):
-                self._listener.print_line(
-                    f"Try {self._recorder.trial(uid).number + 1}: {fit.description}"
+                self.listener.print_line(
+                    f"Try {self.recorder.trial(uid).number + 1}: {fit.description}"
                 )
             case AnnounceSharingLimit():
-                self._listener.print_line(self._sharing_limit_message(instruction))
+                self.listener.print_line(self._sharing_limit_message(instruction))
             case KillWorkers():
-                self._backend.close()
+                self.backend.close()
         return None
 
     def _sharing_limit_message(self, limit: AnnounceSharingLimit) -> str:
-        number = self._recorder.trial(limit.uid).number
+        number = self.recorder.trial(limit.uid).number
         sharing = f" while {limit.sharing} trials shared the GPU" if limit.sharing > 1 else ""
         rule = (
             "each such trial has a GPU to itself"
@@ -211,34 +194,34 @@ class SweepLoop:
         return f"Try {number + 1} ran out of GPU memory{sharing}. From now on {rule}."
 
     def _ask(self, ask: AskTrial) -> SchedulerEvent:
-        trial = self._study.ask()
+        trial = self.study.ask()
         if trial is None:
             return SearchExhausted()
-        full_settings = self._full_settings(trial.params)
-        self._recorder.record_trial(trial, full_settings)
-        return NewTrial(ask.slot, trial.uid, trial.number, self._memory_shape(full_settings))
+        full_settings = self.full_settings(trial.params)
+        self.recorder.record_trial(trial, full_settings)
+        return NewTrial(ask.slot, trial.uid, trial.number, self.memory_shape(full_settings))
 
     def _start(self, start: StartAttempt) -> None:
-        trial = self._recorder.trial(start.uid)
-        self._folders.claim(trial.number, trial.uid)
-        job = self._make_job(trial, start)
-        self._recorder.record_start(start, job)
-        self._listener.on_instruction(start, trial)
-        self._backend.start(job, start.slot)
+        trial = self.recorder.trial(start.uid)
+        self.folders.claim(trial.number, trial.uid)
+        job = self.make_job(trial, start)
+        self.recorder.record_start(start, job)
+        self.listener.on_instruction(start, trial)
+        self.backend.start(job, start.slot)
 
     def _end(self, end: EndAttempt) -> None:
-        trial = self._recorder.record_end(end)
+        trial = self.recorder.record_end(end)
         if end.status in TERMINAL:
-            self._study.tell(trial.number, end.status, trial.best_value)
+            self.study.tell(trial.number, end.status, trial.best_value)
             self._delete_checkpoints(trial)
-            self._after_end(trial)
-        self._listener.on_instruction(end, trial)
+            self.after_end(trial)
+        self.listener.on_instruction(end, trial)
 
     def _delete_checkpoints(self, trial: TrialRow) -> None:
         """Delete the checkpoints of all ended trials except the best completed ones."""
-        ended_numbers = {number for _, number in self._completed} | {trial.number}
+        ended_numbers = {number for _, number in self.best} | {trial.number}
         if trial.status == "completed" and trial.best_value is not None:
-            self._completed.append((trial.best_value, trial.number))
-        self._completed = best_first(self._completed, self._objective)
-        del self._completed[KEPT_CHECKPOINTS:]
-        self._folders.keep_checkpoints({number for _, number in self._completed}, ended_numbers)
+            self.best.append((trial.best_value, trial.number))
+        self.best = best_first(self.best, self.objective)
+        del self.best[KEPT_CHECKPOINTS:]
+        self.folders.keep_checkpoints({number for _, number in self.best}, ended_numbers)

@@ -4,7 +4,7 @@ import importlib.metadata
 import secrets
 import time
 from collections.abc import Callable, Container, Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -160,20 +160,15 @@ def _prepare(
     if sweep.trainer == "script":
         check_script(sweep, folders.trial(0))
     if sweep.trainer != "finetune":
-        return _closed_after(stack, start()), {"pins": pins}, {}
+        return stack.enter_context(closing(start())), {"pins": pins}, {}
     length = int(sweep.baseline["max_length"])
     preparation = stack.enter_context(
         start_preparation(sweep.model, sweep.data, length, folders.cache)
     )
-    backend = _closed_after(stack, start())
+    backend = stack.enter_context(closing(start()))
     prepared = preparation.result()
     check_batch_sizes(sweep, prepared.sizes["train"])
     return backend, {**prepared.model_dump(exclude={"gold"}), "pins": pins}, prepared.gold
-
-
-def _closed_after(stack: ExitStack, backend: Backend) -> Backend:
-    stack.callback(backend.close)
-    return backend
 
 
 def check_batch_sizes(sweep: Sweep, train_size: int) -> None:

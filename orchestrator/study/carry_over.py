@@ -24,7 +24,8 @@ from trytable.orchestrator.study.imported import SOURCE_ATTRIBUTE
 from trytable.orchestrator.study.search_space import key_of, known_point, same_point
 from trytable.records import Point
 from trytable.results.storage.ledger import STUDY_UID, Ledger
-from trytable.results.storage.rows import SEED, Row, StudyLedger, StudyRow, TrialRow
+from trytable.results.storage.rows import SEED, GoldRow, StudyLedger, StudyRow, TrialRow
+from trytable.results.storage.snapshot import ledger_rows
 from trytable.sweeps.config.loader import Sweep
 
 CARRIED_OVER_SOURCE = "carried"
@@ -231,16 +232,9 @@ def copy_trials(
 
 
 def _rows_by_trial(ledger: StudyLedger) -> dict[str, list[Any]]:
-    by_trial: dict[str, list[Row]] = {}
-    for rows in (
-        ledger.attempts,
-        ledger.steps,
-        ledger.epochs,
-        ledger.effective,
-        ledger.findings,
-        ledger.predictions,
-    ):
-        for row in rows:
+    by_trial: dict[str, list[Any]] = {}
+    for row in ledger_rows(ledger):
+        if not isinstance(row, StudyRow | TrialRow | GoldRow):
             by_trial.setdefault(row.trial_uid, []).append(row)
     return by_trial
 

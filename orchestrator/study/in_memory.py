@@ -137,9 +137,8 @@ class InMemoryStudyStorage(InMemoryStorage):
         self._update(trial_id)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        if (
-            _FOR_OTHER_PROCESSES not in key
-        ):  # there are none: a visible trial has all its parameters
+        # No other process reads the copy, and this one sees a trial with all its parameters.
+        if _FOR_OTHER_PROCESSES not in key:
             super().set_trial_system_attr(trial_id, key, value)
             self._update(trial_id)
 

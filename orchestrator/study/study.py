@@ -49,8 +49,6 @@ _OPTUNA_STATE: dict[Status, TrialState] = {
 _CHECK_SECONDS = 1.0
 """How often the database is checked for enqueued trials."""
 
-_NOT_FAILED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING)
-
 
 def ensure_study_uid(study: optuna.Study, objective: str) -> str:
     """Return our UUID of a study; made on first use.
@@ -146,18 +144,16 @@ class OptunaStudy:
 
     def trials_to_ask(self) -> int:
         """Return how many trials are still to be asked for, all runs of the sweep counted."""
-        counted_states = _NOT_FAILED if self._retry_failed else (*_NOT_FAILED, TrialState.FAIL)
         trials = self._store.trials()
         self._initial_points = self._points_left(trials)  # again: trials were told since
-        # An enqueued trial has not been asked for yet.
-        asked_count = sum(
-            t.state in counted_states and t.state != TrialState.WAITING and not is_imported(t)
-            for t in trials
-        )
-        if self._sweep.trials is not None:
-            return max(0, self._sweep.trials - asked_count)
-        queued = sum(t.state == TrialState.WAITING for t in trials)
-        return queued + len(self._initial_points)
+        if self._sweep.trials is None:
+            queued_count = sum(trial.state == TrialState.WAITING for trial in trials)
+            return queued_count + len(self._initial_points)
+        # An enqueued trial has not been asked for yet; a failed one may be asked for again.
+        failed = (TrialState.FAIL,) if self._retry_failed else ()
+        uncounted = (TrialState.WAITING, *failed)
+        asked_count = sum(t.state not in uncounted and not is_imported(t) for t in trials)
+        return max(0, self._sweep.trials - asked_count)
 
     def running(self) -> list[tuple[AskedTrial | None, FrozenTrial]]:
         """Return the trials that an earlier orchestrator left RUNNING.
