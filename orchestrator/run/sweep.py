@@ -99,7 +99,7 @@ def run_sweep(
         start_backend: starts the workers' backend; processes of this machine by default.
         open_database: opens Optuna's storage and the ledger.
 
-    Raises UserError for whatever the user can fix; a study without trials is removed again.
+    Raises UserError for what the user can fix. The folder of a study without trials is removed.
     """
     with ExitStack() as stack:
         stack.enter_context(as_user_errors(folders))
