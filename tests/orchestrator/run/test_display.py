@@ -11,9 +11,10 @@ from trytable.orchestrator.commands.terminal import print_table
 from trytable.orchestrator.run.display import Display, duration, render
 from trytable.orchestrator.run.progress import Progress
 from trytable.orchestrator.scheduler.events import EndAttempt, StartAttempt, StopWorker
+from trytable.records import EpochMetrics
 from trytable.results.storage.rows import TrialRow
 from trytable.results.tables.trials import Column, TableRow, TryTable
-from trytable.trainers.protocol.messages import Started, Step
+from trytable.trainers.protocol.messages import Epoch, Started, Step
 
 TRIAL = TrialRow("a", "s", 3, {"lr": 2e-4, "epochs": 3}, "grid", "running")
 
@@ -88,7 +89,9 @@ def test_a_pipe_gets_plain_lines() -> None:
     progress = Progress(5, ("lr",))
     with Display(progress, Console(file=file)) as display:
         display.on_instruction(StartAttempt("a", 2, Slot("1")), TRIAL)
-        display.on_messages([WorkerEvent("a", 2, epoch(1, 0.6))])
+        metrics = EpochMetrics(value=0.6, train_loss=1.0, dev_loss=1.0, dev_accuracy=0.6)
+        event = Epoch(attempt=2, epoch=1, step=10, **vars(metrics))
+        display.on_messages([WorkerEvent("a", 2, event)])
     assert file.getvalue().splitlines() == [
         "Try 4 started (lr 0.0002, attempt 2)",
         "Try 4 epoch 1/3: train loss 1.000, dev loss 1.000, dev accuracy 0.600",
