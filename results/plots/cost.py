@@ -20,7 +20,7 @@ def cost_plot(cost: Cost, words: Words) -> Plot | None:
         return None
     rows = list(cost.by_kind)[::-1]
     saved = sum(cost.saved.values())
-    names = [words.text("picture.saved")] if saved else []
+    names = [words.text("plot.saved")] if saved else []
     names += [words.text(f"status.{kind}") for kind in rows]
     layers = []
     if saved:
@@ -34,9 +34,9 @@ def cost_plot(cost: Cost, words: Words) -> Plot | None:
         )
     return Plot(
         name="cost",
-        title=words.text("picture.cost"),
-        caption=words.text("picture.cost.caption"),
-        x=Axis(words.text("picture.wall_seconds")),
+        title=words.text("plot.cost"),
+        caption=words.text("plot.cost.caption"),
+        x=Axis(words.text("plot.wall_seconds")),
         y=Axis("", ticks=tuple((float(row), name) for row, name in enumerate(names))),
         layers=tuple(layers),
     )

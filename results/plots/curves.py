@@ -19,21 +19,21 @@ def curves_plot(highlights: Highlights, words: Words) -> Plot | None:
     faint_chosen = evenly_chosen(faint)
     completed = [trial for trial in faint_chosen if trial.status == "completed"]
     incomplete = [trial for trial in faint_chosen if trial.status != "completed"]
-    groups = (("picture.others", completed), ("picture.not_completed", incomplete))
+    groups = (("plot.others", completed), ("plot.not_completed", incomplete))
     layers: list[Layer] = []
     for key, group in groups:
         layers += _faint(highlights, words.text(key), group, words)
     for trial in reversed([trial for trial in trials if highlights.is_highlighted(trial)]):
         layers += _highlighted(highlights, trial, words)
-    caption = words.text("picture.curves.caption")
+    caption = words.text("plot.curves.caption")
     if len(faint_chosen) < len(faint):
-        thinning = words.text("picture.thinned", shown=len(faint_chosen), count=len(faint))
+        thinning = words.text("plot.thinned", shown=len(faint_chosen), count=len(faint))
         caption = words.paragraph([caption, thinning])
     return Plot(
         name="curves",
-        title=words.text("picture.curves"),
+        title=words.text("plot.curves"),
         caption=caption,
-        x=Axis(words.text("picture.epoch"), whole=True),
+        x=Axis(words.text("plot.epoch"), whole=True),
         y=Axis(words.term("objective", highlights.study.objective.name)),
         layers=tuple(layers),
         tall=True,
@@ -62,10 +62,10 @@ def rates_plot(highlights: Highlights, words: Words) -> Plot | None:
     ]
     return Plot(
         name="rates",
-        title=words.text("picture.rates"),
-        caption=words.text("picture.rates.caption"),
-        x=Axis(words.text("picture.step"), whole=True),
-        y=Axis(words.text("picture.rate")),
+        title=words.text("plot.rates"),
+        caption=words.text("plot.rates.caption"),
+        x=Axis(words.text("plot.step"), whole=True),
+        y=Axis(words.text("plot.rate")),
         layers=tuple(layers),
     )
 
@@ -88,7 +88,7 @@ def _faint(
 
 def _end_hover(highlights: Highlights, trial: TrialResult, words: Words) -> str:
     return words.text(
-        "picture.hover", hover=highlights.label(trial), what=words.text(f"status.{trial.status}")
+        "plot.hover", hover=highlights.label(trial), what=words.text(f"status.{trial.status}")
     )
 
 
@@ -96,17 +96,17 @@ def _highlighted(highlights: Highlights, trial: TrialResult, words: Words) -> li
     name, colour = highlights.name(trial), highlights.colour(trial)
     baseline = highlights.study.baseline
     if baseline is not None and trial.number == baseline.number:
-        name = words.text("picture.baseline", name=name)
+        name = words.text("plot.baseline", name=name)
     layers: list[Layer] = [Lines(name, (_dev(highlights, trial),), colour, 2, group=name)]
     train = tuple(epoch.probe_accuracy for epoch in trial.curve)
     if any(value is not None for value in train):
-        hover = words.text("picture.hover", hover=trial.label, what=words.text("picture.train"))
+        hover = words.text("plot.hover", hover=trial.label, what=words.text("plot.train"))
         epochs = tuple(float(epoch.epoch) for epoch in trial.curve)
         layers.append(Lines("", (Curve(hover, epochs, train),), colour, 1.5, "dash", group=name))
     best = next((e.value for e in trial.curve if e.epoch == trial.best_epoch), None)
     if trial.best_epoch is not None and best is not None:
         mark = Mark(
-            words.text("picture.hover", hover=trial.label, what=words.text("picture.best_epoch")),
+            words.text("plot.hover", hover=trial.label, what=words.text("plot.best_epoch")),
             trial.best_epoch,
             best,
         )

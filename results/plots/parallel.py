@@ -35,16 +35,16 @@ def parallel_plot(highlights: Highlights, words: Words) -> Plot | None:
         heights = (*(scale.height(trial) for scale in scales), last)
         curves[trial.number] = Curve(hover, tuple(map(float, range(len(heights)))), heights)
     objective = words.term("objective", highlights.study.objective.name)
-    title = words.text("picture.best_of", objective=objective)
+    title = words.text("plot.best_of", objective=objective)
     ticks = [*(scale.tick for scale in scales), f"{title}\n{low:.3f} – {high:.3f}"]
     chosen_trials = evenly_chosen(trials)
-    caption = words.text("picture.parallel.caption", objective=objective)
+    caption = words.text("plot.parallel.caption", objective=objective)
     if len(chosen_trials) < len(trials):
-        thinning = words.text("picture.thinned", shown=len(chosen_trials), count=len(trials))
+        thinning = words.text("plot.thinned", shown=len(chosen_trials), count=len(trials))
         caption = words.paragraph([caption, thinning])
     return Plot(
         name="parallel",
-        title=words.text("picture.parallel"),
+        title=words.text("plot.parallel"),
         caption=caption,
         x=Axis("", ticks=tuple((float(position), text) for position, text in enumerate(ticks))),
         y=Axis("", ticks=_objective_ticks(words), span=(-0.1, 1.1)),
@@ -81,7 +81,7 @@ def _all_have(name: str, trials: list[TrialResult]) -> bool:
 
 
 def _objective_ticks(words: Words) -> tuple[tuple[float, str], ...]:
-    return (0.0, words.text("picture.low")), (1.0, words.text("picture.high"))
+    return (0.0, words.text("plot.low")), (1.0, words.text("plot.high"))
 
 
 def _layers(
@@ -94,9 +94,9 @@ def _layers(
     rest = [trial for trial in completed if trial.number not in best]
     leaders = [trial for trial in completed if trial.number in best]
     groups = (
-        (incomplete, Lines(words.text("picture.not_completed"), (), GREY, 1, "dot", 0.55)),
-        (rest, Lines(words.text("picture.others"), (), GREY, 1, "solid", 0.55)),
-        (leaders, Lines(words.text("picture.best_tenth"), (), COLOURS[0], 2, "solid", 0.9)),
+        (incomplete, Lines(words.text("plot.not_completed"), (), GREY, 1, "dot", 0.55)),
+        (rest, Lines(words.text("plot.others"), (), GREY, 1, "solid", 0.55)),
+        (leaders, Lines(words.text("plot.best_tenth"), (), COLOURS[0], 2, "solid", 0.9)),
     )
     return tuple(
         replace(look, curves=tuple(curves[trial.number] for trial in group))

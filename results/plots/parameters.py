@@ -90,9 +90,9 @@ def importance_plot(highlights: Highlights, words: Words) -> Plot | None:
     )
     return Plot(
         name="importances",
-        title=words.text("picture.importances"),
-        caption=words.text("picture.importances.caption", count=len(highlights.study.ranked)),
-        x=Axis(words.text("picture.share")),
+        title=words.text("plot.importances"),
+        caption=words.text("plot.importances.caption", count=len(highlights.study.ranked)),
+        x=Axis(words.text("plot.share")),
         y=Axis("", ticks=tuple((float(row), one_line(name)) for row, name in enumerate(names))),
         layers=(Bars("", bars, COLOURS[0]),),
     )
@@ -120,7 +120,7 @@ def _parameter_plot(
         title=one_line(name),
         caption="",
         x=positions.axis(one_line(name)),
-        y=Axis(words.text("picture.best_of", objective=objective)),
+        y=Axis(words.text("plot.best_of", objective=objective)),
         layers=tuple(layers),
     )
 
@@ -135,7 +135,7 @@ def _groups(
         trial for trial in completed if baseline is not None and trial.number == baseline.number
     ]
     return (
-        ("picture.so_far", GREY, "x", [trial for trial in trials if trial.status != "completed"]),
+        ("plot.so_far", GREY, "x", [trial for trial in trials if trial.status != "completed"]),
         (
             "status.completed",
             COLOURS[0],

@@ -66,11 +66,11 @@ def ends_plot(highlights: Highlights, words: Words) -> Plot | None:
             layers.append(Marks(name, marks, colour, symbol, 7, group=name))
     return Plot(
         name="ends",
-        title=words.text("picture.ends"),
-        caption=words.text("picture.ends.caption"),
+        title=words.text("plot.ends"),
+        caption=words.text("plot.ends.caption"),
         x=Axis(words.text("table.try"), whole=True),
         y=Axis(
-            words.text("picture.last_epoch"),
+            words.text("plot.last_epoch"),
             whole=True,
             span=(-0.04 * max_epochs, 1.06 * max_epochs),
         ),
@@ -105,14 +105,14 @@ def slots_plot(highlights: Highlights, words: Words) -> Plot | None:
         if bars:
             name = words.text(f"status.{kind}")
             layers.append(Bars(name, bars, colour, hatch))
-    caption = words.text("picture.slots.caption")
+    caption = words.text("plot.slots.caption")
     if clock.cuts:
-        caption = words.paragraph([caption, words.count("picture.slots.cut", clock.cuts)])
+        caption = words.paragraph([caption, words.count("plot.slots.cut", clock.cuts)])
     return Plot(
         name="slots",
-        title=words.text("picture.slots"),
+        title=words.text("plot.slots"),
         caption=caption,
-        x=Axis(words.text("picture.hours" if clock.unit == _HOUR else "picture.minutes")),
+        x=Axis(words.text("plot.hours" if clock.unit == _HOUR else "plot.minutes")),
         y=Axis("", ticks=tuple((float(position), name) for position, name in enumerate(slots))),
         layers=tuple(layers),
     )
@@ -163,7 +163,7 @@ def _end_mark(highlights: Highlights, trial: TrialResult, words: Words) -> Mark:
     state = words.text(f"status.{trial.status}")
     if trial.reason:
         state = words.text("state.reason", state=state, reason=one_line(clean(trial.reason))[:200])
-    hover = words.text("picture.hover", hover=highlights.label(trial), what=state)
+    hover = words.text("plot.hover", hover=highlights.label(trial), what=state)
     return Mark(hover, trial.number + 1, trial.epochs_run or 0)
 
 
@@ -181,7 +181,7 @@ def _attempt_hover(
     seconds = (row.ended_at or 0) - row.started_at
     outcome = words.text(f"status.{_outcome(row)}")
     return words.text(
-        "picture.attempt",
+        "plot.attempt",
         hover=highlights.label(trial),
         attempt=row.attempt,
         outcome=outcome,

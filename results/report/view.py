@@ -126,7 +126,7 @@ def cost_rows(cost: Cost, words: Words) -> list[tuple[str, str, str]]:
         total = cost.total
         rows.append((words.text("page.cost.total"), _seconds(total.wall), _seconds(total.device)))
     if cost.saved:
-        rows.append((words.text("picture.saved"), _seconds(sum(cost.saved.values())), ""))
+        rows.append((words.text("plot.saved"), _seconds(sum(cost.saved.values())), ""))
     return rows
 
 

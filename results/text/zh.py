@@ -1,4 +1,4 @@
-"""What people read of how tries compare and of how the best one went, in Chinese."""
+"""The texts of reports in Chinese."""
 
 _REPORT = {
     "list.comma": "、",
@@ -34,7 +34,7 @@ _REPORT = {
     "table.gap": "训练与验证之差",
     "table.delta": "与 {against} 之差",
     "table.trained": "可训练比例",
-    "table.seconds": "秒",
+    "table.seconds": "耗时（秒）",
     "table.findings": "诊断",
     "table.state": "状态",
     "table.interval_low": "95% 下限",
@@ -48,23 +48,25 @@ _REPORT = {
     "table.stars": "推荐度",
     "table.equal_best": "同轮次与最佳之差",
     "table.equal_baseline": "同轮次与 {against} 之差",
-    "table.device_seconds": "设备秒",
+    "table.device_seconds": "设备耗时（秒）",
     "table.note": "{study} 实验表",
     "table.more": "另有 {count} 次未列出。",
     "findings.mark": "{kind}（{severity}）",
     "state.baseline": "{status}（基线）",
     "state.reason": "{state}：{reason}",
-    "state.attempts": "{state}，共启动 {count} 次",
+    "state.attempts": "{state}，共运行 {count} 次",
     "summary.empty": "尚未开始任何实验。",
     "summary.counts.one": "共 {count} 次实验：{named}。",
     "summary.counts.other": "共 {count} 次实验：{named}。",
     "summary.counted": "{count} 次{status}",
     "summary.values": "（{values}）",
     "summary.after": "（第 {epoch} 轮）",
-    "summary.best": "最佳为 {label}{values}，{objective} {value}{after}。",
-    "summary.best_is_baseline": "最佳为 {label}{values}，{objective} {value}{after}，即基线本身。",
+    "summary.best": "最佳实验为 {label}{values}，{objective}为 {value}{after}。",
+    "summary.best_is_baseline": (
+        "最佳实验为 {label}{values}，{objective}为 {value}{after}，即基线本身。"
+    ),
     "summary.best_and_baseline": (
-        "最佳为 {label}{values}，{objective} {value}{after}；基线 {baseline} 为 {reached}。"
+        "最佳实验为 {label}{values}，{objective}为 {value}{after}；基线 {baseline} 为 {reached}。"
     ),
     "facts.swept": "扫描参数",
     "facts.baseline": "基线",
@@ -87,9 +89,8 @@ _REPORT = {
     "report.tries": "实验",
     "report.facts": "实验条件",
     "report.findings": "诊断",
-    "report.failures": "失败的启动",
+    "report.failures": "失败的运行",
 }
-
 
 _PAGE = {
     "status.retried": "已重试",
@@ -98,161 +99,163 @@ _PAGE = {
     "page.dark": "深色",
     "page.tries": "实验表",
     "page.tries.caption": (
-        "准确率均为比例。训练准确率取自训练集的固定样本，关闭随机失活，在峰值轮次测得；"
-        "差值为训练减验证。可训练比例是模型中参与训练的参数所占的份额。"
-        "未完成的实验单列，显示目前最好的结果。空白表示从未测得。点击表头可排序。"
+        "准确率取值在 0 与 1 之间。训练准确率在训练集的固定样本上测得，关闭随机失活，取峰值轮次；"
+        "差值为训练减验证。可训练比例指参与训练的参数占模型全部参数的比例。未完成的实验排在最后，"
+        "显示目前的最好结果。空白表示没有测量值。点击表头可排序。"
     ),
     "page.findings": "诊断",
-    "page.findings.caption": "由每次实验的曲线与事件得出，最严重的在前。",
+    "page.findings.caption": "根据每次实验的曲线和事件得出，最严重的排在最前。",
     "page.count.one": "{count} 次实验",
     "page.count.other": "{count} 次实验",
-    "page.why": "为何重要",
+    "page.why": "为什么重要",
     "page.next": "下一步建议",
     "page.try": "实验",
-    "page.seen": "所见",
-    "page.attempt": "启动",
+    "page.seen": "现象",
+    "page.attempt": "运行次序",
     "page.outcome": "结果",
     "page.message": "信息",
-    "page.failures": "失败的启动",
+    "page.failures": "失败的运行",
     "page.parameters": "参数与{objective}",
-    "page.parameters.intervals": "竖线为验证准确率的 95% 置信区间（威尔逊法）。",
-    "page.parameters.hover": "点数过多，95% 置信区间见悬停提示。",
+    "page.parameters.intervals": "竖线为验证准确率的 95% 置信区间（Wilson 法）。",
+    "page.parameters.hover": "点数过多，95% 置信区间请见悬停提示。",
     "page.cost.what": "用途",
-    "page.cost.wall": "进程秒",
-    "page.cost.device": "设备秒",
+    "page.cost.wall": "进程耗时（秒）",
+    "page.cost.device": "设备耗时（秒）",
     "page.cost.total": "合计",
-    "page.cost.point": "最佳实验比基线每高一个百分点的验证准确率，花费 {seconds} 设备秒。",
+    "page.cost.point": "最佳实验的验证准确率比基线每高一个百分点，占用设备 {seconds} 秒。",
     "page.settings": "设定值与实际值",
-    "page.settings.caption": "实际值由训练进程从运行中的对象读回。不一致处以 ≠ 标出。",
+    "page.settings.caption": "实际值由训练进程从运行中的对象读回。≠ 表示不一致。",
     "page.settings.setting": "设置",
     "page.settings.requested": "设定值",
     "page.settings.effective": "实际值",
     "page.settings.differ.one": "≠ {count} 处不一致",
     "page.settings.differ.other": "≠ {count} 处不一致",
     "page.settings.same": "全部一致",
-    "page.facts": "扫描内容与条件",
-    "picture.hover": "{hover}，{what}",
-    "picture.epoch": "轮次",
-    "picture.step": "优化步数",
-    "picture.rate": "学习率",
-    "picture.train": "训练准确率",
-    "picture.best_epoch": "峰值轮次",
-    "picture.baseline": "{name}（基线）",
-    "picture.others": "其他完成的实验",
-    "picture.not_completed": "未完成",
-    "picture.best_tenth": "最好的十分之一",
-    "picture.so_far": "未完成：目前最好",
-    "picture.best_of": "最佳{objective}",
-    "picture.share": "重要性份额",
-    "picture.low": "低",
-    "picture.high": "高",
-    "picture.last_epoch": "最后轮次",
-    "picture.hours": "自首次启动起的小时数",
-    "picture.minutes": "自首次启动起的分钟数",
-    "picture.wall_seconds": "进程秒",
-    "picture.saved": "提前结束所省",
-    "picture.attempt": "{hover}，第 {attempt} 次启动：{outcome}，历时 {seconds} 秒",
-    "picture.thinned": "此类曲线共 {count} 条，按名次均匀画出 {shown} 条；全部数字见实验表。",
-    "picture.curves": "曲线",
-    "picture.curves.caption": (
-        "实线为目标，虚线为训练准确率，圆圈为峰值轮次。最好的几次与基线有颜色，其余为灰色；"
-        "叉号为未完成实验的终点。"
+    "page.facts": "扫描设置、数据与环境",
+    "plot.hover": "{hover}，{what}",
+    "plot.epoch": "轮次",
+    "plot.step": "优化步数",
+    "plot.rate": "学习率",
+    "plot.train": "训练准确率",
+    "plot.best_epoch": "峰值轮次",
+    "plot.baseline": "{name}（基线）",
+    "plot.others": "其他完成的实验",
+    "plot.not_completed": "未完成",
+    "plot.best_tenth": "最好的十分之一",
+    "plot.so_far": "未完成：目前最好",
+    "plot.best_of": "最佳{objective}",
+    "plot.share": "重要性份额",
+    "plot.low": "低",
+    "plot.high": "高",
+    "plot.last_epoch": "最后一轮",
+    "plot.hours": "距首次启动的小时数",
+    "plot.minutes": "距首次启动的分钟数",
+    "plot.wall_seconds": "进程耗时（秒）",
+    "plot.saved": "提前结束所节省",
+    "plot.attempt": "{hover}，第 {attempt} 次运行：{outcome}，历时 {seconds} 秒",
+    "plot.thinned": "此类曲线共 {count} 条，按名次均匀选取 {shown} 条绘出；全部数值见实验表。",
+    "plot.curves": "训练曲线",
+    "plot.curves.caption": (
+        "实线为目标指标，虚线为训练准确率。圆圈标出峰值轮次，叉号标出未完成实验的终点。"
+        "最好的几次实验和基线用彩色，其余为灰色。"
     ),
-    "picture.rates": "实际学习率",
-    "picture.rates.caption": (
-        "在每个记录的步读自优化器；若各组权重的学习率不同，取第一组。走势相同的实验只画一条。"
+    "plot.rates": "实际学习率",
+    "plot.rates.caption": (
+        "在每个记录步从优化器读取；若各参数组的学习率不同，取第一组。变化过程相同的实验只画一条。"
     ),
-    "picture.importances": "参数重要性",
-    "picture.importances.caption": (
-        "对 {count} 次完成的实验做 PED-ANOVA：在扫描范围内，哪些参数使较好的实验与众不同。"
+    "plot.importances": "参数重要性",
+    "plot.importances.caption": (
+        "对 {count} 次完成的实验做 PED-ANOVA：在扫描范围内，"
+        "每个参数对区分较好实验与其他实验的贡献。"
     ),
-    "picture.parallel": "全部参数并列",
-    "picture.parallel.caption": (
-        "每条线是一次实验。每条轴从最低值到最高值，数值写在轴下；最后一条轴是最佳{objective}。"
+    "plot.parallel": "全部参数的平行坐标图",
+    "plot.parallel.caption": (
+        "每条线代表一次实验。每条轴从最低值到最高值，两端的值标在轴下方；"
+        "最后一条轴为最佳{objective}。"
     ),
-    "picture.ends": "各次实验止于何处",
-    "picture.ends.caption": "高度为最后评估的轮次，记号表示结束的原因。",
-    "picture.slots": "何时何处运行",
-    "picture.slots.caption": "每条横条是某个槽位上的一次启动。",
-    "picture.slots.cut.one": "省去 {count} 段无任务的长时间停顿。",
-    "picture.slots.cut.other": "省去 {count} 段无任务的长时间停顿。",
-    "picture.cost": "成本",
-    "picture.cost.caption": (
-        "训练进程的运行秒数，按启动的结局分列。提前结束所省为估计值："
+    "plot.ends": "各次实验的结束位置",
+    "plot.ends.caption": "高度为最后一次评估的轮次，记号表示结束方式。",
+    "plot.slots": "运行时间与槽位",
+    "plot.slots.caption": "每个横条是某个槽位上的一次运行。",
+    "plot.slots.cut.one": "省略了 {count} 段没有运行的长时间停顿。",
+    "plot.slots.cut.other": "省略了 {count} 段没有运行的长时间停顿。",
+    "plot.cost": "成本",
+    "plot.cost.caption": (
+        "训练进程的运行秒数，按运行结果分类。提前结束所节省的时间为估计值："
         "未运行的轮次乘以该实验每轮的秒数。"
     ),
 }
-
 
 _VERDICT = {
     "list.and": "{first} 和 {last}",
     "list.more": "{named} 等，另有 {count} 次",
     "verdict.interval": (
-        "其 95% 区间为 {low:.3f} 至 {high:.3f}（Wilson 区间，{examples} 条验证样本）。"
+        "其验证准确率的 95% 区间为 {low:.3f} 至 {high:.3f}（Wilson 法，{examples} 条验证样本）。"
     ),
     "verdict.same": (
-        "{named} 与最佳无法区分：对验证集预测做精确 McNemar 检验，按 {tested} 次比较做 Holm 校正，"
-        "显著性水平 5%。"
+        "它与 {named} 没有显著差异（对验证集预测做精确 McNemar 检验，"
+        "按 {tested} 次比较做 Holm 校正，显著性水平 5%）。"
     ),
     "verdict.alone": (
-        "其余 {tested} 次实验均与最佳有显著差异：对验证集预测做精确 McNemar 检验并做 Holm 校正，"
-        "显著性水平 5%。"
+        "它与其余 {tested} 次实验均有显著差异（对验证集预测做精确 McNemar 检验并做 Holm 校正，"
+        "显著性水平 5%）。"
     ),
-    "verdict.untested": "无法用检验与其他实验比较：{why}。",
+    "verdict.untested": "未能与其他实验做检验：{why}。",
     "verdict.baseline_apart": (
-        "与基线 {label} 相比为 {points:+.1f} 个百分点（95% 自助法区间 {low:+.1f} 至 {high:+.1f}，"
+        "它与基线 {label} 相差 {points:+.1f} 个百分点（95% 自助法区间 {low:+.1f} 至 {high:+.1f}，"
         "校正后 p = {p}），差异显著。"
     ),
     "verdict.baseline_same": (
-        "与基线 {label} 相比为 {points:+.1f} 个百分点（95% 自助法区间 {low:+.1f} 至 {high:+.1f}，"
+        "它与基线 {label} 相差 {points:+.1f} 个百分点（95% 自助法区间 {low:+.1f} 至 {high:+.1f}，"
         "校正后 p = {p}），可能只是偶然。"
     ),
     "verdict.early.one": "{count} 次实验提前结束，只在相同轮次上比较。",
     "verdict.early.other": "{count} 次实验提前结束，只在相同轮次上比较。",
-    "verdict.cost": "全部实验共用 {device} 设备秒。",
-    "verdict.saved": "未训练的轮次本来还需要 {saved} 秒。",
-    "verdict.per_point": "验证准确率每比基线高一个百分点，花费 {seconds} 设备秒。",
+    "verdict.cost": "全部实验共占用设备 {device} 秒。",
+    "verdict.saved": "提前结束估计节省了 {saved} 秒。",
+    "verdict.per_point": "验证准确率每比基线高一个百分点，占用设备 {seconds} 秒。",
     "verdict.unconfirmed": (
-        "从 {count} 次实验中取最好的一次，也取了它的运气：make confirm NAME={study} "
-        "会用新的随机种子重新训练领先者。"
+        "{count} 次实验中的最好成绩带有运气成分：可运行 make confirm NAME={study}，"
+        "用新的随机种子重新训练领先的实验。"
     ),
     "confirmed.mean": (
         "{label} 在 {count} 个新种子上的均值为 {mean:.3f}（95% t 区间 {low:.3f} 至 {high:.3f}）。"
     ),
-    "confirmed.mean_alone": "{label} 在一个新种子上为 {mean:.3f}。",
+    "confirmed.mean_alone": "{label} 在一个新种子上达到 {mean:.3f}。",
     "confirmed.baseline": (
-        "{label} 与基线在 {count} 个共同种子上之差为 {difference:+.3f}（95% t 区间 {low:+.3f} 至 "
+        "在 {count} 个共同种子上，{label} 与基线相差 {difference:+.3f}（95% t 区间 {low:+.3f} 至 "
         "{high:+.3f}{p}）。"
     ),
     "confirmed.p": "；配对 t 检验，校正后 p = {p}",
     "confirmed.optimism": (
-        "搜索中优胜者 {label} 为 {found:.3f}，新种子为 {mean:.3f}："
-        "搜索所见高出 {points:+.1f} 个百分点。"
+        "搜索中的最佳实验 {label} 为 {found:.3f}，新种子上为 {mean:.3f}；"
+        "搜索结果偏差 {points:+.1f} 个百分点。"
     ),
     "confirmed.expected": (
-        "仅凭噪声，{draws} 次同样好的实验中最好的一次就会显得高出 {points:.1f} 个百分点"
-        "（各种子间标准差 {deviation:.1f} 个百分点）。"
+        "仅由噪声造成，{draws} 次同样好的实验中最好的一次看上去就会高出 {points:.1f} 个百分点"
+        "（种子间标准差 {deviation:.1f} 个百分点）。"
     ),
     "confirmed.optimism_units": (
-        "搜索中优胜者 {label} 为 {found:.3f}，新种子为 {mean:.3f}：搜索所见高出 {difference:+.3f}。"
+        "搜索中的最佳实验 {label} 为 {found:.3f}，新种子上为 {mean:.3f}；"
+        "搜索结果偏差 {difference:+.3f}。"
     ),
     "confirmed.expected_units": (
-        "仅凭噪声，{draws} 次同样好的实验中最好的一次就会显得好 {difference:.3f}"
-        "（各种子间标准差 {deviation:.3f}）。"
+        "仅由噪声造成，{draws} 次同样好的实验中最好的一次看上去就会好 {difference:.3f}"
+        "（种子间标准差 {deviation:.3f}）。"
     ),
     "confirmed.title": "新种子上的结果",
-    "missing.itself": "就是它本身",
-    "missing.not_completed": "没有训练完",
+    "missing.itself": "即该实验本身",
+    "missing.not_completed": "未完成训练",
     "missing.no_predictions": "没有保存预测",
     "missing.no_gold": "验证集没有标注",
-    "missing.other_size": "预测数与验证样本数不符",
+    "missing.other_size": "预测数量与验证样本数不符",
     "missing.no_other": "没有可比较的实验",
-    "missing.other_untold": "对方没有保存预测",
+    "missing.other_untold": "对比的实验没有保存预测",
     "pairs.title": "各次实验与最佳和基线的比较",
     "pairs.caption": (
-        "同一批样本上验证准确率之差，附 95% 自助法区间和精确 McNemar 检验；校正 p 用 Holm 方法。"
+        "同一批样本上的验证准确率之差，附 95% 自助法区间和精确 McNemar 检验；p 值用 Holm 方法校正。"
     ),
-    "pairs.more": "另有 {count} 次见 {file}。",
+    "pairs.more": "另有 {count} 次，见 {file}。",
     "pairs.best_difference": "与最佳之差",
     "pairs.best_low": "下限",
     "pairs.best_high": "上限",
@@ -269,16 +272,16 @@ _VERDICT = {
     "story.changed": "实验配置",
     "story.figures": "关键指标",
     "story.phases": "训练趋势",
-    "story.earlier": "与其他实验的对比",
+    "story.earlier": "与此前实验的对比",
     "story.next": "下一步建议",
     "story.part": "{title}：",
     "story.difference": "{name} {value}（基线为 {baseline}）",
     "story.differs": "{label}：{named}，其余与基线相同。",
-    "story.is_baseline": "{label} 就是基线：没有一项改动更好。",
+    "story.is_baseline": "{label} 就是基线：没有任何改动优于它。",
     "story.settings": "{label} 的配置为 {values}。",
-    "story.first_peak_last": ("{what}：初始 {first}，峰值 {peak}（第 {epoch} 轮），最终 {last}。"),
+    "story.first_peak_last": "{what}：初始 {first}，峰值 {peak}（第 {epoch} 轮），最终 {last}。",
     "story.first_last": "{what}：从 {first} 到 {last}。",
-    "story.gap": "最佳轮次的训练准确率为 {train:.3f}，与验证之差 {gap:+.3f}。",
+    "story.gap": "峰值轮次的训练准确率为 {train:.3f}，与验证准确率之差为 {gap:+.3f}。",
     "story.overfit": "过拟合程度：{level}。",
     "story.train_loss": "训练损失",
     "story.train_accuracy": "训练准确率",
@@ -294,22 +297,23 @@ _VERDICT = {
     ),
     "phase.decline": "下降阶段（{span}）：验证准确率从 {dev_from:.3f} 降至 {dev_to:.3f}。",
     "phase.overfit": (
-        "过拟合阶段（{span}）：验证准确率从 {dev_from:.3f} 降至 {dev_to:.3f}，而训练准确率从 "
-        "{train_from:.3f} 升至 {train_to:.3f}。"
+        "过拟合阶段（{span}）：验证准确率从 {dev_from:.3f} 降至 {dev_to:.3f}，"
+        "而训练准确率从 {train_from:.3f} 升至 {train_to:.3f}。"
     ),
     "story.before": (
-        "此前最好的是 {label}{values}，为 {value:.3f}；由此到本次为 {points:+.1f} 个百分点{told}。"
+        "此前最好的实验是 {label}{values}，为 {value:.3f}；"
+        "本次与之相差 {points:+.1f} 个百分点{told}。"
     ),
     "story.before_units": (
-        "此前最好的是 {label}{values}，为 {value:.3f}；由此到本次为 {difference:+.3f}{told}。"
+        "此前最好的实验是 {label}{values}，为 {value:.3f}；本次与之相差 {difference:+.3f}{told}。"
     ),
     "story.told_apart": "，差异显著",
     "story.not_told_apart": "，可能只是偶然",
-    "story.first_try": "在它之前没有完成的实验。",
-    "story.edge_low": "{name} 的取值 {value} 是试过的最小值，可以再小",
-    "story.edge_high": "{name} 的取值 {value} 是试过的最大值，可以再大",
-    "story.confirm": "用新的随机种子重新训练领先者（make confirm NAME={study}）",
-    "story.suggest": "用 make suggest NAME={study} 生成下一次扫描",
+    "story.first_try": "此前没有完成的实验。",
+    "story.edge_low": "{name} 的取值 {value} 是试过的最小值，可尝试更小的值",
+    "story.edge_high": "{name} 的取值 {value} 是试过的最大值，可尝试更大的值",
+    "story.confirm": "用新的随机种子重新训练领先的实验（make confirm NAME={study}）",
+    "story.suggest": "生成下一次扫描（make suggest NAME={study}）",
     "story.steps": "{named}。",
 }
 

@@ -83,9 +83,9 @@ def test_many_curves_are_thinned_and_the_caption_says_so(maker: Maker) -> None:
         curve for layer in _layers(picture, Lines) for curve in layer.curves if layer.colour == GREY
     ]
     assert len(faint) == MAX_LINES
-    assert f"Of 394 such lines {MAX_LINES} are drawn" in picture.caption
+    assert f"Only {MAX_LINES} of these 394 lines are drawn" in picture.caption
     assert {faint[0].hover, faint[-1].hover} == {"Try 394", "Try 1"}
-    assert "such lines" not in _named(_read(maker), "curves").caption
+    assert "lines are drawn" not in _named(_read(maker), "curves").caption
 
 
 def test_intervals_stand_at_the_points_until_there_are_too_many(full: Maker) -> None:

@@ -232,7 +232,7 @@ def test_summaries() -> None:
 
 def test_the_summary_of_a_study(full: Maker) -> None:
     counts = "8 tries: 3 completed, 1 pruned, 1 stopped, 1 failed, 1 running, 1 waiting."
-    best = "Best is Try 2 (dropout 0.3) with dev accuracy 0.640 after epoch 2"
+    best = "The best try is Try 2 (dropout 0.3) with dev accuracy 0.640 after epoch 2"
     rest = "; the baseline, Try 1, reached 0.600."
     assert summarize(_read(full)) == f"{counts} {best}{rest}"
 

@@ -79,14 +79,14 @@ def test_the_interval_is_wilsons(study: StudyResult, analysis: Analysis) -> None
 
 def test_who_shares_the_bests_group_is_named(study: StudyResult, analysis: Analysis) -> None:
     sentence = _only("McNemar", verdict_sentences(study, analysis, Words()))
-    assert sentence.startswith("Try 2 cannot be told apart from it")
-    assert "corrected for 2 tries (Holm)" in sentence
+    assert sentence.startswith("It does not differ significantly from Try 2 (exact McNemar")
+    assert "Holm-corrected for 2 tries" in sentence
 
 
 def test_the_best_against_the_baseline_in_points(study: StudyResult, analysis: Analysis) -> None:
-    sentence = _only("Against the baseline", verdict_sentences(study, analysis, Words()))
-    assert sentence.startswith("Against the baseline, Try 1, it is +10.0 points")
-    assert sentence.endswith("told apart.")
+    sentence = _only("to the baseline", verdict_sentences(study, analysis, Words()))
+    assert sentence.startswith("Its difference to the baseline, Try 1, is +10.0 points")
+    assert sentence.endswith("and significant.")
     versus = analysis.comparison.trials[2].baseline_test
     assert versus is not None
     assert f"p = {format_value(versus.p_corrected, 'p')}" in sentence
@@ -122,19 +122,19 @@ def test_means_over_fresh_seeds_and_the_optimism_of_the_search_in_points(
     study: StudyResult,
 ) -> None:
     told = confirmation_sentences(study, confirm(study, _again(study)), Words())
-    assert told[0].startswith("Over 2 fresh seeds Try 3 has a mean of 0.470")
-    assert told[1].startswith("Over 2 fresh seeds Try 1 has a mean of 0.410")
-    assert "+0.060" in _only("against the baseline over 2 shared seeds", told)
-    assert "found 0.500 for its winner, Try 3; fresh seeds gave 0.470" in told[-2]
-    assert "too hopeful by +3.0 points" in told[-2]
-    assert "the best of 3 equal tries" in told[-1]
+    assert told[0].startswith("Over 2 fresh seeds, Try 3 has a mean of 0.470")
+    assert told[1].startswith("Over 2 fresh seeds, Try 1 has a mean of 0.410")
+    assert "+0.060" in _only("Over 2 shared seeds, Try 3 differs from the baseline", told)
+    assert "the winner, Try 3, had 0.500; fresh seeds gave 0.470" in told[-2]
+    assert "off by +3.0 points" in told[-2]
+    assert "the best of 3 equally good tries" in told[-1]
 
 
 def test_without_predictions_the_reason_stands_in_the_tests_place(tmp_path: Path) -> None:
     maker = Maker(tmp_path / "studies.db")
     maker.add(Planned({"dropout": 0.1}, (0.5,)), Planned({"dropout": 0.3}, (0.6,)))
     found = read_study(maker.url, maker.name)
-    assert "No test compares it with others: no predictions are stored." in verdict_sentences(
+    assert "It was not tested against other tries: no predictions are stored." in verdict_sentences(
         found, analyze(found), Words()
     )
 
@@ -165,28 +165,28 @@ def test_the_story_has_the_parts_that_people_write(study: StudyResult, analysis:
     assert told.title == "How Try 3 went"
     parts = {section.title: section.text for section in told.sections}
     assert list(parts) == [
-        "What was changed.", "Key figures.", "Phases.", "Against the other tries.",
-        "What to do next.",
+        "What was changed.", "Key figures.", "Phases.", "Compared with earlier tries.",
+        "Next steps.",
     ]  # fmt: skip
     assert parts["What was changed."] == (
-        "Try 3 has dropout 0.5 instead of 0.1; all else is the baseline's."
+        "Try 3 has dropout 0.5 instead of 0.1; everything else is as in the baseline."
     )
     figures = parts["Key figures."]
-    peak = "Dev accuracy began at 0.250, was best with 0.500 (epoch 2) and ended at 0.450"
+    peak = "Dev accuracy started at 0.250, was best at 0.500 (epoch 2) and ended at 0.450"
     assert peak in figures
     assert "Train loss went from 1.600 to 0.533" in figures
     assert "Train accuracy went from 0.400 to 0.900" in figures
-    assert "train accuracy was 0.600, a gap of +0.100" in figures
+    assert "train accuracy was 0.600, a gap of +0.100 to dev accuracy" in figures
     assert parts["Phases."].startswith("Rise (epochs 1 to 2)")
     assert "Overfitting (epoch 3): dev accuracy fell from 0.500 to 0.450" in parts["Phases."]
-    assert parts["Against the other tries."] == (
-        "The best of the tries before it was Try 2 (dropout 0.3) with 0.490; "
-        "from there to here it is +1.0 points, which may be chance."
+    assert parts["Compared with earlier tries."] == (
+        "The best earlier try was Try 2 (dropout 0.3) with 0.490; "
+        "this one differs from it by +1.0 points, which may be chance."
     )
-    assert "its dropout, 0.5, is the highest that was tried: go beyond" in (
-        parts["What to do next."].lower()
+    assert "its dropout, 0.5, is the highest value tried: search above it" in (
+        parts["Next steps."].lower()
     )
-    assert "make suggest NAME=dropout" in parts["What to do next."]
+    assert "make suggest NAME=dropout" in parts["Next steps."]
 
 
 def test_a_best_that_is_the_baseline_says_so(tmp_path: Path) -> None:
@@ -195,8 +195,8 @@ def test_a_best_that_is_the_baseline_says_so(tmp_path: Path) -> None:
     found = read_study(maker.url, maker.name)
     told = build_story(found, analyze(found), Words())
     assert told is not None
-    assert told.sections[0].text == "Try 1 is the baseline itself: no change was better."
-    assert "No try before it completed." in [section.text for section in told.sections]
+    assert told.sections[0].text == "Try 1 is the baseline itself; no change improved on it."
+    assert "No earlier try completed." in [section.text for section in told.sections]
 
 
 def test_of_a_loss_nothing_is_said_in_points(study: StudyResult) -> None:
@@ -240,6 +240,6 @@ def test_the_pairs_hold_every_number_and_why_one_is_missing(
     assert rows[2]["best_p"] == versus.counts.p
     assert rows[2]["best_corrected"] == versus.p_corrected
     assert rows[3]["best_p"] is None
-    assert rows[3]["best_reason"] == "it is the other one itself"
-    assert rows[1]["baseline_reason"] == "it is the other one itself"
+    assert rows[3]["best_reason"] == "it is the same try"
+    assert rows[1]["baseline_reason"] == "it is the same try"
     assert rows[1]["best_reason"] is None

@@ -70,5 +70,5 @@ def test_a_study_in_chinese(full: Maker) -> None:
     head = next(line for line in text.splitlines() if line.startswith("| "))
     cells = [cell.strip() for cell in head.strip("|").split("|")]
     assert [cell for cell in cells if not _CHINESE.search(cell)] == ["dropout"]
-    assert "失败：CUDA out of memory，共启动 3 次" in text
+    assert "失败：CUDA out of memory，共运行 3 次" in text
     assert note_markdown(content.table, 3, words).endswith("另有 5 次未列出。\n")
