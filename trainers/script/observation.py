@@ -23,20 +23,23 @@ _FLAGS = re.compile(r"-[BbdEIOPqsSuv]+")
 _OPTIONS_WITH_VALUE = ("-W", "-X", "--check-hash-based-pycs")
 
 
-def observed_command(words: Sequence[str]) -> tuple[str, ...] | str:
-    """Return the command with the observer in front of its script, or why that is impossible."""
+def observed_command(words: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """Return the command with the observer in front of its script, and an empty string.
+
+    If that is impossible, return the command as it is, and why.
+    """
     if not _PYTHON.fullmatch(Path(words[0]).name):
-        return f"the command starts {Path(words[0]).name}, not a Python script"
+        return words, f"the command starts {Path(words[0]).name}, not a Python script"
     index = 1
     while index < len(words) and words[index].startswith("-") and words[index] != "-m":
         if words[index] in _OPTIONS_WITH_VALUE:
             index += 1
         elif not (_FLAGS.fullmatch(words[index]) or words[index].startswith(("-W", "-X"))):
-            return f"the command's {words[index]} does not run a script's file"
+            return words, f"the command's {words[index]} does not run a script's file"
         index += 1
-    if index >= len(words) or words[index:] == ["-m"]:
-        return "the command names no script"
-    return (*words[:index], str(OBSERVER_FILE), *words[index:])
+    if index >= len(words) or words[index:] == ("-m",):
+        return words, "the command names no script"
+    return (*words[:index], str(OBSERVER_FILE), *words[index:]), ""
 
 
 class Observation:

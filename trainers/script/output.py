@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trytable.records import LaunchSettings, Severity
-from trytable.trainers.protocol.messages import Epoch, Finding, Job, Line, Step
+from trytable.trainers.protocol.messages import Epoch, Job, Line, Step
 from trytable.trainers.script.checks import ParameterCheck
 from trytable.trainers.script.logs.metric_files import FileTails
 from trytable.trainers.script.logs.metric_names import canonical_name
@@ -165,7 +165,7 @@ class ScriptOutput:
         job: the attempt.
         launch: how the script is read.
         line: where events are sent.
-        check: takes the arguments that the script prints.
+        check: takes the arguments that the script prints, and reports findings.
         files: absolute patterns of the files that it writes metrics to.
 
     Attributes:
@@ -302,12 +302,4 @@ class ScriptOutput:
     def _send_issue(self, kind: LogIssueKind, text: str) -> None:
         count = self._issue_counts[kind]
         rest = f", and {count - 1} more" if count > 1 else ""
-        self._line.say(
-            Finding(
-                attempt=self._job.attempt,
-                kind=f"log_{kind}",
-                severity=_SEVERITIES[kind],
-                message=text + rest,
-                evidence={"count": count},
-            )
-        )
+        self._check.report(f"log_{kind}", _SEVERITIES[kind], text + rest, count=count)

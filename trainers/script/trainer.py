@@ -6,7 +6,6 @@ import selectors
 import shutil
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -52,7 +51,9 @@ def train(job: Job, settings: ScriptSettings, line: Line) -> None:
         path.write_text(text, encoding="utf-8")
     started = _started(job, code_hash(invocation))
     check = ParameterCheck(job, launch, settings.values, line, started)
-    words, unobserved_reason = _words_to_run(launch, invocation)
+    words, unobserved_reason = invocation.words, ""
+    if launch.observe:
+        words, unobserved_reason = observed_command(words)
     observation = Observation(job, line, check, unobserved_reason)
     metrics_file = invocation.metrics_file
     files = () if metrics_file is None else (str(metrics_file),)
@@ -90,8 +91,10 @@ def check_command(settings: ScriptSettings, context: CommandContext) -> str:
             f"command: there is no program {program!r} that can be run here. {{python}} is the "
             f"Python that runs Trytable, {sys.executable}."
         )
-    for missing in _missing_scripts(invocation):
-        raise Refused(f"command: there is no file {missing}.")
+    script = next(iter(invocation.words[1:]), "")
+    is_script = Path(program).name.startswith("python") and script.endswith(".py")
+    if is_script and not (invocation.cwd / script).is_file():
+        raise Refused(f"command: there is no file {invocation.cwd / script}.")
     return code_hash(invocation)
 
 
@@ -112,22 +115,6 @@ def code_hash(invocation: Invocation) -> str:
         if path not in invocation.files and path.suffix and path.is_file():
             digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def _words_to_run(launch: LaunchSettings, invocation: Invocation) -> tuple[tuple[str, ...], str]:
-    """Return the words to run, with the observer if possible, and why it is not possible."""
-    if not launch.observe:
-        return invocation.words, ""
-    words = observed_command(invocation.words)
-    return (invocation.words, words) if isinstance(words, str) else (words, "")
-
-
-def _missing_scripts(invocation: Invocation) -> Iterator[Path]:
-    """Yield the script that an interpreter is to run, if it does not exist."""
-    if Path(invocation.words[0]).name.startswith("python") and len(invocation.words) > 1:
-        script = invocation.words[1]
-        if script.endswith(".py") and not (invocation.cwd / script).is_file():
-            yield invocation.cwd / script
 
 
 def _started(job: Job, code: str) -> Started:

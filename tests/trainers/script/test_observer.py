@@ -90,7 +90,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Seen]:
         exec(compile(text, "its.py", "exec"), {"__name__": "__main__"})  # noqa: S102 - ours
         watch.finish()
         heard = Heard(lambda _: False)
-        given = LaunchSettings(command=("python", "its.py", "{params}"), **launch)
+        given = LaunchSettings(**{"command": ("python", "its.py", "{params}"), **launch})
         job = job_of(tmp_path, given, asked)
         back = ParameterCheck(job, given, asked, heard, trainer._started(job, ""))
         told = Observation(job, heard, back)
@@ -287,11 +287,11 @@ def test_a_command_that_is_no_script_is_not_observed(run: Run) -> None:  # noqa:
     ],
 )
 def test_scripts_of_python_alone_are_observed(words: list[str], before: int | None) -> None:
-    found = observed_command(words)
+    command, reason = observed_command(tuple(words))
     if before is None:
-        assert isinstance(found, str)
+        assert (command, bool(reason)) == (tuple(words), True)
     else:
-        assert found == (*words[:before], str(OBSERVER_FILE), *words[before:])
+        assert command == (*words[:before], str(OBSERVER_FILE), *words[before:])
 
 
 def both(folder: Path, text: str, *arguments: str, module: bool = False) -> Any:
@@ -301,8 +301,8 @@ def both(folder: Path, text: str, *arguments: str, module: bool = False) -> Any:
     (folder / "sub" / "data.py").write_text("WHOSE = 'its own'\n")  # ours has this name, too
     (folder / "data.py").write_text("WHOSE = 'its own'\n")
     plain = [sys.executable, *(["-m", "sub.its"] if module else ["sub/its.py"]), *arguments]
-    watched = observed_command(plain)
-    assert not isinstance(watched, str)
+    watched, reason = observed_command(tuple(plain))
+    assert not reason
     env = {key: one for key, one in os.environ.items() if key != "PYTHONPATH"}
     with (folder / "told").open("wb") as told:
         known = {**env, OBSERVER_VARIABLE: str(told.fileno())}

@@ -225,7 +225,7 @@ def test_nothing_is_left_of_a_worker_that_was_killed(tmp_path: Path) -> None:
     finally:
         worker.kill()
         worker.wait()
-    assert len(family) == 3  # keeper, script, grandchild
+    assert len(family) == 3  # supervisor, script, grandchild
     gone, alive = psutil.wait_procs(family, timeout=10)
     assert (len(gone), alive) == (3, [])
 

@@ -17,6 +17,9 @@ _CHECKED_BYTES = 1 << 16
 """Scalars are far smaller; computing the checksum of a larger record would take too long."""
 
 _HEADER = struct.Struct("<QI")
+_FLOATS = {1: struct.Struct("<d"), 5: struct.Struct("<f")}
+"""Protobuf's wire types of 64 and 32 bits. In these messages they hold floats only."""
+
 _MASK = 0xFFFFFFFF
 
 
@@ -172,12 +175,9 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | float | bytes]]:
         if wire == 0:
             value, at = _varint(data, at)
             yield number, value
-        elif wire == 1:
-            yield number, float(struct.unpack_from("<d", data, at)[0])
-            at += 8
-        elif wire == 5:  # noqa: PLR2004 - the wire type of 32 bits
-            yield number, float(struct.unpack_from("<f", data, at)[0])
-            at += 4
+        elif wire in _FLOATS:
+            yield number, float(_FLOATS[wire].unpack_from(data, at)[0])
+            at += _FLOATS[wire].size
         elif wire == 2:  # noqa: PLR2004 - the wire type of bytes with a length
             length, at = _varint(data, at)
             if at + length > len(data):
