@@ -51,6 +51,10 @@ UNLABELLED = -1
 """The class index of an example without a gold label."""
 
 
+class Refused(Exception):
+    """A file, a folder or a value of the user cannot be used; the message is one paragraph."""
+
+
 _FORBID_EXTRA = {"extra": "forbid"}
 # Read by pydantic, which checks these records as fields of a job or a sweep.
 

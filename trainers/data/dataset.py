@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trytable.records import UNLABELLED, DataSource
+from trytable.records import UNLABELLED, DataSource, Refused
 from trytable.trainers.data import docstrings, readers
-from trytable.trainers.protocol.messages import Refused
 
 SPLITS = ("train", "dev", "test")
 

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from trytable.trainers.protocol.messages import Refused
+from trytable.records import Refused
 
 PACKAGES = ("matplotlib", "pandas", "scipy", "sklearn", "transformers")
 """One class each. A linear probe on the frozen encoder's mean-pooled states reaches a dev accuracy

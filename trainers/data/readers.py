@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trytable.records import DataSource
-from trytable.trainers.protocol.messages import Refused
+from trytable.records import DataSource, Refused
 
 SEPARATOR = "|||"
 _WORDS = {"train": ("train",), "dev": ("dev", "valid"), "test": ("test",)}

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trytable.records import Refused
 from trytable.trainers.data.dataset import Split, TextData, from_json, to_json
 from trytable.trainers.data.folders import write_folder, write_folder_once
-from trytable.trainers.protocol.messages import Refused
 
 Indices = NDArray[np.int64]
 

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from trytable.records import Refused
 from trytable.trainers.data.batches import Collator, batches_in_order
 from trytable.trainers.data.dataset import TextData
 from trytable.trainers.data.tokens import Indices, TokenSplit, encode, load_cached_data, tokenise
@@ -29,7 +30,7 @@ from trytable.trainers.models.adapters import merge_adapters
 from trytable.trainers.models.backbone import LoadedModel, load_model, pad_token_id
 from trytable.trainers.models.classifier import Classifier, build_classifier
 from trytable.trainers.models.precision import Precision, autocast, choose_precision
-from trytable.trainers.protocol.messages import ExportedModel, FinetuneSettings, Job, Refused
+from trytable.trainers.protocol.messages import ExportedModel, FinetuneSettings, Job
 
 _CLASS = "text_classifier.TextClassifier"
 _TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2, "bf16": 5e-2}

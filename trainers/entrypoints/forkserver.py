@@ -31,7 +31,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trytable.trainers.protocol.messages import Job, Refused
+from trytable.records import Refused
+from trytable.trainers.protocol.messages import Job
 
 if TYPE_CHECKING:
     from trytable.trainers.models.backbone import LoadedModel

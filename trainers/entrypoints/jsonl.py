@@ -12,7 +12,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
-from trytable.trainers.protocol.messages import Record, Refused
+from trytable.records import Refused
+from trytable.trainers.protocol.messages import Record
 
 
 def answer_request(respond: Callable[[Any], Iterable[str | Record]]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from trytable.records import Refused
 from trytable.trainers.data.batches import batches_by_length
 from trytable.trainers.data.tokens import Indices
 from trytable.trainers.entrypoints.baseline import DiscardedEvents, load_baseline
@@ -24,7 +25,7 @@ from trytable.trainers.models.state_dict import (
     load_moments,
     load_weights,
 )
-from trytable.trainers.protocol.messages import FinetuneSettings, Job, RangePoint, Refused
+from trytable.trainers.protocol.messages import FinetuneSettings, Job, RangePoint
 from trytable.trainers.seeding import draw_seed
 
 SMOOTHING = 0.9

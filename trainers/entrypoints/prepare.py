@@ -7,12 +7,12 @@ is a Prepared.
 from pathlib import Path
 from typing import Any
 
-from trytable.records import UNLABELLED, DataSource
+from trytable.records import UNLABELLED, DataSource, Refused
 from trytable.trainers.data import docstrings, tokens
 from trytable.trainers.data.dataset import SPLITS, TextData, read_data
 from trytable.trainers.entrypoints.jsonl import answer_request
 from trytable.trainers.models.locate import model_hash, resolve
-from trytable.trainers.protocol.messages import Prepared, Refused
+from trytable.trainers.protocol.messages import Prepared
 
 
 def prepare(model: str, data: DataSource, max_length: int, cache: Path) -> Prepared:

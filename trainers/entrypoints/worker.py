@@ -8,6 +8,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from trytable.records import Refused
 from trytable.trainers.entrypoints import simulated
 from trytable.trainers.finetune import memory
 from trytable.trainers.protocol.messages import (
@@ -16,7 +17,6 @@ from trytable.trainers.protocol.messages import (
     FailureKind,
     FinetuneSettings,
     Job,
-    Refused,
     SimulatedSettings,
     StopReason,
 )

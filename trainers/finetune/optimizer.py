@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 
+from trytable.records import Refused
 from trytable.trainers.models.backbone import embedding_modules, transformer_layers
 from trytable.trainers.models.classifier import Classifier
-from trytable.trainers.protocol.messages import FinetuneSettings, Refused
+from trytable.trainers.protocol.messages import FinetuneSettings
 
 ADAM_EPSILON = 1e-8
 ADAM_BETAS = (0.9, 0.999)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field, replace
 
 from trytable.records import Objective
-from trytable.trainers.finetune.evaluation import Evaluation
 from trytable.trainers.protocol.messages import FinetuneSettings
 
 
@@ -42,14 +41,11 @@ class TrainingProgress:
             seconds=0.0,
         )
 
-    def record_if_best(self, objective: Objective, value: float, dev: Evaluation) -> bool:
-        """Record the current epoch if it is the best so far, and return whether it is."""
-        if not self.improves(objective, value, dev.loss):
-            return False
+    def record_best(self, value: float, loss: float, accuracy: float, labels: list[int]) -> None:
+        """Record the current epoch as the best one so far, with its dev results."""
         self.best_epoch, self.best_value = self.epoch, value
-        self.best_loss, self.best_accuracy = dev.loss, dev.accuracy
-        self.best_predictions = dev.predictions.tolist()
-        return True
+        self.best_loss, self.best_accuracy = loss, accuracy
+        self.best_predictions = labels
 
     def improves(self, objective: Objective, value: float, dev_loss: float) -> bool:
         """Whether an epoch is the best so far; among equal values the lower dev loss is better."""

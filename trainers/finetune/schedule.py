@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from trytable.trainers.protocol.messages import FinetuneSettings, Refused
+from trytable.records import Refused
+from trytable.trainers.protocol.messages import FinetuneSettings
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trytable.records import UNLABELLED
+from trytable.records import UNLABELLED, Refused
 from trytable.trainers.data import tokens
 from trytable.trainers.data.augment import make_augmenter
 from trytable.trainers.data.batches import Collator, batches_by_length
@@ -33,7 +33,7 @@ from trytable.trainers.models.classifier import Predictor, build_classifier
 from trytable.trainers.models.frozen_cache import CacheUnusable, with_cached_states
 from trytable.trainers.models.precision import choose_precision
 from trytable.trainers.models.state_dict import Weights, copy_weights, load_weights
-from trytable.trainers.protocol.messages import FinetuneSettings, Job, Line, Refused
+from trytable.trainers.protocol.messages import FinetuneSettings, Job, Line
 from trytable.trainers.seeding import draw_seed
 
 
@@ -240,7 +240,10 @@ class TrainingRun:
             "dev_macro_f1": macro_f1(gold, dev.predictions, len(self.classes)),
             "dev_loss": dev.loss,
         }
-        if progress.record_if_best(self.job.objective, metrics[self.job.objective.name], dev):
+        objective = self.job.objective
+        value = metrics[objective.name]
+        if progress.improves(objective, value, dev.loss):
+            progress.record_best(value, dev.loss, dev.accuracy, dev.predictions.tolist())
             self.best_weights = copy_weights(self.model)
         self.reporter.epoch(progress, step, probe.accuracy, metrics, dev.predictions)
         self.progress = progress.next_epoch()

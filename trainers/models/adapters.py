@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from trytable.trainers.protocol.messages import FinetuneSettings, Refused
+from trytable.records import Refused
+from trytable.trainers.protocol.messages import FinetuneSettings
 from trytable.trainers.seeding import draw_seed
 
 

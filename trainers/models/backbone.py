@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
+from trytable.records import Refused
 from trytable.trainers.models.locate import resolve
-from trytable.trainers.protocol.messages import Refused
 
 _RELATIVE = "rel_embeddings"
 """The attribute of DeBERTa's relative positions in transformers."""

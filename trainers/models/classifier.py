@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from trytable.records import Refused
 from trytable.trainers.data.batches import STATES, Collator
 from trytable.trainers.data.tokens import Indices, TokenSplit
 from trytable.trainers.models.adapters import add_adapters
@@ -17,7 +18,7 @@ from trytable.trainers.models.freezing import frozen_parts
 from trytable.trainers.models.heads import make_head
 from trytable.trainers.models.precision import Precision, autocast
 from trytable.trainers.models.text_classifier import pool
-from trytable.trainers.protocol.messages import FinetuneSettings, Refused
+from trytable.trainers.protocol.messages import FinetuneSettings
 from trytable.trainers.seeding import draw_seed
 
 _ADAPTER_DROPOUT = "lora_dropout"

@@ -6,8 +6,9 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
+from trytable.records import Refused
 from trytable.trainers.models.backbone import embedding_modules, transformer_layers
-from trytable.trainers.protocol.messages import FinetuneSettings, Refused
+from trytable.trainers.protocol.messages import FinetuneSettings
 
 SHARES = ("none", "embed", "half", "full")
 

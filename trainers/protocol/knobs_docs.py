@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from trytable.trainers.protocol.knobs import FinetuneSettings
+from trytable.trainers.protocol.messages import FinetuneSettings
 
 PATH = Path(__file__).resolve().parents[2] / "docs" / "knobs.md"
 

@@ -20,8 +20,9 @@ from trytable.records import (
     Severity,
 )
 from trytable.trainers.protocol.base import Record
-from trytable.trainers.protocol.knobs import OBJECTIVES, FinetuneSettings
 from trytable.trainers.protocol.memory_knobs import memory_shape
+from trytable.trainers.protocol.model_knobs import ModelKnobs
+from trytable.trainers.protocol.training_knobs import TrainingKnobs
 
 __all__ = [
     "OBJECTIVES",
@@ -51,6 +52,22 @@ RETRIED: frozenset[FailureKind] = frozenset({"error", "killed"})
 
 StopReason = Literal["prune", "drain", "gate"]
 """Who asks a worker to stop: the pruner, the person (with a checkpoint), or a diagnosis."""
+
+
+OBJECTIVES: dict[str, Direction] = {
+    "dev_accuracy": "maximize",
+    "dev_macro_f1": "maximize",
+    "dev_loss": "minimize",
+}
+"""What the trainers of ours measure after every epoch, and which way is better."""
+
+
+class FinetuneSettings(ModelKnobs, TrainingKnobs):
+    """The knobs of the built-in trainer. Each can be fixed in a sweep's baseline or swept."""
+
+    OBJECTIVES: ClassVar[dict[str, Direction]] = OBJECTIVES
+    TELLS_MEMORY: ClassVar[bool] = True
+    """Its workers tell what they take of a GPU (see trainers/protocol/memory_knobs.py)."""
 
 
 class SimulatedSettings(Record):
@@ -297,7 +314,3 @@ class Line(Protocol):
 
     def stop_reason(self) -> StopReason | None:
         """Tell without waiting whether a stop has been asked for, and why."""
-
-
-class Refused(Exception):
-    """The person's fault: a file, a folder or a value that cannot be used. One paragraph."""

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trytable.records import LaunchSettings, Scalar
-from trytable.trainers.protocol.messages import Refused
+from trytable.records import LaunchSettings, Refused, Scalar
 from trytable.trainers.script.configs import FORMATS, dump_config, merge_config
 
 # The same pattern as in sweeps/config/script.py, which has refused unknown placeholders already.

@@ -12,8 +12,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from tomlkit.exceptions import TOMLKitError
 
-from trytable.records import Scalar
-from trytable.trainers.protocol.messages import Refused
+from trytable.records import Refused, Scalar
 
 FORMATS = ("json", "yaml", "toml")
 T = TypeVar("T")

@@ -10,14 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from trytable.records import LaunchSettings
+from trytable.records import LaunchSettings, Refused
 from trytable.trainers.protocol.messages import (
     Failed,
     FailureKind,
     Finished,
     Job,
     Line,
-    Refused,
     ScriptSettings,
     Started,
 )

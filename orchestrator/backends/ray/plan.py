@@ -3,14 +3,12 @@
 import importlib.metadata
 import secrets
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trytable.orchestrator.backends.base import CPU
 from trytable.orchestrator.backends.ray.transfer import FileSizes, file_sizes
-from trytable.orchestrator.backends.slots import gpu_uuids
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors")
 """They decide a trial's numbers, so they must have the same version on all nodes."""
@@ -93,9 +91,8 @@ class NodeInfo:
     package_differences: str = ""
 
 
-def inspect_node(plan: Plan, wants_gpu: bool) -> NodeInfo:
-    """Return what this process, for which Ray has chosen the GPU, finds on its node."""
-    devices = gpu_uuids() if wants_gpu else [CPU]
+def inspect_node(plan: Plan, devices: Sequence[str]) -> NodeInfo:
+    """Return what this process finds on its node; Ray has chosen its devices."""
     return NodeInfo(
         host=socket.gethostname(),
         device=devices[0] if devices else "",

@@ -19,6 +19,7 @@ from trytable.orchestrator.backends.local import LocalBackend
 from trytable.orchestrator.backends.ray import transfer
 from trytable.orchestrator.backends.ray.plan import NodeInfo, Plan, inspect_node
 from trytable.orchestrator.backends.ray.scratch import scratch_folder
+from trytable.orchestrator.backends.slots import gpu_uuids
 from trytable.trainers.protocol.messages import Checkpoint, Finding, Finished, Job, StopReason
 
 _BATCH_SECONDS = 0.002
@@ -61,7 +62,7 @@ class WorkerActor:
 
     def inspect(self) -> NodeInfo:
         """Return what this node is and which of the orchestrator's folders it shares."""
-        self._node = inspect_node(self._plan, wants_gpu=self._slot.device != CPU)
+        self._node = inspect_node(self._plan, [CPU] if self._slot.device == CPU else gpu_uuids())
         return self._node
 
     def open(self, model: bytes | None) -> None:

@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 
 from tests.trainers.small import label_rows, lines
-from trytable.records import DataSource
+from trytable.records import DataSource, Refused
 from trytable.trainers.data.dataset import TextData, from_json, read_data, to_json
-from trytable.trainers.protocol.messages import Refused
 
 ROWS = [("It 's a lovely film , 50 % \\/ 'wow' .", 1), ('a,b\tc "d" \u2028 e', 0), ("plain", 1)]
 

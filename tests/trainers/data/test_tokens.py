@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.trainers.small import DATA, save_model
+from trytable.records import Refused
 from trytable.trainers.data import tokens
 from trytable.trainers.data.batches import batches_by_length, batches_in_order, pad_batch
 from trytable.trainers.data.dataset import Split, TextData
 from trytable.trainers.data.tokens import tokenise
-from trytable.trainers.protocol.messages import Refused
 
 TOP = Path(__file__).resolve().parents[3]
 

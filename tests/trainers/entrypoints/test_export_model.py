@@ -11,6 +11,7 @@ from torch import nn
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.trainers.small import DATA, Recorder, job_for, save_model
+from trytable.records import Refused
 from trytable.trainers.data.dataset import Split, TextData
 from trytable.trainers.entrypoints import export_model
 from trytable.trainers.finetune import trainer
@@ -19,7 +20,7 @@ from trytable.trainers.models import text_classifier
 from trytable.trainers.models.adapters import merge_adapters
 from trytable.trainers.models.backbone import LoadedModel, load_model
 from trytable.trainers.models.classifier import build_classifier
-from trytable.trainers.protocol.messages import FinetuneSettings, Finished, Job, Refused
+from trytable.trainers.protocol.messages import FinetuneSettings, Finished, Job
 
 PAIRS = TextData(
     DATA.classes,

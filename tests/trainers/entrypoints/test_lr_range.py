@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.trainers.small import Recorder, job_for, same_tensors, save_data
+from trytable.records import Refused
 from trytable.trainers.entrypoints.lr_range import (
     DIVERGED,
     SMOOTHING,
@@ -20,7 +21,7 @@ from trytable.trainers.entrypoints.lr_range import (
 from trytable.trainers.finetune import trainer
 from trytable.trainers.models.backbone import LoadedModel
 from trytable.trainers.models.state_dict import copy_moments, copy_weights
-from trytable.trainers.protocol.messages import RangePoint, Refused, Step
+from trytable.trainers.protocol.messages import RangePoint, Step
 
 EVERY_KNOB = {
     "dropout": 0.3, "augment_delete": 0.2, "augment_swap": 0.2, "label_smoothing": 0.1,

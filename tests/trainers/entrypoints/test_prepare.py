@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from tests.trainers.small import label_rows
-from trytable.records import DataSource
+from trytable.records import DataSource, Refused
 from trytable.trainers.data import docstrings
 from trytable.trainers.entrypoints.prepare import prepare
 from trytable.trainers.models import locate
-from trytable.trainers.protocol.messages import Prepared, Refused
+from trytable.trainers.protocol.messages import Prepared
 
 TOP = Path(__file__).resolve().parents[3]
 

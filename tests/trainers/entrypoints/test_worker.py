@@ -9,11 +9,12 @@ import torch
 
 from tests.trainers.finetune.test_step import needs_too_much
 from tests.trainers.small import job_for
+from trytable.records import Refused
 from trytable.trainers.entrypoints import worker
 from trytable.trainers.finetune import trainer
 from trytable.trainers.finetune.step import NonFinite
 from trytable.trainers.models.backbone import LoadedModel
-from trytable.trainers.protocol.messages import AnyEvent, Failed, Refused, parse_event
+from trytable.trainers.protocol.messages import AnyEvent, Failed, parse_event
 
 
 def said(

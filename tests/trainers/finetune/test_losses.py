@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight  # type: ignore[import-untyped]
 
+from trytable.records import Refused
 from trytable.trainers.finetune.losses import Criterion, class_weights, make_criterion
-from trytable.trainers.protocol.messages import FinetuneSettings, Refused
+from trytable.trainers.protocol.messages import FinetuneSettings
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.5], [-2.0, 3.0, 0.1], [0.0, 0.0, 4.0]])
 LABELS = torch.tensor([0, 1, 2, 2])

@@ -21,9 +21,13 @@ from trytable.trainers.finetune.memory import (
     process_memory,
 )
 from trytable.trainers.models.backbone import LoadedModel
-from trytable.trainers.protocol.knobs import FinetuneSettings
 from trytable.trainers.protocol.memory_knobs import ALIKE, BY_USE, BY_VALUE, memory_shape
-from trytable.trainers.protocol.messages import Epoch, ScriptSettings, SimulatedSettings
+from trytable.trainers.protocol.messages import (
+    Epoch,
+    FinetuneSettings,
+    ScriptSettings,
+    SimulatedSettings,
+)
 
 TOP = Path(__file__).resolve().parents[3]
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from trytable.records import Refused
 from trytable.trainers.finetune.schedule import make_schedule
-from trytable.trainers.protocol.messages import FinetuneSettings, Refused
+from trytable.trainers.protocol.messages import FinetuneSettings
 
 
 def shares(steps_per_epoch: int = 250, **knobs: object) -> list[float]:

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from tests.trainers.small import CONFIGS, DATA, Recorder, job_for, same_tensors, save_model
-from trytable.records import Objective
+from trytable.records import Objective, Refused
 from trytable.trainers.data import tokens
 from trytable.trainers.data.dataset import TextData
 from trytable.trainers.finetune import trainer
@@ -24,7 +24,6 @@ from trytable.trainers.protocol.messages import (
     Epoch,
     Finding,
     Finished,
-    Refused,
     Started,
     Step,
 )

@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 from tests.trainers.small import CONFIGS, Recorder, job_for, same_tensors, save_model
+from trytable.records import Refused
 from trytable.trainers.finetune import trainer
 from trytable.trainers.finetune.checkpoints import CheckpointFolder
 from trytable.trainers.finetune.optimizer import make_optimizer
 from trytable.trainers.models.adapters import add_adapters, merge_adapters
 from trytable.trainers.models.backbone import LoadedModel, load_model
 from trytable.trainers.models.classifier import Classifier, build_classifier
-from trytable.trainers.protocol.messages import Finding, FinetuneSettings, Refused, Started
+from trytable.trainers.protocol.messages import Finding, FinetuneSettings, Started
 
 BATCH = {"input_ids": torch.tensor([[2, 3, 4]]), "attention_mask": torch.ones(1, 3).long()}
 

@@ -13,6 +13,7 @@ from torch import nn
 from transformers import AutoModel, MambaConfig, PreTrainedConfig
 
 from tests.trainers.small import CONFIGS, same_tensors, save_model
+from trytable.records import Refused
 from trytable.trainers.models.backbone import (
     LoadedModel,
     embedding_modules,
@@ -23,7 +24,7 @@ from trytable.trainers.models.backbone import (
 from trytable.trainers.models.classifier import build_classifier, dropout_probabilities
 from trytable.trainers.models.freezing import frozen_layer_count
 from trytable.trainers.models.text_classifier import pool
-from trytable.trainers.protocol.messages import FinetuneSettings, Refused
+from trytable.trainers.protocol.messages import FinetuneSettings
 
 
 @pytest.fixture(scope="module", params=list(CONFIGS))

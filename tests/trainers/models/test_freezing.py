@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.trainers.small import CONFIGS, Recorder, job_for, same_tensors, save_model
+from trytable.records import Refused
 from trytable.trainers.finetune import trainer
 from trytable.trainers.models.backbone import (
     LoadedModel,
@@ -21,14 +22,7 @@ from trytable.trainers.models.backbone import (
 from trytable.trainers.models.classifier import Classifier, build_classifier
 from trytable.trainers.models.freezing import SHARES, frozen_layer_count
 from trytable.trainers.models.state_dict import trainable_parameters
-from trytable.trainers.protocol.messages import (
-    Checkpoint,
-    Finding,
-    FinetuneSettings,
-    Refused,
-    Started,
-    Step,
-)
+from trytable.trainers.protocol.messages import Checkpoint, Finding, FinetuneSettings, Started, Step
 
 
 def built(loaded: LoadedModel, **knobs: Any) -> Classifier:

@@ -12,9 +12,8 @@ from tests.trainers.small import Recorder, job_for
 from trytable.trainers.finetune import trainer
 from trytable.trainers.models.backbone import LoadedModel
 from trytable.trainers.models.classifier import build_classifier
-from trytable.trainers.protocol.knobs import FinetuneSettings
 from trytable.trainers.protocol.knobs_docs import PATH, table
-from trytable.trainers.protocol.messages import Checkpoint, Epoch, Started, Step
+from trytable.trainers.protocol.messages import Checkpoint, Epoch, FinetuneSettings, Started, Step
 
 STEPS = 9
 PROPERTIES: dict[str, Any] = FinetuneSettings.model_json_schema()["properties"]

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from trytable.records import LaunchSettings, Scalar
-from trytable.trainers.protocol.messages import Refused
+from trytable.records import LaunchSettings, Refused, Scalar
 from trytable.trainers.script.command import CommandContext, argument_text, build_invocation
 from trytable.trainers.script.configs import dump_config, merge_config
 

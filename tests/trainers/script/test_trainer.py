@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from trytable.records import DataSource, LaunchSettings, Objective, Scalar
+from trytable.records import DataSource, LaunchSettings, Objective, Refused, Scalar
 from trytable.trainers.protocol.messages import (
     Epoch,
     Event,
@@ -18,7 +18,6 @@ from trytable.trainers.protocol.messages import (
     Finding,
     Finished,
     Job,
-    Refused,
     ScriptSettings,
     Started,
     StopReason,
