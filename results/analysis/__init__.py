@@ -1,1 +1,1 @@
-"""Statistics over a study: comparison, confirmation, cost and importance."""
+"""Statistics of a study: comparison, confirmation, cost and importance."""

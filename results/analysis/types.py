@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from trytable.results.analysis.diagnosis.types import Diagnosis, OverfitLevel
 from trytable.results.analysis.statistics import (
@@ -25,14 +25,7 @@ CostKind = Literal["completed", "pruned", "stopped", "failed", "retried", "unfin
 """What seconds were spent on. `failed` and `retried` are attempts whose work was lost (another
 attempt followed a retried one); an interrupted attempt counts by how its trial ended."""
 
-COST_KINDS: tuple[CostKind, ...] = (
-    "completed",
-    "pruned",
-    "stopped",
-    "failed",
-    "retried",
-    "unfinished",
-)
+COST_KINDS: tuple[CostKind, ...] = get_args(CostKind)
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""The ledger beside Optuna's tables, and how a whole study is read."""
+"""The ledger beside Optuna's tables, and the reader of a study in both."""

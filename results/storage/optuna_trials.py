@@ -1,4 +1,4 @@
-"""Reads a study's trials from Optuna's tables, whole columns at a time.
+"""Reads a study's trials from Optuna's tables, a table at a time.
 
 Optuna's own reader makes an object for every intermediate value; with 2,000 trials of 50 epochs
 that takes longer than the rest of a report. A test compares this reader with Optuna's.

@@ -1,1 +1,1 @@
-"""Finds what went wrong or well in a trial, each finding with its evidence in numbers."""
+"""Diagnoses what went wrong or well in a trial; each finding has its evidence in numbers."""

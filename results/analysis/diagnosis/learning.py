@@ -146,7 +146,7 @@ def _worst_moment(
     """Variant, severity and epoch of the collapse that matters most."""
     last = trial.curve[-1].epoch
     if trial.best_epoch in collapsed:
-        return "kept", "error", trial.best_epoch
+        return "best", "error", trial.best_epoch
     return ("last", "warning", last) if last in collapsed else ("early", "info", max(collapsed))
 
 

@@ -147,4 +147,4 @@ def _same_seed_symptom(reference: DiagnosedTrial, trial: DiagnosedTrial) -> Symp
     compared = {step: pair for step, *pair in common if step in thresholds.COMPARED_STEPS}
     for step, (loss, other) in compared.items():
         evidence |= {f"loss_at_{step}": loss, f"reference_loss_at_{step}": other}
-    return Symptom("same_seed", "info", evidence, (), "parted" if parts_at else "never")
+    return Symptom("same_seed", "info", evidence, (), "differs" if parts_at else "identical")

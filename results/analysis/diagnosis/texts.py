@@ -5,9 +5,6 @@ Both languages are filled from the same evidence. The key of a text is `kind.var
 
 from dataclasses import dataclass
 
-from trytable.records import Language
-from trytable.results.analysis.diagnosis.types import AdviceDirection
-
 
 @dataclass(frozen=True)
 class Wording:
@@ -66,7 +63,7 @@ ENGLISH: dict[str, Wording] = {
         "({chance:.3f})",
         _GUESSING,
     ),
-    "majority_class.kept": Wording(
+    "majority_class.best": Wording(
         "at the best epoch, {epoch}, {share:.0%} of the predictions are class {class}",
         _COLLAPSED,
     ),
@@ -171,12 +168,12 @@ ENGLISH: dict[str, Wording] = {
         "{train_loss:.4g}), although accuracies differ by at most {largest_gap:.3f}",
         "Losses that are averaged over different units are not comparable.",
     ),
-    "same_seed.parted": Wording(
+    "same_seed.differs": Wording(
         "its losses equal those of Try {reference} up to step {alike_until} and differ by step "
         "{parts_at}{compared}",
         _SEED,
     ),
-    "same_seed.never": Wording(
+    "same_seed.identical": Wording(
         "its losses equal those of Try {reference} at all common steps, up to step {alike_until}",
         _SEED + " If they never differ, the varied parameter has no effect.",
     ),
@@ -220,7 +217,7 @@ CHINESE: dict[str, Wording] = {
         "{tolerance:.0%}，准确率 {accuracy:.3f} 处于随机水平（{chance:.3f}）",
         _GUESSING_ZH,
     ),
-    "majority_class.kept": Wording(
+    "majority_class.best": Wording(
         "最佳轮（第 {epoch} 轮）有 {share:.0%} 的预测为类别 {class}", _COLLAPSED_ZH
     ),
     "majority_class.last": Wording(
@@ -246,11 +243,11 @@ CHINESE: dict[str, Wording] = {
         "权重变化会改变预测，因此验证并没有真正进行：重复使用了相同的输出、掩码或模型副本。",
     ),
     "divergence.rose": Wording(
-        "损失从 {first_loss:.3f} 升到 {last_loss:.3f}（{ratio:.2f} 倍），截至 {unit} {last_at}",
+        "到第 {last_at} {unit}，损失从 {first_loss:.3f} 升到 {last_loss:.3f}（{ratio:.2f} 倍）",
         "步长过大会远离任何解，继续训练也无法恢复。",
     ),
     "divergence.fell_back": Wording(
-        "损失在 {unit} {lowest_at} 降到 {lowest_loss:.3f}，到 {unit} {last_at} 又回升至 "
+        "到第 {lowest_at} {unit}损失降到 {lowest_loss:.3f}，到第 {last_at} {unit}又回升至 "
         "{last_loss:.3f}",
         "步长过大，破坏了已经学到的内容。",
     ),
@@ -312,12 +309,12 @@ CHINESE: dict[str, Wording] = {
         "而准确率最多相差 {largest_gap:.3f}",
         "按不同单位取平均的损失不可比较。",
     ),
-    "same_seed.parted": Wording(
+    "same_seed.differs": Wording(
         "到第 {alike_until} 步为止损失与 Try {reference} 完全相同，第 {parts_at} 步时已不同"
         "{compared}",
         _SEED_ZH,
     ),
-    "same_seed.never": Wording(
+    "same_seed.identical": Wording(
         "在所有共同的步上损失都与 Try {reference} 相同，直到第 {alike_until} 步",
         _SEED_ZH + "如果始终相同，说明所改参数没有效果。",
     ),
@@ -330,42 +327,3 @@ CHINESE: dict[str, Wording] = {
     "oom_retry": Wording("{worker}", "同样的梯度由更多、更小的微批次累积而成：较慢，结果不变。"),
     "patience": Wording("{worker}", "省去了最佳轮之后的轮次。"),
 }
-
-WORDINGS: dict[Language, dict[str, Wording]] = {"en": ENGLISH, "zh": CHINESE}
-
-LEVELS: dict[Language, dict[str, str]] = {
-    "en": {"slight": "slight", "moderate": "moderate", "severe": "severe", "none": "no"},
-    "zh": {"slight": "轻微", "moderate": "中等", "severe": "严重", "none": "无"},
-}
-
-UNITS: dict[Language, dict[str, str]] = {
-    "en": {"step": "step", "epoch": "epoch"},
-    "zh": {"step": "步", "epoch": "轮"},
-}
-
-AT_BEST: dict[Language, str] = {
-    "en": " and {gap_at_best:.3f} at the best one",
-    "zh": "，最佳轮为 {gap_at_best:.3f}",
-}
-
-COMPARED: dict[Language, str] = {
-    "en": "; at step {step}: {loss:.4f} and {other:.4f}",
-    "zh": "；第 {step} 步分别为 {loss:.4f} 和 {other:.4f}",
-}
-
-ADVICE: dict[Language, dict[AdviceDirection, str]] = {
-    "en": {
-        "raise": "raise {parameter}",
-        "lower": "lower {parameter}",
-        "set": "set {parameter}",
-        "check": "check {parameter}",
-    },
-    "zh": {
-        "raise": "将 {parameter} 调高",
-        "lower": "将 {parameter} 调低",
-        "set": "将 {parameter} 设置",
-        "check": "检查 {parameter}",
-    },
-}
-
-ADVICE_VALUE: dict[Language, str] = {"en": " to {value}", "zh": "为 {value}"}

@@ -142,7 +142,7 @@ def test_predictions_decide_where_they_are_known() -> None:
     trial = trial_of(RATE_1E_5, predictions=(2,) * 1095 + (1,) * 6)
     found = majority_class(trial, FIVE)
     assert found is not None
-    assert (found.variant, found.evidence["class"]) == ("kept", 2)
+    assert (found.variant, found.evidence["class"]) == ("best", 2)
     assert found.evidence["share"] == pytest.approx(1095 / 1101)
     spread = trial_of(RATE_1E_5[2:], predictions=(2,) * 1000 + (1,) * 101)
     assert majority_class(spread, FIVE) is None

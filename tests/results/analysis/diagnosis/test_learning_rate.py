@@ -91,7 +91,7 @@ def test_two_rates_from_one_seed_part_after_their_first_steps() -> None:
     )
     ((number, found),) = same_seed([fast, slow, other])
     assert number == 1
-    assert (found.severity, found.variant) == ("info", "parted")
+    assert (found.severity, found.variant) == ("info", "differs")
     assert found.evidence == {
         "reference": 1, "first_loss": 1.6831, "alike_until": 100, "parts_at": 500,
         "loss_at_100": 1.6831, "reference_loss_at_100": 1.6831,
@@ -103,4 +103,4 @@ def test_two_rates_from_one_seed_part_after_their_first_steps() -> None:
 def test_courses_that_never_part_say_that_nothing_was_changed() -> None:
     same = [DiagnosedTrial(number=n, steps=(step(1, 1.5), step(10, 1.2))) for n in (0, 1)]
     ((_, found),) = same_seed(same)
-    assert (found.variant, found.evidence["alike_until"]) == ("never", 10)
+    assert (found.variant, found.evidence["alike_until"]) == ("identical", 10)
