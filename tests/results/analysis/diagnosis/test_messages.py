@@ -88,9 +88,10 @@ def test_advice_in_words(advice: Advice, english: str, chinese: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_workers_finding_has_the_same_form(language: Language) -> None:
     row = FindingRow("t", 1, "oom_retry", "warning", "micro-batch 32 to 16", {"micro_batch": 16})
+    wordings = texts.ENGLISH if language == "en" else texts.CHINESE
     said = describe_worker_finding(row, language)
     assert (said.message, said.severity) == ("micro-batch 32 to 16", "warning")
     assert said.advice == (Advice("micro_batch_size", "lower"),)
-    assert said.explanation == texts.WORDINGS[language]["oom_retry"].explanation
+    assert said.explanation == wordings["oom_retry"].explanation
     unknown = describe_worker_finding(FindingRow("t", 1, "odd", "fatal", "what?", {}), language)
     assert (unknown.kind, unknown.explanation, unknown.severity) == ("odd", "", "warning")
