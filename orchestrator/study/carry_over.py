@@ -21,7 +21,7 @@ from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study import search_space
 from trytable.orchestrator.study.compatibility import differences, fact_differences
 from trytable.orchestrator.study.imported import SOURCE_ATTRIBUTE
-from trytable.orchestrator.study.search_space import key_of, known_point, same_point
+from trytable.orchestrator.study.search_space import point_inside, point_key, same_point
 from trytable.records import Point
 from trytable.results.storage.ledger import STUDY_UID, Ledger
 from trytable.results.storage.rows import SEED, GoldRow, StudyLedger, StudyRow, TrialRow
@@ -103,11 +103,11 @@ def select_trials(
     selected: list[tuple[TrialRow, Point]] = []
     skipped: Counter[str] = Counter()
     seed_is_swept = SEED in distributions
-    taken_keys = {key_of(point) for point in taken_points}
+    taken_keys = {point_key(point) for point in taken_points}
     for row in ledger.trials:
         trial_seed = ledger.study.sweep["seed"] if row.seed is None else row.seed
         settings = {**defaults, **row.requested, **({SEED: trial_seed} if seed_is_swept else {})}
-        point = known_point(settings, distributions)
+        point = point_inside(settings, distributions)
         if row.status not in _COMPARABLE_STATUSES or row.origin:
             skipped["imported" if row.origin else row.status] += 1
         elif not seed_is_swept and trial_seed != seed:
@@ -116,7 +116,7 @@ def select_trials(
             skipped[f"{', '.join(outside)} outside the new space"] += 1
         elif changed := list(differences({**defaults, **row.requested}, full_settings(point))):
             skipped["; ".join(changed)] += 1
-        elif key_of(point) not in taken_keys:
+        elif point_key(point) not in taken_keys:
             selected.append((row, point))
     return Selection(tuple(selected), skipped)
 

@@ -1,4 +1,4 @@
-"""A sweep's space in Optuna's terms: distributions, sampler, pruner."""
+"""Translates a sweep into Optuna's terms: distributions, sampler, pruner, initial points."""
 
 import hashlib
 import warnings
@@ -23,10 +23,10 @@ from trytable.sweeps.config.loader import Range, Sweep, Values, grid_points
 
 
 def distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
-    """One distribution a parameter; the numbers of a grid span a range.
+    """One distribution per parameter; the numbers of a grid span a range.
 
     Optuna lets a study's ranges grow but not its categories, so values can be added to a grid
-    later; the dashboard also draws it on a number axis. No sampler draws from that range.
+    later; the dashboard also plots them on a number axis. No sampler draws from that range.
     """
     return {
         name: _distribution(
@@ -40,15 +40,15 @@ def distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
 
 def _initial_points(sweep: Sweep) -> list[Point]:
     return [
-        {name: {**sweep.baseline, **known}[name] for name in sweep.parameters}
-        for known in ({}, *sweep.enqueue)
+        {name: {**sweep.baseline, **point}[name] for name in sweep.parameters}
+        for point in ({}, *sweep.enqueue)
     ]
 
 
-def _distribution(parameter: Values | Range, known: list[Any], on_grid: bool) -> BaseDistribution:
+def _distribution(parameter: Values | Range, initial: list[Any], on_grid: bool) -> BaseDistribution:
     if isinstance(parameter, Range):
         return _range(parameter)
-    values = [*parameter.values, *known]
+    values = [*parameter.values, *initial]
     if on_grid and parameter.kind == "float":
         return FloatDistribution(min(values), max(values))
     if on_grid and parameter.kind == "int":
@@ -64,7 +64,7 @@ def _range(parameter: Range) -> BaseDistribution:
 
 
 def sampler(sweep: Sweep, trials_so_far: int) -> BaseSampler:
-    """The sampler, seeded by the sweep's seed and the number of trials so far.
+    """The sampler, seeded from the sweep's seed and the number of trials so far.
 
     So a resumed sampler does not give its first points again. QMC alone keeps its place in its
     sequence in the study. A grid needs no sampler: its points are enqueued.
@@ -83,31 +83,31 @@ def sampler(sweep: Sweep, trials_so_far: int) -> BaseSampler:
 
 
 class Tpe(optuna.samplers.TPESampler):
-    """Optuna's TPE, which is told what space all trials share.
+    """Optuna's TPE, which gets the space that all trials share from the in-memory study.
 
-    To find that out Optuna looks at every trial that came after the oldest one running: with a
-    thousand running at each ask at all that it is shown.
+    Optuna itself would look at every trial since the oldest running one at each ask: with a
+    thousand trials running, at all of them.
     """
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """The space that is drawn from at once, in a fixed order."""
+        """The space that is sampled jointly, in a fixed order."""
         storage = study._storage
         if not isinstance(storage, InMemoryStudyStorage):
             return super().infer_relative_search_space(study, trial)
         shared = sorted(storage.shared_space().items())
-        return {name: one for name, one in shared if not one.single()}
+        return {name: space for name, space in shared if not space.single()}
 
 
 def _qmc(seed: int) -> BaseSampler:
     with warnings.catch_warnings():
-        # Optuna's label for an interface that has stood still since 3.0.
+        # Optuna still calls it experimental, but its interface has not changed since 3.0.
         warnings.simplefilter("ignore", ExperimentalWarning)
         return optuna.samplers.QMCSampler(
             seed=seed,
             scramble=True,
-            # Both warn of what is meant here: one process asks, and words are drawn at random.
+            # Both are intended here: one process asks, and categories are sampled at random.
             warn_asynchronous_seeding=False,
             warn_independent_sampling=False,
         )
@@ -139,7 +139,7 @@ def pruner(sweep: Sweep, epochs: int) -> BasePruner:
 
 
 def _median(startup_trials: int, warmup_epochs: int, patience: int | None) -> BasePruner:
-    # Optuna judges from step n_warmup_steps on; the first epoch after the warm-up has one more.
+    # Optuna prunes from step n_warmup_steps on, and the first epoch after the warm-up is one later.
     median = optuna.pruners.MedianPruner(
         n_startup_trials=startup_trials, n_warmup_steps=warmup_epochs + 1
     )
@@ -150,28 +150,28 @@ def _median(startup_trials: int, warmup_epochs: int, patience: int | None) -> Ba
         return optuna.pruners.PatientPruner(median, patience=patience)
 
 
-def key_of(point: Mapping[str, Any]) -> frozenset[tuple[str, bool, Any]]:
-    """What two points have in common where they are the same; 1 and 1.0 are, 1 and True are not."""
+def point_key(point: Mapping[str, Any]) -> frozenset[tuple[str, bool, Any]]:
+    """A key that equal points share: 1 and 1.0 are equal, 1 and True are not."""
     return frozenset(
         (name, isinstance(value, bool), _hashed(value)) for name, value in point.items()
     )
 
 
 def _hashed(value: Any) -> Any:
-    # A person may enqueue what no parameter can be.
+    # A person may enqueue values that no parameter can have, such as a list.
     return value if isinstance(value, Hashable) else repr(value)
 
 
-def same_point(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def same_point(point: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two points are the same."""
-    return key_of(one) == key_of(other)
+    return point_key(point) == point_key(other)
 
 
-def known_point(
+def point_inside(
     parameters: Mapping[str, Scalar], distributions: Mapping[str, BaseDistribution]
 ) -> dict[str, Scalar]:
-    """The settings that lie in these distributions."""
-    found: dict[str, Scalar] = {}
+    """The values that are inside their distributions."""
+    point: dict[str, Scalar] = {}
     for name, distribution in distributions.items():
         if name not in parameters:
             continue
@@ -181,23 +181,23 @@ def known_point(
         except ValueError:
             continue
         if inside:
-            found[name] = value
-    return found
+            point[name] = value
+    return point
 
 
 def points_left(
     sweep: Sweep, trials: Sequence[FrozenTrial], is_taken: Callable[[FrozenTrial], bool]
 ) -> Iterator[tuple[Point, str]]:
-    """The known points that no trial has taken, each with its source, in the order of running."""
-    taken = {key_of(point_of(trial)) for trial in trials if is_taken(trial)}
-    for point, source in _known_points(sweep, trials):
-        key = key_of(point)
-        if key not in taken:
-            taken.add(key)
+    """The initial points that no trial has taken, each with its source, in the order to run."""
+    taken_keys = {point_key(trial_point(trial)) for trial in trials if is_taken(trial)}
+    for point, source in _all_initial_points(sweep, trials):
+        key = point_key(point)
+        if key not in taken_keys:
+            taken_keys.add(key)
             yield point, source
 
 
-def _known_points(sweep: Sweep, trials: Iterable[FrozenTrial]) -> Iterator[tuple[Point, str]]:
+def _all_initial_points(sweep: Sweep, trials: Iterable[FrozenTrial]) -> Iterator[tuple[Point, str]]:
     names = sweep.parameters
     baseline = {name: sweep.baseline[name] for name in names}
     yield baseline, "baseline"
@@ -205,13 +205,13 @@ def _known_points(sweep: Sweep, trials: Iterable[FrozenTrial]) -> Iterator[tuple
     if sweep.sampler.name == "grid":
         yield from ((point, "grid") for point in grid_points(sweep))
     for trial in trials:
-        if trial.state == TrialState.FAIL and point_of(trial).keys() == names.keys():
-            yield point_of(trial), "retry"
+        if trial.state == TrialState.FAIL and trial_point(trial).keys() == names.keys():
+            yield trial_point(trial), "retry"
 
 
-def point_of(trial: FrozenTrial) -> dict[str, Any]:
-    """A trial's point; of one that waits, as far as the one who enqueued it has said."""
+def trial_point(trial: FrozenTrial) -> dict[str, Any]:
+    """A trial's point; a waiting trial has only the values that it was enqueued with."""
     fixed = trial.system_attrs.get("fixed_params", {})
     if trial.state == TrialState.WAITING:
-        return {**fixed, **trial.params}  # cut off perhaps while it was made ready
+        return {**fixed, **trial.params}  # an earlier run may have been killed while it added them
     return dict(trial.params or fixed)

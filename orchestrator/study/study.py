@@ -286,11 +286,11 @@ class OptunaStudy:
             self._read_all()
             return None
         self._open(trial_id, trial._trial_id, trial)
-        point_key = search_space.key_of(trial.params)
+        point_key = search_space.point_key(trial.params)
         self._initial_points = deque(
             (point, source)
             for point, source in self._initial_points
-            if search_space.key_of(point) != point_key
+            if search_space.point_key(point) != point_key
         )
         return trial.number
 

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 from pydantic import Field, ValidationError
 
 from trytable.records import PRUNER_OPTIONS, SAMPLER_OPTIONS, Direction, ParameterStyle
-from trytable.sweeps.config.messages import listed, not_allowed, unknown
+from trytable.sweeps.config.messages import join_words, not_allowed, unknown
 from trytable.sweeps.config.schema import FILE_KEYS, Strict, Sweep
 from trytable.sweeps.config.yaml_source import Document, Key
 
-NAMED = ("data", "objective", "sampler", "pruner")
+NAME_OR_MAPPING = ("data", "objective", "sampler", "pruner")
 """Keys that may hold a name alone: `sampler: grid` is short for `sampler: {name: grid}`."""
 
 
@@ -107,7 +107,7 @@ def _explain(
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         return unknown("a valid key", loc[-1], parent.get("properties", {}))
     if kind == "missing":
-        return f"is missing. {listed(parent.get('required', ()))} must be given."
+        return f"is missing. {join_words(parent.get('required', ()))} must be given."
     return not_allowed(value, schema)
 
 
@@ -143,17 +143,17 @@ _REASONS = {
 
 def _check_options(document: Document, part: str, options: Mapping[str, tuple[str, ...]]) -> None:
     """Refuse the options of another sampler or pruner, which would be ignored in silence."""
-    given = document.data.get(part)
+    raw = document.data.get(part)
     default = Sweep.model_fields[part].default.name
-    name = given.get("name", default) if isinstance(given, dict) else None
-    if not (isinstance(given, dict) and isinstance(name, str) and name in options):
+    name = raw.get("name", default) if isinstance(raw, dict) else None
+    if not (isinstance(raw, dict) and isinstance(name, str) and name in options):
         return
-    others = {option for names in options.values() for option in names} - set(options[name])
-    for option in [key for key in given if key in others]:
-        owners = listed(owner for owner, names in options.items() if option in names)
+    foreign = {option for names in options.values() for option in names} - set(options[name])
+    for option in [key for key in raw if key in foreign]:
+        owners = join_words(owner for owner, names in options.items() if option in names)
         reason = _REASONS.get(option, "") if name not in ("none", "grid") else ""
         document.complain(
             (part, option),
             f"{name} has no such option; it belongs to {owners}.{reason} "
-            f"Allowed with {name}: {listed(options[name])}.",
+            f"Allowed with {name}: {join_words(options[name])}.",
         )

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from trytable.sweeps.config import validation
 from trytable.sweeps.config.form import check_form
 from trytable.sweeps.config.knobs import FreeKnobs, Knobs
-from trytable.sweeps.config.messages import SweepError, listed, show, suggestion, unknown
+from trytable.sweeps.config.messages import SweepError, join_words, show, suggestion, unknown
 from trytable.sweeps.config.overrides import apply, parse_overrides
 from trytable.sweeps.config.schema import Range, Sweep, Values, grid_points
 from trytable.sweeps.config.script import check_script
@@ -46,7 +46,7 @@ def find_sweep(folder: Path, name: str) -> Path:
     names = [path.stem for path in list_sweeps(folder)]
     if name in names:
         return folder / f"{name}.yaml"
-    available = f"Sweeps in {folder}: {listed(names)}."
+    available = f"Sweeps in {folder}: {join_words(names)}."
     if not name:
         raise SweepError(f"No sweep was named. Name one, as in NAME=dropout. {available}")
     if not _is_name(name):

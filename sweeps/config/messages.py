@@ -40,7 +40,7 @@ def show(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
-def listed(words: Iterable[object]) -> str:
+def join_words(words: Iterable[object]) -> str:
     """Words for a message, separated by commas."""
     return ", ".join(str(word) for word in words) or "nothing"
 
@@ -55,14 +55,14 @@ def suggestion(word: object, allowed: Iterable[str]) -> str:
 def unknown(noun: str, word: object, allowed: Iterable[str]) -> str:
     """The message for a word that is not allowed; `noun` has its article, as in `a knob`."""
     allowed = list(allowed)
-    return f"{show(word)} is not {noun}.{suggestion(word, allowed)} Allowed: {listed(allowed)}."
+    return f"{show(word)} is not {noun}.{suggestion(word, allowed)} Allowed: {join_words(allowed)}."
 
 
 def not_allowed(value: Any, schema: Mapping[str, Any]) -> str:
     """The message for a value that breaks its JSON schema."""
     words = [word for option in _alternatives(schema) for word in option.get("enum", ())]
-    meant = suggestion(value, [str(word) for word in words]) if isinstance(value, str) else ""
-    return f"{show(value)} is not allowed.{meant} Allowed: {describe(schema)}."
+    hint = suggestion(value, [str(word) for word in words]) if isinstance(value, str) else ""
+    return f"{show(value)} is not allowed.{hint} Allowed: {describe(schema)}."
 
 
 def describe(schema: Mapping[str, Any]) -> str:
@@ -78,9 +78,9 @@ def _alternatives(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _describe_option(schema: Mapping[str, Any]) -> str:
     words = schema.get("enum", [schema["const"]] if "const" in schema else None)
     if words is not None:
-        return listed(words)
+        return join_words(words)
     if "properties" in schema:
-        return f"a name or a mapping of {listed(schema['properties'])}"
+        return f"a name or a mapping of {join_words(schema['properties'])}"
     if "pattern" in schema and "title" in schema:
         return str(schema["title"])
     kind = _TYPES.get(str(schema.get("type")), "any value")

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from trytable.sweeps.config.form import ALL_KEYS, NAMED
+from trytable.sweeps.config.form import ALL_KEYS, NAME_OR_MAPPING
 from trytable.sweeps.config.knobs import free_names
 from trytable.sweeps.config.messages import SweepError, show, unknown
 from trytable.sweeps.config.yaml_source import Document, Key, Place, parse_value, spell
@@ -54,13 +54,13 @@ def apply(document: Document, overrides: Mapping[str, object], trainers: Mapping
     for name in ordered:  # the file's own keys first: the trainer decides what is a knob
         key = _key(document, name, _knobs(document, trainers))
         if key is not None:
-            _put(document, key, overrides[name])
+            _set(document, key, overrides[name])
     expand_names(document)
 
 
 def expand_names(document: Document) -> None:
     """Write `sampler: grid` out as `sampler: {name: grid}`, and `gate: none` accordingly."""
-    for name in NAMED:
+    for name in NAME_OR_MAPPING:
         if isinstance(document.data.get(name), str):
             document.data[name] = {"name": document.data[name]}
     gate = document.data.get("gate")
@@ -93,7 +93,7 @@ def _place(name: str) -> Place:
     return Place(f"SET or {variable}" if variable else "SET")
 
 
-def _put(document: Document, key: Key, value: object) -> None:
+def _set(document: Document, key: Key, value: object) -> None:
     place = _place(spell(key))
     holder: dict[str, Any] = document.data
     for depth, part in enumerate(key[:-1], start=1):

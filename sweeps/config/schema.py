@@ -92,18 +92,18 @@ def _exact(number: float | None) -> Decimal:
     return Decimal(repr(number))
 
 
-class _Chosen(Strict):
+class _WithOptions(Strict):
     """A sampler or pruner, of which a study stores only the options that it reads."""
 
     OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]]
 
     @model_serializer
     def _used_options(self) -> dict[str, Any]:
-        chosen = vars(self)
-        return {key: chosen[key] for key in ("name", *self.OPTIONS[chosen["name"]])}
+        values = vars(self)
+        return {key: values[key] for key in ("name", *self.OPTIONS[values["name"]])}
 
 
-class Sampler(_Chosen):
+class Sampler(_WithOptions):
     """The sampler, which chooses points.
 
     `startup_trials` is the number of random points before tpe and gp start to learn.
@@ -115,7 +115,7 @@ class Sampler(_Chosen):
     startup_trials: int = Field(10, ge=1, le=1_000_000)
 
 
-class Pruner(_Chosen):
+class Pruner(_WithOptions):
     """The pruner, which ends trials early; each reads only its own options (PRUNER_OPTIONS).
 
     Attributes:

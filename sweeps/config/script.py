@@ -10,7 +10,7 @@ import regex
 from trytable.records import LaunchSettings
 from trytable.sweeps.config.form import ScriptForm
 from trytable.sweeps.config.knobs import FreeKnobs, Knobs, free_names, section
-from trytable.sweeps.config.messages import listed, show, unknown
+from trytable.sweeps.config.messages import join_words, show, unknown
 from trytable.sweeps.config.yaml_source import Document
 
 PLACEHOLDER = re.compile(r"\{\{[\w.+~/-]+\}\}|\{([A-Za-z_+~][\w.+~/-]*)\}")
@@ -41,13 +41,13 @@ def check_script(document: Document, form: ScriptForm, knobs: Knobs) -> LaunchSe
             if key in document.data:
                 document.complain((key,), "is a key of trainer script only.")
         return None
-    before = len(document.problems)
+    problems_before = len(document.problems)
     words = _words(document, form)
     if words:
         _check_names(document, form, words, knobs.names)
         _check_placeholders(document, form, words)
     _check_patterns(document, form)
-    if len(document.problems) > before:
+    if len(document.problems) > problems_before:
         return None
     return LaunchSettings(
         command=tuple(words),
@@ -124,7 +124,7 @@ def _check_placeholders(document: Document, form: ScriptForm, words: list[str]) 
         document.complain(
             ("config",),
             f"{show(form.config)} has no supported format. Allowed: files ending in "
-            f"{listed(_SUFFIXES)}.",
+            f"{join_words(_SUFFIXES)}.",
         )
     is_file = form.style in FILE_STYLES
     if not is_file and any("{params}" in word and word != "{params}" for word in words):

@@ -8,7 +8,7 @@ from typing import Any
 from trytable.records import Objective, Point
 from trytable.sweeps.config.form import ObjectiveForm, RangeForm, check_part
 from trytable.sweeps.config.knobs import Knobs, section
-from trytable.sweeps.config.messages import listed, not_allowed, show, unknown
+from trytable.sweeps.config.messages import join_words, not_allowed, show, unknown
 from trytable.sweeps.config.schema import Range, Sweep, Values
 from trytable.sweeps.config.yaml_source import Document, Key
 
@@ -46,7 +46,7 @@ def check_parameters(document: Document, knobs: Knobs) -> Parameters:
         document.complain(
             ("parameters",),
             "nothing is swept. Sweep at least one knob, such as "
-            f"`dropout: [0.0, 0.1]`. Knobs: {listed(knobs.names)}.",
+            f"`dropout: [0.0, 0.1]`. Knobs: {join_words(knobs.names)}.",
         )
     parameters: Parameters = {}
     for name, raw in swept.items():
@@ -79,7 +79,7 @@ def _check_parameter(
 
 def _check_values(document: Document, name: str, raw: list[Any], knobs: Knobs) -> Values | None:
     key: Key = ("parameters", name)
-    before = len(document.problems)
+    problems_before = len(document.problems)
     if not raw:
         document.complain(key, f"the list is empty. Allowed: {knobs.allowed(name)}.")
     first_index: dict[Any, int] = {}
@@ -89,7 +89,7 @@ def _check_values(document: Document, name: str, raw: list[Any], knobs: Knobs) -
             document.complain((*key, index), _NO_LIST)
         elif value is not None and first_index.setdefault(value, index) != index:
             document.complain((*key, index), f"{show(raw_value)} is already in the list.")
-    if len(document.problems) > before:
+    if len(document.problems) > problems_before:
         return None
     return Values(knobs.kind(name), tuple(first_index))
 
@@ -99,10 +99,10 @@ def _check_range(document: Document, name: str, raw: dict[str, Any], knobs: Knob
     form = check_part(document, key, raw, RangeForm)
     if form is None:
         return None
-    before = len(document.problems)
+    problems_before = len(document.problems)
     low = knobs.check(document, name, raw["low"], (*key, "low"))
     high = knobs.check(document, name, raw["high"], (*key, "high"))
-    if len(document.problems) > before:
+    if len(document.problems) > problems_before:
         return None
     integer = knobs.kind(name) == "int"
     step = raw.get("step") if integer else form.step
@@ -111,9 +111,9 @@ def _check_range(document: Document, name: str, raw: dict[str, Any], knobs: Knob
         return None
     parameter = Range(low, high, form.log, step, integer)
     _check_ends(document, key, parameter)
-    if len(document.problems) == before and step is not None:
+    if len(document.problems) == problems_before and step is not None:
         _check_steps(document, (*key, "step"), parameter)
-    return parameter if len(document.problems) == before else None
+    return parameter if len(document.problems) == problems_before else None
 
 
 def _check_ends(document: Document, key: Key, parameter: Range) -> None:
@@ -238,11 +238,11 @@ def check_budget(document: Document, draft: Sweep, parameters: Parameters) -> No
 
 def check_objective(document: Document, form: ObjectiveForm, knobs: Knobs) -> Objective | None:
     """The sweep's objective with its direction, or None with the mistake noted."""
-    measured = knobs.objectives
-    if measured and form.name not in measured:
-        document.complain(("objective", "name"), unknown("an objective", form.name, measured))
+    directions = knobs.objectives
+    if directions and form.name not in directions:
+        document.complain(("objective", "name"), unknown("an objective", form.name, directions))
         return None
-    direction = form.direction or measured.get(form.name)
+    direction = form.direction or directions.get(form.name)
     if direction is None:
         document.complain(
             ("objective", "direction"),
@@ -250,11 +250,11 @@ def check_objective(document: Document, form: ObjectiveForm, knobs: Knobs) -> Ob
             "Allowed: maximize, minimize.",
         )
         return None
-    if measured and direction != measured[form.name]:
+    if directions and direction != directions[form.name]:
         document.complain(
             ("objective", "direction"),
             f"{direction} would find the worst value. Allowed with {form.name}: "
-            f"{measured[form.name]}.",
+            f"{directions[form.name]}.",
         )
     return Objective(form.name, direction)
 
@@ -263,17 +263,17 @@ def check_epochs(document: Document, draft: Sweep, baseline: Mapping[str, Any]) 
     """Hyperband divides a trial's epochs, so there must be at least min_epochs."""
     if draft.pruner.name != "hyperband":
         return
-    epochs, least = baseline.get("epochs"), draft.pruner.min_epochs
+    epochs, minimum = baseline.get("epochs"), draft.pruner.min_epochs
     if baseline and not isinstance(epochs, int):
         document.complain(
             ("pruner", "name"),
             "hyperband divides a trial's epochs, and the baseline has no whole number `epochs`. "
             "Allowed without it: none, median, asha.",
         )
-    if isinstance(epochs, int) and least > epochs:
+    if isinstance(epochs, int) and minimum > epochs:
         document.complain(
             ("pruner", "min_epochs"),
-            f"{least} is more than the baseline's epochs. Allowed with hyperband: 1 to {epochs}.",
+            f"{minimum} is more than the baseline's epochs. Allowed with hyperband: 1 to {epochs}.",
         )
 
 

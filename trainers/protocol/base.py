@@ -30,7 +30,7 @@ class Knobs(Record):
 def knob(
     default: Any,
     description: str,
-    why: str,
+    reason: str,
     *tests: str,
     unit: str = "",
     source: str = "",
@@ -41,12 +41,12 @@ def knob(
     Args:
         default: the value without one in the sweep file.
         description: what the knob is.
-        why: the reason for the default.
+        reason: why the default is what it is.
         tests: the tests that prove the effect, as paths below tests/trainers:
             `models/test_heads.py::test_so`.
         unit: the knob's unit.
         source: the paper that describes what it does.
         limits: pydantic's limits, such as `gt` and `le`.
     """
-    extra: JsonDict = {"why": why, "tests": list(tests), "unit": unit, "source": source}
+    extra: JsonDict = {"reason": reason, "tests": list(tests), "unit": unit, "source": source}
     return Field(default, description=description, json_schema_extra=extra, **limits)

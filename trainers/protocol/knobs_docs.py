@@ -45,12 +45,12 @@ def _section(part: type[BaseModel]) -> str:
 def _row(name: str, schema: dict[str, Any]) -> str:
     cells = (
         f"`{name}`",
-        f"`{_shown(schema['default'])}`",
+        f"`{_format(schema['default'])}`",
         allowed(schema),
         schema["unit"],
         schema["description"] + (f" ({schema['source']})" if schema["source"] else ""),
-        schema["why"],
-        " ".join(f"`{one}`" for one in schema["tests"]),
+        schema["reason"],
+        " ".join(f"`{test}`" for test in schema["tests"]),
     )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
@@ -58,19 +58,19 @@ def _row(name: str, schema: dict[str, Any]) -> str:
 def allowed(schema: dict[str, Any]) -> str:
     """What a knob may hold, from its JSON schema."""
     if "anyOf" in schema:
-        return " or ".join(allowed(one) for one in schema["anyOf"])
+        return " or ".join(allowed(option) for option in schema["anyOf"])
     if "enum" in schema:
-        return ", ".join(f"`{one}`" for one in schema["enum"])
+        return ", ".join(f"`{word}`" for word in schema["enum"])
     if "pattern" in schema:
         return str(schema["title"])
     if schema["type"] == "array":
         return f"a list of {allowed(schema['items'])}"
     names = {"integer": "whole number", "number": "number", "boolean": "`true`, `false`"}
-    bounds = [text.format(_shown(schema[key])) for key, text in _BOUNDS.items() if key in schema]
+    bounds = [text.format(_format(schema[key])) for key, text in _BOUNDS.items() if key in schema]
     return " ".join([names.get(schema["type"], "`null`"), ", ".join(bounds)]).strip()
 
 
-def _shown(value: object) -> str:
+def _format(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from trytable.orchestrator.commands.log_import.blocks import Block, BlockIssue, LoggedEpoch
 from trytable.orchestrator.commands.log_import.mapping_file import issue_line
 from trytable.orchestrator.study.imported import IMPORTED_SOURCE, SOURCE_ATTRIBUTE
-from trytable.orchestrator.study.search_space import known_point
+from trytable.orchestrator.study.search_space import point_inside
 from trytable.records import Objective, Scalar, finite_or_none, is_number
 from trytable.results.storage.ledger import STUDY_UID
 from trytable.results.storage.rows import EpochRow, FindingRow, Row, TrialRow
@@ -133,7 +133,7 @@ def frozen_trial(
 ) -> FrozenTrial:
     """Return the COMPLETE trial for Optuna, with the settings that a sampler can learn from."""
     metric = canonical_name(objective)
-    point = known_point(trial.parameters, distributions)
+    point = point_inside(trial.parameters, distributions)
     return create_trial(
         state=TrialState.COMPLETE,
         value=trial.value,
