@@ -25,7 +25,7 @@ set would take minutes, and its cost is the average cost of its batches."""
 class Silent:
     """A line that discards every event."""
 
-    def say(self, event: Event) -> None:
+    def send(self, event: Event) -> None:
         pass
 
     def stop_reason(self) -> StopReason | None:

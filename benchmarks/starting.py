@@ -22,7 +22,7 @@ from trytable.trainers.finetune import trainer
 from trytable.trainers.models import backbone
 from trytable.trainers.protocol.messages import Job
 class Line:
-    def say(self, event):
+    def send(self, event):
         if event.event in ("started", "step"): print(event.at)
         if event.event == "step": sys.exit()
     def stop_reason(self): return None

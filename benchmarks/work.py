@@ -1,4 +1,4 @@
-"""Prepared jobs to measure with."""
+"""PreparedData jobs to measure with."""
 
 from pathlib import Path
 

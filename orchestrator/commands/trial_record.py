@@ -21,7 +21,7 @@ from trytable.results.analysis.reproducibility import Measurements, TrainingCond
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import TERMINAL, AttemptRow
 from trytable.results.storage.study import StudyResult, TrialResult
-from trytable.trainers.protocol.messages import FinetuneSettings, Job, Prepared, Settings
+from trytable.trainers.protocol.messages import FinetuneSettings, Job, PreparedData, Settings
 
 _HASH_DIGITS = 12
 """Digits of a sha256 in an error message."""
@@ -155,14 +155,14 @@ def job_of(record: TrialRecord, folders: Folders, folder: Path, slot: Slot) -> J
     )
 
 
-def record_preparation(record: TrialRecord, folders: Folders) -> Subprocess[Prepared] | None:
+def record_preparation(record: TrialRecord, folders: Folders) -> Subprocess[PreparedData] | None:
     """Start reading data and model in another process; None for a trainer that needs neither."""
     if not isinstance(record.settings, FinetuneSettings):
         return None
     return start_preparation(record.model, record.data, record.settings.max_length, folders.cache)
 
 
-def check_unchanged(record: TrialRecord, prepared: Prepared) -> None:
+def check_unchanged(record: TrialRecord, prepared: PreparedData) -> None:
     """Raise UserError if the data or the model is not the one that the trial was trained with."""
     facts = record.study.facts
     hashes = (

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trytable.orchestrator.backends.base import CPU, GPU, Slot, WorkerMessage
-from trytable.orchestrator.run.jobs import tells_memory
+from trytable.orchestrator.run.jobs import reports_memory
 from trytable.orchestrator.run.progress import Progress, SlotProgress, metric_title
 from trytable.orchestrator.scheduler.events import Instruction
 from trytable.results.storage.rows import TrialRow
@@ -45,7 +45,7 @@ def describe_slots(sweep: Sweep, slots: Sequence[Slot]) -> str:
         return count
     if GPU in gpus:
         return f"{count} on the cluster's GPUs"
-    may_share = len(slots) > len(gpus) and tells_memory(sweep.trainer)
+    may_share = len(slots) > len(gpus) and reports_memory(sweep.trainer)
     places = f"{count} on {len(gpus)} GPU{'s' if len(gpus) > 1 else ''}"
     return f"{places}, as far as memory allows" if may_share else places
 

@@ -15,7 +15,7 @@ from trytable.trainers.protocol.messages import (
     TRAINERS,
     FinetuneSettings,
     Job,
-    ScriptChecked,
+    ScriptCheck,
     ScriptSettings,
     Settings,
     SimulatedSettings,
@@ -55,12 +55,12 @@ def _from_here(launch: LaunchSettings) -> LaunchSettings:
     return replace(launch, cwd=str(Path(literal(str(Path.cwd()))) / launch.cwd))
 
 
-def tells_memory(trainer: str) -> bool:
+def reports_memory(trainer: str) -> bool:
     """Whether a trainer's workers report how much GPU memory they take."""
-    return bool(getattr(TRAINERS[trainer], "TELLS_MEMORY", False))
+    return bool(getattr(TRAINERS[trainer], "REPORTS_MEMORY", False))
 
 
-def check_script(sweep: Sweep, folder: Path) -> ScriptChecked:
+def check_script(sweep: Sweep, folder: Path) -> ScriptCheck:
     """Check a script's command with the baseline filled in. Raises UserError."""
     request = {
         "settings": settings_of(sweep, sweep.baseline).model_dump(mode="json"),
@@ -68,7 +68,7 @@ def check_script(sweep: Sweep, folder: Path) -> ScriptChecked:
         "folder": str(folder),
     }
     failure = "The script could not be checked"
-    with Subprocess("check_script", ScriptChecked, request, failure) as program:
+    with Subprocess("check_script", ScriptCheck, request, failure) as program:
         return program.result()
 
 

@@ -17,7 +17,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from trytable.orchestrator.errors import UserError
 from trytable.records import DataSource
-from trytable.trainers.protocol.messages import Prepared, Record
+from trytable.trainers.protocol.messages import PreparedData, Record
 
 _ENTRYPOINTS = "trytable.trainers.entrypoints."
 
@@ -110,7 +110,7 @@ class Subprocess(Generic[R]):
 
 def start_preparation(
     model: str, data: DataSource, max_length: int, cache: Path
-) -> Subprocess[Prepared]:
+) -> Subprocess[PreparedData]:
     """Start to check the model and to read and tokenize the data into the cache."""
     cache.mkdir(parents=True, exist_ok=True)
     request = {
@@ -119,4 +119,4 @@ def start_preparation(
         "max_length": max_length,
         "cache_folder": str(cache),
     }
-    return Subprocess("prepare", Prepared, request, "Data and model could not be prepared")
+    return Subprocess("prepare", PreparedData, request, "Data and model could not be prepared")

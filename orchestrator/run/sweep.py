@@ -20,7 +20,7 @@ from trytable.orchestrator.run.display import Display, introduction
 from trytable.orchestrator.run.early_stopping import EarlyStopping
 from trytable.orchestrator.run.engine import BackendStarter, start_local
 from trytable.orchestrator.run.error_messages import as_user_errors, detect_deleted_study
-from trytable.orchestrator.run.jobs import check_script, settings_of, tells_memory
+from trytable.orchestrator.run.jobs import check_script, reports_memory, settings_of
 from trytable.orchestrator.run.loop import SweepLoop, best_first
 from trytable.orchestrator.run.progress import Progress, describe
 from trytable.orchestrator.run.recorder import Recorder
@@ -231,7 +231,7 @@ class _OpenSweep:
 
     def memory_shape(self, settings: dict[str, Any]) -> str:
         """Name the settings that decide a trial's memory; empty if the trainer reports none."""
-        return memory_shape(settings) if tells_memory(self.sweep.trainer) else ""
+        return memory_shape(settings) if reports_memory(self.sweep.trainer) else ""
 
 
 def _run(work: _OpenSweep, backend: Backend, console: Console) -> SweepOutcome:
@@ -298,7 +298,7 @@ def _after_end(
 
 def _machine(sweep: Sweep, to_ask: int, unfinished: Sequence[LiveTrial]) -> StateMachine:
     deadline = time.monotonic() + sweep.hours * 3600 if sweep.hours else None
-    memory_reported = tells_memory(sweep.trainer)
+    memory_reported = reports_memory(sweep.trainer)
     return StateMachine(
         to_ask,
         sweep.attempts,

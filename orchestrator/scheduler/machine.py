@@ -35,7 +35,7 @@ from trytable.orchestrator.scheduler.placement import Placement
 from trytable.orchestrator.scheduler.trial import LiveTrial
 from trytable.results.storage.rows import TERMINAL, Status
 from trytable.trainers.protocol.messages import (
-    RETRIED,
+    RETRYABLE,
     Checkpoint,
     Epoch,
     Failed,
@@ -270,7 +270,7 @@ class StateMachine:
             if _is_sharing_failure(error):
                 return self._end(trial, "waiting", reason)
         trial.failures += 1
-        is_worth_a_retry = error is None or error.kind in RETRIED
+        is_worth_a_retry = error is None or error.kind in RETRYABLE
         if is_worth_a_retry:
             self._health.record_failure(trial.device, trial.uid)
             trial.failed_device = trial.device

@@ -20,7 +20,7 @@ class Knobs:
         self._schema = schema
         self.names = tuple(schema.model_fields)
         self.objectives: Mapping[str, Direction] = getattr(schema, "OBJECTIVES", {})
-        self.reports_memory: bool = getattr(schema, "TELLS_MEMORY", False)
+        self.reports_memory: bool = getattr(schema, "REPORTS_MEMORY", False)
         self._adapters: dict[str, TypeAdapter[Any]] = {
             # Pydantic keeps a field's type and its bounds apart; the adapter needs both.
             name: TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type] # built at run time

@@ -147,7 +147,7 @@ class Recorder:
         self._looks_left = stop_after
         self._reason = reason
 
-    def say(self, event: Event) -> None:
+    def send(self, event: Event) -> None:
         self.events.append(event)
 
     def stop_reason(self) -> StopReason | None:

@@ -6,13 +6,19 @@ import torch
 
 from trytable.trainers.entrypoints.prepare import prepare
 from trytable.trainers.models.backbone import LoadedModel, load_model
-from trytable.trainers.protocol.messages import Event, FinetuneSettings, Job, Prepared, StopReason
+from trytable.trainers.protocol.messages import (
+    Event,
+    FinetuneSettings,
+    Job,
+    PreparedData,
+    StopReason,
+)
 
 
 class DiscardedEvents:
     """A Line that drops all events: what is trained here is no attempt of a trial."""
 
-    def say(self, event: Event) -> None:
+    def send(self, event: Event) -> None:
         """Drop the event."""
 
     def stop_reason(self) -> StopReason | None:
@@ -20,7 +26,7 @@ class DiscardedEvents:
         return None
 
 
-def load_baseline(job: Job, settings: FinetuneSettings) -> tuple[Job, Prepared, LoadedModel]:
+def load_baseline(job: Job, settings: FinetuneSettings) -> tuple[Job, PreparedData, LoadedModel]:
     """Prepare a job's data and load its model; the job comes back with the data's hash.
 
     Raises Refused if data or model cannot be used.

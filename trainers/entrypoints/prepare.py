@@ -1,7 +1,7 @@
 """`entrypoints.prepare`: checks the model and tokenizes the data, before any worker.
 
 The request (see `jsonl`) has the keys `model`, `data`, `max_length` and `cache_folder`; the result
-is a Prepared.
+is a PreparedData.
 """
 
 from pathlib import Path
@@ -12,10 +12,10 @@ from trytable.trainers.data import docstrings, tokens
 from trytable.trainers.data.dataset import SPLITS, TextData, read_data
 from trytable.trainers.entrypoints.jsonl import answer_request
 from trytable.trainers.models.locate import model_hash, resolve
-from trytable.trainers.protocol.messages import Prepared
+from trytable.trainers.protocol.messages import PreparedData
 
 
-def prepare(model: str, data: DataSource, max_length: int, cache: Path) -> Prepared:
+def prepare(model: str, data: DataSource, max_length: int, cache: Path) -> PreparedData:
     """Check the model, read the data and tokenize them into the cache. Raises Refused."""
     folder = resolve(model)
     text_data = _read(data, cache)
@@ -28,7 +28,7 @@ def prepare(model: str, data: DataSource, max_length: int, cache: Path) -> Prepa
         is_folder = Path(folder).is_dir()
         subject = "its tokenizer" if is_folder else "there is no such folder, and the hub's model"
         raise Refused(f"MODEL={model}: {subject} cannot be read: {error}") from error
-    return Prepared(
+    return PreparedData(
         classes=text_data.classes,
         sizes={
             name: len(text_data.splits[name].texts) for name in SPLITS if name in text_data.splits
@@ -62,7 +62,7 @@ def _gold(data: TextData) -> dict[str, tuple[int, ...]]:
     }
 
 
-def answer(request: dict[str, Any]) -> list[Prepared]:
+def answer(request: dict[str, Any]) -> list[PreparedData]:
     """Prepare what a request names."""
     data = DataSource(**request["data"])
     cache = Path(request["cache_folder"])

@@ -135,9 +135,9 @@ def train(job: Job, settings: SimulatedSettings, line: Line) -> None:
             if line.stop_reason() == "drain":
                 checkpoint.parent.mkdir(parents=True, exist_ok=True)
                 checkpoint.write_text(str(event.epoch))
-                line.say(Checkpoint(attempt=job.attempt, step=event.step, epoch=event.epoch))
+                line.send(Checkpoint(attempt=job.attempt, step=event.step, epoch=event.epoch))
             return
-        line.say(event)
+        line.send(event)
 
 
 def _is_stopped_within_epoch(settings: SimulatedSettings, line: Line) -> bool:
@@ -157,14 +157,14 @@ def _crash(kind: str, job: Job, line: Line) -> None:
         case "exit":
             os._exit(3)
         case "user":
-            line.say(Failed(attempt=job.attempt, kind="user", message="a value of no use"))
+            line.send(Failed(attempt=job.attempt, kind="user", message="a value of no use"))
         case "hang":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             while True:
                 time.sleep(60)
         case "flood":
             endless = "x" * 2**22
-            line.say(Finding(attempt=job.attempt, kind="flood", severity="info", message=endless))
+            line.send(Finding(attempt=job.attempt, kind="flood", severity="info", message=endless))
         case "garbage":
             print("neither JSON nor an event", flush=True)  # noqa: T201 - what this crash does
         case _:

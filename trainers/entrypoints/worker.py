@@ -34,7 +34,7 @@ The orchestrator kills a worker that stays silent, since one that hangs would ho
 """
 
 
-class SocketLine:
+class SocketChannel:
     """A Line over a stream socket. Every event is written to the trial's events.jsonl first.
 
     So no event is lost if the orchestrator ends: the next one reads what the ledger lacks.
@@ -48,7 +48,7 @@ class SocketLine:
         self._buffer = b""
         self._reason: StopReason | None = None
 
-    def say(self, event: Event) -> None:
+    def send(self, event: Event) -> None:
         """Write the event to the file, then send it. Exits if the orchestrator has ended."""
         line = event.model_dump_json().encode() + b"\n"
         self._events.write(line)
@@ -94,16 +94,16 @@ def _terminate_last_line(file: BinaryIO) -> None:
 
 def run(job: Job, connection: socket.socket, loaded: "LoadedModel | None") -> None:
     """Run the job's trainer, and send `failed` if it raises."""
-    line = SocketLine(job, connection)
+    line = SocketChannel(job, connection)
     try:
         _train(job, line, loaded)
     except Exception as error:
-        line.say(_failed(job, error))
+        line.send(_failed(job, error))
     finally:
         line.close()
 
 
-def _train(job: Job, line: SocketLine, loaded: "LoadedModel | None") -> None:
+def _train(job: Job, line: SocketChannel, loaded: "LoadedModel | None") -> None:
     if isinstance(job.settings, FinetuneSettings):
         # Not at the top of the module: a simulated worker needs no torch.
         from trytable.trainers.finetune import trainer  # noqa: PLC0415 - see above

@@ -48,7 +48,7 @@ class Reporter:
     ) -> None:
         """Report the effective parameters before the first step, counted from 0."""
         trainable = trainable_parameters(self.model).values()
-        self.line.say(
+        self.line.send(
             Started(
                 attempt=self.job.attempt,
                 effective=effective,
@@ -74,7 +74,7 @@ class Reporter:
         norm, max_norm = result.gradient_norm, self.settings.max_gradient_norm
         blocks = self.block_norms if self.block_norms.is_due(step, every) else None
         weights = [p.detach() for p in trainable_parameters(self.model).values()]
-        self.line.say(
+        self.line.send(
             Step(
                 attempt=self.job.attempt,
                 step=step,
@@ -107,7 +107,7 @@ class Reporter:
             seconds=progress.seconds,
             **dev_metrics,
         )
-        self.line.say(
+        self.line.send(
             Epoch(
                 attempt=self.job.attempt,
                 epoch=progress.epoch,
@@ -121,14 +121,14 @@ class Reporter:
 
     def checkpoint(self, step: int, epoch: int) -> None:
         """Report that a resumable checkpoint was saved."""
-        self.line.say(Checkpoint(attempt=self.job.attempt, step=step, epoch=epoch))
+        self.line.send(Checkpoint(attempt=self.job.attempt, step=step, epoch=epoch))
 
     def finished(
         self, progress: TrainingProgress, test_accuracy: float | None, test_predictions: Indices
     ) -> None:
         """Report the trial's result."""
         assert progress.best_value is not None, "at least one epoch was evaluated"
-        self.line.say(
+        self.line.send(
             Finished(
                 attempt=self.job.attempt,
                 best_epoch=progress.best_epoch,
@@ -183,7 +183,7 @@ class Reporter:
     def _finding(
         self, kind: str, severity: Severity, message: str, evidence: dict[str, Scalar]
     ) -> None:
-        self.line.say(
+        self.line.send(
             Finding(
                 attempt=self.job.attempt,
                 kind=kind,

@@ -1,4 +1,4 @@
-"""`python -m trytable.trainers.protocol.knobs_docs` writes docs/knobs.md from the schema."""
+"""Writes docs/knobs.md: `python -m trytable.trainers.protocol.knobs_docs`."""
 
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ PATH = Path(__file__).resolve().parents[2] / "docs" / "knobs.md"
 _HEADING = """# Knobs
 
 Every knob of the built-in trainer. Each can be fixed in a sweep's `baseline` or swept under
-`parameters`; after a sweep, `make show NAME=… TRY=…` prints what was asked for beside what was
-read back from the live objects. The last column names the tests, in `tests/trainers`, that see
-the knob's effect on them. `python -m trytable.trainers.protocol.knobs_docs` makes this page
-from the schema in `trainers/protocol/training_knobs.py` and `trainers/protocol/model_knobs.py`.
+`parameters`; after a sweep, `make show NAME=… TRY=…` prints the requested values beside those
+read back from the live objects. The last column names the tests, in `tests/trainers`, that check
+the knob's effect. `python -m trytable.trainers.protocol.knobs_docs` generates this page from the
+schema in `trainers/protocol/training_knobs.py` and `trainers/protocol/model_knobs.py`.
 
 """
 _COLUMNS = (
-    "| knob | by default | allowed | unit | what it does | why that default | shown by |\n"
+    "| knob | default | allowed | unit | what it does | why this default | tested by |\n"
     "| --- | --- | --- | --- | --- | --- | --- |\n"
 )
 _BOUNDS = {

@@ -1,7 +1,7 @@
 """Which knobs of the built-in trainer decide how much memory a trial takes.
 
-Trials that are alike in these are of one shape: what one of them took, the others will take. Every
-knob stands in one of the three sets.
+Trials with equal values of these knobs have the same memory shape: if one of them was measured, the
+others need as much. Every knob is in exactly one of the three sets.
 """
 
 import json
@@ -26,13 +26,13 @@ BY_VALUE = frozenset(
         "pooling",
     }
 )
-"""Another value, other memory."""
+"""Each value needs its own amount of memory."""
 
 BY_USE = frozenset({"dropout", "lora_dropout", "augment_delete", "augment_swap", "augment_replace"})
-"""Only whether they are 0 counts: a dropout keeps a mask whatever its probability, and states of
-frozen layers are kept only where no text is changed."""
+"""Only 0 or not 0 matters: dropout stores a mask whatever its probability, and the states of frozen
+layers are cached only if no text is augmented."""
 
-ALIKE = frozenset(
+NO_EFFECT = frozenset(
     {
         "lr",
         "weight_decay",
@@ -60,14 +60,14 @@ ALIKE = frozenset(
         "allow_mismatch",
     }
 )
-"""Whatever they hold, memory stays as it is, but for a few numbers."""
+"""These change memory by a few numbers at most."""
 
 
 def memory_shape(requested: Mapping[str, Any]) -> str:
-    """The name of a trial's shape, from all its settings. A knob in no set counts by its value."""
+    """The memory shape of a trial, from all its settings; an unlisted knob counts by its value."""
     decisive = {
         name: value != 0 if name in BY_USE else value
         for name, value in requested.items()
-        if name not in ALIKE
+        if name not in NO_EFFECT
     }
     return json.dumps(decisive, sort_keys=True)

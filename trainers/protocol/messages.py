@@ -1,7 +1,8 @@
-"""What goes into a worker and what comes out: the job, the events, the knobs.
+"""What a worker receives and what it sends: jobs, events and results.
 
-A job is one JSON object; events come back as JSON lines; control lines go the other way.
-This module imports neither torch nor another room, so that the orchestrator can read it.
+A job is one JSON object; the worker answers with events as JSON lines; stop requests go the other
+way. This module does not import torch, so that the orchestrator can read it. Field names are stored
+in job.json, in events.jsonl and in the ledger: they must not change.
 """
 
 import time
@@ -44,14 +45,15 @@ FailureKind = Literal[
     "no_metric",
     "no_progress",
 ]
-"""Why an attempt failed. The last four are a script's: it ended with another exit code than 0, was
-killed by a signal that was not ours, ended well without the objective, or fell silent."""
+"""Why an attempt failed. The last four are a script's: it exited with a code other than 0, was
+killed by a signal that Trytable did not send, ended without reporting the objective, or printed
+nothing for too long."""
 
-RETRIED: frozenset[FailureKind] = frozenset({"error", "killed"})
-"""What is worth another attempt: the others would come again."""
+RETRYABLE: frozenset[FailureKind] = frozenset({"error", "killed"})
+"""Failures that another attempt may avoid; the others would happen again."""
 
 StopReason = Literal["prune", "drain", "gate"]
-"""Who asks a worker to stop: the pruner, the person (with a checkpoint), or a diagnosis."""
+"""Why a worker is stopped: by the pruner, by the user (with a checkpoint), or by a finding."""
 
 
 OBJECTIVES: dict[str, Direction] = {
@@ -59,33 +61,33 @@ OBJECTIVES: dict[str, Direction] = {
     "dev_macro_f1": "maximize",
     "dev_loss": "minimize",
 }
-"""What the trainers of ours measure after every epoch, and which way is better."""
+"""The metrics that Trytable's own trainers measure after every epoch, and their directions."""
 
 
 class FinetuneSettings(ModelKnobs, TrainingKnobs):
     """The knobs of the built-in trainer. Each can be fixed in a sweep's baseline or swept."""
 
     OBJECTIVES: ClassVar[dict[str, Direction]] = OBJECTIVES
-    TELLS_MEMORY: ClassVar[bool] = True
-    """Its workers tell what they take of a GPU (see trainers/protocol/memory_knobs.py)."""
+    REPORTS_MEMORY: ClassVar[bool] = True
+    """Its workers report their GPU memory (see trainers/protocol/memory_knobs.py)."""
 
 
 class SimulatedSettings(Record):
-    """Knobs of the scripted trainer, which trains nothing: it says what a trial would say.
+    """Knobs of the scripted trainer, which trains nothing and sends the events of a made-up trial.
 
-    It shows the orchestrator at work where training is beside the point.
+    It exercises the orchestrator without the cost of training.
     """
 
     OBJECTIVES: ClassVar[dict[str, Direction]] = OBJECTIVES
 
     value: float = Field(0.5, description="dev accuracy that the curve approaches")
-    epochs: int = Field(3, ge=1, description="epochs to say")
+    epochs: int = Field(3, ge=1, description="number of epochs")
     epoch_seconds: float = Field(0.0, ge=0, description="seconds that an epoch takes")
     crash: Literal["none", "signal", "exit", "error", "user", "hang", "garbage", "flood"] = Field(
-        "none", description="how an attempt ends before its time"
+        "none", description="how an attempt fails"
     )
-    crash_at_epoch: int = Field(1, ge=1, description="the epoch before whose word it crashes")
-    crash_attempts: int = Field(1_000_000, ge=0, description="how many attempts crash")
+    crash_at_epoch: int = Field(1, ge=1, description="the epoch that it fails before reporting")
+    crash_attempts: int = Field(1_000_000, ge=0, description="how many attempts fail")
 
 
 class ScriptSettings(Record):
@@ -96,7 +98,7 @@ class ScriptSettings(Record):
 
 
 class FreeValues(BaseModel):
-    """The parameters of a script: the sweep's file names them."""
+    """The parameters of a script, which its sweep file names."""
 
     model_config = ConfigDict(frozen=True, extra="allow", ser_json_inf_nan="constants")
 
@@ -108,15 +110,15 @@ TRAINERS: dict[str, type[FinetuneSettings] | type[SimulatedSettings] | type[Free
     "scripted": SimulatedSettings,
     "script": FreeValues,
 }
-"""The trainers that a sweep may name, and the knobs of each."""
+"""The knobs of each trainer, by the name that a sweep gives it."""
 
 
 class Job(Record):
-    """One attempt at one trial: all that a worker knows.
+    """One attempt at one trial: everything that a worker gets.
 
-    Paths are absolute. `data_hash` names the data that were prepared in the cache. `seed` is the
-    root of every random draw. `device` is `cpu` or the UUID of a GPU; with `shared_device` other
-    trials run there too, or may come. `model` is `minilm`, a local folder or a hub name.
+    Paths are absolute. `data_hash` names the prepared data in the cache. `seed` is the root of
+    every random draw. `device` is `cpu` or the UUID of a GPU; with `shared_device` other trials
+    may run on it, too. `model` is `minilm`, a local folder or a hub name.
     """
 
     study: str
@@ -137,14 +139,14 @@ class Job(Record):
 
 
 class Event(Record):
-    """What a worker says; `attempt` tells the attempts of a trial apart in its events.jsonl."""
+    """A message from a worker; `attempt` tells attempts apart in a trial's events.jsonl."""
 
     attempt: int
     at: float = Field(default_factory=time.time, description="seconds since 1970, UTC")
 
 
 class Started(Event):
-    """The worker stands ready. `effective` was read back from live objects, not from the job."""
+    """The worker is ready. `effective` was read back from live objects, not from the job."""
 
     event: Literal["started"] = "started"
     effective: dict[str, Scalar]
@@ -162,11 +164,11 @@ class Started(Event):
 
 
 class Step(Event):
-    """One optimizer step, counted from 1 over the whole trial. `lr` is the one just used.
+    """One optimizer step, counted from 1 over the whole trial. `lr` is the rate that it used.
 
-    `running_accuracy` is the share of right predictions in the epoch so far. What is by layer are
-    L2 norms of what is trained, by block (`embeddings`, `layer.3`, `head`); gradients are those
-    before clipping. They come now and then only. What was never measured is None.
+    `running_accuracy` is the share of correct predictions in the epoch so far. `layer_gradients`
+    (before clipping) and `layer_weights` are L2 norms of the trained parameters by block
+    (`embeddings`, `layer.3`, `head`); few steps have them. None means not measured.
     """
 
     event: Literal["step"] = "step"
@@ -199,7 +201,7 @@ class Epoch(Event, EpochMetrics):
 
 
 class Finding(Event):
-    """A health check's word."""
+    """A problem that a health check found."""
 
     event: Literal["finding"] = "finding"
     kind: str
@@ -209,7 +211,7 @@ class Finding(Event):
 
 
 class Checkpoint(Event):
-    """A resumable checkpoint has been written whole."""
+    """A resumable checkpoint is completely written."""
 
     event: Literal["checkpoint"] = "checkpoint"
     step: int
@@ -217,10 +219,10 @@ class Checkpoint(Event):
 
 
 class Finished(Event):
-    """The trial is done. Predictions are class indices in the order of the data's file.
+    """The trial is complete. Predictions are class indices in the order of the data's file.
 
-    `best_value` is the objective's at the best epoch, `best_dev_accuracy` the accuracy there;
-    `test_accuracy` is None where the test file holds no gold labels.
+    `best_value` and `best_dev_accuracy` are the objective and the accuracy at the best epoch;
+    `test_accuracy` is None if the test file has no gold labels.
     """
 
     event: Literal["finished"] = "finished"
@@ -233,8 +235,8 @@ class Finished(Event):
 
 
 class Failed(Event):
-    """The attempt ended in an error; `shared_device` says that memory ran out where others may
-    have taken it.
+    """The attempt failed; with `shared_device` it ran out of GPU memory while other trials may have
+    used the same GPU.
     """
 
     event: Literal["failed"] = "failed"
@@ -252,14 +254,14 @@ _EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
 
 
 def parse_event(line: str | bytes) -> AnyEvent:
-    """Read one JSON line. Raises pydantic.ValidationError for anything but a whole event."""
+    """Read one JSON line. Raises pydantic.ValidationError if it is not one complete event."""
     return _EVENTS.validate_json(line)
 
 
-class Prepared(Record):
-    """What `entrypoints.prepare` found and made ready before any worker starts.
+class PreparedData(Record):
+    """The result of `entrypoints.prepare`: facts about data and model, before any worker starts.
 
-    `gold` holds the labels of dev and test, as class indices; no entry for an unlabelled split.
+    `gold` holds the class indices of dev and test; an unlabelled split has no entry.
     """
 
     classes: tuple[str, ...]
@@ -274,7 +276,7 @@ Verdict = Literal["ok", "warning", "failed"]
 
 
 class Check(Record):
-    """What `entrypoints.diagnose` found of one thing; `rows` are the numbers behind it."""
+    """One result of `entrypoints.diagnose`; `rows` are the numbers behind its verdict."""
 
     name: str
     verdict: Verdict
@@ -283,7 +285,7 @@ class Check(Record):
 
 
 class RangePoint(Record):
-    """A step of a learning-rate range test; losses are in nats a sentence, steps count from 1."""
+    """A step of a learning-rate range test; losses are in nats per sentence, steps count from 1."""
 
     freeze: str
     seed: int
@@ -293,24 +295,24 @@ class RangePoint(Record):
     smoothed: float
 
 
-class ScriptChecked(Record):
-    """What `entrypoints.check_script` found: the sha256 of the files that are run."""
+class ScriptCheck(Record):
+    """The result of `entrypoints.check_script`: the sha256 of the files that are run."""
 
     code_hash: str
 
 
 class ExportedModel(Record):
-    """What `entrypoints.export_model` wrote: its predictions, class indices in file order."""
+    """The result of `entrypoints.export_model`: predictions as class indices in file order."""
 
     predictions: dict[str, tuple[int, ...]]
     parameters: int
 
 
 class Line(Protocol):
-    """A worker's two-way line to whoever started it."""
+    """A worker's two-way connection to the orchestrator."""
 
-    def say(self, event: Event) -> None:
-        """Write the event to events.jsonl, then send it."""
+    def send(self, event: Event) -> None:
+        """Write the event to events.jsonl, then send it to the orchestrator."""
 
     def stop_reason(self) -> StopReason | None:
-        """Tell without waiting whether a stop has been asked for, and why."""
+        """Return why the worker should stop, or None; does not wait."""

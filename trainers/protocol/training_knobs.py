@@ -1,4 +1,4 @@
-"""The built-in trainer's knobs of training: rates, steps, loss, precision, stopping, records."""
+"""Training knobs of the built-in trainer: rates, steps, loss, precision, stopping, records."""
 
 from typing import Annotated, Literal
 
@@ -6,12 +6,12 @@ from pydantic import Field
 
 from trytable.trainers.protocol.base import Knobs, knob
 
-_OFF = "off, so that what is asked for is all that happens"
+_OFF = "off: only what was asked for happens"
 _DEVLIN = "Devlin et al. 2018"
 
 
 class TrainingKnobs(Knobs):
-    """Learning rates, schedule, loss, batches, precision, stopping and what is recorded."""
+    """Learning rates, schedule, loss, batches, precision, stopping and recording."""
 
     lr: float = knob(
         2e-4,
@@ -47,7 +47,7 @@ class TrainingKnobs(Knobs):
     micro_batch_size: int | None = knob(
         None,
         "sentences in memory at once; gradients add up to batch_size. null: all",
-        "fastest where memory holds them; where it does not, they are halved by themselves",
+        "fastest if they fit into memory; if they do not, the trainer halves them",
         "finetune/test_step.py::test_a_batch_in_parts_is_the_batch_even_where_it_is_the_rest",
         ge=1,
         le=65536,
@@ -83,7 +83,7 @@ class TrainingKnobs(Knobs):
     schedule_cycles: int = knob(
         3,
         "half cosines of `cosine_restarts`, of equal length",
-        "one an epoch at the default of 3 epochs",
+        "one per epoch at the default of 3 epochs",
         "finetune/test_schedule.py::test_cosine_restarts_as_often_as_asked",
         ge=1,
         le=1000,
@@ -92,8 +92,8 @@ class TrainingKnobs(Knobs):
     )
     decay_factor: float = knob(
         0.5,
-        "what `step` multiplies the learning rate by",
-        "mild: what is usual for long training, 0.1, would end a short one",
+        "factor by which `step` multiplies the learning rate",
+        "mild: 0.1, usual for long training, would end a short one",
         "finetune/test_schedule.py::test_steps_fall_by_the_factor_every_so_many_epochs",
         gt=0,
         lt=1,
@@ -101,7 +101,7 @@ class TrainingKnobs(Knobs):
     )
     decay_every_epochs: int = knob(
         1,
-        "epochs between two falls of `step`",
+        "epochs between two drops of `step`",
         "fine-tuning has few epochs",
         "finetune/test_schedule.py::test_steps_fall_by_the_factor_every_so_many_epochs",
         ge=1,
@@ -110,8 +110,8 @@ class TrainingKnobs(Knobs):
     )
     warmup: float = knob(
         0.1,
-        "how long the learning rate rises linearly from 0, in `warmup_unit`",
-        "a tenth of the steps, as BERT is fine-tuned by custom",
+        "length of the linear rise of the learning rate from 0, in `warmup_unit`",
+        "a tenth of the steps, as is customary for BERT",
         "finetune/test_schedule.py::test_warm_up_rises_linearly_over_a_share_epochs_or_steps",
         ge=0,
         le=1_000_000,
@@ -127,7 +127,7 @@ class TrainingKnobs(Knobs):
     head_lr_multiplier: float = knob(
         1.0,
         "the head's peak learning rate, in multiples of lr",
-        "one rate for all, as BERT's; people by hand gave new heads up to 1000 times as much",
+        "one rate for all, as BERT's; people gave new heads up to 1000 times as much by hand",
         "finetune/test_optimizer.py::test_the_head_has_a_rate_of_its_own",
         gt=0,
         le=1_000_000,
@@ -144,17 +144,17 @@ class TrainingKnobs(Knobs):
     )
     layer_lr_decay: float = knob(
         1.0,
-        "each layer's learning rate by that of the layer above it",
-        _OFF + "; 0.95 is a usual beginning",
+        "ratio of each layer's learning rate to that of the layer above it",
+        _OFF + "; 0.95 is a usual start",
         "finetune/test_optimizer.py::test_lower_layers_have_lower_rates",
         gt=0,
         le=1,
-        unit="factor a layer",
+        unit="factor per layer",
         source="Howard and Ruder 2018; Sun et al. 2019, equation 3",
     )
     class_weights: Literal["none", "balanced"] | list[Annotated[float, Field(gt=0)]] = knob(
         "none",
-        "weights of the classes' losses; `balanced`: N / (C n_c)",
+        "weight of each class in the loss; `balanced`: N / (C n_c)",
         _OFF,
         "finetune/test_losses.py::test_given_class_weights_scale_each_sentences_loss",
         "finetune/test_losses.py::test_balanced_weights_are_scikit_learns_and_average_to_one",
@@ -173,7 +173,7 @@ class TrainingKnobs(Knobs):
     focal_gamma: float = knob(
         0.0,
         "losses are scaled by (1 - p of the gold class) ** gamma",
-        _OFF + "; 2 is what was best in its paper",
+        _OFF + "; 2 was best in its paper",
         "finetune/test_losses.py::test_focal_gamma_scales_by_what_is_missing",
         ge=0,
         le=10,
@@ -191,8 +191,8 @@ class TrainingKnobs(Knobs):
     )
     max_length: int = knob(
         128,
-        "tokens kept of each text",
-        "room for a sentence or two; BERT's own fine-tuning script has it",
+        "tokens of each text that are kept",
+        "enough for a sentence or two; BERT's own fine-tuning script uses it",
         "protocol/test_knobs.py::test_texts_are_cut_to_the_length_asked_for",
         ge=8,
         le=131_072,
@@ -201,15 +201,15 @@ class TrainingKnobs(Knobs):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = knob(
         "auto",
         "autocast; `fp16` scales losses; `auto`: bf16 where it is native, else fp32",
-        "the fastest that needs no care",
+        "the fastest that needs no tuning",
         "finetune/test_trainer.py::test_bf16_trains_and_is_recorded",
         "finetune/test_step.py::test_fp16_scales_its_losses_and_trains",
         source="Micikevicius et al. 2018",
     )
     patience_epochs: int | None = knob(
         None,
-        "epochs without a better objective (at a tie: dev loss) that end a trial",
-        "a schedule is meant to come to its end",
+        "stop after this many epochs without improvement (ties: lower dev loss)",
+        "a schedule is designed to reach its end",
         "finetune/test_trainer.py::test_patience_ends_a_trial_early_and_says_so",
         "finetune/test_progress.py::test_patience_counts_epochs_without_a_better_one",
         ge=1,
@@ -218,7 +218,7 @@ class TrainingKnobs(Knobs):
     )
     min_epochs: int = knob(
         1,
-        "epochs before which `patience_epochs` ends nothing",
+        "epochs that run before `patience_epochs` may stop a trial",
         "patience alone decides",
         "finetune/test_trainer.py::test_patience_ends_a_trial_early_and_says_so",
         ge=1,
@@ -227,8 +227,8 @@ class TrainingKnobs(Knobs):
     )
     probe_size: int = knob(
         500,
-        "train sentences on which train accuracy is measured in eval mode",
-        "one standard error is 2 points at most, at little cost",
+        "train sentences for measuring train accuracy in eval mode",
+        "one standard error is at most 2 points, at little cost",
         "protocol/test_knobs.py::test_the_probe_has_the_size_asked_for",
         ge=1,
         unit="sentences",
@@ -236,23 +236,23 @@ class TrainingKnobs(Knobs):
     log_every_steps: int = knob(
         10,
         "optimizer steps between `step` events",
-        "a curve one can read; each event is one line",
+        "a readable curve; each event is one line",
         "protocol/test_knobs.py::test_every_so_many_steps_are_told",
         ge=1,
         unit="optimizer steps",
     )
     checkpoint_seconds: float = knob(
         60,
-        "least time between two resumable checkpoints, taken at epoch ends",
-        "a minute is what a kill may cost, and writing takes seconds",
+        "minimum time between two resumable checkpoints, written at epoch ends",
+        "a kill costs at most about a minute, and writing takes seconds",
         "protocol/test_knobs.py::test_checkpoints_wait_for_their_time",
         ge=0,
         unit="seconds",
     )
     allow_mismatch: bool = knob(
         False,
-        "train although a parameter was read back otherwise than asked for",
-        "a try with other parameters than its row's proves nothing",
+        "train even if a parameter read back differs from the requested value",
+        "a trial with other parameters than its row shows proves nothing",
         "finetune/test_attest.py::test_a_mismatch_that_is_allowed_is_said_and_trained_with",
         "finetune/test_attest.py::test_a_schedule_that_hard_codes_its_rates_fails_before_a_step",
     )

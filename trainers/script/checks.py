@@ -48,17 +48,17 @@ class ParameterCheck:
         self._line = line
         self._started = started
         self._has_echo = False
-        line.say(started)
+        line.send(started)
 
     def add(self, effective: Mapping[str, Scalar], **fields: Any) -> None:
         """Send `started` with more effective values; `fields` are other fields of Started."""
         merged = {**self._started.effective, **effective}
         self._started = self._started.model_copy(update={"effective": merged, **fields})
-        self._line.say(self._started)
+        self._line.send(self._started)
 
     def report(self, kind: str, severity: Severity, message: str, **evidence: Scalar) -> None:
         """Send a finding."""
-        self._line.say(
+        self._line.send(
             Finding(
                 attempt=self._job.attempt,
                 kind=kind,

@@ -217,7 +217,7 @@ class Observation:
     def _take_step(self, step: Mapping[str, Any]) -> None:
         rates = step["lr"]
         self._last_step = step["step"]
-        self._line.say(
+        self._line.send(
             Step(
                 attempt=self._job.attempt,
                 step=step["step"],

@@ -261,7 +261,7 @@ class ScriptOutput:
         if loss is None and "lr" not in metrics:
             return
         self._last_step = record.step
-        self._line.say(
+        self._line.send(
             Step(
                 attempt=self._job.attempt,
                 step=record.step,
@@ -281,7 +281,7 @@ class ScriptOutput:
             "value": epoch.value,
             "seconds": None if is_update else now - self._epoch_started_at,
         }
-        self._line.say(
+        self._line.send(
             Epoch(
                 attempt=self._job.attempt,
                 epoch=epoch.epoch,

@@ -236,11 +236,11 @@ def _report_end(job: Job, reader: _Reader, command_exit: CommandExit) -> None:
         quoted = [line[:_MAX_QUOTED_CHARACTERS] for line in lines[-_QUOTED_LINES:]]
         ending = f"; its last lines: {' | '.join(quoted)}" if quoted else "; it printed nothing"
         log = "\n".join(lines)
-        reader.line.say(
+        reader.line.send(
             Failed(attempt=job.attempt, kind=kind, message=message + ending, traceback=log)
         )
     elif not reader.stopped:
-        reader.line.say(_finished(job, reader.output))
+        reader.line.send(_finished(job, reader.output))
 
 
 def _failure(

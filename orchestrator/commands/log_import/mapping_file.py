@@ -9,7 +9,7 @@ from trytable.orchestrator.commands.log_import.blocks import Block, BlockIssue
 from trytable.orchestrator.errors import UserError
 from trytable.records import Scalar, is_finite
 from trytable.results.text.format import clean, one_line
-from trytable.sweeps.config.messages import listed, show, unknown
+from trytable.sweeps.config.messages import join_words, show, unknown
 from trytable.sweeps.config.yaml_source import Document, Key, parse
 
 MAX_BYTES = 16 * 2**20
@@ -106,7 +106,7 @@ def read_mapping(
     data = document.data
     for key in data:
         if key not in _FILE_KEYS:
-            document.complain((key,), unknown("key of this file", key, _FILE_KEYS))
+            document.complain((key,), unknown("a key of this file", key, _FILE_KEYS))
     for key, value in (("sha256", sha256), ("study", study)):
         if data.get(key) != value:
             problem = f"{show(data.get(key))} does not match the import, which has {value}."
@@ -135,15 +135,15 @@ def _read_entry(
     """Return an entry; None if its block is skipped or the file has a mistake so far."""
     key = ("blocks", index)
     if not isinstance(entry, dict):
-        problem = f"{show(entry)} is not allowed. Use a mapping with {listed(_BLOCK_KEYS)}."
+        problem = f"{show(entry)} is not allowed. Use a mapping with {join_words(_BLOCK_KEYS)}."
         document.complain(key, problem)
         return None
     for name in entry:
         if name not in _BLOCK_KEYS:
-            document.complain((*key, name), unknown("key of a block", name, _BLOCK_KEYS))
+            document.complain((*key, name), unknown("a key of a block", name, _BLOCK_KEYS))
     span, is_imported = entry.get("lines"), entry.get("import", True)
     if span not in spans:
-        problem = f"{show(span)} is not a block of the log. Use {listed(spans[:_MAX_SPANS])}."
+        problem = f"{show(span)} is not a block of the log. Use {join_words(spans[:_MAX_SPANS])}."
         document.complain((*key, "lines"), problem)
     if not isinstance(is_imported, bool):
         problem = f"{show(is_imported)} is not allowed. Use true or false."

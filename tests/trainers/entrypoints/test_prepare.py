@@ -16,18 +16,20 @@ from trytable.records import DataSource, Refused
 from trytable.trainers.data import docstrings
 from trytable.trainers.entrypoints.prepare import prepare
 from trytable.trainers.models import locate
-from trytable.trainers.protocol.messages import Prepared
+from trytable.trainers.protocol.messages import PreparedData
 
 TOP = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Prepared]:
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PreparedData]:
     cache = tmp_path_factory.mktemp("cache")
     return cache, prepare("minilm", DataSource(), 128, cache)
 
 
-def test_the_embedded_data_have_their_sizes_and_classes(embedded: tuple[Path, Prepared]) -> None:
+def test_the_embedded_data_have_their_sizes_and_classes(
+    embedded: tuple[Path, PreparedData],
+) -> None:
     _, prepared = embedded
     assert prepared.classes == docstrings.PACKAGES
     assert prepared.sizes == {"train": 800, "dev": 500, "test": 500}
@@ -47,7 +49,7 @@ def test_the_embedded_data_do_not_tell_their_class_and_stand_in_one_split() -> N
     assert len(seen) == 1800
 
 
-def test_a_second_preparation_gives_the_same(embedded: tuple[Path, Prepared]) -> None:
+def test_a_second_preparation_gives_the_same(embedded: tuple[Path, PreparedData]) -> None:
     cache, prepared = embedded
     assert prepare("minilm", DataSource(), 128, cache) == prepared
     shutil.rmtree(cache)
@@ -122,7 +124,7 @@ def test_the_program_answers_one_line(odd: Path, bert_folder: Path) -> None:
         "max_length": 16,
         "cache_folder": str(odd),
     }
-    prepared = Prepared.model_validate(ask(request)["result"])
+    prepared = PreparedData.model_validate(ask(request)["result"])
     assert prepared.sizes == {"train": 3, "dev": 3}
     assert "no such folder" in str(ask({**request, "model": str(odd / "none")})["refused"])
     (data / "dev.txt").write_text("")

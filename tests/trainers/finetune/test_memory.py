@@ -21,7 +21,7 @@ from trytable.trainers.finetune.memory import (
     process_memory,
 )
 from trytable.trainers.models.backbone import LoadedModel
-from trytable.trainers.protocol.memory_knobs import ALIKE, BY_USE, BY_VALUE, memory_shape
+from trytable.trainers.protocol.memory_knobs import BY_USE, BY_VALUE, NO_EFFECT, memory_shape
 from trytable.trainers.protocol.messages import (
     Epoch,
     FinetuneSettings,
@@ -40,7 +40,7 @@ def shape(**knobs: object) -> str:
 
 def test_every_knob_is_said_to_decide_memory_or_not_to() -> None:
     """A new knob belongs into one of the sets of trainers/protocol/memory_knobs.py."""
-    sets = (BY_VALUE, BY_USE, ALIKE)
+    sets = (BY_VALUE, BY_USE, NO_EFFECT)
     assert set().union(*sets) == set(FinetuneSettings.model_fields)
     assert sum(map(len, sets)) == len(FinetuneSettings.model_fields), "a knob stands in two sets"
 

@@ -61,7 +61,7 @@ class Mortal:
         self._path = path
         self._words = words
 
-    def say(self, event: Event) -> None:
+    def send(self, event: Event) -> None:
         with self._path.open("ab") as file:
             file.write(event.model_dump_json().encode() + b"\n")
         if self._words is not None:

@@ -36,7 +36,7 @@ def test_the_page_is_that_of_the_schema() -> None:
 def test_a_knob_says_why_and_names_a_test_that_uses_it(name: str) -> None:
     schema = PROPERTIES[name]
     assert schema["description"]
-    assert schema["why"]
+    assert schema["reason"]
     assert schema["tests"]
     for one in schema["tests"]:
         file, _, test = one.partition("::")

@@ -34,7 +34,7 @@ class Heard:
         self.events: list[Event] = []
         self._stop_when = stop_when
 
-    def say(self, event: Event) -> None:
+    def send(self, event: Event) -> None:
         self.events.append(event)
 
     def stop_reason(self) -> StopReason | None:
@@ -212,7 +212,7 @@ def test_nothing_is_left_of_a_worker_that_was_killed(tmp_path: Path) -> None:
         "import sys; from trytable.trainers.script import trainer\n"
         "from trytable.trainers.protocol.messages import Job\n"
         "class L:\n"
-        "  def say(self, e): pass\n"
+        "  def send(self, e): pass\n"
         "  def stop_reason(self): return None\n"
         "job = Job.model_validate_json(sys.argv[1]); trainer.train(job, job.settings, L())"
     )

@@ -333,7 +333,7 @@ def test_all_mistakes_of_a_mapping_file_are_told_at_once(tmp_path: Path) -> None
     assert "blocks[0].lines: '3-5' is not a block of the log. Use 3-4, 7-8." in printed
     assert "blocks[0].import: 'perhaps' is not allowed." in printed
     assert "blocks[1].parameters.value: a list is not allowed." in printed
-    assert "extra: 'extra' is no key of this file." in printed
+    assert "extra: 'extra' is not a key of this file." in printed
     assert not (tmp_path / "runs" / "studies.db").exists()
 
 
