@@ -1,7 +1,7 @@
-"""Opens optuna-dashboard on a study database: on loopback only, read-only unless told otherwise.
+"""Serves optuna-dashboard for a study database, on loopback only and read-only by default.
 
 OSError
- +-- PortTaken   another program listens on the port
+ +-- PortTaken   another program uses the port
 """
 
 import errno
@@ -20,12 +20,12 @@ _HTTP = 80
 
 
 class PortTaken(OSError):
-    """Another program listens on the port; the message names it."""
+    """Another program uses the port that the message names."""
 
     def __init__(self, port: int) -> None:
         super().__init__(
             errno.EADDRINUSE,
-            f"Port {port} on {HOST} is in use by another program. Choose another one.",
+            f"Port {port} on {HOST} is in use by another program. Choose another port.",
         )
 
     def __str__(self) -> str:
@@ -33,31 +33,31 @@ class PortTaken(OSError):
 
 
 def make_app(url: str, port: int, writable: bool = False) -> "WSGIApplication":
-    """The dashboard as a WSGI application that answers only requests meant for `port` here.
+    """Return the dashboard as a WSGI application for requests to `port` on this machine.
 
-    Read-only means: the database is opened for reading only, and any request but GET and HEAD is
-    refused (405). Writable or not, a foreign Host or Origin header is refused (403), so that no
-    web page can reach the study through the person's browser. Raises DatabaseUnreadable.
+    Unless `writable`, the database is opened read-only and requests other than GET and HEAD get
+    405. A foreign Host or Origin header always gets 403, so that no web page can reach the study
+    through the user's browser. Raises DatabaseUnreadable.
     """
     if writable:
         with open_read_only(url):
-            pass  # Only to see that it is there: a missing database is never made.
+            pass  # raises if there is no database, which must not be created here
         storage = existing_storage(url)
     else:
         storage = read_only_storage(url)
-    import optuna_dashboard  # noqa: PLC0415  it takes seconds; naming PortTaken should not
+    import optuna_dashboard  # noqa: PLC0415  importing takes seconds, and others import only PortTaken
 
     app: WSGIApplication = optuna_dashboard.wsgi(storage)
     names = (HOST, "localhost", "[::1]")
-    # A browser leaves out the port that HTTP has by default.
+    # Browsers omit the default port of HTTP from the header.
     hosts = frozenset((*(f"{name}:{port}" for name in names), *(names if port == _HTTP else ())))
-    return _guarded(app, hosts, writable)
+    return _restrict(app, hosts, writable)
 
 
 def open_server(url: str, port: int, writable: bool = False) -> WSGIServer:
-    """A server that already listens on 127.0.0.1; 0 lets the system choose the port.
+    """Return a server that listens on 127.0.0.1; port 0 lets the system choose one.
 
-    Raises PortTaken, other OSErrors, and DatabaseUnreadable. The caller closes it.
+    Raises PortTaken, other OSErrors, and DatabaseUnreadable. The caller closes the server.
     """
     try:
         server = _Server((HOST, port), _QuietHandler)
@@ -79,7 +79,7 @@ def serve(
     writable: bool = False,
     ready: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Serve until interrupted; `ready` is told the address once. Raises as open_server does."""
+    """Serve until interrupted, and call `ready` once with the address. Raises like open_server."""
     with open_server(url, port, writable) as server:
         ready(f"http://{HOST}:{server.server_port}/")
         server.serve_forever(poll_interval=0.1)
@@ -91,22 +91,24 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base's name
-        """Say nothing: the terminal belongs to the person."""
+        """Log no requests: they would fill the user's terminal."""
 
 
-def _guarded(app: "WSGIApplication", hosts: frozenset[str], writable: bool) -> "WSGIApplication":
+def _restrict(app: "WSGIApplication", hosts: frozenset[str], writable: bool) -> "WSGIApplication":
     origins = frozenset(f"http://{host}" for host in hosts)
 
-    def guarded(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+    def restricted(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         if environ.get("HTTP_HOST") not in hosts:
-            return _refuse(start, "403 Forbidden", "This address is not the dashboard's own.")
+            return _refuse(
+                start, "403 Forbidden", "The Host header is not the dashboard's address."
+            )
         if environ.get("HTTP_ORIGIN", next(iter(origins))) not in origins:
-            return _refuse(start, "403 Forbidden", "Another site may not ask the dashboard.")
+            return _refuse(start, "403 Forbidden", "Requests from other sites are not allowed.")
         if not writable and environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return _refuse(start, "405 Method Not Allowed", "The dashboard is read-only.")
         return app(environ, start)
 
-    return guarded
+    return restricted
 
 
 def _refuse(start: "StartResponse", status: str, message: str) -> Iterable[bytes]:

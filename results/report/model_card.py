@@ -1,4 +1,4 @@
-"""What goes along with a model that is handed over: its predictions, its making, its card."""
+"""The files beside an exported model: its predictions, provenance and model card."""
 
 import csv
 import io
@@ -25,17 +25,17 @@ print([model.config.id2label[i] for i in model(**batch).logits.argmax(1).tolist(
 
 _COMMANDS = {
     "again": "From the study, with the same threads",
-    "anew": "From the sweep's file, as Try 1 of a study of its own",
+    "anew": "From the sweep's file, as Try 1 of a new study",
 }
 
 
 @dataclass(frozen=True)
 class ModelExport:
-    """A try that is handed over.
+    """A trial whose model is exported.
 
-    `predicted` are class indices by split, as the written folder predicts them; `recorded` what
-    the try predicted when it was trained; `gold` has no entry for a split without labels.
-    `commands` are those that train it `again` from its record, and `anew` without it.
+    By split, `predicted` has the class indices that the exported folder predicts, `recorded` those
+    of the training, and `gold` the labels if there are any. `commands` train the model once more:
+    `again` from the trial's record, `anew` from the sweep's file (these keys are stored).
     """
 
     study: StudyResult
@@ -49,23 +49,23 @@ class ModelExport:
 
     @property
     def matching_predictions(self) -> dict[str, int]:
-        """How many predictions of each split are those of the training."""
+        """How many predictions of each split equal those of the training."""
         return {
-            split: sum(a == b for a, b in zip(found, self.recorded.get(split, ()), strict=False))
-            for split, found in self.predicted.items()
+            split: sum(a == b for a, b in zip(labels, self.recorded.get(split, ()), strict=False))
+            for split, labels in self.predicted.items()
         }
 
 
 def predictions_csv(
     classes: tuple[str, ...], predicted: tuple[int, ...], gold: tuple[int, ...] | None
 ) -> str:
-    """A row a text, in the order of its file: its number from 1, gold and predicted class."""
+    """Return a row per text in the order of its file: number from 1, gold and predicted class."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("text", "gold", "gold_class", "predicted", "predicted_class"))
     for number, label in enumerate(predicted):
-        known = ("", "") if gold is None else (gold[number], _cell(classes[gold[number]]))
-        writer.writerow((number + 1, *known, label, _cell(classes[label])))
+        gold_cells = ("", "") if gold is None else (gold[number], _cell(classes[gold[number]]))
+        writer.writerow((number + 1, *gold_cells, label, _cell(classes[label])))
     return text.getvalue()
 
 
@@ -73,91 +73,91 @@ def _cell(name: str) -> str:
     return spreadsheet(clean(name))
 
 
-def provenance(handed: ModelExport) -> dict[str, Any]:
-    """All that made the model, as plain values for a JSON file."""
-    study, one = handed.study, handed.trial
-    last = one.attempts[-1]
+def provenance(export: ModelExport) -> dict[str, Any]:
+    """Return the study, settings, seed, hashes and versions behind the model, for a JSON file."""
+    study, trial = export.study, export.trial
+    last = trial.attempts[-1]
     return {
         "study": study.name,
-        "try": one.number + 1,
-        "trial_uid": one.uid,
-        "commands": dict(handed.commands),
-        "seed": one.seed,
+        "try": trial.number + 1,
+        "trial_uid": trial.uid,
+        "commands": dict(export.commands),
+        "seed": trial.seed,
         "data": {**study.sweep["data"], "sha256": last.data_hash},
         "model": {"name": study.sweep["model"], "sha256": study.facts.get("model_hash")},
         "objective": study.objective.name,
-        "best_epoch": one.best_epoch,
-        "best_value": one.best_value,
-        "dev_accuracy": one.best_dev_accuracy,
-        "test_accuracy": one.test_accuracy,
-        "requested": dict(one.settings),
-        "effective": dict(one.effective),
+        "best_epoch": trial.best_epoch,
+        "best_value": trial.best_value,
+        "dev_accuracy": trial.best_dev_accuracy,
+        "test_accuracy": trial.test_accuracy,
+        "requested": dict(trial.settings),
+        "effective": dict(trial.effective),
         "device": last.device,
         "threads": last.threads,
         "precision": last.precision,
         "trainer_sha256": last.code_hash,
         "pins": dict(study.facts.get("pins") or {}),
-        "handed_over_with": dict(handed.versions),
+        "handed_over_with": dict(export.versions),
         "predictions_as_recorded": {
-            split: {"same": same, "of": len(handed.predicted[split])}
-            for split, same in handed.matching_predictions.items()
+            split: {"same": count, "of": len(export.predicted[split])}
+            for split, count in export.matching_predictions.items()
         },
     }
 
 
-def model_card(handed: ModelExport) -> str:
-    """README.md of the folder."""
-    study, one = handed.study, handed.trial
-    names = ", ".join(_text(name) for name in handed.classes)
+def model_card(export: ModelExport) -> str:
+    """Return the README.md of the exported folder."""
+    study, trial = export.study, export.trial
+    names = ", ".join(_text(name) for name in export.classes)
     trained = f"{_text(study.sweep['model'])}, fine-tuned on {_text(study.sweep['data']['name'])}"
     parts = [
         "---\nlibrary_name: transformers\npipeline_tag: text-classification\n---",
-        f"# {_text(study.name)}, {one.label}",
-        f"{trained}, to tell {len(handed.classes)} classes apart: {names}.",
-        _results(handed),
+        f"# {_text(study.name)}, {trial.label}",
+        f"{trained}, to distinguish {len(export.classes)} classes: {names}.",
+        _results(export),
         "## Use",
-        _USE.format(max_length=one.settings["max_length"]),
-        "`trust_remote_code` has transformers load `text_classifier.py` of this folder, which puts "
-        "backbone, pooling and head together. Without it transformers would set an untrained head "
-        "of its own on the backbone. `AutoModel.from_pretrained(folder)` loads the backbone alone.",
+        _USE.format(max_length=trial.settings["max_length"]),
+        "With `trust_remote_code` transformers loads `text_classifier.py` from this folder, which "
+        "combines backbone, pooling and head. Without it transformers would put an untrained head "
+        "on the backbone. `AutoModel.from_pretrained(folder)` loads only the backbone.",
         "## How it was made",
-        *_made(handed),
-        "`made_by.json` holds every setting, what was read back of it, seed, hashes and versions. "
-        "`dev.csv` and `test.csv` hold the predictions of this very folder.",
+        *_how_made(export),
+        "`made_by.json` has all requested and effective settings, the seed, hashes and versions. "
+        "`dev.csv` and `test.csv` have the predictions of the model in this folder.",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _results(handed: ModelExport) -> str:
-    one = handed.trial
+def _results(export: ModelExport) -> str:
+    trial = export.trial
     rows = (
-        ("dev accuracy", format_value(one.best_dev_accuracy, "accuracy")),
-        ("test accuracy", format_value(one.test_accuracy, "accuracy")),
-        ("best epoch", format_value(one.best_epoch, "count")),
+        ("dev accuracy", format_value(trial.best_dev_accuracy, "accuracy")),
+        ("test accuracy", format_value(trial.test_accuracy, "accuracy")),
+        ("best epoch", format_value(trial.best_epoch, "count")),
         *(
-            (f"{split} predictions as in training", f"{same} of {len(handed.predicted[split])}")
-            for split, same in handed.matching_predictions.items()
+            (f"{split} predictions as in training", f"{count} of {len(export.predicted[split])}")
+            for split, count in export.matching_predictions.items()
         ),
     )
     lines = [f"| {term} | {value} |" for term, value in rows if value]
-    return "\n".join(["| what | value |", "| --- | ---: |", *lines])
+    return "\n".join(["| result | value |", "| --- | ---: |", *lines])
 
 
-def _made(handed: ModelExport) -> list[str]:
-    last = handed.trial.attempts[-1]
-    told = [
+def _how_made(export: ModelExport) -> list[str]:
+    last = export.trial.attempts[-1]
+    commands = [
         f"{_COMMANDS[name]}:\n\n```\n{_code(command)}\n```"
-        for name, command in handed.commands.items()
+        for name, command in export.commands.items()
     ]
-    pins = handed.study.facts.get("pins") or {}
+    pins = export.study.facts.get("pins") or {}
     facts = (
-        ("seed", handed.trial.seed),
+        ("seed", export.trial.seed),
         ("sha256 of the data", last.data_hash),
-        ("sha256 of the model it began with", handed.study.facts.get("model_hash")),
+        ("sha256 of the pretrained model", export.study.facts.get("model_hash")),
         ("trained on", f"{last.device}, CPU threads {last.threads}, {last.precision}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in pins.items())),
     )
-    return [*told, "\n".join(f"- {term}: {_text(value)}" for term, value in facts)]
+    return [*commands, "\n".join(f"- {term}: {_text(value)}" for term, value in facts)]
 
 
 def _text(value: object) -> str:
@@ -165,5 +165,5 @@ def _text(value: object) -> str:
 
 
 def _code(text: str) -> str:
-    # A fence ends at three backquotes only; a command of ours holds no new line either.
+    # Three backquotes would end the fence; our commands contain no newline either.
     return clean(text).replace("```", "` ` `").replace("\n", " ")

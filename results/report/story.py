@@ -72,10 +72,10 @@ def _changes(study: StudyResult, best: TrialResult, words: Words) -> str:
     ]
     changes = [
         words.text(
-            "story.difference", name=_name(name), value=_value(value), baseline=_value(before)
+            "story.difference", name=_name(name), value=_value(value), baseline=_value(other)
         )
-        for name, value, before in values_by_name
-        if value != before
+        for name, value, other in values_by_name
+        if value != other
     ]
     if not changes:
         return ""
@@ -178,8 +178,8 @@ def _next_steps(study: StudyResult, best: TrialResult, analysis: Analysis, words
         steps = [*steps[: _MAX_STEPS - 2], *steps[-2:]]
     if not steps:
         return ""
-    joined = words.text("list.semicolon").join(steps)
-    return words.sentence(words.text("story.steps", named=joined))
+    text = words.text("list.semicolon").join(steps)
+    return words.sentence(words.text("story.steps", named=text))
 
 
 def _edges(study: StudyResult, best: TrialResult, words: Words) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""One try in full: what was asked for beside what was read back, its attempts, its curve."""
+"""One trial in full: requested and effective settings, attempts, epochs and findings."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,17 +12,17 @@ from trytable.results.tables.trials import Column
 from trytable.results.text.format import Cell, CellKind, as_cell, clean, format_value, one_line
 
 MISMATCH = "mismatch"
-"""The kind of a finding that names parameters which did not arrive."""
+"""The kind of a finding about settings that did not take effect."""
 
-_ALLOWED_ERROR = 1e-6
-"""Relative; a number that went through single precision is still the same."""
+_RELATIVE_TOLERANCE = 1e-6
+"""A number that went through single precision counts as the same."""
 
 
 @dataclass(frozen=True)
 class SettingLine:
-    """A knob, or a reading that belongs to the knob above it (`is_reading`).
+    """A knob, or with `is_reading` a value that was read back for the knob above it.
 
-    None stands where nothing was asked for by this name, or nothing was read back.
+    `requested` is None if nothing was requested by this name, `effective` if nothing was read back.
     """
 
     name: str
@@ -34,7 +34,7 @@ class SettingLine:
 
 @dataclass(frozen=True)
 class Grid:
-    """A small table; cells stand in the columns' order. Columns without any cell are left out."""
+    """A small table without empty columns; cells are in the columns' order."""
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -42,7 +42,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class TrialDetail:
-    """A try; `facts` are terms and texts, of what is known."""
+    """A trial; `facts` are terms with their texts, without what is not known."""
 
     study: str
     label: str
@@ -53,16 +53,16 @@ class TrialDetail:
     findings: Grid
 
 
-def trial_detail(study: StudyResult, one: TrialResult) -> TrialDetail:
-    """Put together what the database knows of a try."""
+def trial_detail(study: StudyResult, trial: TrialResult) -> TrialDetail:
+    """Return all that the database has about a trial."""
     return TrialDetail(
         study=study.name,
-        label=one.label,
-        facts=_facts(study, one),
-        settings=setting_lines(one.settings, one.effective, one.findings),
-        attempts=_attempts(one),
-        curve=_curve(study, one),
-        findings=_findings(one),
+        label=trial.label,
+        facts=_facts(study, trial),
+        settings=setting_lines(trial.settings, trial.effective, trial.findings),
+        attempts=_attempts(trial),
+        curve=_curve(study, trial),
+        findings=_findings(trial),
     )
 
 
@@ -71,122 +71,131 @@ def setting_lines(
     effective: Mapping[str, Any],
     findings: Iterable[FindingRow] = (),
 ) -> tuple[SettingLine, ...]:
-    """Each knob, with what was read back under its name, then the readings that belong to it.
+    """Return a line for each knob with its effective value, followed by the knob's readings.
 
-    A reading belongs to the knob before its first dot: `lr.peak` to `lr`. Those of no knob close
-    the list.
+    A reading belongs to the knob before its first dot, `lr.peak` to `lr`. Readings without a knob
+    come last.
     """
-    missed = _missed(findings)
-    found = {**dict.fromkeys(name for name in missed if name not in requested), **effective}
+    mismatches = _mismatches(findings)
+    readings = {
+        **dict.fromkeys(name for name in mismatches if name not in requested),
+        **effective,
+    }
     lines: list[SettingLine] = []
-    for name, value in requested.items():
-        lines.append(_line(name, as_cell(value), as_cell(found.pop(name, None)), missed))
-        for reading in [other for other in found if other.partition(".")[0] == name]:
-            lines.append(_reading(reading, found.pop(reading), missed))
-    lines += [_line(name, None, as_cell(value), missed) for name, value in found.items()]
+    for knob, value in requested.items():
+        lines.append(_line(knob, as_cell(value), as_cell(readings.pop(knob, None)), mismatches))
+        for name in [name for name in readings if name.partition(".")[0] == knob]:
+            lines.append(_reading(name, readings.pop(name), mismatches))
+    lines += [_line(name, None, as_cell(value), mismatches) for name, value in readings.items()]
     return tuple(lines)
 
 
-def _missed(findings: Iterable[FindingRow]) -> dict[str, Any]:
-    """What was asked for of each parameter that did not arrive.
+def _mismatches(findings: Iterable[FindingRow]) -> dict[str, Any]:
+    """Return the requested value of each setting that a finding reports as not in effect.
 
-    The evidence holds `NAME.requested` and `NAME.effective` for each of them.
+    The finding's evidence has `NAME.requested` and `NAME.effective` for each of them.
     """
     evidence = {k: v for row in findings if row.kind == MISMATCH for k, v in row.evidence.items()}
     ending = ".requested"
     return {k.removesuffix(ending): v for k, v in evidence.items() if k.endswith(ending)}
 
 
-def _line(name: str, requested: Cell, effective: Cell, missed: Mapping[str, Any]) -> SettingLine:
-    asked = as_cell(missed[name]) if requested is None and name in missed else requested
-    differs = name in missed or _is_other_number(requested, effective)
-    return SettingLine(name, asked, effective, differs, is_reading=False)
+def _line(
+    name: str, requested: Cell, effective: Cell, mismatches: Mapping[str, Any]
+) -> SettingLine:
+    differs = name in mismatches or _is_other_number(requested, effective)
+    if requested is None and name in mismatches:
+        requested = as_cell(mismatches[name])
+    return SettingLine(name, requested, effective, differs, is_reading=False)
 
 
-def _reading(name: str, value: Any, missed: Mapping[str, Any]) -> SettingLine:
-    asked = as_cell(missed.get(name))
-    return SettingLine(name, asked, as_cell(value), name in missed, is_reading=True)
+def _reading(name: str, value: Any, mismatches: Mapping[str, Any]) -> SettingLine:
+    requested = as_cell(mismatches.get(name))
+    return SettingLine(name, requested, as_cell(value), name in mismatches, is_reading=True)
 
 
 def _is_other_number(requested: Cell, effective: Cell) -> bool:
-    # Words are left to the worker's own judgement: `auto` may rightly be read back as `bf16`.
+    # Only the worker can judge words: `auto` may correctly be read back as `bf16`.
     if not (is_number(requested) and is_number(effective)):
         return False
     assert isinstance(requested, int | float)
     assert isinstance(effective, int | float)
-    return not math.isclose(requested, effective, rel_tol=_ALLOWED_ERROR)
+    return not math.isclose(requested, effective, rel_tol=_RELATIVE_TOLERANCE)
 
 
-def _facts(study: StudyResult, one: TrialResult) -> tuple[tuple[str, str], ...]:
-    last = one.attempts[-1] if one.attempts else None
-    told: tuple[tuple[str, object], ...] = (
-        ("State", f"{one.status}: {one.reason}" if one.reason else one.status),
-        ("Asked for by", one.source),
-        *_origin(one),
-        (f"Best {study.objective_title}", _best(one)),
-        ("Dev accuracy there", _accuracy_there(study, one)),
-        ("Test accuracy", format_value(one.test_accuracy, "accuracy")),
-        ("Seconds", format_value(one.seconds, "seconds")),
-        ("Precision", one.precision),
-        ("Threads", one.threads),
-        ("Device", one.device),
-        ("Trained", _trained(one)),
+def _facts(study: StudyResult, trial: TrialResult) -> tuple[tuple[str, str], ...]:
+    last = trial.attempts[-1] if trial.attempts else None
+    facts: tuple[tuple[str, object], ...] = (
+        ("State", f"{trial.status}: {trial.reason}" if trial.reason else trial.status),
+        ("Source", trial.source),
+        *_origin(trial),
+        (f"Best {study.objective_title}", _best(trial)),
+        ("Dev accuracy at that epoch", _accuracy_at_best(study, trial)),
+        ("Test accuracy", format_value(trial.test_accuracy, "accuracy")),
+        ("Seconds", format_value(trial.seconds, "seconds")),
+        ("Precision", trial.precision),
+        ("Threads", trial.threads),
+        ("Device", trial.device),
+        ("Trained", _trained(trial)),
         ("Steps", (last.steps_total or None) if last else None),
-        *(() if one.is_imported else _sweeps_own(study, one)),
+        *(() if trial.is_imported else _training_facts(study, trial)),
     )
-    texts = ((term, one_line(clean(str(value)))) for term, value in told if value is not None)
+    texts = ((term, one_line(clean(str(value)))) for term, value in facts if value is not None)
     return tuple((term, text) for term, text in texts if text)
 
 
-def _sweeps_own(study: StudyResult, one: TrialResult) -> tuple[tuple[str, object], ...]:
-    """What holds for tries that were trained here, not for imported ones."""
-    last = one.attempts[-1] if one.attempts else None
-    seed = study.sweep.get("seed") if one.seed is None else one.seed
-    known: tuple[tuple[str, object], ...] = (
+def _training_facts(study: StudyResult, trial: TrialResult) -> tuple[tuple[str, object], ...]:
+    """Return the facts of a trial that was trained here, not imported."""
+    last = trial.attempts[-1] if trial.attempts else None
+    seed = study.sweep.get("seed") if trial.seed is None else trial.seed
+    inputs: tuple[tuple[str, object], ...] = (
         ("Model", study.sweep.get("model")),
         ("Model's sha256", study.facts.get("model_hash")),
         ("Data", _name(study.sweep.get("data"))),
         ("Data's sha256", last.data_hash if last else None),
     )
     return (
-        ("Seed", one.effective.get("seed", seed)),
-        *(() if study.is_script_study else known),
+        ("Seed", trial.effective.get("seed", seed)),
+        *(() if study.is_script_study else inputs),
         ("Trainer's sha256", last.code_hash if last else None),
         ("Versions", _pairs(study.facts.get("pins") or {})),
     )
 
 
-def _origin(one: TrialResult) -> tuple[tuple[str, object], ...]:
-    """Where an imported try came from, and each of its settings."""
-    if not one.is_imported:
+def _origin(trial: TrialResult) -> tuple[tuple[str, object], ...]:
+    """Return where an imported trial and each of its settings came from."""
+    if not trial.is_imported:
         return ()
-    places = one.origin.get("places") or {}
+    places = trial.origin.get("places") or {}
     return (
-        ("Log", one.origin.get("file")),
-        ("Its lines", one.origin.get("lines")),
-        ("Its heading", one.origin.get("heading")),
-        ("Its sha256", one.origin.get("sha256")),
+        ("Log", trial.origin.get("file")),
+        ("Log lines", trial.origin.get("lines")),
+        ("Log heading", trial.origin.get("heading")),
+        ("Log's sha256", trial.origin.get("sha256")),
         ("Settings from", "; ".join(f"{name}: {place}" for name, place in places.items())),
     )
 
 
-def _best(one: TrialResult) -> str:
-    after = f" after epoch {one.best_epoch}" if one.best_epoch is not None else ""
+def _best(trial: TrialResult) -> str:
+    epoch = f" after epoch {trial.best_epoch}" if trial.best_epoch is not None else ""
     return (
-        f"{format_value(one.best_value, 'accuracy')}{after}" if one.best_value is not None else ""
+        f"{format_value(trial.best_value, 'accuracy')}{epoch}"
+        if trial.best_value is not None
+        else ""
     )
 
 
-def _accuracy_there(study: StudyResult, one: TrialResult) -> str:
-    known = study.objective.name != DEFAULT_OBJECTIVE.name
-    return format_value(one.best_dev_accuracy, "accuracy") if known else ""
-
-
-def _trained(one: TrialResult) -> str:
-    row = next((row for row in reversed(one.attempts) if row.parameters), None)
-    if row is None or one.trainable_share is None:
+def _accuracy_at_best(study: StudyResult, trial: TrialResult) -> str:
+    if study.objective.name == DEFAULT_OBJECTIVE.name:
         return ""
-    share = format_value(one.trainable_share, "share")
+    return format_value(trial.best_dev_accuracy, "accuracy")
+
+
+def _trained(trial: TrialResult) -> str:
+    row = next((row for row in reversed(trial.attempts) if row.parameters), None)
+    if row is None or trial.trainable_share is None:
+        return ""
+    share = format_value(trial.trainable_share, "share")
     return f"{share}: {row.trainable_parameters} of {row.parameters} parameters"
 
 
@@ -213,7 +222,7 @@ _ATTEMPT: tuple[tuple[str, CellKind], ...] = (
 )
 
 
-def _attempts(one: TrialResult) -> Grid:
+def _attempts(trial: TrialResult) -> Grid:
     rows = [
         (
             row.attempt,
@@ -226,12 +235,12 @@ def _attempts(one: TrialResult) -> Grid:
             row.resumed_from_step or None,
             row.message,
         )
-        for row in one.attempts
+        for row in trial.attempts
     ]
     return _grid(_ATTEMPT, rows)
 
 
-def _curve(study: StudyResult, one: TrialResult) -> Grid:
+def _curve(study: StudyResult, trial: TrialResult) -> Grid:
     own = study.objective.name not in ("dev_accuracy", "dev_loss", "dev_macro_f1")
     columns: tuple[tuple[str, CellKind], ...] = (
         ("epoch", "count"),
@@ -247,23 +256,23 @@ def _curve(study: StudyResult, one: TrialResult) -> Grid:
     )
     rows = [
         (
-            e.epoch,
-            e.value if own else None,
-            e.train_loss,
-            e.dev_loss,
-            e.running_accuracy,
-            e.probe_accuracy,
-            e.dev_accuracy,
-            e.dev_macro_f1,
-            e.seconds,
-            "best" if e.epoch == one.best_epoch else None,
+            epoch.epoch,
+            epoch.value if own else None,
+            epoch.train_loss,
+            epoch.dev_loss,
+            epoch.running_accuracy,
+            epoch.probe_accuracy,
+            epoch.dev_accuracy,
+            epoch.dev_macro_f1,
+            epoch.seconds,
+            "best" if epoch.epoch == trial.best_epoch else None,
         )
-        for e in one.curve
+        for epoch in trial.curve
     ]
     return _grid(columns, rows)
 
 
-def _findings(one: TrialResult) -> Grid:
+def _findings(trial: TrialResult) -> Grid:
     columns: tuple[tuple[str, CellKind], ...] = (
         ("attempt", "count"),
         ("severity", "state"),
@@ -273,17 +282,17 @@ def _findings(one: TrialResult) -> Grid:
     )
     rows = [
         (row.attempt, row.severity, row.kind, row.message, _pairs(row.evidence))
-        for row in one.findings
+        for row in trial.findings
     ]
     return _grid(columns, rows)
 
 
 def _grid(columns: Sequence[tuple[str, CellKind]], rows: Sequence[Sequence[Cell]]) -> Grid:
     tidy = [[_tidy(cell) for cell in row] for row in rows]
-    kept = [i for i in range(len(columns)) if any(row[i] is not None for row in tidy)]
+    filled = [i for i in range(len(columns)) if any(row[i] is not None for row in tidy)]
     return Grid(
-        columns=tuple(Column(title, title, kind) for title, kind in (columns[i] for i in kept)),
-        rows=tuple(tuple(row[i] for i in kept) for row in tidy),
+        columns=tuple(Column(title, title, kind) for title, kind in (columns[i] for i in filled)),
+        rows=tuple(tuple(row[i] for i in filled) for row in tidy),
     )
 
 

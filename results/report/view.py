@@ -68,7 +68,7 @@ class FindingGroup:
     kind: str
     severity: str
     severity_text: str
-    why: str
+    explanation: str
     count: str
     observations: tuple[Observation, ...]
 
@@ -119,8 +119,8 @@ def trial_settings(study: StudyResult, words: Words) -> tuple[list[TrialSettings
 def cost_rows(cost: Cost, words: Words) -> list[tuple[str, str, str]]:
     """Return worker and device seconds by outcome as texts, then their sums and the savings."""
     rows = [
-        (words.text(f"status.{kind}"), _seconds(spent.wall), _seconds(spent.device))
-        for kind, spent in cost.by_kind.items()
+        (words.text(f"status.{kind}"), _seconds(seconds.wall), _seconds(seconds.device))
+        for kind, seconds in cost.by_kind.items()
     ]
     if rows:
         total = cost.total
@@ -181,7 +181,7 @@ def _group(
         kind=one_line(clean(kind)),
         severity=severity,
         severity_text=words.term("severity", severity),
-        why=rows[0][2].explanation,
+        explanation=rows[0][2].explanation,
         count=words.count("page.count", len({trial.number for trial, _, _ in rows})),
         observations=tuple(
             Observation(

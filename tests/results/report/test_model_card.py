@@ -54,7 +54,7 @@ def test_what_made_it(folder: Path) -> None:
 def test_the_card(folder: Path) -> None:
     text = model_card(handed(folder, dev=(0, 1, 0)))
     assert text.startswith("---\nlibrary_name: transformers\n")
-    assert r"my/model, fine-tuned on my\|data, to tell 2 classes apart: =no, a\|b." in text
+    assert r"my/model, fine-tuned on my\|data, to distinguish 2 classes: =no, a\|b." in text
     assert "| dev accuracy | 0.600 |" in text
     assert "| dev predictions as in training | 2 of 3 |" in text
     assert "| test predictions as in training | 1 of 1 |" in text

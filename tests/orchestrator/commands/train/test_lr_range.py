@@ -82,7 +82,7 @@ def test_it_suggests_rates_and_writes_page_picture_and_sweep(folder: Path, model
     lines = (home / "lr_range.csv").read_text().splitlines()
     assert len(lines) == 1 + sum(len(curve["lr"]) for curve in curves)
     assert (home / "lr_range.png").stat().st_size > 5000
-    assert "freeze none: begin with lr " in printed
+    assert "freeze none: start with lr " in printed
     _check_copy(folder, printed, model, none)
 
 
