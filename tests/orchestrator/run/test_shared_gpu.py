@@ -200,7 +200,7 @@ def test_the_micro_batch_is_halved_only_by_a_trial_that_is_alone(
         given(SMALL_FIRST), folders, lambda slots: Cards(slots, {8: 20.0, 16: 100.0}), FOUR
     )
     assert printed.count("ran out of GPU memory") == 1
-    assert "its like have a GPU each from now on" in printed
+    assert "From now on each such trial has a GPU to itself." in printed
     assert max(cards.crowds) == 3
     assert completed(folders) == 6
     ledger = Ledger(folders.url)

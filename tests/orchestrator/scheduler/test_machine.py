@@ -39,7 +39,11 @@ def epoch(number: int, accuracy: float = 0.5, attempt: int = 1) -> Epoch:
         attempt=attempt,
         epoch=number,
         step=number,
-        **vars(EpochMetrics(value=accuracy, dev_accuracy=accuracy, seconds=1.0)),
+        **vars(
+            EpochMetrics(
+                value=accuracy, train_loss=1.0, dev_loss=1.0, dev_accuracy=accuracy, seconds=1.0
+            )
+        ),
     )
 
 
