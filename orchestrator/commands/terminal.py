@@ -79,6 +79,14 @@ def print_table(table: TryTable, console: Console) -> None:
         console.print(Text(Words(table.language).text("table.more", count=remaining)))
 
 
+def print_line(console: Console, text: str, style: str = "") -> None:
+    """Print a text literally, as one line however long it is.
+
+    A text may come from a log or a file: rich would read markup in a plain string.
+    """
+    console.print(Text(text, style=style), soft_wrap=True)
+
+
 def full_width(console: Console) -> Console:
     """Return the console itself if it is a terminal, else a wide one that writes to its file."""
     return console if console.is_terminal else Console(file=console.file, width=_PIPE_WIDTH)

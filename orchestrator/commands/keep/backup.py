@@ -6,9 +6,9 @@ from itertools import count
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
 from trytable.files import flush_to_disk
+from trytable.orchestrator.commands.terminal import print_line
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, display_path
 from trytable.orchestrator.study.integrity import copy_database
@@ -38,7 +38,7 @@ def back_up_database(folders: Folders, console: Console) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     size = target.stat().st_size / 2**20
-    console.print(Text(f"{display_path(target)} ({size:.1f} MiB, sound)"), soft_wrap=True)
+    print_line(console, f"{display_path(target)} ({size:.1f} MiB, sound)")
     return target
 
 

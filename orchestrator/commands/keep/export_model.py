@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from trytable.orchestrator.commands.terminal import print_line
 from trytable.orchestrator.commands.trial_record import (
     TrialRecord,
     check_unchanged,
@@ -197,9 +198,9 @@ def _move(folder: Path, target: Path) -> None:
 def _print_summary(export: ModelExport, target: Path, console: Console) -> None:
     value = format_value(export.trial.best_value, "accuracy")
     title = f"{export.study.name}, {export.trial.label}"
-    console.print(Text(f"{title}: {export.study.objective_title} {value}"), soft_wrap=True)
+    print_line(console, f"{title}: {export.study.objective_title} {value}")
     for split, equal_count in export.matching_predictions.items():
         count = len(export.predicted[split])
         share = "all" if equal_count == count else f"only {equal_count}"
         console.print(Text(f"{split}: {count} predictions, {share} as in training"))
-    console.print(Text(str(target)), soft_wrap=True)
+    print_line(console, str(target))

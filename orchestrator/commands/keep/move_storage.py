@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.text import Text
 
+from trytable.orchestrator.commands.terminal import print_line
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, display_path
 from trytable.orchestrator.run.error_messages import as_user_errors
@@ -64,7 +65,7 @@ def move_studies(source: str, target: str, name: str, runs: Path, console: Conso
         results = [_move(*pair, console) for pair in pairs]
     folder = display_path(source_folders.runs)
     note = f"The files of trials stay in {folder}: no database holds them."
-    console.print(Text(note), soft_wrap=True)
+    print_line(console, note)
     return all(results)
 
 
@@ -120,12 +121,10 @@ def _move(source: Folders, target: Folders, console: Console) -> bool:
             return False
         _mark_moved(source, target)
         rows = sum(1 for _ in ledger_rows(original.ledger))
-        console.print(
-            Text(
-                f"{source.study}: {len(original.trials)} trials and {rows} rows copied to "
-                f"{target.database_label}; sha256 {digest(copy)[:12]} on both sides"
-            ),
-            soft_wrap=True,
+        print_line(
+            console,
+            f"{source.study}: {len(original.trials)} trials and {rows} rows copied to "
+            f"{target.database_label}; sha256 {digest(copy)[:12]} on both sides",
         )
         return True
 

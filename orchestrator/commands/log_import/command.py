@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
 from trytable.files import write_atomic
 from trytable.orchestrator.commands.log_import.blocks import ParsedLog
@@ -22,6 +21,7 @@ from trytable.orchestrator.commands.log_import.mapping_file import (
 from trytable.orchestrator.commands.log_import.runs import BlockBuilder
 from trytable.orchestrator.commands.log_import.study_writer import import_blocks
 from trytable.orchestrator.commands.sweep_files import load_sweep, sweeps_folder
+from trytable.orchestrator.commands.terminal import print_line
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, display_path
 from trytable.orchestrator.run.error_messages import as_user_errors
@@ -62,7 +62,7 @@ def import_log(
         _print_blocks(parsed, mapping, folders.study, console)
         return
     entries = read_mapping(mapping, parsed.sha256, folders.study, parsed.blocks)
-    console.print(Text(f"Importing by {display_path(mapping)}"), soft_wrap=True)
+    print_line(console, f"Importing by {display_path(mapping)}")
     with as_user_errors(folders):
         import_blocks(parsed, entries, sweep, folders, console)
     report(folders)
@@ -112,22 +112,20 @@ def _sweep_of(study: str) -> loader.Sweep | None:
 def _print_blocks(log: ParsedLog, mapping: Path, study: str, console: Console) -> None:
     lines = sum(block.epoch_lines for block in log.blocks)
     title = f"{display_path(log.path)}: {_count(log.blocks, 'block')}, {lines} epoch lines"
-    console.print(Text(title), soft_wrap=True)
+    print_line(console, title)
     for block in log.blocks:
         settings = {name: setting.value for name, setting in sorted(block.settings.items())}
         heading = f" ({one_line(clean(block.heading))[:_MAX_HEADING]})" if block.heading else ""
         pairs = settings_line(settings) or "no settings found"
         text = f"  lines {block.span}{heading}: {_count(block.epochs, 'epoch')}; {pairs}"
-        console.print(Text(text), soft_wrap=True)
+        print_line(console, text)
         for issue in block.issues:
-            console.print(Text(f"    {issue_line(issue)}", style="yellow"), soft_wrap=True)
+            print_line(console, f"    {issue_line(issue)}", style="yellow")
     console.print()
-    console.print(
-        Text(
-            f"Nothing is imported yet. Look at {display_path(mapping)}, fill in the settings that "
-            f"were not found, and run the same make import again to import into the study {study}."
-        ),
-        soft_wrap=True,
+    print_line(
+        console,
+        f"Nothing is imported yet. Look at {display_path(mapping)}, fill in the settings that "
+        f"were not found, and run the same make import again to import into the study {study}.",
     )
 
 

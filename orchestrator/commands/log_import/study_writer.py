@@ -9,7 +9,6 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from rich.console import Console
-from rich.text import Text
 
 from trytable.orchestrator.commands.log_import.blocks import Block, ParsedLog
 from trytable.orchestrator.commands.log_import.mapping_file import (
@@ -25,6 +24,7 @@ from trytable.orchestrator.commands.log_import.trials import (
     spanning_distributions,
     trial_rows,
 )
+from trytable.orchestrator.commands.terminal import print_line
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study import search_space
@@ -127,7 +127,7 @@ def _imported_trials(
         )
         if trial is None:
             text = f"  lines {entry.span}: skipped, no line has {target.objective.name}"
-            console.print(Text(text, style="yellow"), soft_wrap=True)
+            print_line(console, text, style="yellow")
         else:
             trials.append(trial)
     return trials
@@ -175,7 +175,7 @@ def _add_trials(target: _Target, trials: Sequence[ImportedTrial], console: Conso
         number, added = number + 1, added + 1
     existing = len(trials) - added
     text = f"{added} imported" + (f", {existing} imported before" if existing else "")
-    console.print(Text(f"{text}: study {target.name}"), soft_wrap=True)
+    print_line(console, f"{text}: study {target.name}")
 
 
 def _distributions(
@@ -192,7 +192,7 @@ def _print_added(
     violations = space_violations(sweep, trial.parameters) if sweep else ()
     note = f"; the sampler does not start from it: {', '.join(violations)}" if violations else ""
     text = f"  Try {number + 1}: lines {trial.block.span}, {trial.value:.3f}{note}"
-    console.print(Text(text), soft_wrap=True)
+    print_line(console, text)
 
 
 def _print_if_changed(
@@ -206,4 +206,4 @@ def _print_if_changed(
         f"  Try {number + 1}: lines {trial.block.span} were imported with other settings "
         f"({settings}), which stay. Import under another NAME to change them."
     )
-    console.print(Text(text, style="yellow"), soft_wrap=True)
+    print_line(console, text, style="yellow")

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from trytable.orchestrator.commands.terminal import print_line
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.integrity import STATUSES, check_studies
 
@@ -26,5 +27,5 @@ def print_check(folders: Folders, console: Console) -> bool:
     console.print(table)
     for study in results:
         for problem in study.problems:
-            console.print(Text(f"{study.name}: {problem}"), soft_wrap=True)
+            print_line(console, f"{study.name}: {problem}")
     return not any(study.problems for study in results)

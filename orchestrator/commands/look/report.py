@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from trytable.orchestrator.commands.terminal import print_table
+from trytable.orchestrator.commands.terminal import print_line, print_table
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, display_path
 from trytable.results.analysis.analysis import analyze
@@ -98,4 +98,4 @@ def _analyse(folders: Folders, words: Words) -> tuple[StudyResult, Analysis]:
 
 def _print_paths(paths: Sequence[Path], console: Console) -> None:
     for path in paths:
-        console.print(Text(display_path(path)), soft_wrap=True)
+        print_line(console, display_path(path))

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trytable.orchestrator.commands.terminal import full_width
+from trytable.orchestrator.commands.terminal import full_width, print_line
 from trytable.orchestrator.commands.trial_record import find_trial
 from trytable.orchestrator.paths import Folders
 from trytable.records import is_number
@@ -50,7 +50,7 @@ def print_trial(detail: TrialDetail, files: Sequence[Path], console: Console) ->
     console.print()
     console.print(Text("Files", style="bold"))
     for line in map(str, files) if files else ("none: the trial's folder no longer exists",):
-        console.print(Text(line), soft_wrap=True)
+        print_line(console, line)
 
 
 def _section(title: str, table: Table, console: Console) -> None:

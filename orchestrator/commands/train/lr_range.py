@@ -14,7 +14,7 @@ from rich.text import Text
 from trytable.orchestrator.backends.base import Slot
 from trytable.orchestrator.backends.slots import find_slots
 from trytable.orchestrator.commands.sweep_files import load_sweep
-from trytable.orchestrator.commands.terminal import full_width
+from trytable.orchestrator.commands.terminal import full_width, print_line
 from trytable.orchestrator.commands.train.lr_apply import apply_problems, write_bounds
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, display_path
@@ -100,11 +100,11 @@ def run_range_test(request: RangeTestRequest, console: Console) -> None:
     paths = write_lr_range(sweep.name, results, facts, folders.home / "lr_range")
     _print_results(results, sweep, console)
     for path in paths:
-        console.print(Text(display_path(path)), soft_wrap=True)
+        print_line(console, display_path(path))
     if request.apply:
         new_file = write_bounds(sweep, results, request.overrides)
         command = _sweep_command(new_file, request)
-        console.print(Text(f"{display_path(new_file)}: run it with {command}"), soft_wrap=True)
+        print_line(console, f"{display_path(new_file)}: run it with {command}")
 
 
 def _check(sweep: Sweep, options: RangeTestOptions, *, apply: bool) -> tuple[Freeze, ...]:
@@ -183,13 +183,7 @@ def _answers(
     job: Job, slot: Slot, options: RangeTestOptions, freezes: tuple[Freeze, ...]
 ) -> Iterator[str | RangePoint]:
     """Yield each step as it comes, and what is in progress as text."""
-    ramp = {
-        "low": options.low,
-        "high": options.high,
-        "steps": options.steps,
-        "seeds": options.seeds,
-    }
-    request = {**ramp, "job": job.model_dump(mode="json"), "freezes": freezes}
+    request = {**asdict(options), "job": job.model_dump(mode="json"), "freezes": freezes}
     failure = "The range test failed"
     with Subprocess("lr_range", RangePoint, request, failure, device=slot.device) as program:
         yield from program.messages()
@@ -216,7 +210,7 @@ def _print_ended(
                 f"{curve[0].smoothed:.3f}, lowest {lowest.smoothed:.3f} at lr "
                 f"{format_rate(lowest.lr)}"
             )
-        console.print(Text(f"freeze {freeze}, seed {seed}: {line}"), soft_wrap=True)
+        print_line(console, f"freeze {freeze}, seed {seed}: {line}")
 
 
 def _curve(freeze: str, seed: int, points: list[RangePoint]) -> RangeCurve:
@@ -240,12 +234,12 @@ def _print_results(results: tuple[StrategyResult, ...], sweep: Sweep, console: C
     full_width(console).print(table)
     console.print()
     for result in results:
-        console.print(Text(strategy_advice(result)), soft_wrap=True)
+        print_line(console, strategy_advice(result))
     head_lr = sweep.baseline["head_lr"]
     if head_lr is not None:
         ratio = format_number(head_lr / sweep.baseline["lr"])
         note = f"head_lr rose with lr, at {ratio} times lr as in the baseline. Change both alike."
-        console.print(Text(note), soft_wrap=True)
+        print_line(console, note)
     console.print()
 
 

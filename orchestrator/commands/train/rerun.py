@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
 from trytable.files import write_atomic
 from trytable.orchestrator.backends.base import Backend, BackendError, Slot, WorkerExit
 from trytable.orchestrator.backends.local import LocalBackend
+from trytable.orchestrator.commands.terminal import print_line
 from trytable.orchestrator.commands.trial_record import (
     TrialRecord,
     check_unchanged,
@@ -116,16 +116,16 @@ def _rerun(
                 backend = _start_backend(record, folders, folder, slot, stack)
             job = job_of(record, folders, folder, slot)
             title = f"{record.study.name}: {record.trial.label} again on {slot.device}"
-            console.print(Text(f"{title}, CPU threads: {slot.threads}"), soft_wrap=True)
+            print_line(console, f"{title}, CPU threads: {slot.threads}")
             training = _train(backend, job, slot, signals, _Listener(record, console))
         if signals.count:
             return RerunOutcome(interrupted=True)
         comparison = _compare(record, training)
         paths = _write(comparison, folder)
         discard.pop_all()
-    console.print(Text(reproducibility.verdict(comparison)), soft_wrap=True)
+    print_line(console, reproducibility.verdict(comparison))
     for path in paths:
-        console.print(Text(str(path)), soft_wrap=True)
+        print_line(console, str(path))
     return RerunOutcome(
         interrupted=False, as_expected=_is_as_expected(record, training, comparison)
     )
@@ -174,7 +174,7 @@ class _Listener:
             self._missing_steps.discard(event.step)
         if isinstance(event, Epoch):
             self._missing_epochs.discard(event.epoch)
-            self._console.print(Text(self._epoch_line(event)), soft_wrap=True)
+            print_line(self._console, self._epoch_line(event))
 
     def _epoch_line(self, event: Epoch) -> str:
         title = self._record.study.objective_title

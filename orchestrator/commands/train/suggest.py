@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from trytable.orchestrator.commands.sweep_files import sweeps_folder, write_sweep
+from trytable.orchestrator.commands.terminal import print_line
 from trytable.orchestrator.commands.train.next_values import (
     BREAKING_KINDS,
     Chooser,
@@ -72,9 +73,7 @@ def suggest_sweep(folders: Folders, console: Console) -> None:
     path = write_sweep(sweeps_folder(), f"{study.name.replace('@', '-')}-next", text)
     console.print(Text(text), soft_wrap=True, end="")
     console.print()
-    console.print(
-        Text(f"{display_path(path)}: run it with make sweep NAME={path.stem}"), soft_wrap=True
-    )
+    print_line(console, f"{display_path(path)}: run it with make sweep NAME={path.stem}")
 
 
 def plan_next_sweep(study: StudyResult, findings: Findings, schema: type[BaseModel]) -> NextSweep:
