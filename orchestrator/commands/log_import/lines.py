@@ -196,7 +196,7 @@ class _LogClassifier:
         records = []
         for item in self._reader.feed(text.encode("utf-8", "replace") + b"\n"):
             if isinstance(item, LogIssue):
-                # The reader's other issues are about lines that are found here, too.
+                # The reader's other issues are found here and by the BlockBuilder.
                 if item.kind == "slow_pattern" or "in a point" in item.text:
                     yield LineIssue(number, item.kind, item.text)
             elif item.kind == "args":
