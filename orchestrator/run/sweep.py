@@ -121,14 +121,14 @@ def run_sweep(
         facts = {**facts, "defaults": knob_defaults(sweep.trainer)}
         imported_start = study.imported_start()
         _write_study(ledger, study.uid, folders.study, sweep, facts=facts, gold=gold)
-        work = _OpenSweep(sweep, folders, storage, study, ledger, retry)
+        open_sweep = _OpenSweep(sweep, folders, storage, study, ledger, retry)
         carry_over_lines = carry_over(
             study.study,
             ledger,
             folders,
             sweep,
             sources=sources,
-            full_settings=work.full_settings,
+            full_settings=open_sweep.full_settings,
             defaults=facts["defaults"],
         )
         lines = (
@@ -138,7 +138,7 @@ def run_sweep(
         )
         for line in lines:
             console.print(Text(line), soft_wrap=True)
-        return _run(work, backend, console)
+        return _run(open_sweep, backend, console)
 
 
 def _with_seed(sweep: Sweep, study: str, studies: Iterable[StudyRow]) -> Sweep:
@@ -234,39 +234,39 @@ class _OpenSweep:
         return memory_shape(settings) if reports_memory(self.sweep.trainer) else ""
 
 
-def _run(work: _OpenSweep, backend: Backend, console: Console) -> SweepOutcome:
+def _run(open_sweep: _OpenSweep, backend: Backend, console: Console) -> SweepOutcome:
     """Take over the unfinished trials of earlier runs, then run the loop to its end."""
-    study, ledger = work.study, work.ledger
+    study, ledger = open_sweep.study, open_sweep.ledger
     recorder = Recorder(ledger, study.uid)
     unfinished = reconcile(
-        study, recorder, ledger.read(study.uid), work.full_settings, work.memory_shape
+        study, recorder, ledger.read(study.uid), open_sweep.full_settings, open_sweep.memory_shape
     )
     live_trials = [*unfinished.waiting, *unfinished.interrupted]
-    machine = _machine(work.sweep, study.trials_to_ask(), live_trials)
+    machine = _machine(open_sweep.sweep, study.trials_to_ask(), live_trials)
     earlier = ledger.read(study.uid)
-    progress = _progress(work, machine, earlier)
-    note_writer = _note_writer(work)
-    early_stopping = _early_stopping(work.sweep, earlier, machine.trials)
+    progress = _progress(open_sweep, machine, earlier)
+    note_writer = _note_writer(open_sweep)
+    early_stopping = _early_stopping(open_sweep.sweep, earlier, machine.trials)
     with SignalCounter() as signals, Display(progress, console) as display:
         signals.on_first = partial(display.print_line, _DRAINING)
-        work.retry.notify = display.print_line
+        open_sweep.retry.notify = display.print_line
         loop = SweepLoop(
             machine=machine,
             study=study,
             recorder=recorder,
             backend=backend,
-            folders=work.folders,
+            folders=open_sweep.folders,
             listener=display,
-            full_settings=work.full_settings,
-            make_job=partial(_job, work, earlier.study.facts.get("data_hash", "")),
+            full_settings=open_sweep.full_settings,
+            make_job=partial(_job, open_sweep, earlier.study.facts.get("data_hash", "")),
             interrupt_count=lambda: signals.count,
-            objective=work.sweep.objective,
-            best=_best(earlier, work.sweep.objective),
+            objective=open_sweep.sweep.objective,
+            best=_best(earlier, open_sweep.sweep.objective),
             after_end=partial(_after_end, early_stopping, note_writer),
             check_early_stopping=early_stopping.check,
-            memory_shape=work.memory_shape,
+            memory_shape=open_sweep.memory_shape,
         )
-        with detect_deleted_study(work.folders, work.storage):
+        with detect_deleted_study(open_sweep.folders, open_sweep.storage):
             for trial in unfinished.interrupted:
                 loop.replay(trial)
             loop.run()
@@ -274,18 +274,18 @@ def _run(work: _OpenSweep, backend: Backend, console: Console) -> SweepOutcome:
                 note_writer.write()
     counts = progress.counts
     return SweepOutcome(
-        study=work.folders.study,
+        study=open_sweep.folders.study,
         interrupted=signals.count > 0,
         completed=counts.get("completed", 0),
         failed=counts.get("failed", 0),
     )
 
 
-def _note_writer(work: _OpenSweep) -> DashboardNoteWriter | None:
+def _note_writer(open_sweep: _OpenSweep) -> DashboardNoteWriter | None:
     """Return a writer for the dashboard's note; None for a study in memory, which has none."""
-    if not isinstance(work.storage, RDBStorage):
+    if not isinstance(open_sweep.storage, RDBStorage):
         return None
-    return DashboardNoteWriter(work.study.study, work.folders.url, work.retry)
+    return DashboardNoteWriter(open_sweep.study.study, open_sweep.folders.url, open_sweep.retry)
 
 
 def _after_end(
@@ -320,8 +320,8 @@ def _early_stopping(sweep: Sweep, earlier: StudyLedger, live_uids: Container[str
     )
 
 
-def _job(work: _OpenSweep, data_hash: str, trial: TrialRow, start: StartAttempt) -> Job:
-    sweep, folders = work.sweep, work.folders
+def _job(open_sweep: _OpenSweep, data_hash: str, trial: TrialRow, start: StartAttempt) -> Job:
+    sweep, folders = open_sweep.sweep, open_sweep.folders
     seed = sweep.seed if trial.seed is None else trial.seed
     assert seed is not None, "run_sweep gives each sweep a seed"
     return Job(
@@ -339,18 +339,18 @@ def _job(work: _OpenSweep, data_hash: str, trial: TrialRow, start: StartAttempt)
         device=start.slot.device,
         shared_device=start.shared,
         threads=start.slot.threads,
-        objective=work.sweep.objective,
+        objective=open_sweep.sweep.objective,
     )
 
 
-def _progress(work: _OpenSweep, machine: StateMachine, earlier: StudyLedger) -> Progress:
-    parameters = tuple(work.sweep.parameters)
-    progress = Progress(0, parameters, work.sweep.objective)
+def _progress(open_sweep: _OpenSweep, machine: StateMachine, earlier: StudyLedger) -> Progress:
+    parameters = tuple(open_sweep.sweep.parameters)
+    progress = Progress(0, parameters, open_sweep.sweep.objective)
     for trial in earlier.trials:
         if trial.status in TERMINAL:
             progress.counts[trial.status] = progress.counts.get(trial.status, 0) + 1
     progress.total = progress.ended_count + len(machine.trials) + machine.trials_left
-    for value, number in _best(earlier, work.sweep.objective)[:1]:
+    for value, number in _best(earlier, open_sweep.sweep.objective)[:1]:
         row = next(trial for trial in earlier.trials if trial.number == number)
         progress.best = (value, number, describe(row, parameters))
     return progress
