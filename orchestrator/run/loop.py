@@ -13,25 +13,7 @@ from typing import Any, Protocol
 from trytable.orchestrator.backends.base import Backend, WorkerEvent, WorkerMessage
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.recorder import Recorder
-from trytable.orchestrator.scheduler.events import (
-    AnnounceGpuExclusion,
-    AnnounceGpuFit,
-    AnnounceSharingLimit,
-    AskTrial,
-    AttemptLost,
-    EndAttempt,
-    Instruction,
-    Interrupt,
-    KillWorkers,
-    NewTrial,
-    PruneAdvice,
-    ReportValue,
-    SchedulerEvent,
-    SearchExhausted,
-    StartAttempt,
-    StopWorker,
-    Tick,
-)
+from trytable.orchestrator.scheduler import events
 from trytable.orchestrator.scheduler.machine import StateMachine
 from trytable.orchestrator.scheduler.trial import LiveTrial
 from trytable.orchestrator.study.study import OptunaStudy
@@ -43,7 +25,7 @@ POLL_SECONDS = 0.2
 KEPT_CHECKPOINTS = 3
 """How many completed trials, the best ones, keep their checkpoints on disk."""
 
-JobMaker = Callable[[TrialRow, StartAttempt], Job]
+JobMaker = Callable[[TrialRow, events.StartAttempt], Job]
 
 
 def best_first(
@@ -56,7 +38,7 @@ def best_first(
 class SweepListener(Protocol):
     """Shows the user what happens in a sweep; changes nothing."""
 
-    def on_instruction(self, instruction: Instruction, trial: TrialRow) -> None:
+    def on_instruction(self, instruction: events.Instruction, trial: TrialRow) -> None:
         """Called when an instruction for a trial is carried out."""
 
     def on_messages(self, messages: Sequence[WorkerMessage]) -> None:
@@ -101,7 +83,7 @@ class SweepLoop:
     objective: Objective = DEFAULT_OBJECTIVE
     best: list[tuple[float, int]] = field(default_factory=list)
     after_end: Callable[[TrialRow], None] = lambda _: None
-    check_early_stopping: Callable[[WorkerMessage], SchedulerEvent | None] = lambda _: None
+    check_early_stopping: Callable[[WorkerMessage], events.SchedulerEvent | None] = lambda _: None
     memory_shape: Callable[[dict[str, Any]], str] = lambda _: ""
     _handled_interrupts: int = field(default=0, init=False)
 
@@ -113,7 +95,7 @@ class SweepLoop:
     def turn(self) -> bool:
         """Start what can start, then wait for messages and act on them; return True at the end."""
         self._feed_interrupts()
-        self._feed(Tick(self.now(), self.backend.free_slots()))
+        self._feed(events.Tick(self.now(), self.backend.free_slots()))
         if self.machine.is_done:
             return True
         messages = self.backend.poll(POLL_SECONDS)
@@ -129,12 +111,12 @@ class SweepLoop:
         The earlier orchestrator may not have received all of them. A result among them is used
         instead of training the trial again.
         """
-        events = self.folders.events(trial.number, trial.attempt)
-        messages = [WorkerEvent(trial.uid, trial.attempt, event) for event in events]
+        written_events = self.folders.events(trial.number, trial.attempt)
+        messages = [WorkerEvent(trial.uid, trial.attempt, event) for event in written_events]
         self.recorder.record_messages(messages)
         for message in messages:
             self._on_message(message)
-        self._feed(AttemptLost(trial.uid))
+        self._feed(events.AttemptLost(trial.uid))
 
     def _on_message(self, message: WorkerMessage) -> None:
         self._feed(message)
@@ -145,45 +127,45 @@ class SweepLoop:
     def _feed_interrupts(self) -> None:
         while self._handled_interrupts < self.interrupt_count():
             self._handled_interrupts += 1
-            self._feed(Interrupt())
+            self._feed(events.Interrupt())
 
-    def _feed(self, event: SchedulerEvent) -> None:
+    def _feed(self, event: events.SchedulerEvent) -> None:
         for instruction in self.machine.handle(event):
             answer = self._carry_out(instruction)
             if answer is not None:
                 self._feed(answer)
 
-    def _carry_out(self, instruction: Instruction) -> SchedulerEvent | None:
+    def _carry_out(self, instruction: events.Instruction) -> events.SchedulerEvent | None:
         match instruction:
-            case AskTrial():
+            case events.AskTrial():
                 return self._ask(instruction)
-            case StartAttempt():
+            case events.StartAttempt():
                 self._start(instruction)
-            case ReportValue(uid, epoch, value):
+            case events.ReportValue(uid, epoch, value):
                 number = self.recorder.trial(uid).number
                 should_prune = self.study.report(number, epoch, value)
-                return PruneAdvice(uid) if should_prune else None
-            case StopWorker(uid, reason):
+                return events.PruneAdvice(uid) if should_prune else None
+            case events.StopWorker(uid, reason):
                 self.listener.on_instruction(instruction, self.recorder.trial(uid))
                 self.backend.stop(uid, reason)
-            case EndAttempt():
+            case events.EndAttempt():
                 self._end(instruction)
-            case AnnounceGpuExclusion(device):
+            case events.AnnounceGpuExclusion(device):
                 self.listener.print_line(
                     f"GPU {device} is set aside: one trial after another failed on it. The "
                     "other GPUs keep running; the next run uses it again."
                 )
-            case AnnounceGpuFit(uid, fit):
+            case events.AnnounceGpuFit(uid, fit):
                 self.listener.print_line(
                     f"Try {self.recorder.trial(uid).number + 1}: {fit.description}"
                 )
-            case AnnounceSharingLimit():
+            case events.AnnounceSharingLimit():
                 self.listener.print_line(self._sharing_limit_message(instruction))
-            case KillWorkers():
+            case events.KillWorkers():
                 self.backend.close()
         return None
 
-    def _sharing_limit_message(self, limit: AnnounceSharingLimit) -> str:
+    def _sharing_limit_message(self, limit: events.AnnounceSharingLimit) -> str:
         number = self.recorder.trial(limit.uid).number
         sharing = f" while {limit.sharing} trials shared the GPU" if limit.sharing > 1 else ""
         rule = (
@@ -193,15 +175,15 @@ class SweepLoop:
         )
         return f"Try {number + 1} ran out of GPU memory{sharing}. From now on {rule}."
 
-    def _ask(self, ask: AskTrial) -> SchedulerEvent:
+    def _ask(self, ask: events.AskTrial) -> events.SchedulerEvent:
         trial = self.study.ask()
         if trial is None:
-            return SearchExhausted()
+            return events.SearchExhausted()
         full_settings = self.full_settings(trial.params)
         self.recorder.record_trial(trial, full_settings)
-        return NewTrial(ask.slot, trial.uid, trial.number, self.memory_shape(full_settings))
+        return events.NewTrial(ask.slot, trial.uid, trial.number, self.memory_shape(full_settings))
 
-    def _start(self, start: StartAttempt) -> None:
+    def _start(self, start: events.StartAttempt) -> None:
         trial = self.recorder.trial(start.uid)
         self.folders.claim(trial.number, trial.uid)
         job = self.make_job(trial, start)
@@ -209,7 +191,7 @@ class SweepLoop:
         self.listener.on_instruction(start, trial)
         self.backend.start(job, start.slot)
 
-    def _end(self, end: EndAttempt) -> None:
+    def _end(self, end: events.EndAttempt) -> None:
         trial = self.recorder.record_end(end)
         if end.status in TERMINAL:
             self.study.tell(trial.number, end.status, trial.best_value)

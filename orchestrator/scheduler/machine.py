@@ -9,27 +9,8 @@ from collections.abc import Iterable
 from typing import Literal
 
 from trytable.orchestrator.backends.base import Slot, WorkerEvent, WorkerExit
+from trytable.orchestrator.scheduler import events
 from trytable.orchestrator.scheduler.device_health import DeviceHealth
-from trytable.orchestrator.scheduler.events import (
-    AnnounceGpuExclusion,
-    AnnounceGpuFit,
-    AnnounceSharingLimit,
-    AskTrial,
-    AttemptLost,
-    EarlyStopAdvice,
-    EndAttempt,
-    Instruction,
-    Interrupt,
-    KillWorkers,
-    NewTrial,
-    PruneAdvice,
-    ReportValue,
-    SchedulerEvent,
-    SearchExhausted,
-    StartAttempt,
-    StopWorker,
-    Tick,
-)
 from trytable.orchestrator.scheduler.gpu_sharing import GpuSharing
 from trytable.orchestrator.scheduler.placement import Placement
 from trytable.orchestrator.scheduler.trial import LiveTrial
@@ -43,7 +24,7 @@ from trytable.trainers.protocol.messages import (
     StopReason,
 )
 
-Instructions = tuple[Instruction, ...]
+Instructions = tuple[events.Instruction, ...]
 
 
 class StateMachine:
@@ -90,36 +71,36 @@ class StateMachine:
             return False
         return self.mode != "running" or (not self.trials and self.trials_left <= 0)
 
-    def handle(self, event: SchedulerEvent) -> Instructions:  # noqa: PLR0911 - one for each event
+    def handle(self, event: events.SchedulerEvent) -> Instructions:  # noqa: PLR0911 - one for each event
         """Take in one event and return what is to be done, in this order."""
         match event:
-            case Tick():
+            case events.Tick():
                 return self._tick(event)
-            case NewTrial():
+            case events.NewTrial():
                 return self._add_trial(event)
-            case SearchExhausted():
+            case events.SearchExhausted():
                 self.trials_left = 0
                 return ()
-            case PruneAdvice():
+            case events.PruneAdvice():
                 return self._stop_running(event.uid, "prune")
-            case EarlyStopAdvice():
+            case events.EarlyStopAdvice():
                 return self._stop_running(event.uid, "gate", event.reason)
-            case AttemptLost():
+            case events.AttemptLost():
                 return self._end_lost_attempt(self.trials[event.uid])
-            case Interrupt():
+            case events.Interrupt():
                 return self._interrupt()
             case WorkerEvent():
                 return self._take_worker_event(event)
             case WorkerExit():
                 return self._take_worker_exit(event)
 
-    def _tick(self, tick: Tick) -> Instructions:
+    def _tick(self, tick: events.Tick) -> Instructions:
         if self.mode == "running" and self.deadline is not None and tick.now >= self.deadline:
             return self._drain()
         if self.mode != "running":
             return ()
         free = self._placement.usable_slots(tick.free)
-        starts: list[Instruction] = []
+        starts: list[events.Instruction] = []
         is_blocked = False
         for trial in list(self._placement.idle.values()) if free else ():
             slot = self._placement.find_slot(trial, free)
@@ -131,15 +112,15 @@ class StateMachine:
         # A trial that fits nowhere gets the next GPU that becomes empty. If new trials were asked
         # for meanwhile, they would fill every gap, and it might wait until the end of the sweep.
         slots = [] if is_blocked else self._placement.slots_for_new_trials(free)
-        return (*starts, *(AskTrial(slot) for slot in slots[: max(self.trials_left, 0)]))
+        return (*starts, *(events.AskTrial(slot) for slot in slots[: max(self.trials_left, 0)]))
 
-    def _add_trial(self, new: NewTrial) -> Instructions:
+    def _add_trial(self, new: events.NewTrial) -> Instructions:
         trial = LiveTrial(new.uid, new.number, shape=new.shape)
         self.trials[new.uid] = self._placement.idle[new.uid] = trial
         self.trials_left -= 1
         return (self._start(trial, new.slot),) if self._placement.has_room(new.slot, trial) else ()
 
-    def _start(self, trial: LiveTrial, slot: Slot) -> StartAttempt:
+    def _start(self, trial: LiveTrial, slot: Slot) -> events.StartAttempt:
         trial.attempt += 1
         trial.stop_reason = trial.result = trial.error = None
         trial.diagnosis = ""
@@ -148,7 +129,7 @@ class StateMachine:
         trial.change_status("running", f"attempt {trial.attempt} in slot {slot.name}")
         self._placement.add_running(trial)
         shared = self._placement.is_shared(slot, trial)
-        return StartAttempt(trial.uid, trial.attempt, slot, shared)
+        return events.StartAttempt(trial.uid, trial.attempt, slot, shared)
 
     def _running_trial(self, message: WorkerEvent | WorkerExit) -> LiveTrial | None:
         """The trial of a message; None if the message comes from an attempt that is over."""
@@ -185,21 +166,21 @@ class StateMachine:
         # Optuna would store a NaN, and infinity would become the trial's best value.
         if epoch.value is None or not math.isfinite(epoch.value):
             return ()
-        return (ReportValue(trial.uid, epoch.epoch, epoch.value),)
+        return (events.ReportValue(trial.uid, epoch.epoch, epoch.value),)
 
     def _record_memory(self, trial: LiveTrial, epoch: Epoch) -> Instructions:
         peak, total = epoch.peak_device_bytes, epoch.device_bytes
         if peak is None or total is None or not self._placement.is_by_memory(trial.device):
             return ()
         fit = self._sharing.record_peak(trial.device, trial.shape, peak, total)
-        return (AnnounceGpuFit(trial.uid, fit),) if fit else ()
+        return (events.AnnounceGpuFit(trial.uid, fit),) if fit else ()
 
     def _limit_sharing(self, trial: LiveTrial, failed: Failed) -> Instructions:
         if not _is_sharing_failure(failed) or not trial.peak_sharing:
             return ()
         sharing = trial.peak_sharing
         limit = self._sharing.record_out_of_memory(trial.device, trial.shape, sharing)
-        return () if limit is None else (AnnounceSharingLimit(trial.uid, sharing, limit),)
+        return () if limit is None else (events.AnnounceSharingLimit(trial.uid, sharing, limit),)
 
     def _stop_running(self, uid: str, reason: StopReason, diagnosis: str = "") -> Instructions:
         trial = self.trials.get(uid)
@@ -211,7 +192,7 @@ class StateMachine:
         if trial.stop_reason is not None:
             return ()
         trial.stop_reason, trial.diagnosis = reason, diagnosis
-        return (StopWorker(trial.uid, reason),)
+        return (events.StopWorker(trial.uid, reason),)
 
     def _interrupt(self) -> Instructions:
         if self.mode == "running":
@@ -221,7 +202,7 @@ class StateMachine:
         self.mode = "halted"
         running = [trial for trial in self.trials.values() if trial.status == "running"]
         ends = [self._end(trial, "waiting", "interrupted by the user") for trial in running]
-        return (KillWorkers(), *ends)
+        return (events.KillWorkers(), *ends)
 
     def _drain(self) -> Instructions:
         self.mode = "draining"
@@ -235,7 +216,7 @@ class StateMachine:
         excluded = set(self._health.excluded)
         end = self._end_attempt(trial, message.cause)
         newly_excluded = sorted(self._health.excluded - excluded)
-        return (end, *map(AnnounceGpuExclusion, newly_excluded))
+        return (end, *map(events.AnnounceGpuExclusion, newly_excluded))
 
     def _end_lost_attempt(self, trial: LiveTrial) -> Instructions:
         cause = "the orchestrator exited"
@@ -243,7 +224,7 @@ class StateMachine:
             return (self._end(trial, "waiting", cause),)
         return (self._end_attempt(trial, cause),)
 
-    def _end_attempt(self, trial: LiveTrial, cause: str) -> EndAttempt:
+    def _end_attempt(self, trial: LiveTrial, cause: str) -> events.EndAttempt:
         """Judge an attempt once, when its worker has exited.
 
         A result wins over a stop: the worker had finished before the stop reached it, and a value
@@ -262,7 +243,7 @@ class StateMachine:
         saved = "with a checkpoint" if trial.has_checkpoint else "without a new checkpoint"
         return self._end(trial, "drained", saved)
 
-    def _end_failed_attempt(self, trial: LiveTrial, cause: str) -> EndAttempt:
+    def _end_failed_attempt(self, trial: LiveTrial, cause: str) -> events.EndAttempt:
         error = trial.error
         reason = f"worker exited without reporting a result ({cause})"
         if error is not None:
@@ -280,12 +261,12 @@ class StateMachine:
             return self._end(trial, "waiting", reason)
         return self._end(trial, "failed", reason)
 
-    def _end(self, trial: LiveTrial, status: Status, reason: str) -> EndAttempt:
+    def _end(self, trial: LiveTrial, status: Status, reason: str) -> events.EndAttempt:
         trial.change_status(status, reason or status)
         self._placement.remove_running(trial)
         if status in TERMINAL:
             del self.trials[trial.uid]
-        return EndAttempt(
+        return events.EndAttempt(
             trial.uid, trial.attempt, status, reason, trial.failures, result=trial.result
         )
 

@@ -1,10 +1,12 @@
 """How the study's wall time was cost."""
 
-from trytable.results.analysis.types import Cost, CostKind
+from collections.abc import Mapping
+
+from trytable.results.analysis.types import Cost
 from trytable.results.plots.types import COLOURS, GREY, Axis, Bar, Bars, Hatch, Plot
 from trytable.results.text.catalog import Words
 
-_LOOKS: dict[CostKind, tuple[str, Hatch]] = {
+OUTCOME_STYLES: Mapping[str, tuple[str, Hatch]] = {
     "completed": (COLOURS[2], ""),
     "pruned": (COLOURS[1], "/"),
     "stopped": (COLOURS[3], "/"),
@@ -28,7 +30,7 @@ def cost_plot(cost: Cost, words: Words) -> Plot | None:
         layers.append(Bars("", (bar,), GREY, "/"))
     for row, kind in enumerate(rows, start=len(names) - len(rows)):
         seconds = cost.by_kind[kind].wall
-        colour, hatch = _LOOKS[kind]
+        colour, hatch = OUTCOME_STYLES[kind]
         layers.append(
             Bars("", (Bar(f"{names[row]}: {seconds:.1f} s", row, 0, seconds),), colour, hatch)
         )

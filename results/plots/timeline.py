@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from trytable.results.plots.cost import OUTCOME_STYLES
 from trytable.results.plots.highlights import Highlights
 from trytable.results.plots.types import (
     COLOURS,
@@ -11,7 +12,6 @@ from trytable.results.plots.types import (
     Bar,
     Bars,
     Curve,
-    Hatch,
     Layer,
     Lines,
     Mark,
@@ -33,14 +33,6 @@ _ENDS: dict[str, tuple[str, Symbol]] = {
 }
 """The style of each outcome of a trial."""
 
-_ATTEMPTS: dict[str, tuple[str, Hatch]] = {
-    "completed": (COLOURS[2], ""),
-    "pruned": (COLOURS[1], "/"),
-    "stopped": (COLOURS[3], "/"),
-    "failed": (COLOURS[4], "x"),
-    "retried": (COLOURS[5], "."),
-    "unfinished": (GREY, ""),
-}
 _IDLE_SHARE, _IDLE_SECONDS = 0.1, 600.0
 """A pause longer than this share of the busy time and longer than ten minutes is cut out."""
 _MINUTE, _HOUR = 60.0, 3600.0
@@ -91,7 +83,7 @@ def slots_plot(highlights: Highlights, words: Words) -> Plot | None:
     clock = _Clock(row for _, row in attempts)
     slots = sorted({_slot(row) for _, row in attempts}, reverse=True)
     layers = []
-    for kind, (colour, hatch) in _ATTEMPTS.items():
+    for kind, (colour, hatch) in OUTCOME_STYLES.items():
         bars = tuple(
             Bar(
                 _attempt_hover(highlights, trial, row, words),
@@ -172,7 +164,7 @@ def _slot(row: AttemptRow) -> str:
 
 
 def _outcome(row: AttemptRow) -> str:
-    return row.outcome if row.outcome in _ATTEMPTS else "unfinished"
+    return row.outcome if row.outcome in OUTCOME_STYLES else "unfinished"
 
 
 def _attempt_hover(
