@@ -18,26 +18,16 @@ from trytable.trainers.finetune.step import NonFinite, StepResult
 from trytable.trainers.models.classifier import Classifier
 from trytable.trainers.models.precision import Precision
 from trytable.trainers.models.state_dict import trainable_parameters
-from trytable.trainers.protocol.messages import (
-    Checkpoint,
-    Epoch,
-    Finding,
-    FinetuneSettings,
-    Finished,
-    Job,
-    Line,
-    Started,
-    Step,
-)
+from trytable.trainers.protocol import messages
 
 
 @dataclass(frozen=True)
 class Reporter:
     """Sends the events of one attempt over its line."""
 
-    line: Line
-    job: Job
-    settings: FinetuneSettings
+    line: messages.Line
+    job: messages.Job
+    settings: messages.FinetuneSettings
     model: Classifier
     block_norms: BlockNorms
 
@@ -49,7 +39,7 @@ class Reporter:
         """Report the effective parameters before the first step, counted from 0."""
         trainable = trainable_parameters(self.model).values()
         self.line.send(
-            Started(
+            messages.Started(
                 attempt=self.job.attempt,
                 effective=effective,
                 parameters=sum(p.numel() for p in self.model.parameters()),
@@ -75,7 +65,7 @@ class Reporter:
         blocks = self.block_norms if self.block_norms.is_due(step, every) else None
         weights = [p.detach() for p in trainable_parameters(self.model).values()]
         self.line.send(
-            Step(
+            messages.Step(
                 attempt=self.job.attempt,
                 step=step,
                 epoch=progress.epoch,
@@ -108,7 +98,7 @@ class Reporter:
             **dev_metrics,
         )
         self.line.send(
-            Epoch(
+            messages.Epoch(
                 attempt=self.job.attempt,
                 epoch=progress.epoch,
                 step=step,
@@ -121,7 +111,7 @@ class Reporter:
 
     def checkpoint(self, step: int, epoch: int) -> None:
         """Report that a resumable checkpoint was saved."""
-        self.line.send(Checkpoint(attempt=self.job.attempt, step=step, epoch=epoch))
+        self.line.send(messages.Checkpoint(attempt=self.job.attempt, step=step, epoch=epoch))
 
     def finished(
         self, progress: TrainingProgress, test_accuracy: float | None, test_predictions: Indices
@@ -129,7 +119,7 @@ class Reporter:
         """Report the trial's result."""
         assert progress.best_value is not None, "at least one epoch was evaluated"
         self.line.send(
-            Finished(
+            messages.Finished(
                 attempt=self.job.attempt,
                 best_epoch=progress.best_epoch,
                 best_value=progress.best_value,
@@ -184,7 +174,7 @@ class Reporter:
         self, kind: str, severity: Severity, message: str, evidence: dict[str, Scalar]
     ) -> None:
         self.line.send(
-            Finding(
+            messages.Finding(
                 attempt=self.job.attempt,
                 kind=kind,
                 severity=severity,
