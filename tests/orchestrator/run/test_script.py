@@ -189,7 +189,7 @@ parameters: {fault: [none, rate, decay, cosine]}
     assert "peaked at 0.0001, 2 times the requested 5e-05" in told["rate"]["schedule"]
     assert told["decay"]["not_applied"] == "weight_decay: 0.01 requested, but the optimizer has 0"
     assert "period of 8 steps" in told["cosine"]["schedule"]
-    assert "as many as there are epochs" in told["cosine"]["schedule"]
+    assert "falls for 4 steps, the number of epochs" in told["cosine"]["schedule"]
     assert "80 steps" in told["cosine"]["schedule"]
     code, printed = run(tmp_path, "show", TRY="3")
     assert (code, "AdamW" in printed) == (0, True), printed
