@@ -21,6 +21,7 @@ from benchmarks import (
     scale,
     search_quality,
     starting,
+    value_path,
 )
 from benchmarks.measure import Result
 
@@ -36,6 +37,7 @@ BENCHMARKS: Mapping[str, Callable[[Path], Result]] = {
     "search-quality": search_quality.run,
     "scale": scale.run,
     "ray-tune": ray_tune.run,
+    "value-path": value_path.run,
 }
 
 
