@@ -30,7 +30,7 @@ from trytable.orchestrator.run.subprocesses import start_preparation
 from trytable.orchestrator.scheduler.events import StartAttempt
 from trytable.orchestrator.scheduler.machine import StateMachine
 from trytable.orchestrator.scheduler.trial import LiveTrial
-from trytable.orchestrator.study.carry_over import carry_over, find_sources, with_seed_from
+from trytable.orchestrator.study.carry_over import carry_over, find_sources
 from trytable.orchestrator.study.compatibility import (
     changes_since,
     matching_study_name,
@@ -116,7 +116,8 @@ def run_sweep(
         stack.callback(folders.discard_if_unused)
         studies = ledger.studies()
         sources = find_sources(sweep.to_json(), facts, studies) if as_new else ()
-        sweep = _with_seed(with_seed_from(sweep, sources), folders.study, studies)
+        seed = _seed(sweep, sources, folders.study, studies)
+        sweep = sweep.model_copy(update={"seed": seed})
         study = OptunaStudy(storage, sweep, folders.study, retry_failed, retry=retry)
         facts = {**facts, "defaults": knob_defaults(sweep.trainer)}
         imported_start = study.imported_start()
@@ -141,12 +142,13 @@ def run_sweep(
         return _run(open_sweep, backend, console)
 
 
-def _with_seed(sweep: Sweep, study: str, studies: Iterable[StudyRow]) -> Sweep:
-    """Return the sweep with the seed of its study, or a new one, unless the sweep names a seed."""
-    if sweep.seed is not None:
-        return sweep
-    study_seeds = (row.sweep["seed"] for row in studies if row.name == study)
-    return sweep.model_copy(update={"seed": next(study_seeds, secrets.randbits(_SEED_BITS))})
+def _seed(
+    sweep: Sweep, sources: Sequence[StudyRow], study: str, studies: Iterable[StudyRow]
+) -> int:
+    """Return the seed that the sweep names, else its newest source's, its study's, or a new one."""
+    stored = [*sources[-1:], *(row for row in studies if row.name == study)]
+    seeds = [sweep.seed, *(row.sweep["seed"] for row in stored)]
+    return next((seed for seed in seeds if seed is not None), secrets.randbits(_SEED_BITS))
 
 
 def _prepare(

@@ -268,10 +268,3 @@ def _copy_folder(old: Path, new: Path) -> None:
     new.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(old, temporary, symlinks=True)
     temporary.rename(new)
-
-
-def with_seed_from(sweep: Sweep, sources: Sequence[StudyRow]) -> Sweep:
-    """Return the sweep with the seed of its newest source, unless the sweep names a seed."""
-    if sweep.seed is not None or not sources:
-        return sweep
-    return sweep.model_copy(update={"seed": sources[-1].sweep["seed"]})

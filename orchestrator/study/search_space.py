@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -153,13 +153,10 @@ def _median(startup_trials: int, warmup_epochs: int, patience: int | None) -> Ba
 def point_key(point: Mapping[str, Any]) -> frozenset[tuple[str, bool, Any]]:
     """A key that equal points share: 1 and 1.0 are equal, 1 and True are not."""
     return frozenset(
-        (name, isinstance(value, bool), _hashed(value)) for name, value in point.items()
+        # A person may enqueue values that no parameter can have, such as a list.
+        (name, isinstance(value, bool), value if isinstance(value, Hashable) else repr(value))
+        for name, value in point.items()
     )
-
-
-def _hashed(value: Any) -> Any:
-    # A person may enqueue values that no parameter can have, such as a list.
-    return value if isinstance(value, Hashable) else repr(value)
 
 
 def same_point(point: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -189,24 +186,19 @@ def points_left(
     sweep: Sweep, trials: Sequence[FrozenTrial], is_taken: Callable[[FrozenTrial], bool]
 ) -> Iterator[tuple[Point, str]]:
     """The initial points that no trial has taken, each with its source, in the order to run."""
+    baseline = {name: sweep.baseline[name] for name in sweep.parameters}
+    points = [(baseline, "baseline")]
+    points += [({**baseline, **point}, "enqueued") for point in sweep.enqueue]
+    if sweep.sampler.name == "grid":
+        points += [(point, "grid") for point in grid_points(sweep)]
+    failed = [trial_point(trial) for trial in trials if trial.state == TrialState.FAIL]
+    points += [(point, "retry") for point in failed if point.keys() == baseline.keys()]
     taken_keys = {point_key(trial_point(trial)) for trial in trials if is_taken(trial)}
-    for point, source in _all_initial_points(sweep, trials):
+    for point, source in points:
         key = point_key(point)
         if key not in taken_keys:
             taken_keys.add(key)
             yield point, source
-
-
-def _all_initial_points(sweep: Sweep, trials: Iterable[FrozenTrial]) -> Iterator[tuple[Point, str]]:
-    names = sweep.parameters
-    baseline = {name: sweep.baseline[name] for name in names}
-    yield baseline, "baseline"
-    yield from (({**baseline, **point}, "enqueued") for point in sweep.enqueue)
-    if sweep.sampler.name == "grid":
-        yield from ((point, "grid") for point in grid_points(sweep))
-    for trial in trials:
-        if trial.state == TrialState.FAIL and trial_point(trial).keys() == names.keys():
-            yield trial_point(trial), "retry"
 
 
 def trial_point(trial: FrozenTrial) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import time
 import uuid
 import warnings
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,7 +145,9 @@ class OptunaStudy:
     def trials_to_ask(self) -> int:
         """Return how many trials are still to be asked for, all runs of the sweep counted."""
         trials = self._store.trials()
-        self._initial_points = self._points_left(trials)  # again: trials were told since
+        self._initial_points = deque(
+            points_left(self._sweep, trials, self._is_taken)
+        )  # again: trials were told since
         if self._sweep.trials is None:
             queued_count = sum(trial.state == TrialState.WAITING for trial in trials)
             return queued_count + len(self._initial_points)
@@ -175,7 +177,9 @@ class OptunaStudy:
             self._check_for_waiting()
             if not self._in_memory.waiting_trials():
                 if self._initial_points:
-                    self._enqueue(*self._initial_points.popleft())
+                    point, source = self._initial_points.popleft()
+                    attributes = {STUDY_UID: uuid.uuid4().hex, SOURCE_ATTRIBUTE: source}
+                    self._in_memory.study.enqueue_trial(point, user_attrs=attributes)
                 elif self._sweep.sampler.name == "grid":
                     return None
             number = self._write(self._draw())
@@ -226,7 +230,7 @@ class OptunaStudy:
         self._open_trials = {}
         for trial in trials:
             self._add(trial)
-        self._initial_points = self._points_left(trials)
+        self._initial_points = deque(points_left(self._sweep, trials, self._is_taken))
         self._checked_at = self._now()
         return trials
 
@@ -253,10 +257,6 @@ class OptunaStudy:
                 return
             if trial.number == self._in_memory.count:
                 self._add(trial)
-
-    def _enqueue(self, point: Point, source: str) -> None:
-        attributes = {STUDY_UID: uuid.uuid4().hex, SOURCE_ATTRIBUTE: source}
-        self._in_memory.study.enqueue_trial(point, user_attrs=attributes)
 
     def _draw(self) -> FrozenTrial:
         """Return the next trial of the copy in memory, with our UUID."""
@@ -298,9 +298,6 @@ class OptunaStudy:
         has_uid = trial.user_attrs.get(STUDY_UID) is not None
         is_complete = trial.params.keys() == self._distributions.keys()
         return _asked_trial(trial) if has_uid and is_complete else None
-
-    def _points_left(self, trials: Sequence[FrozenTrial]) -> deque[tuple[Point, str]]:
-        return deque(points_left(self._sweep, trials, self._is_taken))
 
     def _is_taken(self, trial: FrozenTrial) -> bool:
         if is_imported(trial):

@@ -50,34 +50,16 @@ def check_parameters(document: Document, knobs: Knobs) -> Parameters:
         )
     parameters: Parameters = {}
     for name, raw in swept.items():
-        if knobs.check_name(document, ("parameters", name)):
-            parameter = _check_parameter(document, name, raw, knobs)
-            if parameter is not None:
-                parameters[name] = parameter
+        if not knobs.check_name(document, ("parameters", name)):
+            continue
+        check = _check_values if isinstance(raw, list) else _check_range
+        parameter = check(document, name, raw, knobs)
+        if parameter is not None:
+            parameters[name] = parameter
     return parameters
 
 
-def _check_parameter(
-    document: Document, name: str, raw: Any, knobs: Knobs
-) -> Values | Range | None:
-    key: Key = ("parameters", name)
-    if isinstance(raw, list):
-        return _check_values(document, name, raw, knobs)
-    if not isinstance(raw, dict):
-        document.complain(
-            key,
-            f"{show(raw)} is neither a list of values ([a, b]) nor a range "
-            "({low: a, high: b}, with log: true or a step if wanted). To fix a knob, put it into "
-            "the baseline.",
-        )
-        return None
-    if knobs.kind(name) == "choice":
-        document.complain(key, f"only numbers have ranges; give a list of {knobs.allowed(name)}.")
-        return None
-    return _check_range(document, name, raw, knobs)
-
-
-def _check_values(document: Document, name: str, raw: list[Any], knobs: Knobs) -> Values | None:
+def _check_values(document: Document, name: str, raw: Any, knobs: Knobs) -> Values | None:
     key: Key = ("parameters", name)
     problems_before = len(document.problems)
     if not raw:
@@ -94,8 +76,19 @@ def _check_values(document: Document, name: str, raw: list[Any], knobs: Knobs) -
     return Values(knobs.kind(name), tuple(first_index))
 
 
-def _check_range(document: Document, name: str, raw: dict[str, Any], knobs: Knobs) -> Range | None:
+def _check_range(document: Document, name: str, raw: Any, knobs: Knobs) -> Range | None:
     key: Key = ("parameters", name)
+    if not isinstance(raw, dict):
+        document.complain(
+            key,
+            f"{show(raw)} is neither a list of values ([a, b]) nor a range "
+            "({low: a, high: b}, with log: true or a step if wanted). To fix a knob, put it into "
+            "the baseline.",
+        )
+        return None
+    if knobs.kind(name) == "choice":
+        document.complain(key, f"only numbers have ranges; give a list of {knobs.allowed(name)}.")
+        return None
     form = check_part(document, key, raw, RangeForm)
     if form is None:
         return None

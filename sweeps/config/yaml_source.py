@@ -76,6 +76,11 @@ class Document:
         if place is not None or not any(path == key[: len(path)] for path in wrong):
             self.problems.append(Problem(place or self.place(key), key, text))
 
+    def require_data(self) -> None:
+        """Raise SweepError if mistakes have left no data to check."""
+        if self.problems and not self.data:
+            self.fail()
+
     def fail(self) -> NoReturn:
         """Raise SweepError with every mistake, sorted by line, those of SET last."""
         ordered = sorted(self.problems, key=lambda p: (not p.place.line, p.place.line))
@@ -115,7 +120,9 @@ def read_document(path: Path) -> Document:
 
     Lesser mistakes (a tag, an alias, a repeated key) are noted in the document's problems.
     """
-    return parse(_read_text(path), str(path))
+    document = parse(_read_text(path), str(path))
+    document.require_data()
+    return document
 
 
 def _read_text(path: Path) -> str:
@@ -137,14 +144,7 @@ def _read_text(path: Path) -> str:
 
 
 def parse(text: str, source: str) -> Document:
-    """Read YAML text. Raises SweepError if it is not YAML, or not one mapping."""
-    document = _parse(text, source)
-    if document.problems and not document.data:
-        document.fail()
-    return document
-
-
-def _parse(text: str, source: str) -> Document:
+    """Read YAML text; mistakes, also that it is not YAML or no mapping, are noted in the result."""
     document = Document(source)
     builder = _Builder(document, YAML(typ="safe", pure=True).parse(text))
     try:
@@ -173,7 +173,7 @@ def parse_value(text: str) -> Any:
     """
     if not text.startswith(("[", "{", '"', "'")):
         return plain_scalar(text)
-    document = _parse("value: " + text, "")
+    document = parse("value: " + text, "")
     if document.problems:
         raise ValueError(document.problems[-1].text)
     if len(document.data) != 1:

@@ -103,6 +103,7 @@ def read_mapping(
     every mistake, and UserError for a file that is no text.
     """
     document = parse(_read_text(path), str(path))
+    document.require_data()
     data = document.data
     for key in data:
         if key not in _FILE_KEYS:

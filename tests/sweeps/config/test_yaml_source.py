@@ -130,7 +130,7 @@ def test_what_is_no_file_is_refused(kind: str, tmp_path: Path) -> None:
 def test_any_text_is_read_or_refused(text: str) -> None:
     said = "mine.yaml"
     try:
-        parse(text, "mine.yaml")
+        parse(text, "mine.yaml").require_data()
     except SweepError as error:
         said = str(error)
     assert said.startswith("mine.yaml")
