@@ -27,15 +27,7 @@ from trytable.results.storage.rows import (
     StepRow,
     TrialRow,
 )
-from trytable.trainers.protocol.messages import (
-    AnyEvent,
-    Epoch,
-    Finding,
-    Finished,
-    Job,
-    Started,
-    Step,
-)
+from trytable.trainers.protocol import messages
 
 
 class Recorder:
@@ -48,7 +40,9 @@ class Recorder:
         self._attempts: dict[str, AttemptRow] = {}
         self._started_at: dict[str, float] = {}  # monotonic seconds: a clock may be set
         self._last_event_at: dict[str, float] = {}  # seconds since 1970
-        self._epochs: dict[str, dict[tuple[int, int], Epoch]] = {}  # by trial, attempt and epoch
+        self._epochs: dict[
+            str, dict[tuple[int, int], messages.Epoch]
+        ] = {}  # by trial, attempt and epoch
 
     def trial(self, uid: str) -> TrialRow:
         """Return the row of a trial that has not ended."""
@@ -74,7 +68,7 @@ class Recorder:
         if attempt is not None:
             self._attempts[trial.uid] = attempt
 
-    def record_start(self, start: StartAttempt, job: Job) -> None:
+    def record_start(self, start: StartAttempt, job: messages.Job) -> None:
         """Record that an attempt is about to start."""
         trial = replace(self._trials[start.uid], status="running", reason="")
         attempt = AttemptRow(
@@ -89,10 +83,10 @@ class Recorder:
         self._trials[start.uid], self._attempts[start.uid] = trial, attempt
         self._ledger.write(trial, attempt)
 
-    def record_messages(self, messages: Iterable[WorkerMessage]) -> None:
+    def record_messages(self, received: Iterable[WorkerMessage]) -> None:
         """Record what workers sent, in one transaction."""
         rows: list[Row] = []
-        for message in messages:
+        for message in received:
             if isinstance(message, WorkerEvent) and message.trial_uid in self._trials:
                 self._last_event_at[message.trial_uid] = message.event.at
                 rows.extend(self._rows(message))
@@ -138,13 +132,13 @@ class Recorder:
         return max(self._last_event_at.get(attempt.trial_uid, 0.0), attempt.started_at)
 
     def _rows(self, message: WorkerEvent) -> Sequence[Row]:
-        if isinstance(message.event, Started):
+        if isinstance(message.event, messages.Started):
             return self._started(message.trial_uid, message.event)
-        if isinstance(message.event, Epoch):
+        if isinstance(message.event, messages.Epoch):
             return self._epoch(message.trial_uid, message.event)
         return event_rows(message.trial_uid, message.event)
 
-    def _epoch(self, uid: str, event: Epoch) -> Sequence[Row]:
+    def _epoch(self, uid: str, event: messages.Epoch) -> Sequence[Row]:
         """Return an epoch's row. The first report of an epoch counts, as it does in Optuna."""
         epochs = self._epochs.setdefault(uid, {})
         first = epochs.setdefault((event.attempt, event.epoch), event)
@@ -161,7 +155,7 @@ class Recorder:
         )
         return [FindingRow(uid, event.attempt, "repeated_epoch", "warning", message, evidence)]
 
-    def _started(self, uid: str, event: Started) -> Sequence[Row]:
+    def _started(self, uid: str, event: messages.Started) -> Sequence[Row]:
         attempt = self._attempts.get(uid)
         if attempt is None or attempt.attempt != event.attempt:
             return []
@@ -182,24 +176,24 @@ class Recorder:
         return [attempt, *(EffectiveRow(uid, event.attempt, *item) for item in effective)]
 
 
-def event_rows(uid: str, event: AnyEvent) -> Sequence[Row]:
+def event_rows(uid: str, event: messages.AnyEvent) -> Sequence[Row]:
     """Return the ledger rows of an event; none for an event that has no table."""
     match event:
-        case Step():
+        case messages.Step():
             return [step_row(uid, event)]
-        case Epoch():
+        case messages.Epoch():
             return [_epoch_row(uid, event)]
-        case Finding():
+        case messages.Finding():
             finding = (event.kind, event.severity, event.message, event.evidence)
             return [FindingRow(uid, event.attempt, *finding)]
-        case Finished():
+        case messages.Finished():
             splits = {"dev": event.dev_predictions, "test": event.test_predictions}
             return [PredictionRow(uid, split, list(p)) for split, p in splits.items() if p]
         case _:
             return []
 
 
-def step_row(uid: str, event: Step) -> StepRow:
+def step_row(uid: str, event: messages.Step) -> StepRow:
     """Return a step's ledger row; values that are not finite are missing in it."""
     return StepRow(
         trial_uid=uid,
@@ -222,7 +216,7 @@ def _finite_of(by_layer: Mapping[str, float] | None) -> dict[str, float] | None:
     return {layer: norm for layer, norm in by_layer.items() if finite_or_none(norm) is not None}
 
 
-def _epoch_row(uid: str, event: Epoch) -> EpochRow:
+def _epoch_row(uid: str, event: messages.Epoch) -> EpochRow:
     return EpochRow(
         trial_uid=uid,
         attempt=event.attempt,

@@ -13,16 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from trytable.orchestrator.commands import trial_record
 from trytable.orchestrator.commands.terminal import print_line
-from trytable.orchestrator.commands.trial_record import (
-    TrialRecord,
-    check_unchanged,
-    installed_versions,
-    job_of,
-    read_record,
-    record_preparation,
-    slot_of,
-)
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.subprocesses import Subprocess
@@ -46,7 +38,7 @@ def export_model(folders: Folders, number: str, out: str, console: Console) -> N
     """
     target = output_folder(out)
     study = read_study(folders.url, folders.study)
-    record = read_record(folders, number or _best_number(study))
+    record = trial_record.read_record(folders, number or _best_number(study))
     checkpoints = _find_checkpoints(folders, record)
     with ExitStack() as stack:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +47,7 @@ def export_model(folders: Folders, number: str, out: str, console: Console) -> N
         stack.callback(shutil.rmtree, staging, ignore_errors=True)
         with console.status("Reading data and model"):
             _prepare(record, folders, stack)
-        job = job_of(record, folders, checkpoints.parent, slot_of(record))
+        job = trial_record.job_of(record, folders, checkpoints.parent, trial_record.slot_of(record))
         with console.status(f"Writing {record.trial.label} and loading it again"):
             result = _write_model(job, checkpoints, staging, stack)
         export = _describe(record, study, result)
@@ -86,7 +78,7 @@ def _best_number(study: StudyResult) -> str:
     return str(study.ranked[0].number + 1)
 
 
-def _find_checkpoints(folders: Folders, record: TrialRecord) -> Path:
+def _find_checkpoints(folders: Folders, record: trial_record.TrialRecord) -> Path:
     """Return the folder with the trial's best weights: its own, or that of an exact rerun."""
     trial = record.trial
     if trial.status != "completed":
@@ -111,11 +103,11 @@ def _is_exact(folder: Path) -> bool:
     return False
 
 
-def _prepare(record: TrialRecord, folders: Folders, stack: ExitStack) -> None:
-    preparation = record_preparation(record, folders)
+def _prepare(record: trial_record.TrialRecord, folders: Folders, stack: ExitStack) -> None:
+    preparation = trial_record.record_preparation(record, folders)
     assert preparation is not None, "a trial without a model was refused before"
     stack.enter_context(preparation)
-    check_unchanged(record, preparation.result())
+    trial_record.check_unchanged(record, preparation.result())
 
 
 def _write_model(job: Job, checkpoints: Path, staging: Path, stack: ExitStack) -> ExportedModel:
@@ -139,7 +131,9 @@ def _write_model(job: Job, checkpoints: Path, staging: Path, stack: ExitStack) -
     return stack.enter_context(program).result()
 
 
-def _describe(record: TrialRecord, study: StudyResult, result: ExportedModel) -> ModelExport:
+def _describe(
+    record: trial_record.TrialRecord, study: StudyResult, result: ExportedModel
+) -> ModelExport:
     return ModelExport(
         study=study,
         trial=record.trial,
@@ -148,11 +142,11 @@ def _describe(record: TrialRecord, study: StudyResult, result: ExportedModel) ->
         recorded=record.measurements.predictions,
         gold=study.gold,
         commands=training_commands(study, record),
-        versions={"python": platform.python_version(), **installed_versions(PACKAGES)},
+        versions={"python": platform.python_version(), **trial_record.installed_versions(PACKAGES)},
     )
 
 
-def training_commands(study: StudyResult, record: TrialRecord) -> dict[str, str]:
+def training_commands(study: StudyResult, record: trial_record.TrialRecord) -> dict[str, str]:
     """Return command lines that train the same model.
 
     `again` uses the study's record, `anew` needs nothing but the sweep file.

@@ -23,6 +23,7 @@ from trytable.orchestrator.paths import Folders, display_path
 from trytable.orchestrator.run.error_messages import as_user_errors
 from trytable.orchestrator.study.database import open_database
 from trytable.orchestrator.study.locks import file_lock, server_lock
+from trytable.results.storage import snapshot
 from trytable.results.storage.engine import (
     StudyNotFound,
     database_exists,
@@ -32,15 +33,6 @@ from trytable.results.storage.engine import (
 )
 from trytable.results.storage.ledger import STUDY_UID, Ledger
 from trytable.results.storage.reader import list_studies
-from trytable.results.storage.snapshot import (
-    MOVED_FROM,
-    MOVED_TO,
-    StudySnapshot,
-    differences,
-    digest,
-    ledger_rows,
-    read_snapshot,
-)
 from trytable.results.storage.study import CONFIRM_SUFFIX
 
 _ROWS_PER_WRITE = 5000
@@ -101,30 +93,30 @@ def _studies_to_move(source: Folders, name: str) -> list[str]:
 
 def _move(source: Folders, target: Folders, console: Console) -> bool:
     with _both_locked(source, target):
-        original = read_snapshot(source.url, source.study)
+        original = snapshot.read_snapshot(source.url, source.study)
         if original.uid is None or original.ledger is None:
             console.print(Text(f"{source.study}: skipped, it was not made by Trytable"))
             return True
-        if MOVED_TO in original.user_attrs:
-            place = original.user_attrs[MOVED_TO]
+        if snapshot.MOVED_TO in original.user_attrs:
+            place = original.user_attrs[snapshot.MOVED_TO]
             console.print(Text(f"{source.study}: skipped, it was already copied to {place}"))
             return True
         if not _is_complete(original, target):
             with open_database(target) as (storage, ledger):
                 _delete_remains(storage, ledger, original, target)
                 write_study(storage, ledger, original, source.database_label, console)
-        copy = read_snapshot(target.url, target.study)
-        problems = differences(original, copy)
+        copy = snapshot.read_snapshot(target.url, target.study)
+        problems = snapshot.differences(original, copy)
         if problems:
             console.print(Text(f"{source.study}: NOT the same in {target.database_label}:"))
             console.print(Text("\n".join(f"  {line}" for line in problems)))
             return False
         _mark_moved(source, target)
-        rows = sum(1 for _ in ledger_rows(original.ledger))
+        rows = sum(1 for _ in snapshot.ledger_rows(original.ledger))
         print_line(
             console,
             f"{source.study}: {len(original.trials)} trials and {rows} rows copied to "
-            f"{target.database_label}; sha256 {digest(copy)[:12]} on both sides",
+            f"{target.database_label}; sha256 {snapshot.digest(copy)[:12]} on both sides",
         )
         return True
 
@@ -143,16 +135,16 @@ def _both_locked(source: Folders, target: Folders) -> Iterator[None]:
         yield
 
 
-def _is_complete(original: StudySnapshot, target: Folders) -> bool:
+def _is_complete(original: snapshot.StudySnapshot, target: Folders) -> bool:
     """Return whether an earlier call was interrupted only after it had copied everything."""
     if not database_exists(target.url) or target.study not in list_studies(target.url):
         return False
-    copy = read_snapshot(target.url, target.study)
-    return copy.uid == original.uid and not differences(original, copy)
+    copy = snapshot.read_snapshot(target.url, target.study)
+    return copy.uid == original.uid and not snapshot.differences(original, copy)
 
 
 def _delete_remains(
-    storage: RDBStorage, ledger: Ledger, original: StudySnapshot, target: Folders
+    storage: RDBStorage, ledger: Ledger, original: snapshot.StudySnapshot, target: Folders
 ) -> None:
     """Delete an incomplete copy, or the copy that the study was moved back from.
 
@@ -161,8 +153,8 @@ def _delete_remains(
     if original.name not in optuna.get_all_study_names(storage):
         return
     attributes = optuna.load_study(study_name=original.name, storage=storage).user_attrs
-    unfinished = MOVED_FROM in attributes and STUDY_UID not in attributes
-    returned = MOVED_TO in attributes and attributes.get(STUDY_UID) == original.uid
+    unfinished = snapshot.MOVED_FROM in attributes and STUDY_UID not in attributes
+    returned = snapshot.MOVED_TO in attributes and attributes.get(STUDY_UID) == original.uid
     if not unfinished and not returned:
         raise UserError(
             f"{target.database_label} already holds a study named {original.name!r}, which is "
@@ -174,20 +166,24 @@ def _delete_remains(
 
 
 def write_study(
-    storage: RDBStorage, ledger: Ledger, study: StudySnapshot, origin: str, console: Console
+    storage: RDBStorage,
+    ledger: Ledger,
+    study: snapshot.StudySnapshot,
+    origin: str,
+    console: Console,
 ) -> None:
     """Write a new study: its trials, its ledger, and its UUID last."""
     study_id = storage.create_new_study(study.directions, study.name)
-    storage.set_study_user_attr(study_id, MOVED_FROM, origin)
+    storage.set_study_user_attr(study_id, snapshot.MOVED_FROM, origin)
     for trial in track(study.trials, f"{study.name}: trials", console=console, transient=True):
         storage.create_new_trial(study_id, trial)
-    rows = list(ledger_rows(study.ledger)) if study.ledger else []
+    rows = list(snapshot.ledger_rows(study.ledger)) if study.ledger else []
     for first in range(0, len(rows), _ROWS_PER_WRITE):
         ledger.write(*rows[first : first + _ROWS_PER_WRITE])
     for key, value in study.system_attrs.items():
         storage.set_study_system_attr(study_id, key, value)
     for key, value in sorted(study.user_attrs.items(), key=lambda pair: pair[0] == STUDY_UID):
-        if key not in (MOVED_FROM, MOVED_TO):
+        if key not in (snapshot.MOVED_FROM, snapshot.MOVED_TO):
             storage.set_study_user_attr(study_id, key, value)
 
 
@@ -196,7 +192,7 @@ def _mark_moved(source: Folders, target: Folders) -> None:
     storage = existing_storage(source.url)
     try:
         study_id = storage.get_study_id_from_name(source.study)
-        storage.set_study_user_attr(study_id, MOVED_TO, target.database_label)
+        storage.set_study_user_attr(study_id, snapshot.MOVED_TO, target.database_label)
     finally:
         storage.remove_session()
         storage.engine.dispose()

@@ -12,16 +12,8 @@ from rich.console import Console
 from trytable.files import write_atomic
 from trytable.orchestrator.backends.base import Backend, BackendError, Slot, WorkerExit
 from trytable.orchestrator.backends.local import LocalBackend
+from trytable.orchestrator.commands import trial_record
 from trytable.orchestrator.commands.terminal import print_line
-from trytable.orchestrator.commands.trial_record import (
-    TrialRecord,
-    check_unchanged,
-    installed_versions,
-    job_of,
-    read_record,
-    record_preparation,
-    slot_of,
-)
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.recorder import event_rows
@@ -30,16 +22,7 @@ from trytable.results.analysis import reproducibility
 from trytable.results.analysis.reproducibility import Measurements, Reproduction, TrainingConditions
 from trytable.results.storage.rows import EpochRow, FindingRow, PredictionRow, StepRow
 from trytable.results.text.format import format_value
-from trytable.trainers.protocol.messages import (
-    AnyEvent,
-    Epoch,
-    Failed,
-    Finding,
-    Finished,
-    Job,
-    Started,
-    Step,
-)
+from trytable.trainers.protocol import messages
 
 POLL_SECONDS = 0.2
 
@@ -60,25 +43,27 @@ class RerunOutcome:
 class _Training:
     """The worker's events, how its process exited, and whether it was stopped on purpose."""
 
-    events: tuple[AnyEvent, ...]
+    events: tuple[messages.AnyEvent, ...]
     exit_text: str
     stopped: bool
 
     @property
-    def result(self) -> Finished | Failed | None:
-        return next((e for e in self.events if isinstance(e, Finished | Failed)), None)
+    def result(self) -> messages.Finished | messages.Failed | None:
+        return next(
+            (e for e in self.events if isinstance(e, messages.Finished | messages.Failed)), None
+        )
 
     @property
     def failed(self) -> bool:
-        return not self.stopped if self.result is None else isinstance(self.result, Failed)
+        return not self.stopped if self.result is None else isinstance(self.result, messages.Failed)
 
     @property
     def end(self) -> str:
         """The end in words, starting with the status that a trial of a sweep would have."""
         match self.result:
-            case Finished():
+            case messages.Finished():
                 return "completed"
-            case Failed(message=message):
+            case messages.Failed(message=message):
                 return f"failed: {message}"
         if self.stopped:
             return "stopped at the same point"
@@ -91,7 +76,7 @@ def rerun_trial(folders: Folders, number: str, console: Console) -> RerunOutcome
     Ctrl-C leaves nothing behind. Raises UserError if the trial has no usable record, or if its
     data or model is missing or has changed.
     """
-    record = read_record(folders, number)
+    record = trial_record.read_record(folders, number)
     with SignalCounter() as signals:
         try:
             return _rerun(record, folders, console, signals)
@@ -105,16 +90,16 @@ def rerun_trial(folders: Folders, number: str, console: Console) -> RerunOutcome
 
 
 def _rerun(
-    record: TrialRecord, folders: Folders, console: Console, signals: SignalCounter
+    record: trial_record.TrialRecord, folders: Folders, console: Console, signals: SignalCounter
 ) -> RerunOutcome:
-    slot = slot_of(record)
+    slot = trial_record.slot_of(record)
     folder = folders.new_rerun(record.trial.number)
     with ExitStack() as discard:
         discard.callback(shutil.rmtree, folder, ignore_errors=True)
         with ExitStack() as stack:
             with console.status("Reading data and model"):
                 backend = _start_backend(record, folders, folder, slot, stack)
-            job = job_of(record, folders, folder, slot)
+            job = trial_record.job_of(record, folders, folder, slot)
             title = f"{record.study.name}: {record.trial.label} again on {slot.device}"
             print_line(console, f"{title}, CPU threads: {slot.threads}")
             training = _train(backend, job, slot, signals, _Listener(record, console))
@@ -132,20 +117,20 @@ def _rerun(
 
 
 def _start_backend(
-    record: TrialRecord, folders: Folders, folder: Path, slot: Slot, stack: ExitStack
+    record: trial_record.TrialRecord, folders: Folders, folder: Path, slot: Slot, stack: ExitStack
 ) -> Backend:
     """Return a backend with one slot, after checking that data and model are unchanged.
 
     Data are read while the fork server loads the model.
     """
-    preparation = record_preparation(record, folders)
+    preparation = trial_record.record_preparation(record, folders)
     if preparation is not None:
         stack.enter_context(preparation)
     trainer = record.study.sweep["trainer"]
     backend = LocalBackend([slot], trainer, record.model, folder / "warm.log")
     stack.callback(backend.close)
     if preparation is not None:
-        check_unchanged(record, preparation.result())
+        trial_record.check_unchanged(record, preparation.result())
     return backend
 
 
@@ -155,8 +140,8 @@ class _Listener:
     A trial that was cut short is stopped once all that was recorded of it has come again.
     """
 
-    def __init__(self, record: TrialRecord, console: Console) -> None:
-        self.events: list[AnyEvent] = []
+    def __init__(self, record: trial_record.TrialRecord, console: Console) -> None:
+        self.events: list[messages.AnyEvent] = []
         self._record = record
         self._console = console
         self._missing_steps = set(record.measurements.steps)
@@ -167,16 +152,16 @@ class _Listener:
         """Whether a trial that was cut short has been repeated as far as it was trained."""
         return self._record.was_cut_short and not (self._missing_steps or self._missing_epochs)
 
-    def on_event(self, event: AnyEvent) -> None:
+    def on_event(self, event: messages.AnyEvent) -> None:
         """Store an event; print a line for an epoch."""
         self.events.append(event)
-        if isinstance(event, Step):
+        if isinstance(event, messages.Step):
             self._missing_steps.discard(event.step)
-        if isinstance(event, Epoch):
+        if isinstance(event, messages.Epoch):
             self._missing_epochs.discard(event.epoch)
             print_line(self._console, self._epoch_line(event))
 
-    def _epoch_line(self, event: Epoch) -> str:
+    def _epoch_line(self, event: messages.Epoch) -> str:
         title = self._record.study.objective_title
         recorded = self._record.measurements.epochs.get(event.epoch)
         line = f"epoch {event.epoch}: {title} {_value_text(event.value)}"
@@ -193,7 +178,7 @@ def _value_text(value: float | None) -> str:
 
 
 def _train(
-    backend: Backend, job: Job, slot: Slot, signals: SignalCounter, listener: _Listener
+    backend: Backend, job: messages.Job, slot: Slot, signals: SignalCounter, listener: _Listener
 ) -> _Training:
     """Train to the end, or as far as the recorded trial was trained."""
     backend.start(job, slot)
@@ -207,7 +192,7 @@ def _train(
     return _Training(tuple(listener.events), "stopped", listener.has_enough)
 
 
-def _measurements(events: Iterable[AnyEvent]) -> Measurements:
+def _measurements(events: Iterable[messages.AnyEvent]) -> Measurements:
     rows = [row for event in events for row in event_rows("", event)]
     return reproducibility.collect_measurements(
         [row for row in rows if isinstance(row, StepRow)],
@@ -216,7 +201,7 @@ def _measurements(events: Iterable[AnyEvent]) -> Measurements:
     )
 
 
-def _compare(record: TrialRecord, training: _Training) -> Reproduction:
+def _compare(record: trial_record.TrialRecord, training: _Training) -> Reproduction:
     repeated = _measurements(training.events)
     trial = record.trial
     return Reproduction(
@@ -231,20 +216,22 @@ def _compare(record: TrialRecord, training: _Training) -> Reproduction:
     )
 
 
-def _obstacles(then: TrainingConditions, events: Iterable[AnyEvent]) -> tuple[str, ...]:
+def _obstacles(then: TrainingConditions, events: Iterable[messages.AnyEvent]) -> tuple[str, ...]:
     """Return why the same bits were not to be expected."""
-    started = next((event for event in events if isinstance(event, Started)), None)
+    started = next((event for event in events if isinstance(event, messages.Started)), None)
     if started is None:
         return ()
     findings = [
-        FindingRow("", 1, e.kind, e.severity, "", {}) for e in events if isinstance(e, Finding)
+        FindingRow("", 1, e.kind, e.severity, "", {})
+        for e in events
+        if isinstance(e, messages.Finding)
     ]
     now = TrainingConditions(
         threads=(started.threads,),
         devices=(started.device,),
         precisions=(started.precision,),
         code_hashes=(started.code_hash,),
-        versions=installed_versions(then.versions),
+        versions=trial_record.installed_versions(then.versions),
         ran_out_of_memory=reproducibility.ran_out_of_memory(findings),
     )
     return reproducibility.reasons_to_differ(then, now)
@@ -261,7 +248,9 @@ def _write(comparison: Reproduction, folder: Path) -> list[Path]:
     return [folder / name for name in contents]
 
 
-def _is_as_expected(record: TrialRecord, training: _Training, comparison: Reproduction) -> bool:
+def _is_as_expected(
+    record: trial_record.TrialRecord, training: _Training, comparison: Reproduction
+) -> bool:
     if training.failed and record.trial.status != "failed":
         return False
     return (
