@@ -87,7 +87,7 @@ def test_a_study_that_does_not_exist(folder: Path) -> None:
     assert "no study database" in refused(folder, "report")
     run(folder)
     assert "'quality'" in refused(folder, "report", NAME="qualty")
-    assert "no study's name" in refused(folder, "report", NAME="../quality")
+    assert "not a valid study name" in refused(folder, "report", NAME="../quality")
     assert "Allowed: md, csv, tex, xlsx, json" in refused(folder, "export", FORMAT="docx")
 
 
