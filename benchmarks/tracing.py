@@ -72,8 +72,9 @@ class ValueTracer:
         self._is_end = is_end
         self._on_end = on_end
         self._functions: dict[CodeType, Function | None] = {}
-        self._pending: defaultdict[int, set[Function]] = defaultdict(set)  # by frame
-        self._receivers: defaultdict[int, set[Function]] = defaultdict(set)  # by object
+        # Both hold what they are keyed by: an id is used again once its object is gone.
+        self._pending: dict[FrameType, set[Function]] = {}
+        self._receivers: dict[int, tuple[object, set[Function]]] = {}
         self.sources: defaultdict[Function, set[Function]] = defaultdict(set)
         """For each function, those that the value came to it from."""
         self.validations: list[str] = []
@@ -85,12 +86,12 @@ class ValueTracer:
 
     def path(self) -> list[Function]:
         """The functions that the value went through to the end, nearest to the end first."""
-        reached: dict[Function, None] = dict.fromkeys([self.end] if self.end else [])
-        for function in (queue := list(reached)):
-            for source in sorted(self.sources[function] - reached.keys()):
-                reached[source] = None
+        visited: dict[Function, None] = dict.fromkeys([self.end] if self.end else [])
+        for function in (queue := list(visited)):
+            for source in sorted(self.sources[function] - visited.keys()):
+                visited[source] = None
                 queue.append(source)
-        return [function for function in reached if function != OUTSIDE]
+        return [function for function in visited if function != OUTSIDE]
 
     def _hook(self, frame: FrameType, event: str, result: Any) -> None:
         if event not in ("call", "return") or self.end is not None:
@@ -109,7 +110,7 @@ class ValueTracer:
             return
         caller, name = self._caller(frame)
         self._emit(caller, name)
-        self._pending[id(frame)].add(name)
+        self._pending.setdefault(frame, set()).add(name)
         if self._is_end(function):
             self.end = function
             self.sources[function].add(name)
@@ -118,16 +119,16 @@ class ValueTracer:
 
     def _on_return(self, frame: FrameType, function: Function, result: Any) -> None:
         owner = frame.f_locals.get("self")
-        received = bool(self._pending[id(frame)])
+        is_receiver = frame in self._pending
         if holds(result, self._value):
             self._emit(frame, function)
             caller, _ = self._caller(frame)
-            self._pending[id(caller)].add(function)
-        if received and any(holds(part, self._value) for part in vars_of(owner)):
+            self._pending.setdefault(caller, set()).add(function)
+        if is_receiver and any(holds(part, self._value) for part in vars_of(owner)):
             self._emit(frame, function)
-            self._receivers[id(owner)].add(function)
+            self._receivers.setdefault(id(owner), (owner, set()))[1].add(function)
         if not frame.f_code.co_flags & inspect.CO_GENERATOR:  # a generator goes on after a yield
-            self._pending.pop(id(frame), None)
+            self._pending.pop(frame, None)
 
     def _emit(self, frame: FrameType, function: Function) -> None:
         """The value goes on from a call, so what brought it to this call is a source.
@@ -135,7 +136,7 @@ class ValueTracer:
         A method that nothing brought it to has it from an earlier method of the same object.
         """
         owner = frame.f_locals.get("self")
-        sources = self._pending[id(frame)] or self._receivers[id(owner)]
+        sources = self._pending.get(frame) or self._receivers.get(id(owner), (owner, set()))[1]
         self.sources[function] |= sources - {function}
 
     def _note_validation(self, frame: FrameType) -> None:

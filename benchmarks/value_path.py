@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -48,7 +47,9 @@ ValueTracer(roots, float(os.environ["VALUE_PATH_VALUE"]), is_end, write).start()
 """
 
 
-def trace(folder: Path, start: Callable[[Path], object], top: Path, package: str) -> dict[str, Any]:
+def trace(
+    folder: Path, start: Callable[[Path], object], top: Path, package: str
+) -> tuple[list[Function], list[str]]:
     """Run a sweep from a file and return the functions and the validations on the value's way.
 
     `start` gets the sweep's file. `package` is the folder below `top` that the rooms are imported
@@ -65,19 +66,19 @@ def trace(folder: Path, start: Callable[[Path], object], top: Path, package: str
         "VALUE_PATH_ROOTS": json.dumps(roots),
         "VALUE_PATH_VALUE": repr(_VALUE),
     }
-    before = {name: os.environ.get(name) for name in child}
+    previous = {name: os.environ.get(name) for name in child}
     os.environ.update(child)
     tracer = ValueTracer(roots, _VALUE, lambda function: function[1] == "LocalBackend.start")
     try:
         tracer.start()
         start(path)
     finally:
-        for name, value in before.items():
+        for name, value in previous.items():
             os.environ.pop(name)
             os.environ.update({name: value} if value is not None else {})
     end = json.loads(worker.read_text())
     functions: list[Function] = [*reversed(tracer.path()), tuple(end["function"])]
-    return {"functions": functions, "validations": [*tracer.validations, *end["validations"]]}
+    return functions, [*tracer.validations, *end["validations"]]
 
 
 def run(folder: Path) -> Result:
@@ -88,8 +89,7 @@ def run(folder: Path) -> Result:
         sweep = read_sweep(path, TRAINERS)
         run_sweep(sweep, folders, [Slot("1")], Console(file=io.StringIO()))
 
-    found = trace(folder, start, _TOP, "trytable/")
-    return report(found["functions"], found["validations"])
+    return report(*trace(folder, start, _TOP, "trytable/"))
 
 
 def report(functions: list[Function], validations: list[str]) -> Result:
@@ -103,5 +103,5 @@ def report(functions: list[Function], validations: list[str]) -> Result:
     figures = "{} functions in {} files, validated {} times".format(*counts)
     limits = (MAX_FUNCTIONS, MAX_FILES, MAX_VALIDATIONS)
     aim = "at most {} functions in {} files, validated {} times".format(*limits)
-    reached = all(count <= limit for count, limit in zip(counts, limits, strict=True))
-    return Result("value path", figures, aim, reached)
+    is_reached = all(count <= limit for count, limit in zip(counts, limits, strict=True))
+    return Result("value path", figures, aim, is_reached)

@@ -147,7 +147,8 @@ def _seed(
 ) -> int:
     """Return the seed that the sweep names, else its newest source's, its study's, or a new one."""
     stored = [*sources[-1:], *(row for row in studies if row.name == study)]
-    seeds = [sweep.seed, *(row.sweep["seed"] for row in stored)]
+    # A study of imported logs has none.
+    seeds = [sweep.seed, *(row.sweep.get("seed") for row in stored)]
     return next((seed for seed in seeds if seed is not None), secrets.randbits(_SEED_BITS))
 
 
