@@ -95,6 +95,10 @@ def test_studies_made_before_the_layout_are_sound(older: Path) -> None:
     assert {words[-1] for words in found.values()} == {"0"}, printed  # problems
 
 
+def is_sentence(value: object) -> bool:
+    return isinstance(value, str) and " " in value.strip()
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_their_tables_are_written_again_with_every_number_as_it_was(older: Path, name: str) -> None:
     tables = [path for path in TABLES if path.parts[1] == name]
@@ -104,9 +108,12 @@ def test_their_tables_are_written_again_with_every_number_as_it_was(older: Path,
     trytable(older, "report", NAME=name)
     for path in tables:
         then, now = (json.loads((top / path).read_text()) for top in (MADE, older))
-        # A later version may tell more of a try, and nothing else than was told.
+        # A later version may say more about a try, and word its sentences differently.
         for old, new in zip(then["rows"], now["rows"], strict=True):
-            assert {key: new[key] for key in old} == old
+            assert old.keys() <= new.keys()
+            assert {key: new[key] for key in old if not is_sentence(old[key])} == {
+                key: value for key, value in old.items() if not is_sentence(value)
+            }
         assert {key: now[key] for key in then if key != "rows"} == {
             key: then[key] for key in then if key != "rows"
         }
