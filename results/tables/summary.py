@@ -76,19 +76,30 @@ def failed_attempts(study: StudyResult) -> list[tuple[str, int, str, str]]:
 
 def finding_lines(
     study: StudyResult, findings: Mapping[int, tuple[Diagnosis, ...]], words: Words = ENGLISH
-) -> list[tuple[str, str, str, str, str]]:
-    """Return label, severity, kind, message with explanation, and advice of each finding."""
+) -> list[tuple[str, str, str]]:
+    """Return label, kind with severity, and observation with explanation and advice per finding."""
     return [
         (
             trial.label,
-            clean(finding.severity),
-            one_line(clean(finding.kind)),
-            one_line(clean(f"{finding.message} {finding.explanation}")),
-            words.join([advice_text(advice, words.language) for advice in finding.advice]),
+            words.text(
+                "findings.mark",
+                kind=one_line(clean(finding.kind)),
+                severity=words.term("severity", finding.severity),
+            ),
+            one_line(clean(_finding_text(finding, words))),
         )
         for trial in study.trials
         for finding in findings[trial.number]
     ]
+
+
+def _finding_text(finding: Diagnosis, words: Words) -> str:
+    end = words.text("sentence.end")
+    advice = words.text("list.semicolon").join(
+        advice_text(advice, words.language) for advice in finding.advice
+    )
+    next_steps = words.text("findings.next", advice=advice) if advice else ""
+    return words.paragraph([f"{finding.message}{end}", finding.explanation, next_steps])
 
 
 def _counts(study: StudyResult, words: Words) -> str:

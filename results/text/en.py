@@ -3,6 +3,7 @@
 _REPORT = {
     "list.comma": ", ",
     "list.semicolon": "; ",
+    "sentence.end": ".",
     "sentence.gap": " ",
     "try.baseline": "baseline",
     "objective.dev_accuracy": "dev accuracy",
@@ -52,6 +53,7 @@ _REPORT = {
     "table.note": "Try table of {study}",
     "table.more": "and {count} more.",
     "findings.mark": "{kind} ({severity})",
+    "findings.next": "What to try next: {advice}.",
     "state.baseline": "{status} (baseline)",
     "state.reason": "{state}: {reason}",
     "state.attempts": "{state}, {count} attempts",
@@ -207,18 +209,18 @@ _VERDICT = {
     "list.and": "{first} and {last}",
     "list.more": "{named} and {count} more",
     "verdict.interval": (
-        "The 95% interval of its dev accuracy is {low:.3f} to {high:.3f} (Wilson, {examples} dev "
-        "examples)."
+        "The dev accuracy of the best try has a 95% interval of {low:.3f} to {high:.3f} (Wilson, "
+        "{examples} dev examples)."
     ),
     "verdict.same": (
-        "It does not differ significantly from {named} (exact McNemar tests on the dev "
+        "The best try does not differ significantly from {named} (exact McNemar tests on the dev "
         "predictions, Holm-corrected for {tested} tries, at 5%)."
     ),
     "verdict.alone": (
-        "It differs significantly from each of the {tested} other tries (exact McNemar tests on "
-        "the dev predictions, Holm-corrected, at 5%)."
+        "The best try differs significantly from each of the {tested} other tries (exact McNemar "
+        "tests on the dev predictions, Holm-corrected, at 5%)."
     ),
-    "verdict.untested": "It was not tested against other tries: {why}.",
+    "verdict.untested": "The best try was not tested against others: {why}.",
     "verdict.baseline_apart": (
         "Its difference to the baseline, {label}, is {points:+.1f} points (95% bootstrap "
         "interval {low:+.1f} to {high:+.1f}; corrected p = {p}) and significant."

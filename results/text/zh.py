@@ -3,6 +3,7 @@
 _REPORT = {
     "list.comma": "、",
     "list.semicolon": "；",
+    "sentence.end": "。",
     "sentence.gap": "",
     "try.baseline": "基线",
     "objective.dev_accuracy": "验证准确率",
@@ -52,6 +53,7 @@ _REPORT = {
     "table.note": "{study} 实验表",
     "table.more": "另有 {count} 次未列出。",
     "findings.mark": "{kind}（{severity}）",
+    "findings.next": "下一步建议：{advice}。",
     "state.baseline": "{status}（基线）",
     "state.reason": "{state}：{reason}",
     "state.attempts": "{state}，共运行 {count} 次",
@@ -190,17 +192,17 @@ _VERDICT = {
     "list.and": "{first} 和 {last}",
     "list.more": "{named} 等，另有 {count} 次",
     "verdict.interval": (
-        "其验证准确率的 95% 区间为 {low:.3f} 至 {high:.3f}（Wilson 法，{examples} 条验证样本）。"
+        "最佳实验验证准确率的 95% 区间为 {low:.3f} 至 {high:.3f}（Wilson 法，{examples} 条样本）。"
     ),
     "verdict.same": (
-        "它与 {named} 没有显著差异（对验证集预测做精确 McNemar 检验，"
+        "最佳实验与 {named} 没有显著差异（对验证集预测做精确 McNemar 检验，"
         "按 {tested} 次比较做 Holm 校正，显著性水平 5%）。"
     ),
     "verdict.alone": (
-        "它与其余 {tested} 次实验均有显著差异（对验证集预测做精确 McNemar 检验并做 Holm 校正，"
-        "显著性水平 5%）。"
+        "最佳实验与其余 {tested} 次实验均有显著差异（对验证集预测做精确 McNemar 检验并做 Holm 校"
+        "正，显著性水平 5%）。"
     ),
-    "verdict.untested": "未能与其他实验做检验：{why}。",
+    "verdict.untested": "最佳实验未能与其他实验做检验：{why}。",
     "verdict.baseline_apart": (
         "它与基线 {label} 相差 {points:+.1f} 个百分点（95% 自助法区间 {low:+.1f} 至 {high:+.1f}，"
         "校正后 p = {p}），差异显著。"
@@ -232,16 +234,16 @@ _VERDICT = {
         "搜索结果偏差 {points:+.1f} 个百分点。"
     ),
     "confirmed.expected": (
-        "仅由噪声造成，{draws} 次同样好的实验中最好的一次看上去就会高出 {points:.1f} 个百分点"
-        "（种子间标准差 {deviation:.1f} 个百分点）。"
+        "仅由噪声造成，{draws} 次同样好的实验中最好的一次看上去就会高出 {points:.1f} 个百分点（种"
+        "子间标准差 {deviation:.1f} 个百分点）。"
     ),
     "confirmed.optimism_units": (
         "搜索中的最佳实验 {label} 为 {found:.3f}，新种子上为 {mean:.3f}；"
         "搜索结果偏差 {difference:+.3f}。"
     ),
     "confirmed.expected_units": (
-        "仅由噪声造成，{draws} 次同样好的实验中最好的一次看上去就会好 {difference:.3f}"
-        "（种子间标准差 {deviation:.3f}）。"
+        "仅由噪声造成，{draws} 次同样好的实验中最好的一次看上去就会好 {difference:.3f}（种子间标"
+        "准差 {deviation:.3f}）。"
     ),
     "confirmed.title": "新种子上的结果",
     "missing.itself": "即该实验本身",
@@ -276,7 +278,7 @@ _VERDICT = {
     "story.next": "下一步建议",
     "story.part": "{title}：",
     "story.difference": "{name} {value}（基线为 {baseline}）",
-    "story.differs": "{label}：{named}，其余与基线相同。",
+    "story.differs": "{label} 采用 {named}，其余与基线相同。",
     "story.is_baseline": "{label} 就是基线：没有任何改动优于它。",
     "story.settings": "{label} 的配置为 {values}。",
     "story.first_peak_last": "{what}：初始 {first}，峰值 {peak}（第 {epoch} 轮），最终 {last}。",
@@ -310,8 +312,8 @@ _VERDICT = {
     "story.told_apart": "，差异显著",
     "story.not_told_apart": "，可能只是偶然",
     "story.first_try": "此前没有完成的实验。",
-    "story.edge_low": "{name} 的取值 {value} 是试过的最小值，可尝试更小的值",
-    "story.edge_high": "{name} 的取值 {value} 是试过的最大值，可尝试更大的值",
+    "story.edge_low": "参数 {name} 的取值 {value} 是试过的最小值，可尝试更小的值",
+    "story.edge_high": "参数 {name} 的取值 {value} 是试过的最大值，可尝试更大的值",
     "story.confirm": "用新的随机种子重新训练领先的实验（make confirm NAME={study}）",
     "story.suggest": "生成下一次扫描（make suggest NAME={study}）",
     "story.steps": "{named}。",

@@ -79,7 +79,9 @@ def test_the_interval_is_wilsons(study: StudyResult, analysis: Analysis) -> None
 
 def test_who_shares_the_bests_group_is_named(study: StudyResult, analysis: Analysis) -> None:
     sentence = _only("McNemar", verdict_sentences(study, analysis, Words()))
-    assert sentence.startswith("It does not differ significantly from Try 2 (exact McNemar")
+    assert sentence.startswith(
+        "The best try does not differ significantly from Try 2 (exact McNemar"
+    )
     assert "Holm-corrected for 2 tries" in sentence
 
 
@@ -134,8 +136,9 @@ def test_without_predictions_the_reason_stands_in_the_tests_place(tmp_path: Path
     maker = Maker(tmp_path / "studies.db")
     maker.add(Planned({"dropout": 0.1}, (0.5,)), Planned({"dropout": 0.3}, (0.6,)))
     found = read_study(maker.url, maker.name)
-    assert "It was not tested against other tries: no predictions are stored." in verdict_sentences(
-        found, analyze(found), Words()
+    assert (
+        "The best try was not tested against others: no predictions are stored."
+        in verdict_sentences(found, analyze(found), Words())
     )
 
 
