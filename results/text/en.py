@@ -107,7 +107,7 @@ _PAGE = {
         "fixed sample of the training data, at the best epoch; the gap is train minus dev "
         "accuracy. Trained is the share of the model's parameters that were trained. Tries that "
         "did not complete are listed last, with their best value so far. An empty cell is a "
-        "value that was never measured. Click a heading to sort."
+        "value that was not measured, not tested or not shown. Click a heading to sort."
     ),
     "page.findings": "Findings",
     "page.findings.caption": "What the curves and events of each try show, most severe first.",
