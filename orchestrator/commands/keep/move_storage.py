@@ -5,6 +5,7 @@ it is incomplete and starts again. The study that was left behind records where 
 nobody continues it in both databases.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -13,9 +14,11 @@ from pathlib import Path
 import optuna
 import sqlalchemy as sa
 from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
 from rich.console import Console
 from rich.progress import track
 from rich.text import Text
+from sqlalchemy.orm import Session
 
 from trytable.orchestrator.commands.terminal import print_line
 from trytable.orchestrator.errors import UserError
@@ -26,7 +29,6 @@ from trytable.orchestrator.study.locks import file_lock, server_lock
 from trytable.results.storage import snapshot
 from trytable.results.storage.engine import (
     StudyNotFound,
-    database_exists,
     existing_storage,
     is_sqlite,
     postgresql_url,
@@ -101,8 +103,9 @@ def _move(source: Folders, target: Folders, console: Console) -> bool:
             place = original.user_attrs[snapshot.MOVED_TO]
             console.print(Text(f"{source.study}: skipped, it was already copied to {place}"))
             return True
-        if not _is_complete(original, target):
-            with open_database(target) as (storage, ledger):
+        # Opened before it is read: this also completes tables that a killed call left unfinished.
+        with open_database(target) as (storage, ledger):
+            if not _is_complete(original, target):
                 _delete_remains(storage, ledger, original, target)
                 write_study(storage, ledger, original, source.database_label, console)
         copy = snapshot.read_snapshot(target.url, target.study)
@@ -137,7 +140,7 @@ def _both_locked(source: Folders, target: Folders) -> Iterator[None]:
 
 def _is_complete(original: snapshot.StudySnapshot, target: Folders) -> bool:
     """Return whether an earlier call was interrupted only after it had copied everything."""
-    if not database_exists(target.url) or target.study not in list_studies(target.url):
+    if target.study not in list_studies(target.url):
         return False
     copy = snapshot.read_snapshot(target.url, target.study)
     return copy.uid == original.uid and not snapshot.differences(original, copy)
@@ -173,8 +176,8 @@ def write_study(
     console: Console,
 ) -> None:
     """Write a new study: its trials, its ledger, and its UUID last."""
-    study_id = storage.create_new_study(study.directions, study.name)
-    storage.set_study_user_attr(study_id, snapshot.MOVED_FROM, origin)
+    _create_marked(storage, study, origin)
+    study_id = storage.get_study_id_from_name(study.name)
     for trial in track(study.trials, f"{study.name}: trials", console=console, transient=True):
         storage.create_new_trial(study_id, trial)
     rows = list(snapshot.ledger_rows(study.ledger)) if study.ledger else []
@@ -185,6 +188,23 @@ def write_study(
     for key, value in sorted(study.user_attrs.items(), key=lambda pair: pair[0] == STUDY_UID):
         if key not in (snapshot.MOVED_FROM, snapshot.MOVED_TO):
             storage.set_study_user_attr(study_id, key, value)
+
+
+def _create_marked(storage: RDBStorage, study: snapshot.StudySnapshot, origin: str) -> None:
+    """Create an empty study that is already marked as a copy, in one transaction.
+
+    Optuna's own calls need two, and a kill in between would leave a study without the mark, which
+    nobody could tell from another program's.
+    """
+    directions = [
+        models.StudyDirectionModel(direction=direction, objective=objective)
+        for objective, direction in enumerate(study.directions)
+    ]
+    mark = models.StudyUserAttributeModel(key=snapshot.MOVED_FROM, value_json=json.dumps(origin))
+    with Session(storage.engine) as session, session.begin():
+        session.add(
+            models.StudyModel(study_name=study.name, directions=directions, user_attributes=[mark])
+        )
 
 
 def _mark_moved(source: Folders, target: Folders) -> None:

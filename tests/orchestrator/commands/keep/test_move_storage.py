@@ -1,11 +1,16 @@
 """A study is carried to another database, proved the same there, goes on there, and comes back."""
 
 import io
+import itertools
+import multiprocessing
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 from rich.console import Console
 
 from tests.databases import NEW
@@ -34,6 +39,8 @@ parameters:
 sampler: {{name: random}}
 trials: {trials}
 """
+
+KILLED = 9
 
 
 @pytest.fixture
@@ -136,6 +143,37 @@ def test_a_move_that_was_killed_begins_anew(file: Folders, served: Folders) -> N
         process.communicate()
     move(file, served)
     assert_whole(served, 3)
+
+
+@pytest.mark.parametrize("target", ["postgresql", "sqlite"])
+def test_a_move_that_was_killed_before_any_of_its_commits_begins_anew(
+    file: Folders, served: Folders, tmp_path: Path, target: str
+) -> None:
+    """Each call gets one commit further than the call before, so every gap is tried."""
+    other = Folders(tmp_path / "other" / "runs", "quality")
+    here = served if target == "postgresql" else other
+    commits = 0
+    while killed_at_commit(commits, lambda: move(file, here)):
+        commits += 1
+    assert commits > 10, (
+        "the study, its trials, its rows and its attributes are committed one by one"
+    )
+    assert_whole(here, 3)
+
+
+def killed_at_commit(number: int, call: Callable[[], object]) -> bool:
+    """Whether a call, in a process of its own, came to a commit of this number and died there."""
+
+    def run_until_commit() -> None:
+        remaining = itertools.count(number, -1)
+        sa.event.listen(sa.Engine, "commit", lambda _: next(remaining) or os._exit(KILLED))
+        call()
+
+    process = multiprocessing.get_context("fork").Process(target=run_until_commit)
+    process.start()
+    process.join()
+    assert process.exitcode in (0, KILLED)
+    return process.exitcode == KILLED
 
 
 def begun(folders: Folders) -> bool:
