@@ -1,5 +1,6 @@
 """What is installed: one package named trytable, which no folder of the user's can shadow."""
 
+import email
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import trytable
 from tests.orchestrator.running import GRID, states, write_sweep
 
 TOP = Path(__file__).resolve().parents[1]
@@ -29,7 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(TOP / name, source)
     for name in ("trytable", *ROOMS):
         ignored = shutil.ignore_patterns("__pycache__")
@@ -56,6 +58,29 @@ def test_a_wheel_holds_one_package_with_every_module_and_data_file(wheel: Path) 
     }
     assert files <= names, files - names
     assert {"trytable/__init__.py", "trytable/py.typed"} <= names
+
+
+def test_a_wheel_states_the_version_and_the_license(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata = email.message_from_bytes(archive.read(name))
+        license_text = archive.read(name.replace("METADATA", "licenses/LICENSE"))
+    assert metadata["Version"] == trytable.__version__
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Author"] == "Trytable developers"
+    assert "Typing :: Typed" in metadata.get_all("Classifier", [])
+    assert license_text == (TOP / "LICENSE").read_bytes()
+
+
+def test_a_source_checkout_knows_its_version_without_an_installation(tmp_path: Path) -> None:
+    (tmp_path / "trytable").symlink_to(TOP / "trytable")
+    # -I: no current folder and no packages of the user; -S: no installed package at all.
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import trytable; print(trytable.__version__)"
+    )
+    command = [sys.executable, "-I", "-S", "-c", program, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == trytable.__version__
 
 
 def test_the_installed_package_lists_its_own_sweeps(wheel: Path, tmp_path: Path) -> None:
