@@ -20,7 +20,7 @@ from trytable.orchestrator.run.jobs import reports_memory
 from trytable.orchestrator.run.progress import Progress, SlotProgress, metric_title
 from trytable.orchestrator.scheduler.events import Instruction
 from trytable.results.storage.rows import TrialRow
-from trytable.sweeps.config.loader import Sweep
+from trytable.sweeps.config.schema import Sweep
 
 _OTHER_LINES = 5
 """Screen lines that are not slots: heading, hidden slots, counts, best trial, one spare line."""

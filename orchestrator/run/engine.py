@@ -20,7 +20,7 @@ from trytable.orchestrator.backends.ray.cluster import (
 from trytable.orchestrator.backends.slots import find_slots
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
-from trytable.sweeps.config.loader import Sweep
+from trytable.sweeps.config.schema import Sweep
 
 ENGINES = ("local", "ray")
 

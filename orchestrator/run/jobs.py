@@ -9,7 +9,7 @@ from trytable.orchestrator.backends.base import Slot
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.subprocesses import Subprocess
 from trytable.records import LaunchSettings
-from trytable.sweeps.config.loader import Sweep
+from trytable.sweeps.config.schema import Sweep
 from trytable.sweeps.config.script import literal
 from trytable.trainers.protocol.messages import (
     TRAINERS,

@@ -44,7 +44,7 @@ from trytable.records import Objective
 from trytable.results.analysis.diagnosis.api import make_task, thresholds_of
 from trytable.results.storage.ledger import Ledger
 from trytable.results.storage.rows import SEED, TERMINAL, GoldRow, StudyLedger, StudyRow, TrialRow
-from trytable.sweeps.config.loader import Sweep
+from trytable.sweeps.config.schema import Sweep
 from trytable.trainers.protocol.messages import TRAINERS, Job, memory_shape
 
 PINNED_PACKAGES = ("torch", "transformers", "optuna")

@@ -26,7 +26,7 @@ from trytable.records import Point
 from trytable.results.storage.ledger import STUDY_UID, Ledger
 from trytable.results.storage.rows import SEED, GoldRow, StudyLedger, StudyRow, TrialRow
 from trytable.results.storage.snapshot import ledger_rows
-from trytable.sweeps.config.loader import Sweep
+from trytable.sweeps.config.schema import Sweep
 
 CARRIED_OVER_SOURCE = "carried"
 """Source of a try that was carried over."""

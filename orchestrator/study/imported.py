@@ -7,7 +7,7 @@ from optuna.distributions import BaseDistribution, check_distribution_compatibil
 from optuna.trial import FrozenTrial
 
 from trytable.orchestrator.errors import SweepChanged
-from trytable.sweeps.config.loader import Sweep
+from trytable.sweeps.config.schema import Sweep
 
 SOURCE_ATTRIBUTE = "trytable:source"
 """Trial attribute: where the trial's point comes from."""

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from trytable.orchestrator.study.in_memory import InMemoryStudyStorage
 from trytable.records import Point, Scalar
-from trytable.sweeps.config.loader import Range, Sweep, Values, grid_points
+from trytable.sweeps.config.schema import Range, Sweep, Values, grid_points
 
 
 def distributions(sweep: Sweep) -> dict[str, BaseDistribution]:

@@ -38,7 +38,7 @@ from trytable.results.storage.engine import Caller, call_once
 from trytable.results.storage.ledger import STUDY_UID
 from trytable.results.storage.rows import Status
 from trytable.results.storage.snapshot import MOVED_TO
-from trytable.sweeps.config.loader import Sweep
+from trytable.sweeps.config.schema import Sweep
 
 _OPTUNA_STATE: dict[Status, TrialState] = {
     "completed": TrialState.COMPLETE,

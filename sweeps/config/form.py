@@ -62,7 +62,8 @@ ALL_KEYS = (*FILE_KEYS, *ScriptForm.model_fields)
 def check_form(document: Document) -> tuple[Sweep, ObjectiveForm, ScriptForm] | None:
     """The file without its knobs, its objective and its script; None if a mistake was noted.
 
-    The sweep has no parameters yet, and its baseline and enqueued points are unchecked.
+    The sweep has no parameters yet, and its baseline and enqueued points are unchecked. Baseline
+    and parameters that are no mappings are emptied, so that no later check has to look again.
     """
     _check_options(document, "sampler", SAMPLER_OPTIONS)
     _check_options(document, "pruner", PRUNER_OPTIONS)
@@ -79,9 +80,19 @@ def check_form(document: Document) -> tuple[Sweep, ObjectiveForm, ScriptForm] | 
     objective = check_part(document, ("objective",), data.get("objective", {}), ObjectiveForm)
     own = {key: data[key] for key in ScriptForm.model_fields if key in data}
     script = check_part(document, (), own, ScriptForm)
+    for key in ("baseline", "parameters"):
+        if not isinstance(data.get(key, {}), dict):
+            data[key] = {}
     if sweep is None or objective is None or script is None:
         return None
     return sweep, objective, script
+
+
+def free_names(document: Document) -> tuple[str, ...]:
+    """The names in baseline and parameters, in their order, each once."""
+    parts = (document.data.get(key) for key in ("baseline", "parameters"))
+    names = (name for part in parts if isinstance(part, dict) for name in part)
+    return tuple(dict.fromkeys(names))
 
 
 Form = TypeVar("Form", bound=Strict)

@@ -1,19 +1,29 @@
-"""Checks values against a trainer's knobs, or against the values that the file itself gives."""
+"""Checks the values of a sweep file against a trainer's knobs: the baseline and the parameters."""
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from trytable.records import Direction, is_finite, is_number
-from trytable.sweeps.config.messages import describe, not_allowed, show, unknown
-from trytable.sweeps.config.schema import ParameterKind
+from trytable.records import Direction, is_finite
+from trytable.sweeps.config.form import RangeForm, check_part
+from trytable.sweeps.config.messages import describe, join_words, not_allowed, show, unknown
+from trytable.sweeps.config.schema import ParameterKind, Range, Values
 from trytable.sweeps.config.yaml_source import Document, Key
+
+MAX_POINTS = 10_000
+"""A grid or range with more points than this is taken for a mistyped step."""
+
+NO_LIST = "a list cannot be one of the values swept. Allowed: a list in the baseline, of others."
+
+Parameters = dict[str, Values | Range]
 
 
 class Knobs:
     """The knobs of a trainer, from the schema that the trainer hands in."""
+
+    is_free = False
+    """Whether the sweep file names the knobs, and not the trainer."""
 
     def __init__(self, trainer: str, schema: type[BaseModel]) -> None:
         self._trainer = trainer
@@ -86,103 +96,118 @@ class Knobs:
             return {}
 
 
-_NAME = re.compile(r"[A-Za-z_+~][\w.+~/-]*")
-_ALLOWED = "a number, a text, true or false"
+def check_baseline(document: Document, knobs: Knobs) -> dict[str, Any]:
+    """Every knob's value, defaults included."""
+    typed = check_point(document, document.data.get("baseline", {}), ("baseline",), knobs)
+    return knobs.check_settings(document, typed, ("baseline",))
 
 
-def free_names(document: Document) -> tuple[str, ...]:
-    """The names in baseline and parameters, in their order, each once."""
-    parts = (section(document.data, key) for key in ("baseline", "parameters"))
-    return tuple(dict.fromkeys(name for part in parts for name in part))
+def check_point(
+    document: Document, values: Mapping[str, Any], key: Key, knobs: Knobs
+) -> dict[str, Any]:
+    """The values of a mapping that are right, each in its knob's type."""
+    typed = {}
+    for name, raw in values.items():
+        if knobs.check_name(document, (*key, name)):
+            value = knobs.check(document, name, raw, (*key, name))
+            if value is not None:
+                typed[name] = value
+    return typed
 
 
-def section(data: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """A part of the file that is a mapping; else an empty one, and check_form reports it."""
-    value = data.get(key)
-    return value if isinstance(value, dict) else {}
+def check_parameters(document: Document, knobs: Knobs) -> Parameters:
+    """What is swept; parameters with a mistake are left out."""
+    swept = document.data.get("parameters", {})
+    if "parameters" in document.data and not swept:
+        document.complain(
+            ("parameters",),
+            "nothing is swept. Sweep at least one knob, such as "
+            f"`dropout: [0.0, 0.1]`. Knobs: {join_words(knobs.names)}.",
+        )
+    parameters: Parameters = {}
+    for name, raw in swept.items():
+        if not knobs.check_name(document, ("parameters", name)):
+            continue
+        check = _check_values if isinstance(raw, list) else _check_range
+        parameter = check(document, name, raw, knobs)
+        if parameter is not None:
+            parameters[name] = parameter
+    return parameters
 
 
-class FreeKnobs(Knobs):
-    """Parameters of a trainer without knobs; the file's values give each its kind."""
-
-    def __init__(self, trainer: str, schema: type[BaseModel], document: Document) -> None:
-        super().__init__(trainer, schema)
-        self.names = free_names(document)
-        self._swept = section(document.data, "parameters")
-        self._kinds = {name: _kind(list(_values(document, name))) for name in self.names}
-
-    def kind(self, name: str) -> ParameterKind:
-        return self._kinds[name]
-
-    def allowed(self, name: str) -> str:
-        numbers = {"int": "a whole number", "float": "a number"}
-        return numbers.get(self._kinds[name], _ALLOWED)
-
-    def check_name(self, document: Document, key: Key) -> bool:
-        name = str(key[-1])
-        if name not in self.names:
-            document.complain(key, unknown("a parameter", name, self.names))
-            return False
-        if _NAME.fullmatch(name) is None:
-            document.complain(
-                key,
-                f"{show(name)} cannot be a parameter's name. Allowed: letters, digits and "
-                "_ . + ~ / -, and no digit, dot or dash first.",
-            )
-            return False
-        return True
-
-    def check(self, document: Document, name: str, raw: Any, key: Key) -> Any:
-        if not isinstance(raw, bool | int | float | str):
-            document.complain(key, f"{show(raw)} is not allowed. Allowed: {_ALLOWED}.")
-            return None
-        if not is_finite(raw):
-            document.complain(key, f"{show(raw)} is not finite. Allowed: {_ALLOWED}.")
-            return None
-        if isinstance(raw, str) and "\0" in raw:
-            document.complain(key, f"{show(raw)} holds a NUL, which no command can be given.")
-            return None
-        return float(raw) if self._kinds[name] == "float" else raw
-
-    def conflict(self, settings: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - as the base
+def _check_values(document: Document, name: str, raw: Any, knobs: Knobs) -> Values | None:
+    key: Key = ("parameters", name)
+    problems_before = len(document.problems)
+    if not raw:
+        document.complain(key, f"the list is empty. Allowed: {knobs.allowed(name)}.")
+    first_index: dict[Any, int] = {}
+    for index, raw_value in enumerate(raw):
+        value = knobs.check(document, name, raw_value, (*key, index))
+        if isinstance(value, list):
+            document.complain((*key, index), NO_LIST)
+        elif value is not None and first_index.setdefault(value, index) != index:
+            document.complain((*key, index), f"{show(raw_value)} is already in the list.")
+    if len(document.problems) > problems_before:
         return None
-
-    def check_settings(
-        self,
-        document: Document,  # noqa: ARG002 - as the base
-        settings: Mapping[str, Any],
-        key: Key,  # noqa: ARG002 - as the base
-    ) -> dict[str, Any]:
-        """The baseline; a swept parameter that it leaves out gets its first value."""
-        first = {}
-        for name, parameter in self._swept.items():
-            value = next(iter(_listed_values(parameter)), None)
-            if name not in settings and isinstance(value, bool | int | float | str):
-                first[name] = float(value) if self._kinds[name] == "float" else value
-        return {**first, **settings}
+    return Values(knobs.kind(name), tuple(first_index))
 
 
-def _values(document: Document, name: str) -> Iterator[Any]:
-    """All values that the file gives a parameter."""
-    baseline = section(document.data, "baseline")
-    if name in baseline:
-        yield baseline[name]
-    yield from _listed_values(section(document.data, "parameters").get(name))
-    points = document.data.get("enqueue")
-    for point in points if isinstance(points, list) else ():
-        if isinstance(point, dict) and name in point:
-            yield point[name]
+def _check_range(document: Document, name: str, raw: Any, knobs: Knobs) -> Range | None:
+    key: Key = ("parameters", name)
+    if not isinstance(raw, dict):
+        document.complain(
+            key,
+            f"{show(raw)} is neither a list of values ([a, b]) nor a range "
+            "({low: a, high: b}, with log: true or a step if wanted). To fix a knob, put it into "
+            "the baseline.",
+        )
+        return None
+    if knobs.kind(name) == "choice":
+        document.complain(key, f"only numbers have ranges; give a list of {knobs.allowed(name)}.")
+        return None
+    form = check_part(document, key, raw, RangeForm)
+    if form is None:
+        return None
+    problems_before = len(document.problems)
+    low = knobs.check(document, name, raw["low"], (*key, "low"))
+    high = knobs.check(document, name, raw["high"], (*key, "high"))
+    if len(document.problems) > problems_before:
+        return None
+    integer = knobs.kind(name) == "int"
+    step = raw.get("step") if integer else form.step
+    if integer and step is not None and not isinstance(step, int):
+        document.complain((*key, "step"), not_allowed(step, {"type": "integer", "minimum": 1}))
+        return None
+    parameter = Range(low, high, form.log, step, integer)
+    _check_ends(document, key, parameter)
+    if len(document.problems) == problems_before and step is not None:
+        _check_steps(document, (*key, "step"), parameter)
+    return parameter if len(document.problems) == problems_before else None
 
 
-def _listed_values(parameter: Any) -> list[Any]:
-    """The values of a list, or the ends and the step of a range."""
-    if isinstance(parameter, dict):
-        ends = [parameter.get(end) for end in ("low", "high", "step")]
-        return [end for end in ends if end is not None]
-    return parameter if isinstance(parameter, list) else []
+def _check_ends(document: Document, key: Key, parameter: Range) -> None:
+    low, high = parameter.low, parameter.high
+    if not low < high:
+        document.complain(key, f"low {low} must be below high {high}.")
+    if parameter.log and low <= 0:
+        document.complain(
+            (*key, "low"), f"{low} has no logarithm. Allowed with log: a number above 0."
+        )
+    if parameter.log and parameter.step is not None:
+        document.complain(
+            (*key, "step"), "log and step exclude each other: equal steps are not equal factors."
+        )
 
 
-def _kind(values: list[Any]) -> ParameterKind:
-    if not all(map(is_number, values)):
-        return "choice"
-    return "int" if all(isinstance(value, int) for value in values) else "float"
+def _check_steps(document: Document, key: Key, parameter: Range) -> None:
+    steps, step = parameter.step_count(), parameter.step
+    if not 1 <= steps <= MAX_POINTS:
+        document.complain(
+            key, f"{step} makes {float(steps):.3g} steps. Allowed: 1 to {MAX_POINTS} steps."
+        )
+    elif steps % 1:
+        document.complain(
+            key,
+            f"steps of {step} from {parameter.low} lead to {parameter.values[-1]}, "
+            f"not to high {parameter.high}.",
+        )

@@ -9,12 +9,13 @@ from pydantic import BaseModel
 
 from trytable.sweeps.config import validation
 from trytable.sweeps.config.form import check_form
-from trytable.sweeps.config.knobs import FreeKnobs, Knobs
+from trytable.sweeps.config.free_knobs import FreeKnobs
+from trytable.sweeps.config.knobs import Knobs, check_baseline, check_parameters
 from trytable.sweeps.config.messages import SweepError, join_words, show, suggestion, unknown
 from trytable.sweeps.config.overrides import apply, parse_overrides
 from trytable.sweeps.config.schema import Range, Sweep, Values, grid_points
 from trytable.sweeps.config.script import check_script
-from trytable.sweeps.config.yaml_source import Document, read_document
+from trytable.sweeps.config.yaml_source import Document, parse, read_text
 
 __all__ = [
     "Range",
@@ -71,14 +72,15 @@ def read_sweep(
 
     Raises SweepError with every mistake, one per line: its place, the value, what is allowed.
     """
-    document = read_document(path)
+    document = parse(read_text(path), str(path))
+    document.require_data()
     apply(document, overrides, trainers)
     form = check_form(document)
     knobs = _find_knobs(document, trainers)
     if knobs is None:
         return document.fail()
-    baseline = validation.check_baseline(document, knobs)
-    parameters = validation.check_parameters(document, knobs)
+    baseline = check_baseline(document, knobs)
+    parameters = check_parameters(document, knobs)
     enqueue = validation.check_enqueue(document, knobs, baseline, parameters)
     validation.check_inside(document, baseline, ("baseline",), parameters)
     for index, point in enumerate(enqueue):

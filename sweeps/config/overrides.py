@@ -4,8 +4,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from trytable.sweeps.config.form import ALL_KEYS, NAME_OR_MAPPING
-from trytable.sweeps.config.knobs import free_names
+from trytable.sweeps.config.form import ALL_KEYS, NAME_OR_MAPPING, free_names
 from trytable.sweeps.config.messages import SweepError, show, unknown
 from trytable.sweeps.config.yaml_source import Document, Key, Place, parse_value, spell
 

@@ -45,10 +45,6 @@ class Values:
         """The largest value. Only numbers have one."""
         return max(self.values)
 
-    def points(self) -> tuple[Any, ...]:
-        """The values in the order of the file."""
-        return self.values
-
 
 @dataclass(frozen=True)
 class Range:
@@ -73,7 +69,8 @@ class Range:
         """
         return (_exact(self.high) - _exact(self.low)) / _exact(self.step)
 
-    def points(self) -> tuple[float, ...]:
+    @property
+    def values(self) -> tuple[float, ...]:
         """Every value of a range with a step, the lowest first; none without a step."""
         if self.step is None:
             return ()
@@ -213,7 +210,7 @@ def grid_points(sweep: Sweep) -> tuple[Point, ...]:
         return sweep.points
     points = [
         dict(zip(sweep.parameters, values, strict=True))
-        for values in itertools.product(*(p.points() for p in sweep.parameters.values()))
+        for values in itertools.product(*(p.values for p in sweep.parameters.values()))
     ]
     baseline = {name: sweep.baseline[name] for name in sweep.parameters}
     return tuple(sorted(points, key=lambda point: point != baseline))

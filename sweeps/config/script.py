@@ -8,8 +8,8 @@ from pathlib import PurePath
 import regex
 
 from trytable.records import LaunchSettings
-from trytable.sweeps.config.form import ScriptForm
-from trytable.sweeps.config.knobs import FreeKnobs, Knobs, free_names, section
+from trytable.sweeps.config.form import ScriptForm, free_names
+from trytable.sweeps.config.knobs import Knobs
 from trytable.sweeps.config.messages import join_words, show, unknown
 from trytable.sweeps.config.yaml_source import Document
 
@@ -36,7 +36,7 @@ def placeholders(texts: Iterable[str]) -> Iterator[str]:
 
 def check_script(document: Document, form: ScriptForm, knobs: Knobs) -> LaunchSettings | None:
     """The script of a sweep; None for a trainer that runs none, or with the mistakes noted."""
-    if not isinstance(knobs, FreeKnobs):
+    if not knobs.is_free:
         for key in ScriptForm.model_fields:
             if key in document.data:
                 document.complain((key,), "is a key of trainer script only.")
@@ -89,7 +89,7 @@ def _check_names(
 ) -> None:
     """Every name in braces is known, and every parameter reaches the command."""
     for name in sorted({"params", "config", "out", "device", "python"}.intersection(names)):
-        part = "parameters" if name in section(document.data, "parameters") else "baseline"
+        part = "parameters" if name in document.data.get("parameters", {}) else "baseline"
         document.complain((part, name), f"{{{name}}} is Trytable's own. Choose another name.")
     around = [*form.env.values(), form.cwd, form.metrics.file or ""]
     for key, texts in (("command", words), ("env", around)):
@@ -102,7 +102,7 @@ def _check_names(
     if used & {"params", "config"}:
         return
     for part in ("baseline", "parameters"):
-        for name in section(document.data, part):
+        for name in document.data.get(part, {}):
             if name in names and name not in used:
                 document.complain(
                     (part, name),

@@ -1,4 +1,4 @@
-"""Checks the values of knobs in a sweep file: the baseline, the parameters, enqueued points."""
+"""Checks what belongs together in a sweep file: points, ranges, the objective, the budget."""
 
 import itertools
 import math
@@ -6,135 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from trytable.records import Objective, Point
-from trytable.sweeps.config.form import ObjectiveForm, RangeForm, check_part
-from trytable.sweeps.config.knobs import Knobs, section
-from trytable.sweeps.config.messages import join_words, not_allowed, show, unknown
+from trytable.sweeps.config.form import ObjectiveForm
+from trytable.sweeps.config.knobs import MAX_POINTS, NO_LIST, Knobs, Parameters, check_point
+from trytable.sweeps.config.messages import show, unknown
 from trytable.sweeps.config.schema import Range, Sweep, Values
 from trytable.sweeps.config.yaml_source import Document, Key
-
-MAX_POINTS = 10_000
-"""A grid or range with more points than this is taken for a mistyped step."""
-
-_NO_LIST = "a list cannot be one of the values swept. Allowed: a list in the baseline, of others."
-
-Parameters = dict[str, Values | Range]
-
-
-def check_baseline(document: Document, knobs: Knobs) -> dict[str, Any]:
-    """Every knob's value, defaults included."""
-    typed = _check_point(document, section(document.data, "baseline"), ("baseline",), knobs)
-    return knobs.check_settings(document, typed, ("baseline",))
-
-
-def _check_point(
-    document: Document, values: Mapping[str, Any], key: Key, knobs: Knobs
-) -> dict[str, Any]:
-    """The values of a mapping that are right, each in its knob's type."""
-    typed = {}
-    for name, raw in values.items():
-        if knobs.check_name(document, (*key, name)):
-            value = knobs.check(document, name, raw, (*key, name))
-            if value is not None:
-                typed[name] = value
-    return typed
-
-
-def check_parameters(document: Document, knobs: Knobs) -> Parameters:
-    """What is swept; parameters with a mistake are left out."""
-    swept = section(document.data, "parameters")
-    if "parameters" in document.data and not swept:
-        document.complain(
-            ("parameters",),
-            "nothing is swept. Sweep at least one knob, such as "
-            f"`dropout: [0.0, 0.1]`. Knobs: {join_words(knobs.names)}.",
-        )
-    parameters: Parameters = {}
-    for name, raw in swept.items():
-        if not knobs.check_name(document, ("parameters", name)):
-            continue
-        check = _check_values if isinstance(raw, list) else _check_range
-        parameter = check(document, name, raw, knobs)
-        if parameter is not None:
-            parameters[name] = parameter
-    return parameters
-
-
-def _check_values(document: Document, name: str, raw: Any, knobs: Knobs) -> Values | None:
-    key: Key = ("parameters", name)
-    problems_before = len(document.problems)
-    if not raw:
-        document.complain(key, f"the list is empty. Allowed: {knobs.allowed(name)}.")
-    first_index: dict[Any, int] = {}
-    for index, raw_value in enumerate(raw):
-        value = knobs.check(document, name, raw_value, (*key, index))
-        if isinstance(value, list):
-            document.complain((*key, index), _NO_LIST)
-        elif value is not None and first_index.setdefault(value, index) != index:
-            document.complain((*key, index), f"{show(raw_value)} is already in the list.")
-    if len(document.problems) > problems_before:
-        return None
-    return Values(knobs.kind(name), tuple(first_index))
-
-
-def _check_range(document: Document, name: str, raw: Any, knobs: Knobs) -> Range | None:
-    key: Key = ("parameters", name)
-    if not isinstance(raw, dict):
-        document.complain(
-            key,
-            f"{show(raw)} is neither a list of values ([a, b]) nor a range "
-            "({low: a, high: b}, with log: true or a step if wanted). To fix a knob, put it into "
-            "the baseline.",
-        )
-        return None
-    if knobs.kind(name) == "choice":
-        document.complain(key, f"only numbers have ranges; give a list of {knobs.allowed(name)}.")
-        return None
-    form = check_part(document, key, raw, RangeForm)
-    if form is None:
-        return None
-    problems_before = len(document.problems)
-    low = knobs.check(document, name, raw["low"], (*key, "low"))
-    high = knobs.check(document, name, raw["high"], (*key, "high"))
-    if len(document.problems) > problems_before:
-        return None
-    integer = knobs.kind(name) == "int"
-    step = raw.get("step") if integer else form.step
-    if integer and step is not None and not isinstance(step, int):
-        document.complain((*key, "step"), not_allowed(step, {"type": "integer", "minimum": 1}))
-        return None
-    parameter = Range(low, high, form.log, step, integer)
-    _check_ends(document, key, parameter)
-    if len(document.problems) == problems_before and step is not None:
-        _check_steps(document, (*key, "step"), parameter)
-    return parameter if len(document.problems) == problems_before else None
-
-
-def _check_ends(document: Document, key: Key, parameter: Range) -> None:
-    low, high = parameter.low, parameter.high
-    if not low < high:
-        document.complain(key, f"low {low} must be below high {high}.")
-    if parameter.log and low <= 0:
-        document.complain(
-            (*key, "low"), f"{low} has no logarithm. Allowed with log: a number above 0."
-        )
-    if parameter.log and parameter.step is not None:
-        document.complain(
-            (*key, "step"), "log and step exclude each other: equal steps are not equal factors."
-        )
-
-
-def _check_steps(document: Document, key: Key, parameter: Range) -> None:
-    steps, step = parameter.step_count(), parameter.step
-    if not 1 <= steps <= MAX_POINTS:
-        document.complain(
-            key, f"{step} makes {float(steps):.3g} steps. Allowed: 1 to {MAX_POINTS} steps."
-        )
-    elif steps % 1:
-        document.complain(
-            key,
-            f"steps of {step} from {parameter.low} lead to {parameter.points()[-1]}, "
-            f"not to high {parameter.high}.",
-        )
 
 
 def check_enqueue(
@@ -158,11 +34,11 @@ def check_enqueue(
 def _check_enqueued(
     document: Document, partial: dict[str, Any], key: Key, knobs: Knobs
 ) -> dict[str, Any]:
-    swept = section(document.data, "parameters")
+    swept = document.data.get("parameters", {})
     for name in partial:
         if name in knobs.names and name not in swept:
             document.complain((*key, name), unknown("a swept parameter", name, swept))
-    return _check_point(document, partial, key, knobs)
+    return check_point(document, partial, key, knobs)
 
 
 def check_inside(
@@ -172,7 +48,7 @@ def check_inside(
     for name, parameter in parameters.items():
         value = point.get(name)
         if isinstance(value, list):
-            document.complain((*key, name), _NO_LIST)
+            document.complain((*key, name), NO_LIST)
             continue
         if value is None or isinstance(parameter, Values) or parameter.contains(value):
             continue
@@ -222,7 +98,7 @@ def check_budget(document: Document, draft: Sweep, parameters: Parameters) -> No
                 "a grid needs values. Allowed: a list, or a range with a step; other samplers "
                 "take any range.",
             )
-    points = math.prod(len(parameter.points()) or 1 for parameter in parameters.values())
+    points = math.prod(len(parameter.values) or 1 for parameter in parameters.values())
     if points > MAX_POINTS:
         document.complain(
             ("parameters",), f"the grid has {points} points. Allowed: at most {MAX_POINTS}."

@@ -4,6 +4,7 @@ ruamel.yaml only parses the file into events. They are put together here, so tha
 an object, an alias is never expanded, and a repeated key is reported.
 """
 
+import itertools
 import math
 import re
 from collections.abc import Iterator
@@ -115,17 +116,8 @@ _WORDS: dict[str, Any] = {
 }
 
 
-def read_document(path: Path) -> Document:
-    """Read a file. Raises SweepError if it cannot be read as YAML at all.
-
-    Lesser mistakes (a tag, an alias, a repeated key) are noted in the document's problems.
-    """
-    document = parse(_read_text(path), str(path))
-    document.require_data()
-    return document
-
-
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read a file of UTF-8 text. Raises SweepError if it cannot be a sweep's file."""
     try:
         if not path.is_file():
             problem = "is not a regular file" if path.exists() else "does not exist"
@@ -144,11 +136,18 @@ def _read_text(path: Path) -> str:
 
 
 def parse(text: str, source: str) -> Document:
-    """Read YAML text; mistakes, also that it is not YAML or no mapping, are noted in the result."""
+    """Read YAML text, of which no value is checked yet.
+
+    Mistakes are noted in the result: a tag, an alias, a repeated key, also that the text is not
+    YAML or no mapping.
+    """
     document = Document(source)
-    builder = _Builder(document, YAML(typ="safe", pure=True).parse(text))
+    events = YAML(typ="safe", pure=True).parse(text)
+    builder = _Builder(document, events)
     try:
-        data = builder.first_document()
+        start = next((event for event in events if isinstance(event, _VALUE_EVENTS)), None)
+        data = None if start is None else builder.value(start, ())
+        builder.check_end()
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         line = mark.line + 1 if mark else text.count("\n", 0, getattr(error, "position", 0)) + 1
@@ -193,6 +192,9 @@ def plain_scalar(text: str) -> Any:
     return float(text) if _NUMBER.fullmatch(text) else text
 
 
+_VALUE_EVENTS = (ScalarEvent, SequenceStartEvent, MappingStartEvent, AliasEvent)
+
+
 class _Builder:
     """Builds plain data from events and notes lines and mistakes in the document."""
 
@@ -200,31 +202,50 @@ class _Builder:
         self._document = document
         self._events = events
 
-    def first_document(self) -> Any:
-        """The data of the first document; a second document is a mistake."""
-        data = None
-        for event in self._events:
-            if isinstance(event, DocumentEndEvent):
-                break
-            if isinstance(event, ScalarEvent | SequenceStartEvent | MappingStartEvent | AliasEvent):
-                data = self._value(event, ())
-        for event in self._events:
-            if not isinstance(event, StreamEndEvent):
-                place = Place(self._document.source, _line(event))
-                self._document.complain((), "a second YAML document begins here.", place)
-            break
-        return data
-
-    def _value(self, event: Event, key: Key) -> Any:
-        self._document.places.setdefault(key, Place(self._document.source, _line(event)))
+    def value(self, event: Event, key: Key) -> Any:
+        """The value that begins with an event; None for an alias."""
+        self._document.places.setdefault(key, self._place(event))
         self._refuse_magic(event, key)
-        if isinstance(event, SequenceStartEvent | MappingStartEvent) and len(key) >= MAX_DEPTH:
+        if isinstance(event, ScalarEvent):
+            text = str(event.value)
+            self._refuse_surrogates(text, key)
+            return text if event.style else plain_scalar(text)
+        if isinstance(event, AliasEvent):
+            return None
+        if len(key) >= MAX_DEPTH:
             raise YAMLError(f"nested more than {MAX_DEPTH} deep")
         if isinstance(event, SequenceStartEvent):
-            return self._sequence(key)
-        if isinstance(event, MappingStartEvent):
-            return self._mapping(key)
-        return self._scalar(event, key) if isinstance(event, ScalarEvent) else None
+            items = enumerate(self._until(SequenceEndEvent))
+            return [self.value(item, (*key, index)) for index, item in items]
+        return {path[-1]: self.value(next(self._events), path) for path in self._paths(key)}
+
+    def check_end(self) -> None:
+        """Note a second document as a mistake."""
+        for event in self._until(StreamEndEvent):
+            if not isinstance(event, DocumentEndEvent):
+                text = "a second YAML document begins here."
+                self._document.complain((), text, self._place(event))
+                break
+
+    def _until(self, end: type[Event]) -> Iterator[Event]:
+        """The events before the next one of a kind, which is read, too."""
+        return itertools.takewhile(lambda event: not isinstance(event, end), self._events)
+
+    def _paths(self, key: Key) -> Iterator[Key]:
+        """The path of each of a mapping's values, when its event is next.
+
+        A repeated key is a mistake, and its value is skipped.
+        """
+        for event in self._until(MappingEndEvent):
+            path = (*key, self._name(event, key))
+            first = self._document.places.get(path)
+            if first is None:
+                self._document.places[path] = self._place(event)
+                yield path
+                continue
+            text = f"is given twice; the first is in line {first.line}."
+            self._document.complain(path, text, self._place(event))
+            self.value(next(self._events), path)
 
     def _refuse_magic(self, event: Event, key: Key) -> None:
         if isinstance(event, AliasEvent) or getattr(event, "anchor", None) is not None:
@@ -233,48 +254,17 @@ class _Builder:
         if tag is not None:
             self._document.complain(key, f"a tag ({show(str(tag))}) is not allowed.")
 
-    def _scalar(self, event: ScalarEvent, key: Key) -> Any:
-        text = str(event.value)
+    def _refuse_surrogates(self, text: str, key: Key) -> None:
         if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
             self._document.complain(key, f"{show(text)} holds half a character.")
-        return text if event.style else plain_scalar(text)
-
-    def _sequence(self, key: Key) -> list[Any]:
-        items: list[Any] = []
-        for event in self._events:
-            if isinstance(event, SequenceEndEvent):
-                break
-            items.append(self._value(event, (*key, len(items))))
-        return items
-
-    def _mapping(self, key: Key) -> dict[str, Any]:
-        mapping: dict[str, Any] = {}
-        for event in self._events:
-            if isinstance(event, MappingEndEvent):
-                break
-            name = self._name(event, key)
-            first = self._document.places.get((*key, name))
-            if first is None:
-                self._document.places[(*key, name)] = Place(self._document.source, _line(event))
-                mapping[name] = self._value(next(self._events), (*key, name))
-            else:
-                self._document.complain(
-                    (*key, name),
-                    f"is given twice; the first is in line {first.line}.",
-                    Place(self._document.source, _line(event)),
-                )
-                self._value(next(self._events), (*key, name))
-        return mapping
 
     def _name(self, event: Event, key: Key) -> str:
         if isinstance(event, ScalarEvent):
             self._refuse_magic(event, (*key, str(event.value)))
             return str(event.value)
-        place = Place(self._document.source, _line(event))
-        self._document.complain(key, "a key must be one word.", place)
-        self._value(event, (*key, "?"))
+        self._document.complain(key, "a key must be one word.", self._place(event))
+        self.value(event, (*key, "?"))
         return "?"
 
-
-def _line(event: Event) -> int:
-    return int(event.start_mark.line) + 1
+    def _place(self, event: Event) -> Place:
+        return Place(self._document.source, int(event.start_mark.line) + 1)

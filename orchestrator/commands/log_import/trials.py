@@ -21,7 +21,7 @@ from trytable.orchestrator.study.search_space import point_inside
 from trytable.records import Objective, Scalar, finite_or_none, is_number
 from trytable.results.storage.ledger import STUDY_UID
 from trytable.results.storage.rows import EpochRow, FindingRow, Row, TrialRow
-from trytable.sweeps.config.loader import Range, Sweep, Values
+from trytable.sweeps.config.schema import Range, Sweep, Values
 from trytable.trainers.script.logs.metric_names import canonical_name
 
 _ATTEMPT = 1

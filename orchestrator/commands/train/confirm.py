@@ -23,7 +23,7 @@ from trytable.records import Point
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import SEED
 from trytable.results.storage.study import CONFIRM_SUFFIX, StudyResult
-from trytable.sweeps.config.loader import Range, Sweep
+from trytable.sweeps.config.schema import Range, Sweep
 from trytable.trainers.protocol.messages import TRAINERS
 
 DEFAULT_TOP, DEFAULT_SEEDS = 3, 5

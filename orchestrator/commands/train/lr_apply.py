@@ -16,7 +16,7 @@ from trytable.orchestrator.errors import UserError
 from trytable.results.analysis.lr_range import StrategyResult
 from trytable.results.report.lr_range import format_rate, freeze_name
 from trytable.results.text.format import format_number
-from trytable.sweeps.config.loader import Sweep
+from trytable.sweeps.config.schema import Sweep
 
 _GRID_POINTS = 5
 _UNLIMITED_WIDTH = 2**20
@@ -50,7 +50,7 @@ def apply_problems(sweep: Sweep, tested: Sequence[str | int]) -> list[str]:
 def _trained_freezes(sweep: Sweep) -> tuple[str, ...]:
     """Return the freeze strategies that the sweep's own trials are trained with."""
     swept = sweep.parameters.get("freeze")
-    values = swept.points() if swept else (sweep.baseline["freeze"],)
+    values = swept.values if swept else (sweep.baseline["freeze"],)
     return tuple(str(value) for value in values)
 
 

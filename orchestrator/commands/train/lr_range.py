@@ -30,7 +30,7 @@ from trytable.results.report.lr_range import (
 )
 from trytable.results.text.format import format_number
 from trytable.sweeps.config.knobs import Knobs
-from trytable.sweeps.config.loader import Sweep
+from trytable.sweeps.config.schema import Sweep
 from trytable.sweeps.config.yaml_source import Document
 from trytable.trainers.protocol.messages import FinetuneSettings, Job, RangePoint
 

@@ -224,8 +224,8 @@ def test_a_grid_has_each_point_exactly_once(
 @given(st.integers(-50, 50), st.integers(1, 40), st.integers(1, 99))
 def test_a_stepped_range_holds_its_points_and_no_others(low: int, steps: int, step: int) -> None:
     made = Range(low / 100, (low + steps * step) / 100, step=step / 100)
-    assert made.points() == tuple((low + i * step) / 100 for i in range(steps + 1))
-    assert all(made.contains(point) for point in made.points())
+    assert made.values == tuple((low + i * step) / 100 for i in range(steps + 1))
+    assert all(made.contains(point) for point in made.values)
     assert not made.contains(made.low + step / 200)
     assert not made.contains(made.high + step / 100)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.sweeps.conftest import Read, Refuse
 from trytable.sweeps.config.loader import Sweep, read_sweep
 from trytable.sweeps.config.messages import SweepError
-from trytable.sweeps.config.yaml_source import MAX_BYTES, parse, plain_scalar, read_document
+from trytable.sweeps.config.yaml_source import MAX_BYTES, parse, plain_scalar, read_text
 from trytable.trainers.protocol.messages import TRAINERS
 
 PARAMETERS = "parameters: {dropout: [0.0, 0.1]}\n"
@@ -123,7 +123,7 @@ def test_what_is_no_file_is_refused(kind: str, tmp_path: Path) -> None:
     elif kind == "unreadable":
         path.symlink_to(path)  # a loop: nobody, root neither, can read it
     with pytest.raises(SweepError, match=r"mine\.yaml: (is not|does not|cannot be)"):
-        read_document(path)
+        read_text(path)
 
 
 @given(st.text(max_size=200))

@@ -83,7 +83,7 @@ def test_bounds_are_of_the_strategies_that_the_sweep_trains_with(tmp_path: Path)
     text = "parameters: {freeze: [none, half], dropout: [0.0, 0.1]}\nbaseline: {lr: 1e-3}\n"
     several = [found("none", 1e-4, 1e-3), found("half", 1e-3, 1e-2), found("full", 1e-6, 1.0)]
     written = write_bounds(sweep_of(tmp_path, text), several, {})
-    points = read_sweep(written, TRAINERS).parameters["lr"].points()
+    points = read_sweep(written, TRAINERS).parameters["lr"].values
     assert (min(points), max(points)) == (1e-4, 1e-2)
     assert "freeze none, half: 1e-4 to 0.01" in written.read_text()
 

@@ -60,7 +60,7 @@ def suggested(made: StudyResult, findings: Findings, folder: Path) -> tuple[Swee
 
 
 def values(sweep: Sweep, name: str) -> tuple[Any, ...]:
-    return sweep.parameters[name].points()
+    return sweep.parameters[name].values
 
 
 RATES = (tried(0, 0.5, lr=1e-5), tried(1, 0.7, lr=1e-4), tried(2, 0.6, lr=1e-3))
@@ -189,7 +189,7 @@ def test_the_command_writes_beside_and_never_over(tmp_path: Path) -> None:
     assert text in printed
     assert "quality-next.yaml: run it with make sweep NAME=quality-next" in printed
     # 0.9 was the largest and the best, so it goes on from there.
-    assert read_sweep(first, TRAINERS).parameters["value"].points() == (0.671, 0.9, 1.62)
+    assert read_sweep(first, TRAINERS).parameters["value"].values == (0.671, 0.9, 1.62)
     assert run(tmp_path, "suggest")[0] == 0
     assert (tmp_path / "sweeps" / "quality-next2.yaml").read_text() == text
     assert first.read_text() == text
