@@ -65,8 +65,13 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "results": (),
     "results.text": (),
     "results.storage": ("results.text",),
-    "results.analysis.diagnosis": ("results.storage", "results.text"),
-    "results.analysis": ("results.analysis.diagnosis", "results.storage", "results.text"),
+    "results.analysis.diagnosis.symptoms": ("results.storage",),
+    "results.analysis.diagnosis": (
+        "results.analysis.diagnosis.symptoms",
+        "results.storage",
+        "results.text",
+    ),
+    "results.analysis": ("results.analysis.diagnosis.*", "results.storage", "results.text"),
     "results.tables": ("results.analysis.*", "results.storage", "results.text"),
     "results.plots": ("results.tables", "results.analysis.*", "results.storage", "results.text"),
     "results.report": (

@@ -7,9 +7,9 @@ from trytable.orchestrator.backends.base import WorkerEvent, WorkerMessage
 from trytable.orchestrator.run.recorder import step_row
 from trytable.orchestrator.scheduler.events import EarlyStopAdvice
 from trytable.results.analysis.diagnosis.api import stopping_symptom
-from trytable.results.analysis.diagnosis.messages import describe
-from trytable.results.analysis.diagnosis.thresholds import Thresholds
-from trytable.results.analysis.diagnosis.trial import DiagnosedTrial, Task
+from trytable.results.analysis.diagnosis.registry import describe
+from trytable.results.analysis.diagnosis.symptoms.thresholds import Thresholds
+from trytable.results.analysis.diagnosis.symptoms.trial import DiagnosedTrial, Task
 from trytable.results.storage.rows import EpochRow, StepRow
 from trytable.results.storage.study import EpochResult
 from trytable.trainers.protocol.messages import Epoch, Started, Step

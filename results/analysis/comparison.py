@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trytable.records import UNLABELLED
-from trytable.results.analysis.diagnosis.types import OverfitLevel
+from trytable.results.analysis.diagnosis.symptoms.types import OverfitLevel
 from trytable.results.analysis.stars import stars
 from trytable.results.analysis.statistics import (
     Interval,

@@ -2,7 +2,7 @@
 
 import math
 
-from trytable.results.analysis.diagnosis.types import OverfitLevel
+from trytable.results.analysis.diagnosis.symptoms.types import OverfitLevel
 
 MAX_STARS, MIN_STARS = 5, 1
 _LOST_BY_LEVEL: dict[OverfitLevel, int] = {"none": 0, "slight": 0, "moderate": 1, "severe": 2}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from trytable.results.analysis.diagnosis.types import Diagnosis, OverfitLevel
+from trytable.results.analysis.diagnosis.symptoms.types import Diagnosis, OverfitLevel
 from trytable.results.analysis.statistics import (
     ALPHA,
     Interval,

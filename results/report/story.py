@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trytable.records import is_number
-from trytable.results.analysis.diagnosis.messages import advice_text
+from trytable.results.analysis.diagnosis.advice import advice_text
 from trytable.results.analysis.phases import Phase, find_phases
 from trytable.results.analysis.types import Analysis
 from trytable.results.report.verdict import (

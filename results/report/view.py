@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trytable.records import is_number
-from trytable.results.analysis.diagnosis.messages import advice_text
-from trytable.results.analysis.diagnosis.types import Diagnosis
+from trytable.results.analysis.diagnosis.advice import advice_text
+from trytable.results.analysis.diagnosis.symptoms.types import Diagnosis
 from trytable.results.analysis.types import Cost
 from trytable.results.report.trial_detail import SettingLine, setting_lines
 from trytable.results.storage.study import StudyResult, TrialResult

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from trytable.records import DEFAULT_OBJECTIVE, Language
-from trytable.results.analysis.diagnosis.types import Diagnosis
+from trytable.results.analysis.diagnosis.symptoms.types import Diagnosis
 from trytable.results.analysis.types import Analysis, ConfirmedPoint
 from trytable.results.storage.rows import Status
 from trytable.results.storage.study import StudyResult, TrialResult, difference

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from trytable.records import is_number
-from trytable.results.analysis.diagnosis.types import Advice, Diagnosis
+from trytable.results.analysis.diagnosis.symptoms.types import Advice, Diagnosis
 from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.results.text.format import format_number
 

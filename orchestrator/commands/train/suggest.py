@@ -23,9 +23,9 @@ from trytable.orchestrator.commands.train.next_values import (
 )
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, display_path
+from trytable.results.analysis.diagnosis.advice import advice_text
 from trytable.results.analysis.diagnosis.api import diagnose
-from trytable.results.analysis.diagnosis.messages import advice_text
-from trytable.results.analysis.diagnosis.types import Advice, Diagnosis
+from trytable.results.analysis.diagnosis.symptoms.types import Advice, Diagnosis
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.results.tables.order import parameter_text

@@ -1,30 +1,25 @@
 """Diagnoses the trials of a study, and decides which symptom stops a running trial."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from trytable.records import UNLABELLED, Language
-from trytable.results.analysis.diagnosis.divergence import divergence, exploding_weights, non_finite
-from trytable.results.analysis.diagnosis.fit import (
-    overfit,
-    overfit_level,
-    still_improving,
-    underfit,
+from trytable.results.analysis.diagnosis.registry import (
+    DIAGNOSES,
+    describe,
+    describe_worker_finding,
 )
-from trytable.results.analysis.diagnosis.learning import (
-    dead_gradients,
-    frozen_too_much,
-    majority_class,
-    no_learning,
+from trytable.results.analysis.diagnosis.symptoms.fit import overfit_level
+from trytable.results.analysis.diagnosis.symptoms.learning_rate import is_observed, with_knob_names
+from trytable.results.analysis.diagnosis.symptoms.thresholds import Thresholds
+from trytable.results.analysis.diagnosis.symptoms.trial import (
+    Case,
+    DiagnosedTrial,
+    DiagnosisKind,
+    Task,
 )
-from trytable.results.analysis.diagnosis.learning_rate import is_observed, schedule, with_knob_names
-from trytable.results.analysis.diagnosis.messages import describe, describe_worker_finding
-from trytable.results.analysis.diagnosis.sanity import label_range, loss_scale, same_seed
-from trytable.results.analysis.diagnosis.stagnation import frozen_validation, stagnation
-from trytable.results.analysis.diagnosis.thresholds import Thresholds
-from trytable.results.analysis.diagnosis.trial import DiagnosedTrial, Task
-from trytable.results.analysis.diagnosis.types import Diagnosis, OverfitLevel, Symptom
+from trytable.results.analysis.diagnosis.symptoms.types import Diagnosis, OverfitLevel, Symptom
 from trytable.results.storage.study import StudyResult, TrialResult
 
 _SEVERITY_ORDER = ("error", "warning", "info")
@@ -37,12 +32,10 @@ def diagnose(study: StudyResult, language: Language = "en") -> dict[int, tuple[D
     """
     task, limits = _task(study), thresholds_of(study.sweep)
     trials = [_diagnosed_trial(trial, study) for trial in study.trials]
-    same_seeds = dict(same_seed(trials))
+    by_comparison = _symptoms_by_comparison(trials)
     diagnoses: dict[int, tuple[Diagnosis, ...]] = {}
     for result, trial in zip(study.trials, trials, strict=True):
-        symptoms = [*symptoms_of(trial, task, limits)]
-        if trial.number in same_seeds:
-            symptoms.append(same_seeds[trial.number])
+        symptoms = [*symptoms_of(trial, task, limits), *by_comparison[trial.number]]
         findings = [describe_worker_finding(row, language) for row in result.findings]
         kinds = {finding.kind for finding in findings}
         findings += [describe(s, language) for s in symptoms if s.kind not in kinds]
@@ -52,39 +45,42 @@ def diagnose(study: StudyResult, language: Language = "en") -> dict[int, tuple[D
 
 
 def symptoms_of(trial: DiagnosedTrial, task: Task, limits: Thresholds) -> Iterator[Symptom]:
-    """The symptoms that follow from one trial's own numbers."""
-    not_learning = no_learning(trial, task, limits)
-    candidates = (
-        label_range(trial, task),
-        non_finite(trial),
-        not_learning,
-        majority_class(trial, task),
-        divergence(trial, task),
-        exploding_weights(trial),
-        dead_gradients(trial),
-        frozen_too_much(trial, learns=not_learning is None),
-        frozen_validation(trial),
-        stagnation(trial),
-        schedule(trial),
-        loss_scale(trial),
-        overfit(trial),
-        underfit(trial, task) if not_learning is None else None,
-        still_improving(trial, task),
-    )
-    yield from (symptom for symptom in candidates if symptom is not None)
+    """The symptoms that follow from one trial's own numbers, causes first."""
+    causes: frozenset[str] = frozenset()
+    for kind in DIAGNOSES:
+        symptom = _check(kind, Case(trial, task, limits, causes))
+        if symptom is not None:
+            causes |= {symptom.kind}
+            yield symptom
+
+
+def _check(kind: DiagnosisKind, case: Case) -> Symptom | None:
+    if kind.check is None or not case.causes.isdisjoint(kind.explained_by):
+        return None
+    return kind.check(case)
+
+
+def _symptoms_by_comparison(trials: Sequence[DiagnosedTrial]) -> Mapping[int, list[Symptom]]:
+    """The symptoms that only a comparison of trials shows, by the trial's number."""
+    symptoms: defaultdict[int, list[Symptom]] = defaultdict(list)
+    for check in (kind.check_study for kind in DIAGNOSES if kind.check_study):
+        for number, symptom in check(trials):
+            symptoms[number].append(symptom)
+    return symptoms
 
 
 def stopping_symptom(trial: DiagnosedTrial, task: Task, limits: Thresholds) -> Symptom | None:
     """The first symptom that stops a trial, or None. In the window only NaN stops it."""
-    kinds = limits.stopping_kinds
-    if "non_finite" in kinds and (symptom := non_finite(trial)):
-        return symptom
     last_step = trial.steps[-1].step if trial.steps else 0
-    if last_step < limits.window_steps:
-        return None
-    if "no_learning" in kinds and (symptom := no_learning(trial, task, limits)):
-        return symptom
-    return divergence(trial, task) if "divergence" in kinds else None
+    for time in ("at once", "after the window"):
+        if time == "after the window" and last_step < limits.window_steps:
+            break
+        for kind in DIAGNOSES:
+            if kind.stops != time or kind.kind not in limits.stopping_kinds:
+                continue
+            if symptom := _check(kind, Case(trial, task, limits)):
+                return symptom
+    return None
 
 
 def overfit_levels(study: StudyResult) -> dict[int, OverfitLevel | None]:

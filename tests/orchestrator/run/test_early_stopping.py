@@ -18,8 +18,8 @@ from trytable.orchestrator.run.early_stopping import EarlyStopping
 from trytable.orchestrator.run.sweep import run_sweep
 from trytable.records import EpochMetrics
 from trytable.results.analysis.diagnosis.api import diagnose
-from trytable.results.analysis.diagnosis.thresholds import Thresholds
-from trytable.results.analysis.diagnosis.trial import Task
+from trytable.results.analysis.diagnosis.symptoms.thresholds import Thresholds
+from trytable.results.analysis.diagnosis.symptoms.trial import Task
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import EpochRow, StepRow
 from trytable.sweeps.config.loader import read_sweep

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trytable.results.analysis.diagnosis.types import OverfitLevel
+from trytable.results.analysis.diagnosis.symptoms.types import OverfitLevel
 from trytable.results.analysis.stars import stars
 from trytable.results.analysis.statistics import standard_error
 

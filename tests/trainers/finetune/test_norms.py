@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.trainers.small import Recorder, job_for
-from trytable.results.analysis.diagnosis.learning import dead_gradients
-from trytable.results.analysis.diagnosis.trial import DiagnosedTrial
+from trytable.results.analysis.diagnosis.symptoms.trainable import dead_gradients
+from trytable.results.analysis.diagnosis.symptoms.trial import DiagnosedTrial
 from trytable.results.storage.rows import StepRow
 from trytable.trainers.finetune import trainer
 from trytable.trainers.finetune.evaluation import prediction_spread

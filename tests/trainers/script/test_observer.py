@@ -17,9 +17,13 @@ from torch.utils.data import DataLoader
 
 from tests.trainers.script.test_trainer import Heard, Run, job_of, run  # noqa: F401 - a fixture
 from trytable.records import LaunchSettings, Scalar
-from trytable.results.analysis.diagnosis.learning_rate import is_observed, schedule, with_knob_names
-from trytable.results.analysis.diagnosis.trial import DiagnosedTrial
-from trytable.results.analysis.diagnosis.types import Symptom
+from trytable.results.analysis.diagnosis.symptoms.learning_rate import (
+    is_observed,
+    schedule,
+    with_knob_names,
+)
+from trytable.results.analysis.diagnosis.symptoms.trial import DiagnosedTrial
+from trytable.results.analysis.diagnosis.symptoms.types import Symptom
 from trytable.results.storage.rows import StepRow
 from trytable.trainers.protocol.messages import Epoch, Finding, Started, Step
 from trytable.trainers.script import trainer

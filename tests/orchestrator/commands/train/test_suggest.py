@@ -12,7 +12,7 @@ from tests.orchestrator.running import run, write_sweep
 from trytable.orchestrator.commands.train.next_values import Findings
 from trytable.orchestrator.commands.train.suggest import as_yaml, plan_next_sweep
 from trytable.records import DEFAULT_OBJECTIVE
-from trytable.results.analysis.diagnosis.types import Advice, Diagnosis
+from trytable.results.analysis.diagnosis.symptoms.types import Advice, Diagnosis
 from trytable.results.storage.rows import Status
 from trytable.results.storage.study import EpochResult, StudyResult, TrialResult
 from trytable.sweeps.config.loader import Sweep, read_sweep

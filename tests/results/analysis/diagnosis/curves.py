@@ -6,7 +6,7 @@ classes, 1,101 dev sentences, 107 steps an epoch at 80 sentences a step.
 
 from collections.abc import Sequence
 
-from trytable.results.analysis.diagnosis.trial import DiagnosedTrial, Task
+from trytable.results.analysis.diagnosis.symptoms.trial import DiagnosedTrial, Task
 from trytable.results.storage.rows import StepRow
 from trytable.results.storage.study import EpochResult
 

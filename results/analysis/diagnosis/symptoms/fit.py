@@ -1,9 +1,18 @@
 """How well a trial fits: overfit, underfit and still_improving."""
 
-from trytable.records import Scalar, Severity
-from trytable.results.analysis.diagnosis import thresholds
-from trytable.results.analysis.diagnosis.trial import DiagnosedTrial, Task, train_accuracy
-from trytable.results.analysis.diagnosis.types import Advice, OverfitLevel, Symptom
+from collections.abc import Mapping
+from typing import Any
+
+from trytable.records import Language, Scalar, Severity
+from trytable.results.analysis.diagnosis.symptoms import thresholds
+from trytable.results.analysis.diagnosis.symptoms.trial import (
+    DiagnosedTrial,
+    DiagnosisKind,
+    Task,
+    Wording,
+    train_accuracy,
+)
+from trytable.results.analysis.diagnosis.symptoms.types import Advice, OverfitLevel, Symptom
 from trytable.results.storage.study import EpochResult, difference
 
 _SEVERITY: dict[OverfitLevel, Severity] = {
@@ -128,3 +137,102 @@ def still_improving(trial: DiagnosedTrial, task: Task) -> Symptom | None:
 def _least_accuracy_gain(value: float, task: Task) -> float:
     error = task.standard_error(value) if 0 <= value <= 1 else None
     return thresholds.MIN_GAIN if error is None else error
+
+
+_OVERFIT = "The model memorizes the train sentences; more training does not help on others."
+_OVERFIT_ZH = "模型在记忆训练集，继续训练对其他句子没有帮助。"
+_IMPROVING = "More epochs would probably improve it, so the comparison underrates this try."
+_IMPROVING_ZH = "再训练几轮很可能更好，因此目前的比较低估了这次实验。"
+_OVERFIT_MESSAGE = (
+    "{level} overfitting: train minus dev accuracy is {gap_at_last:.3f} at the last "
+    "epoch{at_best}; dev accuracy peaked at epoch {peak_epoch} with {peak_accuracy:.3f}, "
+    "{epochs_after_peak} epochs before the end"
+)
+_OVERFIT_MESSAGE_ZH = (
+    "{level}过拟合：末轮训练与验证准确率之差为 {gap_at_last:.3f}{at_best}；"
+    "验证准确率在第 {peak_epoch} 轮达到峰值 {peak_accuracy:.3f}，"
+    "此后又训练了 {epochs_after_peak} 轮"
+)
+_OVERFIT_ENGLISH = {
+    "": Wording(_OVERFIT_MESSAGE, _OVERFIT),
+}
+_OVERFIT_CHINESE = {
+    "": Wording(_OVERFIT_MESSAGE_ZH, _OVERFIT_ZH),
+}
+_UNDERFIT_ENGLISH = {
+    "": Wording(
+        "train accuracy is {train_accuracy:.3f} after epoch {epochs}, {way:.0%} of the way from "
+        "chance ({chance:.3f}) to 1",
+        "The model does not even fit its train data: too much regularisation, or too few steps.",
+    ),
+}
+_UNDERFIT_CHINESE = {
+    "": Wording(
+        "第 {epochs} 轮后训练准确率为 {train_accuracy:.3f}，从随机水平（{chance:.3f}）到 1 只走了 "
+        "{way:.0%}",
+        "连训练集都没有拟合，说明正则化过强或训练步数太少。",
+    ),
+}
+_STILL_IMPROVING_ENGLISH = {
+    "": Wording(
+        "the last epoch, {epoch}, is the best with {value:.3f}, {gain:.3f} better than before the "
+        "last {epochs} epochs",
+        _IMPROVING,
+    ),
+    "stopped": Wording(
+        "it was stopped after epoch {epoch} at its best value of {value:.3f}, {gain:.3f} better "
+        "than before the last {epochs} epochs",
+        _IMPROVING,
+    ),
+}
+_STILL_IMPROVING_CHINESE = {
+    "": Wording(
+        "末轮（第 {epoch} 轮）最好，为 {value:.3f}，比最后 {epochs} 轮之前提高 {gain:.3f}",
+        _IMPROVING_ZH,
+    ),
+    "stopped": Wording(
+        "在第 {epoch} 轮后被停止时正处于最好值 {value:.3f}，比最后 {epochs} 轮之前提高 {gain:.3f}",
+        _IMPROVING_ZH,
+    ),
+}
+
+_LEVELS: dict[Language, dict[str, str]] = {
+    "en": {"slight": "slight", "moderate": "moderate", "severe": "severe", "none": "no"},
+    "zh": {"slight": "轻微", "moderate": "中等", "severe": "严重", "none": "无"},
+}
+_AT_BEST: dict[Language, str] = {
+    "en": " and {gap_at_best:.3f} at the best one",
+    "zh": "，最佳轮为 {gap_at_best:.3f}",
+}
+
+
+def _level_words(evidence: Mapping[str, Any], language: Language) -> dict[str, str]:
+    has_gap = evidence.get("gap_at_best") is not None
+    return {
+        "level": _LEVELS[language][evidence["level"]],
+        "at_best": _AT_BEST[language].format(**evidence) if has_gap else "",
+    }
+
+
+OVERFIT = DiagnosisKind(
+    "overfit",
+    severities=("info", "warning"),
+    wordings={"en": _OVERFIT_ENGLISH, "zh": _OVERFIT_CHINESE},
+    check=lambda case: overfit(case.trial),
+    words=_level_words,
+)
+
+UNDERFIT = DiagnosisKind(
+    "underfit",
+    severities=("info", "warning"),
+    wordings={"en": _UNDERFIT_ENGLISH, "zh": _UNDERFIT_CHINESE},
+    check=lambda case: underfit(case.trial, case.task),
+    explained_by=("no_learning",),
+)
+
+STILL_IMPROVING = DiagnosisKind(
+    "still_improving",
+    severities=("info",),
+    wordings={"en": _STILL_IMPROVING_ENGLISH, "zh": _STILL_IMPROVING_CHINESE},
+    check=lambda case: still_improving(case.trial, case.task),
+)

@@ -1,14 +1,19 @@
-"""What a diagnosis reads: one trial's measurements, and the classes of its task."""
+"""What a diagnosis reads, one trial's measurements and its task, and how it is registered."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
-from trytable.records import DEFAULT_OBJECTIVE, Objective
+from trytable.records import DEFAULT_OBJECTIVE, Language, Objective, Severity
+from trytable.results.analysis.diagnosis.symptoms.thresholds import Thresholds
+from trytable.results.analysis.diagnosis.symptoms.types import Diagnosis, Symptom
 from trytable.results.storage.rows import TERMINAL, Status, StepRow
 from trytable.results.storage.study import EpochResult
+
+StoppingTime = Literal["at once", "after the window"]
+"""When a symptom may stop a running trial."""
 
 
 @dataclass(frozen=True)
@@ -103,3 +108,65 @@ def train_accuracy(epoch: EpochResult) -> float | None:
     """Accuracy on train sentences in eval mode; if not measured, that of the training batches."""
     probe = epoch.probe_accuracy
     return epoch.running_accuracy if probe is None else probe
+
+
+@dataclass(frozen=True)
+class Wording:
+    """The message has placeholders for fields of the evidence; the explanation has none."""
+
+    message: str
+    explanation: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a check reads: a trial, its task, and the kinds of the symptoms that precede it."""
+
+    trial: DiagnosedTrial
+    task: Task
+    limits: Thresholds
+    causes: frozenset[str] = frozenset()
+
+
+def no_words(evidence: Mapping[str, Any], language: Language) -> dict[str, str]:  # noqa: ARG001 - as DiagnosisKind.words calls it
+    """Return no further fields: the message is filled from the evidence alone."""
+    return {}
+
+
+@dataclass(frozen=True)
+class DiagnosisKind:
+    """A kind of symptom. Its record in `DIAGNOSES` is all that the rest of the code knows of it.
+
+    Attributes:
+        kind: the name, which studies store and which `gate: kinds` may name.
+        severities: those that its symptoms have.
+        wordings: the texts by language and variant; every language has the same variants.
+        check: finds the symptom in one trial.
+        check_study: finds the symptom by comparing trials; yields it with its trial's number.
+        words: fields of the message that depend on the language, from the evidence.
+        explained_by: kinds that explain this one, which is then not reported.
+        stops: when it may stop a running trial; None if it never does.
+    """
+
+    kind: str
+    severities: tuple[Severity, ...]
+    wordings: Mapping[Language, Mapping[str, Wording]]
+    check: Callable[[Case], Symptom | None] | None = None
+    check_study: Callable[[Sequence[DiagnosedTrial]], Iterator[tuple[int, Symptom]]] | None = None
+    words: Callable[[Mapping[str, Any], Language], dict[str, str]] = no_words
+    explained_by: tuple[str, ...] = ()
+    stops: StoppingTime | None = None
+
+    def describe(self, symptom: Symptom, language: Language = "en") -> Diagnosis:
+        """A symptom of this kind in words."""
+        wordings = self.wordings[language]
+        wording = wordings.get(symptom.variant) or wordings[""]
+        fields = {**symptom.evidence, **self.words(symptom.evidence, language)}
+        return Diagnosis(
+            kind=symptom.kind,
+            severity=symptom.severity,
+            message=wording.message.format(**fields),
+            explanation=wording.explanation,
+            advice=symptom.advice,
+            evidence=symptom.evidence,
+        )

@@ -3,15 +3,22 @@
 import math
 import re
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from operator import itemgetter
 from statistics import fmean
+from typing import Any
 
-from trytable.records import Scalar
-from trytable.results.analysis.diagnosis import thresholds
-from trytable.results.analysis.diagnosis.trial import DiagnosedTrial, Task, train_accuracy
-from trytable.results.analysis.diagnosis.types import Advice, Symptom
+from trytable.records import Language, Scalar
+from trytable.results.analysis.diagnosis.symptoms import thresholds
+from trytable.results.analysis.diagnosis.symptoms.trial import (
+    DiagnosedTrial,
+    DiagnosisKind,
+    Task,
+    Wording,
+    train_accuracy,
+)
+from trytable.results.analysis.diagnosis.symptoms.types import Advice, Symptom
 
 _OUT_OF_BOUNDS = re.compile(r"Target (-?\d+) is out of bounds")
 """What torch's cross_entropy raises for a label that is not a class index."""
@@ -148,3 +155,94 @@ def _same_seed_symptom(reference: DiagnosedTrial, trial: DiagnosedTrial) -> Symp
     for step, (loss, other) in compared.items():
         evidence |= {f"loss_at_{step}": loss, f"reference_loss_at_{step}": other}
     return Symptom("same_seed", "info", evidence, (), "differs" if parts_at else "identical")
+
+
+_SEED = "The first losses are equal because the seeds are, not because a parameter is ignored."
+_SEED_ZH = "开头的损失相同是因为随机种子相同，并不表示参数没有生效。"
+_LOSS_SCALE_ENGLISH = {
+    "": Wording(
+        "dev loss is {ratio:.2f} times train loss in {epochs} epochs ({dev_loss:.4g} and "
+        "{train_loss:.4g}), although accuracies differ by at most {largest_gap:.3f}",
+        "Losses that are averaged over different units are not comparable.",
+    ),
+}
+_LOSS_SCALE_CHINESE = {
+    "": Wording(
+        "{epochs} 轮中验证损失都是训练损失的 {ratio:.2f} 倍（{dev_loss:.4g} 与 {train_loss:.4g}），"
+        "而准确率最多相差 {largest_gap:.3f}",
+        "按不同单位取平均的损失不可比较。",
+    ),
+}
+_LABEL_RANGE_ENGLISH = {
+    "": Wording(
+        "{split} labels range from {lowest} to {highest}; allowed are 0 to {last_class}",
+        "A label outside the classes makes the loss meaningless, or ends the training.",
+    ),
+}
+_LABEL_RANGE_CHINESE = {
+    "": Wording(
+        "{split} 标签范围为 {lowest} 到 {highest}，允许范围为 0 到 {last_class}",
+        "标签超出类别范围会使损失失去意义，或使训练中断。",
+    ),
+}
+_SAME_SEED_ENGLISH = {
+    "differs": Wording(
+        "its losses equal those of Try {reference} up to step {alike_until} and differ by step "
+        "{parts_at}{compared}",
+        _SEED,
+    ),
+    "identical": Wording(
+        "its losses equal those of Try {reference} at all common steps, up to step {alike_until}",
+        _SEED + " If they never differ, the varied parameter has no effect.",
+    ),
+}
+_SAME_SEED_CHINESE = {
+    "differs": Wording(
+        "到第 {alike_until} 步为止损失与 Try {reference} 完全相同，第 {parts_at} 步时已不同"
+        "{compared}",
+        _SEED_ZH,
+    ),
+    "identical": Wording(
+        "在所有共同的步上损失都与 Try {reference} 相同，直到第 {alike_until} 步",
+        _SEED_ZH + "如果始终相同，说明所改参数没有效果。",
+    ),
+}
+
+_COMPARED: dict[Language, str] = {
+    "en": "; at step {step}: {loss:.4f} and {other:.4f}",
+    "zh": "；第 {step} 步分别为 {loss:.4f} 和 {other:.4f}",
+}
+
+
+def _compared_losses(evidence: Mapping[str, Any], language: Language) -> dict[str, str]:
+    texts = [
+        _COMPARED[language].format(
+            step=step, loss=evidence[f"loss_at_{step}"], other=evidence[f"reference_loss_at_{step}"]
+        )
+        for step in thresholds.COMPARED_STEPS
+        if f"loss_at_{step}" in evidence
+    ]
+    return {"compared": "".join(texts)}
+
+
+LOSS_SCALE = DiagnosisKind(
+    "loss_scale",
+    severities=("warning",),
+    wordings={"en": _LOSS_SCALE_ENGLISH, "zh": _LOSS_SCALE_CHINESE},
+    check=lambda case: loss_scale(case.trial),
+)
+
+LABEL_RANGE = DiagnosisKind(
+    "label_range",
+    severities=("error",),
+    wordings={"en": _LABEL_RANGE_ENGLISH, "zh": _LABEL_RANGE_CHINESE},
+    check=lambda case: label_range(case.trial, case.task),
+)
+
+SAME_SEED = DiagnosisKind(
+    "same_seed",
+    severities=("info",),
+    wordings={"en": _SAME_SEED_ENGLISH, "zh": _SAME_SEED_CHINESE},
+    check_study=same_seed,
+    words=_compared_losses,
+)

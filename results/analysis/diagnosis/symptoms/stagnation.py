@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 
 from trytable.records import Scalar
-from trytable.results.analysis.diagnosis import thresholds
-from trytable.results.analysis.diagnosis.trial import DiagnosedTrial
-from trytable.results.analysis.diagnosis.types import Advice, Symptom
+from trytable.results.analysis.diagnosis.symptoms import thresholds
+from trytable.results.analysis.diagnosis.symptoms.trial import (
+    DiagnosedTrial,
+    DiagnosisKind,
+    Wording,
+)
+from trytable.results.analysis.diagnosis.symptoms.types import Advice, Symptom
 
 
 def stagnation(trial: DiagnosedTrial) -> Symptom | None:
@@ -102,3 +106,62 @@ def _training_change(trial: DiagnosedTrial, first: int, last: int) -> tuple[str,
     )
     movement = _movement(values) if values else 0.0
     return (name, movement) if movement > rounding else None
+
+
+_STAGNATION = (
+    "Epochs without progress waste time: the weights are stuck, or the model is at its limit."
+)
+_STAGNATION_ZH = "没有进展的轮次只是浪费时间：权重卡住了，或模型能力已到上限。"
+_STAGNATION_ENGLISH = {
+    "": Wording(
+        "the train loss changed by {movement:.3%} from epoch {first_epoch} to {last_epoch} "
+        "({lowest_loss:.5g} to {highest_loss:.5g}) at a learning rate of up to {lr:.2g}",
+        _STAGNATION,
+    ),
+    "unknown_rate": Wording(
+        "the train loss changed by {movement:.3%} from epoch {first_epoch} to {last_epoch} "
+        "({lowest_loss:.5g} to {highest_loss:.5g})",
+        _STAGNATION,
+    ),
+}
+_STAGNATION_CHINESE = {
+    "": Wording(
+        "第 {first_epoch} 到 {last_epoch} 轮训练损失仅变化 {movement:.3%}"
+        "（{lowest_loss:.5g} 到 {highest_loss:.5g}），学习率最高为 {lr:.2g}",
+        _STAGNATION_ZH,
+    ),
+    "unknown_rate": Wording(
+        "第 {first_epoch} 到 {last_epoch} 轮训练损失仅变化 {movement:.3%}"
+        "（{lowest_loss:.5g} 到 {highest_loss:.5g}）",
+        _STAGNATION_ZH,
+    ),
+}
+_FROZEN_VALIDATION_ENGLISH = {
+    "": Wording(
+        "{metric} stayed at {value:.6g} from epoch {first_epoch} to {last_epoch} (changed by "
+        "{movement:.5%}) while {moved} changed by {moved_by:.4%}",
+        "Changing weights change predictions, so dev is not really evaluated: the same outputs, "
+        "masks or copy of the model are used again.",
+    ),
+}
+_FROZEN_VALIDATION_CHINESE = {
+    "": Wording(
+        "第 {first_epoch} 到 {last_epoch} 轮 {metric} 保持在 {value:.6g}（变化 {movement:.5%}），"
+        "而 {moved} 变化了 {moved_by:.4%}",
+        "权重变化会改变预测，因此验证并没有真正进行：重复使用了相同的输出、掩码或模型副本。",
+    ),
+}
+
+STAGNATION = DiagnosisKind(
+    "stagnation",
+    severities=("warning",),
+    wordings={"en": _STAGNATION_ENGLISH, "zh": _STAGNATION_CHINESE},
+    check=lambda case: stagnation(case.trial),
+)
+
+FROZEN_VALIDATION = DiagnosisKind(
+    "frozen_validation",
+    severities=("error",),
+    wordings={"en": _FROZEN_VALIDATION_ENGLISH, "zh": _FROZEN_VALIDATION_CHINESE},
+    check=lambda case: frozen_validation(case.trial),
+)

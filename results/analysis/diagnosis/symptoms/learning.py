@@ -1,14 +1,19 @@
-"""Whether a trial learns: no_learning, majority_class, dead_gradients and frozen_too_much."""
+"""Whether a trial learns: no_learning and majority_class."""
 
 from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 
 from trytable.records import Scalar, Severity
-from trytable.results.analysis.diagnosis import thresholds
-from trytable.results.analysis.diagnosis.thresholds import Thresholds
-from trytable.results.analysis.diagnosis.trial import DiagnosedTrial, Task
-from trytable.results.analysis.diagnosis.types import Advice, Symptom
+from trytable.results.analysis.diagnosis.symptoms import thresholds
+from trytable.results.analysis.diagnosis.symptoms.thresholds import Thresholds
+from trytable.results.analysis.diagnosis.symptoms.trial import (
+    DiagnosedTrial,
+    DiagnosisKind,
+    Task,
+    Wording,
+)
+from trytable.results.analysis.diagnosis.symptoms.types import Advice, Symptom
 from trytable.results.storage.rows import StepRow
 from trytable.results.storage.study import EpochResult
 
@@ -172,48 +177,84 @@ def _collapsed_by_accuracy(accuracy: float | None, task: Task) -> tuple[int, flo
     return None
 
 
-def dead_gradients(trial: DiagnosedTrial) -> Symptom | None:
-    """Blocks that are trainable but get no gradient in any step that measured it."""
-    gradients_by_step = [s.layer_gradients for s in trial.steps if s.layer_gradients]
-    if not gradients_by_step:
-        return None
-    largest: dict[str, float] = {}
-    for gradients in gradients_by_step:
-        total = sum(norm**2 for norm in gradients.values()) ** 0.5
-        for block, norm in gradients.items():
-            share = norm / total if total else 0.0
-            largest[block] = max(largest.get(block, 0.0), share)
-    dead = [block for block, share in largest.items() if share < thresholds.DEAD_GRADIENT]
-    if not dead:
-        return None
-    evidence: dict[str, Scalar] = {
-        "blocks": ", ".join(dead),
-        "dead": len(dead),
-        "trained": len(largest),
-        "largest_share": max(largest[block] for block in dead),
-        "steps_measured": len(gradients_by_step),
-    }
-    advice = (Advice("pooling", "check"), Advice("precision", "set", "fp32"))
-    return Symptom("dead_gradients", "error", evidence, advice)
+_GUESSING = (
+    "This is the loss of guessing, so the model has learned nothing: the learning rate is too low, "
+    "too much is frozen, or the gradients do not arrive."
+)
+_GUESSING_ZH = "这正是随机猜测的损失，说明模型什么都没学到：学习率太低、冻结过多，或梯度没有传到。"
+_COLLAPSED = "A model that always predicts one class has not learned to distinguish the classes."
+_COLLAPSED_ZH = "总是预测同一类别的模型没有学会区分类别。"
+_NO_LEARNING_ENGLISH = {
+    "steps": Wording(
+        "from step {first_step} to {last_step} the mean loss is {loss:.3f}, within {tolerance:.0%} "
+        "of ln {classes} = {guessing_loss:.3f}, and accuracy {accuracy:.3f} is at chance "
+        "({chance:.3f})",
+        _GUESSING,
+    ),
+    "steps_alone": Wording(
+        "from step {first_step} to {last_step} the mean loss is {loss:.3f}, within {tolerance:.0%} "
+        "of ln {classes} = {guessing_loss:.3f}",
+        _GUESSING,
+    ),
+    "epochs": Wording(
+        "the train loss is {loss:.3f} after epoch {last_epoch}, within {tolerance:.0%} of "
+        "ln {classes} = {guessing_loss:.3f}, and accuracy {accuracy:.3f} is at chance "
+        "({chance:.3f})",
+        _GUESSING,
+    ),
+}
+_NO_LEARNING_CHINESE = {
+    "steps": Wording(
+        "第 {first_step} 到 {last_step} 步的平均损失为 {loss:.3f}，与 ln {classes} = "
+        "{guessing_loss:.3f} 相差不到 {tolerance:.0%}，准确率 {accuracy:.3f} 处于随机水平"
+        "（{chance:.3f}）",
+        _GUESSING_ZH,
+    ),
+    "steps_alone": Wording(
+        "第 {first_step} 到 {last_step} 步的平均损失为 {loss:.3f}，与 ln {classes} = "
+        "{guessing_loss:.3f} 相差不到 {tolerance:.0%}",
+        _GUESSING_ZH,
+    ),
+    "epochs": Wording(
+        "第 {last_epoch} 轮后训练损失为 {loss:.3f}，与 ln {classes} = {guessing_loss:.3f} 相差不到 "
+        "{tolerance:.0%}，准确率 {accuracy:.3f} 处于随机水平（{chance:.3f}）",
+        _GUESSING_ZH,
+    ),
+}
+_MAJORITY_CLASS_ENGLISH = {
+    "best": Wording(
+        "at the best epoch, {epoch}, {share:.0%} of the predictions are class {class}",
+        _COLLAPSED,
+    ),
+    "last": Wording(
+        "at the last epoch, {epoch}, {share:.0%} of the predictions are class {class}",
+        _COLLAPSED,
+    ),
+    "early": Wording(
+        "in {count} early epochs ({epochs}) all predictions are one class",
+        "A slow start is common; if it lasts, warm-up or balanced class weights shorten it.",
+    ),
+}
+_MAJORITY_CLASS_CHINESE = {
+    "best": Wording("最佳轮（第 {epoch} 轮）有 {share:.0%} 的预测为类别 {class}", _COLLAPSED_ZH),
+    "last": Wording("末轮（第 {epoch} 轮）有 {share:.0%} 的预测为类别 {class}", _COLLAPSED_ZH),
+    "early": Wording(
+        "前期有 {count} 轮（{epochs}）的预测全部为同一类别",
+        "起步慢很常见；若一直如此，可用学习率预热或类别权重来改善。",
+    ),
+}
 
+NO_LEARNING = DiagnosisKind(
+    "no_learning",
+    severities=("error",),
+    wordings={"en": _NO_LEARNING_ENGLISH, "zh": _NO_LEARNING_CHINESE},
+    check=lambda case: no_learning(case.trial, case.task, case.limits),
+    stops="after the window",
+)
 
-def frozen_too_much(trial: DiagnosedTrial, learns: bool) -> Symptom | None:
-    """Less than 1 % of the parameters is trained; an error if the trial learns nothing either.
-
-    Adapters that do learn are small by design.
-    """
-    if not trial.parameters or trial.trainable_parameters is None:
-        return None
-    if trial.settings.get("lora_rank") and learns:
-        return None
-    share = trial.trainable_parameters / trial.parameters
-    if share >= thresholds.MIN_TRAINABLE_SHARE:
-        return None
-    evidence: dict[str, Scalar] = {
-        "trainable": trial.trainable_parameters,
-        "parameters": trial.parameters,
-        "share": share,
-        "freeze": trial.settings.get("freeze"),
-    }
-    severity: Severity = "warning" if learns else "error"
-    return Symptom("frozen_too_much", severity, evidence, (Advice("freeze", "lower"),))
+MAJORITY_CLASS = DiagnosisKind(
+    "majority_class",
+    severities=("info", "warning", "error"),
+    wordings={"en": _MAJORITY_CLASS_ENGLISH, "zh": _MAJORITY_CLASS_CHINESE},
+    check=lambda case: majority_class(case.trial, case.task),
+)

@@ -5,9 +5,9 @@ import math
 import pytest
 
 from tests.results.analysis.diagnosis.curves import curve_of, step
-from trytable.results.analysis.diagnosis.learning_rate import schedule
-from trytable.results.analysis.diagnosis.sanity import same_seed
-from trytable.results.analysis.diagnosis.trial import DiagnosedTrial
+from trytable.results.analysis.diagnosis.symptoms.learning_rate import schedule
+from trytable.results.analysis.diagnosis.symptoms.sanity import same_seed
+from trytable.results.analysis.diagnosis.symptoms.trial import DiagnosedTrial
 
 PEAK = 1e-5
 COSINE = {"lr": PEAK, "schedule": "cosine"}

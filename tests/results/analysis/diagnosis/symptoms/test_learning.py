@@ -20,9 +20,9 @@ from tests.results.analysis.diagnosis.curves import (
     steps_of,
     trial_of,
 )
-from trytable.results.analysis.diagnosis.learning import majority_class, no_learning
-from trytable.results.analysis.diagnosis.thresholds import Thresholds
-from trytable.results.analysis.diagnosis.trial import DiagnosedTrial, Task
+from trytable.results.analysis.diagnosis.symptoms.learning import majority_class, no_learning
+from trytable.results.analysis.diagnosis.symptoms.thresholds import Thresholds
+from trytable.results.analysis.diagnosis.symptoms.trial import DiagnosedTrial, Task
 from trytable.results.storage.study import EpochResult
 
 LIMIT = Thresholds()

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from tests.results.analysis.diagnosis.curves import ALL_OF_FIVE, Rows, step, trial_of
-from trytable.results.analysis.diagnosis.sanity import loss_scale
-from trytable.results.analysis.diagnosis.stagnation import frozen_validation, stagnation
-from trytable.results.analysis.diagnosis.trial import DiagnosedTrial
+from trytable.results.analysis.diagnosis.symptoms.sanity import loss_scale
+from trytable.results.analysis.diagnosis.symptoms.stagnation import frozen_validation, stagnation
+from trytable.results.analysis.diagnosis.symptoms.trial import DiagnosedTrial
 from trytable.results.storage.study import EpochResult
 
 TRAIN = (113.08, 105.40, 105.43, 105.49, 105.50)

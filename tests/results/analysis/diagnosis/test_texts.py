@@ -6,18 +6,20 @@ import string
 import pytest
 
 from tests.results.analysis.diagnosis.curves import DROPOUT_03, FIVE, RATE_1E_7, steps_of, trial_of
-from tests.results.analysis.diagnosis.test_stagnation import STUCK
+from tests.results.analysis.diagnosis.symptoms.test_stagnation import STUCK
 from trytable.records import Language
-from trytable.results.analysis.diagnosis import texts
+from trytable.results.analysis.diagnosis.advice import advice_text
 from trytable.results.analysis.diagnosis.api import symptoms_of
-from trytable.results.analysis.diagnosis.messages import (
-    advice_text,
+from trytable.results.analysis.diagnosis.registry import (
+    DIAGNOSES,
     describe,
     describe_worker_finding,
 )
-from trytable.results.analysis.diagnosis.thresholds import Thresholds
-from trytable.results.analysis.diagnosis.trial import DiagnosedTrial
-from trytable.results.analysis.diagnosis.types import Advice
+from trytable.results.analysis.diagnosis.symptoms.divergence import NON_FINITE
+from trytable.results.analysis.diagnosis.symptoms.thresholds import Thresholds
+from trytable.results.analysis.diagnosis.symptoms.trial import DiagnosedTrial, DiagnosisKind
+from trytable.results.analysis.diagnosis.symptoms.types import Advice
+from trytable.results.analysis.diagnosis.worker_findings import WORKER_FINDINGS, WorkerFinding
 from trytable.results.storage.rows import FindingRow
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
@@ -29,13 +31,22 @@ def fields(template: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(template) if name}
 
 
-@pytest.mark.parametrize("key", texts.ENGLISH)
-def test_both_languages_say_the_same_of_every_kind(key: str) -> None:
-    english, chinese = texts.ENGLISH[key], texts.CHINESE[key]
-    assert texts.ENGLISH.keys() == texts.CHINESE.keys()
-    assert fields(english.message) == fields(chinese.message)
-    assert re.search(r"[\u4e00-\u9fff]", chinese.explanation)
-    assert not re.search(r"[\u4e00-\u9fff]", english.message + english.explanation)
+@pytest.mark.parametrize("kind", DIAGNOSES, ids=lambda kind: kind.kind)
+def test_both_languages_say_the_same_of_every_kind(kind: DiagnosisKind) -> None:
+    assert set(kind.wordings) == set(LANGUAGES)
+    assert kind.wordings["en"].keys() == kind.wordings["zh"].keys() != set()
+    for variant, english in kind.wordings["en"].items():
+        chinese = kind.wordings["zh"][variant]
+        assert fields(english.message) == fields(chinese.message)
+        assert re.search(r"[\u4e00-\u9fff]", chinese.explanation)
+        assert not re.search(r"[\u4e00-\u9fff]", english.message + english.explanation)
+
+
+@pytest.mark.parametrize("finding", WORKER_FINDINGS.values(), ids=WORKER_FINDINGS)
+def test_both_languages_explain_a_workers_findings(finding: WorkerFinding) -> None:
+    assert set(finding.explanation) == set(LANGUAGES)
+    assert re.search(r"[\u4e00-\u9fff]", finding.explanation["zh"])
+    assert not re.search(r"[\u4e00-\u9fff]", finding.explanation["en"])
 
 
 def test_a_severe_overfit_in_words() -> None:
@@ -88,10 +99,15 @@ def test_advice_in_words(advice: Advice, english: str, chinese: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_workers_finding_has_the_same_form(language: Language) -> None:
     row = FindingRow("t", 1, "oom_retry", "warning", "micro-batch 32 to 16", {"micro_batch": 16})
-    wordings = texts.ENGLISH if language == "en" else texts.CHINESE
     said = describe_worker_finding(row, language)
     assert (said.message, said.severity) == ("micro-batch 32 to 16", "warning")
     assert said.advice == (Advice("micro_batch_size", "lower"),)
-    assert said.explanation == wordings["oom_retry"].explanation
+    assert said.explanation == WORKER_FINDINGS["oom_retry"].explanation[language]
     unknown = describe_worker_finding(FindingRow("t", 1, "odd", "fatal", "what?", {}), language)
     assert (unknown.kind, unknown.explanation, unknown.severity) == ("odd", "", "warning")
+
+
+def test_a_workers_finding_of_a_diagnosed_kind_has_its_explanation() -> None:
+    said = describe_worker_finding(FindingRow("t", 1, "non_finite", "error", "loss is NaN", {}))
+    assert said.explanation == NON_FINITE.wordings["en"][""].explanation
+    assert said.advice == (Advice("lr", "lower"), Advice("precision", "set", "fp32"))

@@ -6,9 +6,13 @@ from statistics import median
 from typing import Any
 
 from trytable.records import Scalar
-from trytable.results.analysis.diagnosis import thresholds
-from trytable.results.analysis.diagnosis.trial import DiagnosedTrial
-from trytable.results.analysis.diagnosis.types import Advice, Symptom
+from trytable.results.analysis.diagnosis.symptoms import thresholds
+from trytable.results.analysis.diagnosis.symptoms.trial import (
+    DiagnosedTrial,
+    DiagnosisKind,
+    Wording,
+)
+from trytable.results.analysis.diagnosis.symptoms.types import Advice, Symptom
 
 TAKEN_AS_PREFIX = "taken as "
 """Begins the effective parameters by which a worker maps knobs to a script's parameters."""
@@ -188,3 +192,61 @@ def _interval(rates: Rates) -> int:
     return max(
         b - a for steps in ([step for step, _ in rates], changes) for a, b in pairwise(steps)
     )
+
+
+_SCHEDULE = "The requested learning rate is not the one that trained, so tries are not comparable."
+_SCHEDULE_ZH = "实际训练所用的学习率与设定值不符，各次实验不可比较。"
+_SCHEDULE_ENGLISH = {
+    "peak": Wording(
+        "the learning rate peaked at {highest:.3g}, {ratio:.3g} times the requested {asked:.3g}",
+        _SCHEDULE,
+    ),
+    "swinging": Wording(
+        "the learning rate ({asked}) oscillates between {lowest:.3g} and {highest:.3g} with a "
+        "period of {period_steps:g} steps, {turns} times",
+        "A schedule with a length in epochs is stepped after every batch. " + _SCHEDULE,
+    ),
+    "swinging_by_epochs": Wording(
+        "the learning rate ({asked}) oscillates between {lowest:.3g} and {highest:.3g} with a "
+        "period of {period_steps:g} steps, {turns} times: it falls for {epochs} steps, the number "
+        "of epochs, although these have {steps_meant} steps",
+        "The schedule's length is in epochs, but it is stepped after every batch. Step it once per "
+        "epoch, or set its length in steps: epochs times batches per epoch. " + _SCHEDULE,
+    ),
+    "constant": Wording(
+        "the learning rate stayed at {highest:.3g} although the schedule is {asked}", _SCHEDULE
+    ),
+    "above_floor": Wording(
+        "the learning rate ended at {last:.3g} at step {last_step}, {share:.0%} of its range above "
+        "its floor of {floor:.3g}",
+        "The small steps at the end of the schedule were never taken.",
+    ),
+}
+_SCHEDULE_CHINESE = {
+    "peak": Wording(
+        "学习率峰值为 {highest:.3g}，是设定值 {asked:.3g} 的 {ratio:.3g} 倍", _SCHEDULE_ZH
+    ),
+    "swinging": Wording(
+        "学习率（{asked}）在 {lowest:.3g} 与 {highest:.3g} 之间振荡，周期 {period_steps:g} 步，共 "
+        "{turns} 次",
+        "调度长度按轮设定，却在每个批次后更新。" + _SCHEDULE_ZH,
+    ),
+    "swinging_by_epochs": Wording(
+        "学习率（{asked}）在 {lowest:.3g} 与 {highest:.3g} 之间振荡，周期 {period_steps:g} 步，共 "
+        "{turns} 次：每次下降 {epochs} 步，恰为轮数，而这些轮共有 {steps_meant} 步",
+        "调度长度按轮设定，却在每个批次后更新。应改为每轮更新一次，或把长度设为总步数"
+        "（轮数乘以每轮批次数）。" + _SCHEDULE_ZH,
+    ),
+    "constant": Wording("学习率一直为 {highest:.3g}，而调度设定为 {asked}", _SCHEDULE_ZH),
+    "above_floor": Wording(
+        "学习率在第 {last_step} 步结束于 {last:.3g}，比下限 {floor:.3g} 高出变化范围的 {share:.0%}",
+        "没有执行调度末尾的小步长阶段。",
+    ),
+}
+
+SCHEDULE = DiagnosisKind(
+    "schedule",
+    severities=("info", "warning", "error"),
+    wordings={"en": _SCHEDULE_ENGLISH, "zh": _SCHEDULE_CHINESE},
+    check=lambda case: schedule(case.trial),
+)

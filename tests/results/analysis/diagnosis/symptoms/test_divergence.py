@@ -12,10 +12,14 @@ from tests.results.analysis.diagnosis.curves import (
     steps_of,
     trial_of,
 )
-from trytable.results.analysis.diagnosis.divergence import divergence, exploding_weights, non_finite
-from trytable.results.analysis.diagnosis.learning import dead_gradients, frozen_too_much
-from trytable.results.analysis.diagnosis.sanity import label_range
-from trytable.results.analysis.diagnosis.trial import DiagnosedTrial, Task
+from trytable.results.analysis.diagnosis.symptoms.divergence import (
+    divergence,
+    exploding_weights,
+    non_finite,
+)
+from trytable.results.analysis.diagnosis.symptoms.sanity import label_range
+from trytable.results.analysis.diagnosis.symptoms.trainable import dead_gradients, frozen_too_much
+from trytable.results.analysis.diagnosis.symptoms.trial import DiagnosedTrial, Task
 
 FOUR = Task(classes=4)
 SWINGING = DiagnosedTrial(steps=(step(100, 1.6831), step(500, 2.8455), step(1000, 3.1209)))

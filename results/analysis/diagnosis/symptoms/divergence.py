@@ -1,12 +1,18 @@
 """Training that diverges: divergence, non_finite and exploding_weights."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
+from typing import Any
 
-from trytable.records import Scalar
-from trytable.results.analysis.diagnosis import thresholds
-from trytable.results.analysis.diagnosis.trial import DiagnosedTrial, Task
-from trytable.results.analysis.diagnosis.types import Advice, Symptom
+from trytable.records import Language, Scalar
+from trytable.results.analysis.diagnosis.symptoms import thresholds
+from trytable.results.analysis.diagnosis.symptoms.trial import (
+    DiagnosedTrial,
+    DiagnosisKind,
+    Task,
+    Wording,
+)
+from trytable.results.analysis.diagnosis.symptoms.types import Advice, Symptom
 
 _GENTLER = (Advice("lr", "lower"), Advice("warmup", "raise"), Advice("max_gradient_norm", "lower"))
 _PARTS = 10
@@ -104,3 +110,87 @@ def _weight_norms(trial: DiagnosedTrial) -> dict[str, list[tuple[int, float]]]:
             if norm is not None:
                 norms.setdefault(block, []).append((row.step, norm))
     return norms
+
+
+_DIVERGENCE_ENGLISH = {
+    "rose": Wording(
+        "the loss rose from {first_loss:.3f} to {last_loss:.3f} ({ratio:.2f} times) by {unit} "
+        "{last_at}",
+        "Steps that are too large lead away from any solution; more of them do not lead back.",
+    ),
+    "fell_back": Wording(
+        "the loss fell to {lowest_loss:.3f} by {unit} {lowest_at} and rose back to "
+        "{last_loss:.3f} by {unit} {last_at}",
+        "Steps that are too large destroyed what the model had learned.",
+    ),
+}
+_DIVERGENCE_CHINESE = {
+    "rose": Wording(
+        "到第 {last_at} {unit}，损失从 {first_loss:.3f} 升到 {last_loss:.3f}（{ratio:.2f} 倍）",
+        "步长过大会远离任何解，继续训练也无法恢复。",
+    ),
+    "fell_back": Wording(
+        "到第 {lowest_at} {unit}损失降到 {lowest_loss:.3f}，到第 {last_at} {unit}又回升至 "
+        "{last_loss:.3f}",
+        "步长过大，破坏了已经学到的内容。",
+    ),
+}
+_NON_FINITE_ENGLISH = {
+    "": Wording(
+        "the {what} is not finite at step {step}",
+        "NaN or infinity is final: every weight that it reaches is lost.",
+    ),
+}
+_NON_FINITE_CHINESE = {
+    "": Wording(
+        "第 {step} 步的 {what} 不是有限数",
+        "NaN 或无穷大无法恢复：受其影响的权重全部失效。",
+    ),
+}
+_EXPLODING_WEIGHTS_ENGLISH = {
+    "": Wording(
+        "the weight norm of {block} grew from {start:.4g} to {largest:.4g} ({ratio:.1f} times) by "
+        "step {step}",
+        "Pretrained weights that grow this much lose what they had learned.",
+    ),
+}
+_EXPLODING_WEIGHTS_CHINESE = {
+    "": Wording(
+        "到第 {step} 步，{block} 的权重范数从 {start:.4g} 增长到 {largest:.4g}（{ratio:.1f} 倍）",
+        "预训练权重增长这么多，原有知识已经丢失。",
+    ),
+}
+
+_UNITS: dict[Language, dict[str, str]] = {
+    "en": {"step": "step", "epoch": "epoch"},
+    "zh": {"step": "步", "epoch": "轮"},
+}
+
+
+def _unit(evidence: Mapping[str, Any], language: Language) -> dict[str, str]:
+    return {"unit": _UNITS[language][evidence["unit"]]}
+
+
+DIVERGENCE = DiagnosisKind(
+    "divergence",
+    severities=("error",),
+    wordings={"en": _DIVERGENCE_ENGLISH, "zh": _DIVERGENCE_CHINESE},
+    check=lambda case: divergence(case.trial, case.task),
+    words=_unit,
+    stops="after the window",
+)
+
+NON_FINITE = DiagnosisKind(
+    "non_finite",
+    severities=("error",),
+    wordings={"en": _NON_FINITE_ENGLISH, "zh": _NON_FINITE_CHINESE},
+    check=lambda case: non_finite(case.trial),
+    stops="at once",
+)
+
+EXPLODING_WEIGHTS = DiagnosisKind(
+    "exploding_weights",
+    severities=("error",),
+    wordings={"en": _EXPLODING_WEIGHTS_ENGLISH, "zh": _EXPLODING_WEIGHTS_CHINESE},
+    check=lambda case: exploding_weights(case.trial),
+)

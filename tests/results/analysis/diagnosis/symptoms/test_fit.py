@@ -18,14 +18,14 @@ from tests.results.analysis.diagnosis.curves import (
     trial_of,
 )
 from trytable.records import Objective
-from trytable.results.analysis.diagnosis.fit import (
+from trytable.results.analysis.diagnosis.symptoms.fit import (
     overfit,
     overfit_level,
     still_improving,
     underfit,
 )
-from trytable.results.analysis.diagnosis.trial import DiagnosedTrial
-from trytable.results.analysis.diagnosis.types import Advice, OverfitLevel
+from trytable.results.analysis.diagnosis.symptoms.trial import DiagnosedTrial
+from trytable.results.analysis.diagnosis.symptoms.types import Advice, OverfitLevel
 from trytable.results.storage.study import EpochResult
 
 
