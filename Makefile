@@ -25,7 +25,7 @@ RAY := .venv/.installed-ray-$(RAY_KEY)
 DEV := .venv/.installed-dev-$(DEV_KEY)
 
 .PHONY: help sweep diagnose lr-range suggest import sweeps confirm report show rerun best export backup \
-	move-storage check-study dashboard ray test soak check bench clean
+	move-storage check-study dashboard ray test test-fast soak check bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
@@ -86,7 +86,11 @@ ray: $(RAY) ## install Ray, for ENGINE=ray
 # Tests must not see the variables of a sweep; some machines set NAME.
 test: $(DEV) ## run the tests
 	@unset $(VARS:%=TRYTABLE_%)
-	exec .venv/bin/python -m pytest -n auto --dist loadfile
+	exec .venv/bin/python -m pytest -n auto --dist worksteal
+
+test-fast: $(DEV) ## run the tests that start nothing and train nothing, after each edit
+	@unset $(VARS:%=TRYTABLE_%)
+	exec .venv/bin/python -m pytest -n auto --dist worksteal -m 'not slow'
 
 soak: $(DEV) ## kill at random 500 times, and at every write boundary once (half an hour)
 	@unset $(VARS:%=TRYTABLE_%)

@@ -12,6 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.orchestrator.running import (
+    FRESH,
     family,
     run,
     said,
@@ -53,8 +54,8 @@ def test_a_real_sweep_survives_kills_and_compares(tmp_path: Path, text: Path) ->
     write_sweep(tmp_path, SWEEP, "dropout")
     columns = "data.text='a sentence' data.label=package"
     given = {"NAME": "dropout", "DATA": str(text), "SET": columns}
-    first = start(tmp_path, **given)
-    wait_for(first, lambda: said(tmp_path, "step", "dropout") >= 2, seconds=120)
+    first = start(tmp_path, command=(*FRESH, "sweep"), **given)
+    wait_for(first, lambda: said(tmp_path, "step", "dropout") >= 2)
     workers = [child for one in family(first) for child in one.children()]
     workers[0].kill()
     wait_for(first, lambda: said(tmp_path, "started", "dropout") >= 3)
@@ -63,7 +64,7 @@ def test_a_real_sweep_survives_kills_and_compares(tmp_path: Path, text: Path) ->
     first.communicate()
     wait_all_gone(processes)
 
-    code, printed = run(tmp_path, seconds=240, SLOTS="2", **given)
+    code, printed = run(tmp_path, "sweep", 400, (*FRESH, "sweep"), SLOTS="2", **given)
     assert code == 0, printed
     assert f"dropout of minilm on {text} (240 train, 120 dev, 60 test), 2 slots" in printed
     found = trials(tmp_path, "dropout")

@@ -12,9 +12,14 @@ import optuna
 import psutil
 from optuna.trial import FrozenTrial, TrialState
 
+from tests.orchestrator.forking import ForkedProcess, can_fork
 from trytable.orchestrator.paths import Folders
 
+Process = ForkedProcess | subprocess.Popen[str]
 TOP = Path(__file__).resolve().parents[2]
+FRESH = (sys.executable, "-m", "trytable.orchestrator.cli")
+"""The command line in an interpreter of its own."""
+
 GRID = """
 trainer: scripted
 baseline: {value: 0.5, epochs: 4, epoch_seconds: 0.15}
@@ -31,16 +36,19 @@ def write_sweep(folder: Path, text: str = GRID, name: str = "quality") -> None:
 
 def start(
     folder: Path, verb: str = "sweep", command: Sequence[str] = (), **variables: str
-) -> "subprocess.Popen[str]":
+) -> Process:
     """Start the command line (or another command) with the Makefile's variables, in a session of
-    its own."""
+    its own. The command line is forked from a process that has its libraries, see `forking`."""
     given = {"NAME": "quality", **variables}
     environment = {key: value for key, value in os.environ.items() if "TRYTABLE" not in key}
     environment |= {f"TRYTABLE_{key}": value for key, value in given.items()}
+    environment["PYTHONPATH"] = str(TOP)
+    if not command and can_fork(environment):
+        return ForkedProcess([verb], folder, environment)
     return subprocess.Popen(
-        command or [sys.executable, "-m", "trytable.orchestrator.cli", verb],
+        command or [*FRESH, verb],
         cwd=folder,
-        env={**environment, "PYTHONPATH": str(TOP)},
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -49,17 +57,21 @@ def start(
 
 
 def run(
-    folder: Path, verb: str = "sweep", seconds: float = 400, **variables: str
+    folder: Path,
+    verb: str = "sweep",
+    seconds: float = 400,
+    command: Sequence[str] = (),
+    **variables: str,
 ) -> tuple[int, str]:
     """Run to the end; returns exit code and all that was printed."""
-    process = start(folder, verb, **variables)
+    process = start(folder, verb, command, **variables)
     try:
         printed, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.kill()  # else its pipe would trouble some later test
         process.communicate()
         raise
-    return process.returncode, printed
+    return process.wait(), printed
 
 
 def url(folder: Path, for_optuna: bool = False) -> str:
@@ -83,9 +95,7 @@ def values_of(found: list[FrozenTrial], *wanted: TrialState) -> list[Any]:
     return sorted(trial.params["value"] for trial in found if trial.state in wanted)
 
 
-def wait_for(
-    process: "subprocess.Popen[str]", enough: Callable[[], bool], seconds: float = 240
-) -> None:
+def wait_for(process: Process, enough: Callable[[], bool], seconds: float = 240) -> None:
     """Wait until something holds while a process runs."""
     give_up = time.monotonic() + seconds
     while not enough():
@@ -100,7 +110,7 @@ def said(folder: Path, word: str, name: str = "quality") -> int:
     return sum(log.read_text().count(f'"event":"{word}"') for log in logs)
 
 
-def family(process: "subprocess.Popen[Any]") -> list[psutil.Process]:
+def family(process: "Process | subprocess.Popen[bytes]") -> list[psutil.Process]:
     """All processes that descend from one."""
     return psutil.Process(process.pid).children(recursive=True)
 

@@ -36,7 +36,7 @@ def shell(folder: Path, words: str, **variables: str) -> tuple[int, str]:
         folder, command=[*IN_A_MOUNT_NAMESPACE, "sh", "-c", f"set -e; {words}"], **variables
     )
     printed, _ = process.communicate(timeout=400)
-    return process.returncode, printed
+    return process.wait(), printed
 
 
 def test_a_worker_that_hangs_is_killed_and_tried_again(folder: Path) -> None:
