@@ -25,4 +25,4 @@ class DatabaseDamaged(UserError):
 
 
 class StudyDeleted(UserError):
-    """The study was deleted while its sweep ran, in the dashboard for example."""
+    """The study, its folder or its database was deleted while its sweep ran."""

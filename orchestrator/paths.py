@@ -72,6 +72,10 @@ class Folders:
     def lock(self) -> Path:
         return self.home / ".lock"
 
+    def identity_lock(self, uid: str) -> Path:
+        """Locked while a process owns the study with this UUID; it outlives the study's folder."""
+        return self.runs / ".locks" / f"{uid}.lock"
+
     @property
     def forkserver_log(self) -> Path:
         """The output of the study's fork servers."""

@@ -38,7 +38,7 @@ from trytable.orchestrator.study.compatibility import (
 )
 from trytable.orchestrator.study.dashboard_note import DashboardNoteWriter
 from trytable.orchestrator.study.database import DatabaseRetry, open_database
-from trytable.orchestrator.study.locks import study_lock
+from trytable.orchestrator.study.locks import identity_lock, study_lock
 from trytable.orchestrator.study.study import OptunaStudy
 from trytable.records import Objective
 from trytable.results.analysis.diagnosis.api import make_task, thresholds_of
@@ -119,6 +119,7 @@ def run_sweep(
         seed = _seed(sweep, sources, folders.study, studies)
         sweep = sweep.model_copy(update={"seed": seed})
         study = OptunaStudy(storage, sweep, folders.study, retry_failed, retry=retry)
+        stack.enter_context(identity_lock(folders, study.uid))
         facts = {**facts, "defaults": knob_defaults(sweep.trainer)}
         imported_start = study.imported_start()
         _write_study(ledger, study.uid, folders.study, sweep, facts=facts, gold=gold)

@@ -81,9 +81,9 @@ class DatabaseRetry:
 
     Args:
         url: the database.
-        renew: checks that this process still holds the study's lock: at most once a second, and
-            before every retry, since another orchestrator may take the lock while the connection
-            is down.
+        renew: checks that this process still holds the study's lock, and that its files are still
+            there: before every call to a file, at most once a second for a server, and before
+            every retry, since another orchestrator may take the lock while the connection is down.
         notify: called with a message for the user when a call is retried for the first time.
         seconds: how long to retry a call; then its last error is raised.
     """
@@ -97,6 +97,7 @@ class DatabaseRetry:
     ) -> None:
         self.notify = notify
         self._renew = renew
+        self._check_seconds = 0.0 if is_sqlite(url) else _LOCK_CHECK_SECONDS
         self._checked_at = 0.0
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(
@@ -114,7 +115,7 @@ class DatabaseRetry:
         return result
 
     def _attempt(self, action: Callable[[], T]) -> T:
-        if time.monotonic() - self._checked_at >= _LOCK_CHECK_SECONDS:
+        if time.monotonic() - self._checked_at >= self._check_seconds:
             self._renew()
             self._checked_at = time.monotonic()
         return action()

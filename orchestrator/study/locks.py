@@ -2,9 +2,15 @@
 
 Only one orchestrator may ask for a study's trials: eight processes that shared an SQLite study ran
 10 to 20 of 60 trials twice. Optuna's heartbeat is no help, since it does not work with ask and
-tell. So the owner holds a lock that the kernel (`flock` on the
-study's folder) or the PostgreSQL server (an advisory lock) releases when the process ends, however
-it ends. The process id and the host in a lock only serve the message that a second one gets.
+tell. So the owner holds locks that the kernel (`flock` on a file in the study's folder, and on one
+beside the SQLite file) or the PostgreSQL server (an advisory lock) releases when the process ends,
+however it ends. The process id and the host in a lock only serve the message that a second one
+gets.
+
+A lock in the study's folder alone is not enough: once somebody deletes the folder, a second
+orchestrator makes a new one with a new lock. So the study's UUID names another file, beside the
+database and never deleted, and the owner stops as soon as its folder or its database is no longer
+the one that it opened.
 
 A connection to PostgreSQL can be cut while its process lives on. Then the lock is taken again
 before anything more is written; if another orchestrator was faster, this one stops. The server may
@@ -20,13 +26,13 @@ import platform
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from trytable.orchestrator.errors import StudyLocked
-from trytable.orchestrator.paths import Folders
+from trytable.orchestrator.errors import StudyDeleted, StudyLocked
+from trytable.orchestrator.paths import Folders, display_path
 from trytable.results.storage.engine import engine_arguments
 
 RenewLock = Callable[[], None]
@@ -56,11 +62,53 @@ _KEEPALIVE = sa.text(
 def study_lock(folders: Folders) -> Iterator[RenewLock]:
     """Hold a study's lock until the block ends: its folder's, and PostgreSQL's if it is used.
 
-    Raises StudyLocked if another process holds either.
+    Raises StudyLocked if another process holds either. The yielded function may raise it later,
+    and StudyDeleted once the folder or the SQLite file is no longer the one that was opened.
     """
     server = server_lock(folders) if folders.storage else nullcontext(lambda: None)
-    with server as renew, file_lock(folders.lock):
+    with server as renew_server, file_lock(folders.lock):
+        paths = [folders.lock] if folders.storage else [folders.lock, folders.database]
+        files = [(path, _identity(path)) for path in paths if path.exists()]
+
+        def renew() -> None:
+            for path, identity in files:
+                if _identity(path) != identity:
+                    raise StudyDeleted(_deleted_message(folders, path))
+            renew_server()
+
         yield renew
+
+
+def identity_lock(folders: Folders, uid: str) -> AbstractContextManager[None]:
+    """Hold the lock that a study's UUID names, beside the SQLite file, until the block ends.
+
+    Raises StudyLocked if another process holds it. PostgreSQL's own lock does not depend on files.
+    """
+    return nullcontext() if folders.storage else file_lock(folders.identity_lock(uid))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one that takes its place."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _deleted_message(folders: Folders, path: Path) -> str:
+    if path == folders.database:
+        return (
+            f"The study database {path} was deleted or replaced while this sweep ran, so the sweep "
+            f"has stopped. What the workers reported is kept in {display_path(folders.trials)}. "
+            "Put the file back (trytable backup makes copies) and run the same command again; "
+            "without the file, the command starts a new study."
+        )
+    return (
+        f"The folder {folders.home} was deleted or replaced while its sweep ran, so the sweep has "
+        f"stopped. What was recorded until then is in {folders.database_label}; the same command "
+        "goes on from there, and trains trials without a checkpoint from their start."
+    )
 
 
 @contextmanager

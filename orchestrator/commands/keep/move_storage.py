@@ -25,7 +25,7 @@ from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, display_path
 from trytable.orchestrator.run.error_messages import as_user_errors
 from trytable.orchestrator.study.database import open_database
-from trytable.orchestrator.study.locks import file_lock, server_lock
+from trytable.orchestrator.study.locks import file_lock, identity_lock, server_lock
 from trytable.results.storage import snapshot
 from trytable.results.storage.engine import (
     StudyNotFound,
@@ -94,7 +94,7 @@ def _studies_to_move(source: Folders, name: str) -> list[str]:
 
 
 def _move(source: Folders, target: Folders, console: Console) -> bool:
-    with _both_locked(source, target):
+    with _both_locked(source, target) as stack:
         original = snapshot.read_snapshot(source.url, source.study)
         if original.uid is None or original.ledger is None:
             console.print(Text(f"{source.study}: skipped, it was not made by Trytable"))
@@ -103,6 +103,8 @@ def _move(source: Folders, target: Folders, console: Console) -> bool:
             place = original.user_attrs[snapshot.MOVED_TO]
             console.print(Text(f"{source.study}: skipped, it was already copied to {place}"))
             return True
+        for folders in (source, target):
+            stack.enter_context(identity_lock(folders, original.uid))
         # Opened before it is read: this also completes tables that a killed call left unfinished.
         with open_database(target) as (storage, ledger):
             if not _is_complete(original, target):
@@ -125,8 +127,11 @@ def _move(source: Folders, target: Folders, console: Console) -> bool:
 
 
 @contextmanager
-def _both_locked(source: Folders, target: Folders) -> Iterator[None]:
-    """Lock the study in both databases, so that nobody runs it meanwhile. Raises StudyLocked."""
+def _both_locked(source: Folders, target: Folders) -> Iterator[ExitStack]:
+    """Lock the study in both databases, so that nobody runs it meanwhile. Raises StudyLocked.
+
+    The yielded stack takes further locks.
+    """
     with ExitStack() as stack:
         # A set: a file and a PostgreSQL database that share RUNS have one lock between them.
         for path in sorted({source.lock, target.lock}):
@@ -135,7 +140,7 @@ def _both_locked(source: Folders, target: Folders) -> Iterator[None]:
             stack.callback(folders.discard_if_unused)
             if folders.storage:
                 stack.enter_context(server_lock(folders))
-        yield
+        yield stack
 
 
 def _is_complete(original: snapshot.StudySnapshot, target: Folders) -> bool:

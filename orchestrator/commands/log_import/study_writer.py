@@ -29,7 +29,7 @@ from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study import search_space
 from trytable.orchestrator.study.database import open_database
-from trytable.orchestrator.study.locks import study_lock
+from trytable.orchestrator.study.locks import identity_lock, study_lock
 from trytable.orchestrator.study.study import ensure_study_uid
 from trytable.records import DEFAULT_OBJECTIVE, Objective, Scalar
 from trytable.results.storage.ledger import STUDY_UID, Ledger
@@ -77,6 +77,7 @@ def import_blocks(
             load_if_exists=True,
         )
         uid = ensure_study_uid(study, objective.name)
+        stack.enter_context(identity_lock(folders, uid))
         target = _Target(study, uid, ledger, objective, sweep)
         _check_objective(target)
         if uid not in {row.uid for row in ledger.studies()}:

@@ -126,6 +126,44 @@ def test_a_study_that_is_deleted_while_it_runs(folder: Path) -> None:
     assert '"event":"epoch"' in kept.read_text()
 
 
+def test_a_study_whose_folder_is_deleted_while_it_runs(folder: Path) -> None:
+    """`rm -rf runs/quality`: the sweep ends, and the next one goes on from the database."""
+    sweep = start(folder)
+    wait_for(sweep, lambda: said(folder, "epoch") >= 2)
+    processes = family(sweep)
+    shutil.rmtree(folder / "runs" / "quality")
+    printed, _ = sweep.communicate(timeout=240)
+    assert sweep.returncode == 2
+    assert "was deleted or replaced while its sweep ran" in printed
+    assert "Traceback" not in printed
+    wait_all_gone(processes)
+    code, printed = run(folder)
+    assert code == 0, printed
+    check_complete(folder)
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["deleted", "replaced"])
+def test_a_database_that_is_deleted_while_it_runs(folder: Path, replaced: bool) -> None:
+    """The sweep ends instead of writing into a file that nobody can open any more."""
+    database = folder / "runs" / "studies.db"
+    sweep = start(folder)
+    wait_for(sweep, lambda: said(folder, "epoch") >= 2)
+    processes = family(sweep)
+    if replaced:
+        shutil.copy(database, folder / "copy.db")
+        (folder / "copy.db").replace(database)
+    else:
+        database.unlink()
+    printed, _ = sweep.communicate(timeout=240)
+    assert sweep.returncode == 2
+    assert "was deleted or replaced while this sweep ran" in printed
+    assert "Traceback" not in printed
+    wait_all_gone(processes)
+    code, printed = run(folder)
+    assert code == 0, printed
+    check_complete(folder)
+
+
 def test_a_database_that_is_deleted_between_runs(folder: Path) -> None:
     """New trials get old numbers: they neither adopt old results nor old checkpoints."""
     sweep = start(folder)

@@ -1,7 +1,9 @@
 """One orchestrator a study, whatever its database, and the lock goes with its process."""
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,15 +11,16 @@ import pytest
 
 from tests.databases import NEW
 from tests.postgres import postgres
-from trytable.orchestrator.errors import StudyLocked
+from trytable.orchestrator.errors import StudyDeleted, StudyLocked
 from trytable.orchestrator.paths import Folders
-from trytable.orchestrator.study.locks import lock_key, study_lock
+from trytable.orchestrator.study.locks import identity_lock, lock_key, server_lock, study_lock
 
 TOP = Path(__file__).resolve().parents[3]
 HOLD = (
     "import sys, time; from pathlib import Path; from trytable.orchestrator.paths import Folders\n"
-    "from trytable.orchestrator.study.locks import study_lock\n"
-    "with study_lock(Folders(Path(sys.argv[1]), 'a study', sys.argv[2])):\n"
+    "from trytable.orchestrator.study.locks import identity_lock, study_lock\n"
+    "folders = Folders(Path(sys.argv[1]), 'a study', sys.argv[2])\n"
+    "with study_lock(folders), identity_lock(folders, 'a uuid'):\n"
     "    print('held', flush=True); time.sleep(60)"
 )
 
@@ -49,6 +52,41 @@ def test_a_second_holder_is_refused_and_told_of_the_first(folders: Folders) -> N
         pass
     with study_lock(folders):
         pass
+
+
+def test_a_lock_outlives_the_folder_of_its_study(folders: Folders) -> None:
+    """After `rm -rf runs/NAME`, whoever makes the folder anew is refused all the same."""
+    first = hold(folders)
+    shutil.rmtree(folders.home)
+    with (
+        pytest.raises(StudyLocked, match=f"process {first.pid} on "),
+        study_lock(folders),
+        identity_lock(folders, "a uuid"),
+    ):
+        pass
+    first.kill()
+    first.wait()
+    with study_lock(folders), identity_lock(folders, "a uuid"):
+        pass
+
+
+@pytest.mark.parametrize(
+    "change", [Path.unlink, lambda path: path.with_suffix(".new").rename(path)]
+)
+def test_an_owner_whose_files_are_gone_or_replaced_is_stopped(
+    tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    for path in ("database", "lock"):
+        folders = Folders(tmp_path / path, "a study")
+        folders.runs.mkdir()
+        folders.database.touch()
+        with study_lock(folders) as renew:
+            renew()
+            file = getattr(folders, path)
+            file.with_suffix(".new").touch()
+            change(file)
+            with pytest.raises(StudyDeleted, match="was deleted or replaced"):
+                renew()
 
 
 @pytest.fixture
@@ -95,7 +133,7 @@ def test_a_lock_that_another_took_meanwhile_is_lost(away: Folders, tmp_path: Pat
 
 def test_a_former_self_that_the_server_still_hears_is_ended(away: Folders) -> None:
     """As after a network that was cut: the server has not noticed yet."""
-    with study_lock(away) as renew:
+    with server_lock(away) as renew:
         lock = renew.__self__  # type: ignore[attr-defined] # a bound method
         former, lock._connection = lock._connection, None
         renew()
