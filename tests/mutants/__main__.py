@@ -1,9 +1,10 @@
 """`python -m tests.mutants [COUNT] [SEED]`: how many planted faults do the tests notice?
 
 COUNT mutants (50) of the product, chosen by SEED (0), one after the other in a copy of the commit
-that is checked out. Each is tested by the folder of tests that mirrors its own folder, and by
-tests/test_main_job.py; with `--all`, what survives those meets all tests. A test that fails, an
-error during collection and a run that takes several times as long as without the mutant kill it.
+that is checked out. Each is tested by the folder of tests that mirrors its own folder, then, if it
+survives, by tests/test_main_job.py, and with `--all` by all tests. A test that fails, an error
+during collection and a run that takes several times as long as without the mutant kill it.
+`--under results/analysis` takes mutants of one folder only.
 
 An interrupted run goes on where it was: results are in build/mutants/COMMIT.jsonl. A mutant that
 changes nothing that matters counts as survived, too.
@@ -28,7 +29,8 @@ from rich.console import Console
 from tests.mutants.operators import Mutant, choose, mutants_of, product_files
 
 Verdict = Literal["passed", "failed", "timeout"]
-MAIN_JOB = "tests/test_main_job.py"
+MAIN_JOB = ["tests/test_main_job.py"]
+EVERY = ["tests"]
 BASELINE_SECONDS = 2400.0
 """How long a selection of tests may take without any mutant."""
 
@@ -90,10 +92,12 @@ class Planter:
         self._names = names.stdout.splitlines()
         self._check_import()
 
-    def mutants(self, count: int, seed: int) -> list[Mutant]:
-        """The chosen mutants."""
+    def mutants(self, under: str, count: int, seed: int) -> list[Mutant]:
+        """The chosen mutants of a folder."""
         sources = {
-            str(path): (self._copy / path).read_bytes() for path in product_files(self._names)
+            str(path): (self._copy / path).read_bytes()
+            for path in product_files(self._names)
+            if path.is_relative_to(under)
         }
         every = [m for path, source in sources.items() for m in mutants_of(path, source)]
         return choose(every, count, seed)
@@ -114,16 +118,11 @@ class Planter:
         return self._log.add(Result(mutant.key, tuple(tests), verdict, seconds))
 
     def mirror(self, mutant: Mutant) -> list[str]:
-        """The tests of a mutant's folder, or of all folders above it if it has none."""
+        """The folder of tests that mirrors a mutant's own, or the tests of the whole."""
         folder = Path("tests", *Path(mutant.path).parent.parts)
-        while not (self._copy / folder).is_dir() or folder == Path("tests"):
-            if folder == Path("tests"):
-                return [*self._top_tests()]
-            folder = folder.parent
-        return [str(folder), MAIN_JOB]
-
-    def _top_tests(self) -> Iterator[str]:
-        yield from (name for name in self._names if Path(name).match("tests/test_*.py"))
+        if (self._copy / folder).is_dir():
+            return [str(folder)]
+        return [name for name in self._names if Path(name).match("tests/test_*.py")]
 
     def _baseline(self, tests: Sequence[str]) -> Result:
         key = "without a mutant"
@@ -136,10 +135,12 @@ class Planter:
         return self._log.add(Result(key, tuple(tests), verdict, seconds))
 
     def _pytest(self, tests: Sequence[str], limit: float) -> tuple[Verdict, float]:
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "auto", *tests]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=no", "-p", "no:cacheprovider"]
+        if tests == EVERY:
+            command += ["-n", "auto", "--dist", "worksteal"]
         begin = time.monotonic()
         process = subprocess.Popen(
-            [*command, "-p", "no:cacheprovider", "--tb=no"],
+            [*command, *tests],
             cwd=self._copy,
             env=self._environment(),
             stdout=subprocess.DEVNULL,
@@ -185,6 +186,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("python -m tests.mutants", description=__doc__)
     parser.add_argument("count", nargs="?", type=int, default=50)
     parser.add_argument("seed", nargs="?", type=int, default=0)
+    parser.add_argument("--under", default="", metavar="FOLDER", help="mutants of this folder only")
     parser.add_argument("--all", action="store_true", help="all tests for what survives its own")
     options = parser.parse_args(arguments)
     console = Console(highlight=False, soft_wrap=True)
@@ -192,23 +194,27 @@ def main(arguments: Sequence[str]) -> int:
     log = Log(top / "build" / "mutants" / f"{_git('rev-parse', 'HEAD')}.jsonl")
     with tempfile.TemporaryDirectory(prefix="trytable-mutants-") as folder:
         planter = Planter(top, Path(folder), log)
+        mutants = planter.mutants(options.under, options.count, options.seed)
         survived = 0
-        for number, mutant in enumerate(planter.mutants(options.count, options.seed), 1):
-            result = planter.test(mutant, planter.mirror(mutant))
-            if result.verdict == "passed" and options.all:
-                result = planter.test(mutant, ["tests"])
+        for number, mutant in enumerate(mutants, 1):
+            for tests in (planter.mirror(mutant), MAIN_JOB, *([EVERY] if options.all else [])):
+                result = planter.test(mutant, tests)
+                if result.verdict != "passed":
+                    break
             survived += result.verdict == "passed"
             console.print(
                 f"{number:3} {_sentence(result)}  {mutant.path}:{mutant.line}", markup=False
             )
             console.print(f"      {mutant.kind}: {mutant.text.splitlines()[0]}", markup=False)
-    console.print(f"killed {options.count - survived} of {options.count}")
+    console.print(f"killed {len(mutants) - survived} of {len(mutants)}")
     return 0
 
 
 def _sentence(result: Result) -> str:
     verdict = {"passed": "SURVIVED", "failed": "killed", "timeout": "killed (time limit)"}
-    return f"{verdict[result.verdict]} after {result.seconds:.0f} s"
+    if result.verdict == "passed":
+        return verdict["passed"]
+    return f"{verdict[result.verdict]} by {' '.join(result.tests)} in {result.seconds:.0f} s"
 
 
 def _git(*arguments: str) -> str:

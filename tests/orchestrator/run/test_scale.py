@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks.scale import measure
 
 
+@pytest.mark.slow
 def test_every_trial_of_many_slots_ends_once_and_nothing_is_lost(tmp_path: Path) -> None:
     """More trials than sampler and pruner look at, each judged in the study and the ledger."""
     made = measure(tmp_path, slots=50, trials=1100, epochs=4)
