@@ -54,6 +54,7 @@ class _Request(NamedTuple):
     arguments: list[str]
     folder: str
     environment: dict[str, str]
+    cores: list[int]
 
 
 class ForkedProcess:
@@ -68,7 +69,8 @@ class ForkedProcess:
         self._printed = b""
         self._output, child_output = os.pipe()
         self._status, child_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        request = _Request(self.args, str(folder), dict(environment))
+        cores = sorted(os.sched_getaffinity(0))
+        request = _Request(self.args, str(folder), dict(environment), cores)
         descriptors = [child_output, child_status.fileno()]
         socket.send_fds(_server().control, [json.dumps(request).encode()], descriptors)
         os.close(child_output)
@@ -202,6 +204,7 @@ def _report_exit(pid: int, status: int) -> None:
 def _become(request: _Request, output: int) -> _Request:
     """Give this process what `subprocess.Popen` would have given a new one."""
     os.setsid()
+    os.sched_setaffinity(0, request.cores)
     os.chdir(request.folder)
     os.environ.clear()
     os.environ.update(request.environment)

@@ -68,3 +68,17 @@ def test_commands_that_are_not_the_command_line_are_started(tmp_path: Path) -> N
     process = start(tmp_path, command=[sys.executable, "-c", "print(1)"])
     assert not isinstance(process, ForkedProcess)
     assert process.communicate()[0] == "1\n"
+
+
+def test_it_runs_on_the_cores_of_its_test(tmp_path: Path) -> None:
+    write_sweep(tmp_path, SLOW)
+    cores = os.sched_getaffinity(0)
+    ForkedProcess(["--help"], tmp_path, environment()).communicate(timeout=60)
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        sweep = ForkedProcess(["sweep"], tmp_path, environment(TRYTABLE_NAME="quality"))
+        assert os.sched_getaffinity(sweep.pid) == {max(cores)}
+    finally:
+        os.sched_setaffinity(0, cores)
+    sweep.kill()
+    sweep.communicate(timeout=60)
