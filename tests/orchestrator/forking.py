@@ -184,13 +184,13 @@ def _serve(control: socket.socket) -> _Request | None:
             output, status = descriptors
             pid = os.fork()
             if pid == 0:
-                for other in list(selector.get_map().values()):
-                    os.close(other.fd if other.data is None else other.data[1])
+                for other in selector.get_map().values():
+                    if other.data is not None:
+                        os.close(other.data[1])
                 selector.close()
-                os.close(status)
-                return _become(_Request(*json.loads(packet)), output)
+                control.close()
+                return _become(_Request(*json.loads(packet)), output, status)
             os.close(output)
-            os.write(status, b"%d" % pid)
             selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, status))
 
 
@@ -201,8 +201,8 @@ def _report_exit(pid: int, status: int) -> None:
     os.close(status)
 
 
-def _become(request: _Request, output: int) -> _Request:
-    """Give this process what `subprocess.Popen` would have given a new one."""
+def _become(request: _Request, output: int, status: int) -> _Request:
+    """Give this process what `subprocess.Popen` would have given a new one, then report its id."""
     os.setsid()
     os.sched_setaffinity(0, request.cores)
     os.chdir(request.folder)
@@ -211,6 +211,8 @@ def _become(request: _Request, output: int) -> _Request:
     for descriptor in (1, 2):
         os.dup2(output, descriptor)
     os.close(output)
+    os.write(status, b"%d" % os.getpid())
+    os.close(status)
     return request
 
 
