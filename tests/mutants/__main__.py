@@ -37,6 +37,9 @@ BASELINE_SECONDS = 2400.0
 SLACK_FACTOR, SLACK_SECONDS = 3.0, 60.0
 """A mutant's tests may take this many times as long as without it, and this much longer."""
 
+OUTPUT = "output.txt"
+"""What pytest printed last, in the copy."""
+
 NO_TESTS = 5
 """pytest's exit code if it collected nothing."""
 
@@ -131,21 +134,23 @@ class Planter:
             return before
         verdict, seconds = self._pytest(tests, BASELINE_SECONDS)
         if verdict != "passed":
-            sys.exit(f"{' '.join(tests)}: {verdict} without a mutant. Mend this first.")
+            printed = (self._copy / OUTPUT).read_text(errors="replace")[-4000:]
+            sys.exit(f"{printed}\n{' '.join(tests)}: {verdict} without a mutant. Mend this first.")
         return self._log.add(Result(key, tuple(tests), verdict, seconds))
 
     def _pytest(self, tests: Sequence[str], limit: float) -> tuple[Verdict, float]:
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=no", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
         if tests == EVERY:
             command += ["-n", "auto", "--dist", "worksteal"]
         begin = time.monotonic()
-        process = subprocess.Popen(
-            [*command, *tests],
-            cwd=self._copy,
-            env=self._environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with (self._copy / OUTPUT).open("w") as output:
+            process = subprocess.Popen(
+                [*command, *tests],
+                cwd=self._copy,
+                env=self._environment(),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
         try:
             code = process.wait(limit)
         except subprocess.TimeoutExpired:
