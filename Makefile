@@ -8,7 +8,7 @@
 # comes before the first $(shell), because make passes expanded variables to those.
 VARS := NAME TRY OUT TRIALS HOURS DATA MODEL SLOTS RUNS STORAGE ENGINE CHECKPOINTS SET FORMAT PORT \
 	WRITABLE RETRY_FAILED AS_NEW FROM TO FREEZE LR_FROM LR_TO STEPS SEEDS APPLY LOG PATTERN TOP TEST \
-	REPORT_LANG PYTHON
+	REPORT_LANG LOG_LEVEL PYTHON
 $(foreach v,$(VARS),$(eval export TRYTABLE_$(v) := $$(value $(v)))$(eval unexport $(v)))
 
 # Without this, make would silently ignore a misspelled variable.

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from trytable.orchestrator.commands import options
-from trytable.orchestrator.errors import UserError
+from trytable.orchestrator.errors import UnexpectedError, UserError
 from trytable.sweeps.config.overrides import parse_overrides
 
 if TYPE_CHECKING:
@@ -45,12 +45,15 @@ def sweep(
     retry_failed: options.RetryFailed = "",
     as_new: Annotated[str, options.option("AS_NEW", "1: new study for a changed sweep")] = "",
     language: options.ReportLanguage = "",
+    log_level: options.LogLevel = "",
 ) -> None:
     """Run a sweep, or the rest of one, and print its Try table."""
     from trytable.orchestrator.commands.look.report import ReportOptions, report_study
     from trytable.orchestrator.commands.train.sweep import train_sweep
+    from trytable.orchestrator.log.run_log import set_log_level
     from trytable.orchestrator.run.engine import EngineOptions
 
+    set_log_level(log_level)
     # SET comes last, so that SET="data.text=review" changes one key of the data that DATA names.
     budgets = {
         "trials": options.whole_number("TRIALS", trials),
@@ -87,6 +90,7 @@ def confirm(
     storage: options.Storage = "",
     retry_failed: options.RetryFailed = "",
     language: options.ReportLanguage = "",
+    log_level: options.LogLevel = "",
 ) -> None:
     """Retrain a study's leaders and baseline with fresh seeds and compare their means."""
     from trytable.orchestrator.commands.look.report import ReportOptions, report_study
@@ -95,8 +99,10 @@ def confirm(
         DEFAULT_TOP,
         confirm_study,
     )
+    from trytable.orchestrator.log.run_log import set_log_level
     from trytable.orchestrator.run.engine import EngineOptions
 
+    set_log_level(log_level)
     top_count, seed_count = options.whole_number("TOP", top), options.whole_number("SEEDS", seeds)
     console = Console()
     outcome = confirm_study(
@@ -156,6 +162,7 @@ def lr_range(
     steps: Annotated[str, options.option("STEPS", "100")] = "",
     seeds: Annotated[str, options.option("SEEDS", "3")] = "",
     apply: Annotated[str, options.option("APPLY", "1: write a sweep file with the bounds")] = "",
+    log_level: options.LogLevel = "",
 ) -> None:
     """Run a learning-rate range test over several seeds and suggest a learning rate."""
     from trytable.orchestrator.commands.train.lr_range import (
@@ -163,7 +170,9 @@ def lr_range(
         RangeTestRequest,
         run_range_test,
     )
+    from trytable.orchestrator.log.run_log import set_log_level
 
+    set_log_level(log_level)
     limits: dict[str, Any] = {
         "low": options.decimal("LR_FROM", lr_from),
         "high": options.decimal("LR_TO", lr_to),
@@ -225,10 +234,13 @@ def rerun(
     number: options.TryNumber = "",
     runs: options.Runs = options.DEFAULT_RUNS,
     storage: options.Storage = "",
+    log_level: options.LogLevel = "",
 ) -> None:
     """Retrain a try from its record and report whether the result is the same to the last bit."""
     from trytable.orchestrator.commands.train.rerun import rerun_trial
+    from trytable.orchestrator.log.run_log import set_log_level
 
+    set_log_level(log_level)
     outcome = rerun_trial(options.one_study(name, runs, storage), number, Console())
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
@@ -347,15 +359,15 @@ def _exit_with(outcome: "SweepOutcome") -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line; a UserError is printed as one paragraph with exit code 2."""
+    """Run the command line; a UserError is one paragraph and exit code 2."""
     from trytable.orchestrator.commands.terminal import user_errors
 
     try:
         with user_errors():
             app(arguments)
-    except UserError as error:
+    except (UserError, UnexpectedError) as error:
         Console(stderr=True).print(Text(f"trytable: {error}"), soft_wrap=True)
-        sys.exit(USER_ERROR)
+        sys.exit(USER_ERROR if isinstance(error, UserError) else FAILED)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,16 @@
 """Errors that the user can fix: one readable paragraph and exit code 2, never a traceback.
 
+UnexpectedError      a fault of Trytable
 UserError
  +-- StudyLocked      another orchestrator works on the study
  +-- SweepChanged     the sweep is not the one that the study was made with
  +-- DatabaseDamaged  the study database is damaged
  +-- StudyDeleted     the study was deleted while its sweep ran
 """
+
+
+class UnexpectedError(Exception):
+    """A fault of Trytable; the message names the log that has the traceback. Exit code 1."""
 
 
 class UserError(Exception):

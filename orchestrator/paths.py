@@ -77,6 +77,11 @@ class Folders:
         return self.runs / ".locks" / f"{uid}.lock"
 
     @property
+    def log(self) -> Path:
+        """What happened in the runs of the study; older parts are beside it, with a number."""
+        return self.home / "orchestrator.log"
+
+    @property
     def forkserver_log(self) -> Path:
         """The output of the study's fork servers."""
         return self.cache / f"{self.study}.warm.log"

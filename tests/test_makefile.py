@@ -27,6 +27,7 @@ VARIABLES = (
     "NAME", "TRY", "OUT", "TRIALS", "HOURS", "DATA", "MODEL", "SLOTS", "RUNS", "SET", "FORMAT",
     "PORT", "WRITABLE", "RETRY_FAILED", "AS_NEW", "FREEZE", "LR_FROM", "LR_TO", "STEPS", "SEEDS",
     "APPLY", "LOG", "PATTERN", "TOP", "TEST", "REPORT_LANG", "ENGINE", "CHECKPOINTS",
+    "LOG_LEVEL",
 )  # fmt: skip
 LOCKS = ("requirements.txt", "requirements-ray.txt", "requirements-dev.txt")
 HOSTILE = (

@@ -20,6 +20,7 @@ EVERYWHERE = ("trytable", "trytable.files", "trytable.records")
 
 COMMANDS = (
     "orchestrator.run",
+    "orchestrator.log",
     "orchestrator.study",
     "orchestrator.scheduler",
     "orchestrator.backends",
@@ -35,8 +36,15 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "orchestrator.backends": (),
     "orchestrator.backends.ray": ("orchestrator.backends",),
     "orchestrator.scheduler": ("orchestrator.backends", "results.storage"),
+    "orchestrator.log": (
+        "orchestrator.scheduler",
+        "orchestrator.backends",
+        "results.storage",
+        "sweeps.*",
+    ),
     "orchestrator.study": ("results.*", "sweeps.*"),
     "orchestrator.run": (
+        "orchestrator.log",
         "orchestrator.study",
         "orchestrator.scheduler",
         "orchestrator.backends.*",

@@ -12,6 +12,7 @@ with the orchestrator, and the workers with the fork server (PR_SET_PDEATHSIG).
 """
 
 import json
+import logging
 import os
 import selectors
 import signal
@@ -37,6 +38,7 @@ from trytable.orchestrator.backends.base import (
 )
 from trytable.trainers.protocol.messages import Job, StopReason, parse_event
 
+_LOGGER = logging.getLogger(__name__)
 _FORK_SERVER = "trytable.trainers.entrypoints.forkserver"
 
 MAX_LINE_BYTES = 64 * 2**20
@@ -177,6 +179,7 @@ class LocalBackend(Backend):
                 process_group=0,
             )
         server_end.close()
+        _LOGGER.info("Started fork server %d; its output: %s", self._process.pid, self._log)
         self._selector.register(self._control, selectors.EVENT_READ)
 
     def _read_fork_server(self) -> list[WorkerMessage]:
@@ -188,6 +191,7 @@ class LocalBackend(Backend):
             raise BackendError(answer["refused"])
         if "ready" in answer:
             self._is_ready = True
+            _LOGGER.info("Fork server %d is ready", self._process.pid)
             return []
         worker = self._workers.get(answer["exited"])
         return self._finish(worker, answer["status"]) if worker else []
@@ -197,6 +201,10 @@ class LocalBackend(Backend):
         self._selector.unregister(self._control)
         self._control.close()
         code = self._process.wait()
+        lost = len(self._workers)
+        _LOGGER.error(
+            "Fork server %d died (%s) with %d workers", self._process.pid, _exit_cause(code), lost
+        )
         self._failed_starts = 0 if self._is_ready else self._failed_starts + 1
         # A fork server that exits by itself would do so again. One that was killed, by the kernel
         # for want of memory for example, may start the next time.
@@ -218,7 +226,7 @@ class LocalBackend(Backend):
         worker.last_heard = time.monotonic()
         if b"\n" not in data:
             if len(worker.buffer) > MAX_LINE_BYTES:
-                self._kill(worker)
+                self._kill(worker, f"it sent a line of more than {MAX_LINE_BYTES} bytes")
             return []
         *lines, rest = worker.buffer.split(b"\n")
         worker.buffer = bytearray(rest)
@@ -227,7 +235,7 @@ class LocalBackend(Backend):
             try:
                 event = parse_event(bytes(line))
             except ValidationError:
-                self._kill(worker)
+                self._kill(worker, "it sent a line that is no event")
                 break
             messages.append(WorkerEvent(worker.job.trial_uid, worker.job.attempt, event))
         return messages
@@ -263,13 +271,14 @@ class LocalBackend(Backend):
         now = time.monotonic()
         for worker in self._workers.values():
             if worker.kill_at is not None and now >= worker.kill_at:
-                self._kill(worker)
+                self._kill(worker, "it did not stop in time")
             if not worker.is_silent and now - worker.last_heard >= self._silence_seconds:
                 worker.is_silent = True
-                self._kill(worker)
+                self._kill(worker, f"it sent nothing for {self._silence_seconds:g} s")
 
-    def _kill(self, worker: _Worker) -> None:
+    def _kill(self, worker: _Worker, cause: str) -> None:
         """Have the fork server kill a worker (see the top of this module)."""
+        _LOGGER.warning("Killing the worker of try %d: %s", worker.job.number + 1, cause)
         worker.kill_at = None
         with suppress(OSError):  # the fork server has died, and its workers with it
             self._control.send(json.dumps({"kill": worker.key}).encode())

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import psutil
 import pynvml
@@ -77,6 +78,27 @@ def gpu_uuids() -> list[str]:
     finally:
         pynvml.nvmlShutdown()
     return visible_gpus(uuids, os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def gpu_names() -> list[str]:
+    """Return the model, memory and UUID of each GPU of this machine."""
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return []
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        return [_gpu_name(handle) for handle in handles]
+    except pynvml.NVMLError as error:
+        return [f"unknown ({error})"]
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _gpu_name(handle: Any) -> str:
+    gibibytes = pynvml.nvmlDeviceGetMemoryInfo(handle).total / 2**30
+    name, uuid = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetUUID(handle)
+    return f"{name} with {gibibytes:.0f} GiB ({uuid})"
 
 
 def visible_gpus(uuids: Sequence[str], setting: str | None) -> list[str]:

@@ -41,6 +41,7 @@ Checkpoints = Annotated[str, option("CHECKPOINTS", "a URL that all Ray nodes can
 RetryFailed = Annotated[str, option("RETRY_FAILED", "0: do not retry failed points")]
 ReportLanguage = Annotated[str, option("REPORT_LANG", "en, or zh for Chinese", "--lang")]
 AllTests = Annotated[str, option("TEST", "all: show every test accuracy")]
+LogLevel = Annotated[str, option("LOG_LEVEL", "debug, info, warning or error: what is logged")]
 Runs = Annotated[Path, option("RUNS", "folder of all studies")]
 Storage = Annotated[str, option("STORAGE", "postgresql://… instead of the SQLite file")]
 

@@ -10,25 +10,33 @@ from optuna.storages import BaseStorage
 
 from trytable.orchestrator.backends.base import BackendError
 from trytable.orchestrator.errors import StudyDeleted, UserError
+from trytable.orchestrator.log.run_log import RunLog
 from trytable.orchestrator.paths import Folders, display_path
 from trytable.results.storage.engine import driver_message
 
 
 @contextmanager
-def as_user_errors(folders: Folders) -> Iterator[None]:
+def as_user_errors(folders: Folders, log: RunLog | None = None) -> Iterator[None]:
     """Raise a backend's and a database's errors as UserError."""
     try:
         yield
     except BackendError as error:
-        raise UserError(str(error)) from error
+        raise UserError(f"{error}{_log_note(log)}") from error
     except (sa.exc.SQLAlchemyError, StorageInternalError) as error:
         alternative = "database with STORAGE=" if folders.storage else "folder with RUNS=folder"
         raise UserError(
             f"The study database {folders.database_label} cannot be used: {driver_message(error)}. "
             "What the workers reported is kept in the trials' folders. Repair the database and run "
             "the same sweep again, or choose another "
-            f"{alternative}."
+            f"{alternative}.{_log_note(log)}"
         ) from error
+
+
+def _log_note(log: RunLog | None) -> str:
+    """Return a sentence that names the log, or nothing if there is none."""
+    if log is None or log.path is None or not log.path.exists():
+        return ""
+    return f" The log is {display_path(log.path)}."
 
 
 @contextmanager

@@ -48,6 +48,25 @@ class SweepListener(Protocol):
         """Print a message for the user."""
 
 
+class Listeners:
+    """Several listeners as one; each is called in turn."""
+
+    def __init__(self, *listeners: SweepListener) -> None:
+        self._listeners = listeners
+
+    def on_instruction(self, instruction: events.Instruction, trial: TrialRow) -> None:
+        for listener in self._listeners:
+            listener.on_instruction(instruction, trial)
+
+    def on_messages(self, messages: Sequence[WorkerMessage]) -> None:
+        for listener in self._listeners:
+            listener.on_messages(messages)
+
+    def print_line(self, text: str) -> None:
+        for listener in self._listeners:
+            listener.print_line(text)
+
+
 @dataclass(kw_only=True)
 class SweepLoop:
     """Connects the state machine of a sweep with its study, ledger and backend.

@@ -5,6 +5,7 @@ reads the lines of JSON that come back (see `trainers/entrypoints/jsonl.py`).
 """
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from trytable.orchestrator.errors import UserError
 from trytable.records import DataSource
 from trytable.trainers.protocol.messages import PreparedData, Record
 
+_LOGGER = logging.getLogger(__name__)
 _ENTRYPOINTS = "trytable.trainers.entrypoints."
 
 R = TypeVar("R", bound=Record)
@@ -85,6 +87,9 @@ class Subprocess(Generic[R]):
         if self._process.wait() != 0:
             self._errors.seek(0)
             lines = self._errors.read().decode(errors="replace").strip().splitlines()
+            # Without the exception's message, which may quote data.
+            frames = [line for line in lines if line.startswith('  File "')]
+            _LOGGER.error("%s. Its traceback: %s", self._failure, frames)
             raise UserError(f"{self._failure}: {lines[-1] if lines else 'it printed no error'}")
 
     def result(self) -> R:

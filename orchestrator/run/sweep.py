@@ -1,10 +1,11 @@
 """Runs a sweep from start to end: opens its study, takes over unfinished trials, runs the loop."""
 
 import importlib.metadata
+import logging
 import secrets
 import time
-from collections.abc import Callable, Container, Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,14 +15,17 @@ from rich.console import Console
 from rich.text import Text
 
 from trytable.orchestrator.backends.base import Backend, Slot
-from trytable.orchestrator.errors import UserError
+from trytable.orchestrator.errors import StudyLocked, UserError
+from trytable.orchestrator.log.attempts import AttemptLog
+from trytable.orchestrator.log.facts import log_start, sweep_hash
+from trytable.orchestrator.log.run_log import RunLog, logged_errors
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.display import Display, introduction
 from trytable.orchestrator.run.early_stopping import EarlyStopping
 from trytable.orchestrator.run.engine import BackendStarter, start_local
 from trytable.orchestrator.run.error_messages import as_user_errors, detect_deleted_study
 from trytable.orchestrator.run.jobs import check_script, reports_memory, settings_of
-from trytable.orchestrator.run.loop import SweepLoop, best_first
+from trytable.orchestrator.run.loop import Listeners, SweepLoop, best_first
 from trytable.orchestrator.run.progress import Progress, describe
 from trytable.orchestrator.run.recorder import Recorder
 from trytable.orchestrator.run.recovery import reconcile
@@ -38,7 +42,7 @@ from trytable.orchestrator.study.compatibility import (
 )
 from trytable.orchestrator.study.dashboard_note import DashboardNoteWriter
 from trytable.orchestrator.study.database import DatabaseRetry, open_database
-from trytable.orchestrator.study.locks import identity_lock, study_lock
+from trytable.orchestrator.study.locks import file_lock, identity_lock, study_lock
 from trytable.orchestrator.study.study import OptunaStudy
 from trytable.records import Objective
 from trytable.results.analysis.diagnosis.api import make_task, thresholds_of
@@ -50,6 +54,7 @@ from trytable.trainers.protocol.messages import TRAINERS, Job, memory_shape
 PINNED_PACKAGES = ("torch", "transformers", "optuna")
 """The packages whose versions are stored with a study."""
 
+_LOGGER = logging.getLogger(__name__)
 _SEED_BITS = 31
 """Short enough for a user to type."""
 
@@ -102,7 +107,9 @@ def run_sweep(
     Raises UserError for what the user can fix. The folder of a study without trials is removed.
     """
     with ExitStack() as stack:
-        stack.enter_context(as_user_errors(folders))
+        log = stack.enter_context(RunLog(lambda text: console.print(Text(text), soft_wrap=True)))
+        stack.enter_context(logged_errors(log, partial(_attach_early, log, folders)))
+        stack.enter_context(as_user_errors(folders, log))
         start = partial(start_backend or start_local, sweep, folders, slots)
         with console.status("Reading data and model"):
             backend, facts, gold = _prepare(sweep, folders, start, stack)
@@ -113,11 +120,13 @@ def run_sweep(
             folders = replace(folders, study=name)
         retry = DatabaseRetry(folders.url, stack.enter_context(study_lock(folders)))
         ledger.retry = retry
-        stack.callback(folders.discard_if_unused)
+        stack.enter_context(_log_in_folder(log, folders))
         studies = ledger.studies()
         sources = find_sources(sweep.to_json(), facts, studies) if as_new else ()
         seed = _seed(sweep, sources, folders.study, studies)
         sweep = sweep.model_copy(update={"seed": seed})
+        hashes = {"Seed": seed, "Sweep hash": sweep_hash(sweep.to_json())}
+        log_start(f"Sweep {sweep.name} in study {folders.study}", slots, hashes)
         study = OptunaStudy(storage, sweep, folders.study, retry_failed, retry=retry)
         stack.enter_context(identity_lock(folders, study.uid))
         facts = {**facts, "defaults": knob_defaults(sweep.trainer)}
@@ -138,9 +147,37 @@ def run_sweep(
             *imported_start.lines(),
             *carry_over_lines,
         )
+        for line in (*imported_start.lines(), *carry_over_lines):
+            _LOGGER.info("%s", line)
         for line in lines:
             console.print(Text(line), soft_wrap=True)
         return _run(open_sweep, backend, console)
+
+
+def _attach_early(log: RunLog, folders: Folders) -> None:
+    """Attach the log for an error before the study's lock was taken, unless another run has it."""
+    with suppress(StudyLocked, OSError), file_lock(folders.lock):
+        log.attach(folders.log)
+
+
+@contextmanager
+def _log_in_folder(log: RunLog, folders: Folders) -> Iterator[None]:
+    """Log in the study's folder; delete it at the end if it holds no trial.
+
+    After an error that is not the user's it stays, because of the log in it.
+    """
+    log.attach(folders.log)
+    is_needed = False
+    try:
+        yield
+    except Exception as error:
+        is_needed = not isinstance(error, UserError)
+        raise
+    finally:
+        if not is_needed:
+            folders.discard_if_unused()
+        if not folders.home.exists():
+            log.detach()  # the next record would create the folder again
 
 
 def _seed(
@@ -260,10 +297,10 @@ def _run(open_sweep: _OpenSweep, backend: Backend, console: Console) -> SweepOut
             recorder=recorder,
             backend=backend,
             folders=open_sweep.folders,
-            listener=display,
+            listener=Listeners(display, _attempt_log(open_sweep.sweep)),
             full_settings=open_sweep.full_settings,
             make_job=partial(_job, open_sweep, earlier.study.facts.get("data_hash", "")),
-            interrupt_count=lambda: signals.count,
+            interrupt_count=signals.read,
             objective=open_sweep.sweep.objective,
             best=_best(earlier, open_sweep.sweep.objective),
             after_end=partial(_after_end, early_stopping, note_writer),
@@ -277,12 +314,19 @@ def _run(open_sweep: _OpenSweep, backend: Backend, console: Console) -> SweepOut
             if note_writer:
                 note_writer.write()
     counts = progress.counts
+    _LOGGER.info("Sweep ended: %s of %d trials %s", progress.ended_count, progress.total, counts)
     return SweepOutcome(
         study=open_sweep.folders.study,
         interrupted=signals.count > 0,
         completed=counts.get("completed", 0),
         failed=counts.get("failed", 0),
     )
+
+
+def _attempt_log(sweep: Sweep) -> AttemptLog:
+    parameters = tuple(sweep.parameters)
+    is_script = sweep.trainer == "script"
+    return AttemptLog(lambda trial: describe(trial, parameters), quotes_output=is_script)
 
 
 def _note_writer(open_sweep: _OpenSweep) -> DashboardNoteWriter | None:

@@ -55,14 +55,12 @@ class DashboardNoteWriter:
     def write(self) -> None:
         """Write the note now, unless the user has written one."""
         start = self._now()
-        self._retry(self._write)
+        study = self._retry(lambda: read_study(self._url, self._study.study_name))
+        text = note_markdown(try_table(study, analyze(study)))
+        self._retry(lambda: save_note(self._study, text))
         cost = self._now() - start
         pause = max(_PAUSE_SECONDS, _PAUSE_PER_COST * cost)
         self._not_before = math.inf if cost > _MAX_SECONDS else self._now() + pause
-
-    def _write(self) -> None:
-        study = read_study(self._url, self._study.study_name)
-        save_note(self._study, note_markdown(try_table(study, analyze(study))))
 
 
 def save_note(study: optuna.Study, text: str) -> bool:

@@ -5,6 +5,7 @@ every call that is retried here either writes the same twice as once, or first l
 work is already done.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -20,6 +21,7 @@ from trytable.orchestrator.study.integrity import raise_if_damaged
 from trytable.orchestrator.study.locks import RenewLock, blocking_file_lock, tables_lock
 from trytable.results.storage.engine import (
     BUSY_SECONDS,
+    PRIVATE,
     DatabaseUnreadable,
     T,
     driver_message,
@@ -32,7 +34,11 @@ from trytable.results.storage.ledger import Ledger
 RETRY_SECONDS = 300.0
 """How long to retry a call: as long as SQLite waits for a locked file."""
 
+_LOGGER = logging.getLogger(__name__)
 _LOCK_CHECK_SECONDS = 1.0
+_SLOW_SECONDS = 5.0
+"""A call that takes longer is logged: another process had probably locked the database."""
+
 _MAX_PAUSE_SECONDS = 5.0
 
 
@@ -69,7 +75,9 @@ def open_storage(url: str) -> RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # Not engine_arguments for a file: its NullPool opens a connection a call, which is slower.
     arguments = (
-        {"connect_args": {"timeout": BUSY_SECONDS}} if is_sqlite(url) else engine_arguments(url)
+        {"connect_args": {"timeout": BUSY_SECONDS}, **PRIVATE}
+        if is_sqlite(url)
+        else engine_arguments(url)
     )
     return RDBStorage(optuna_url(url), engine_kwargs=arguments)
 
@@ -111,7 +119,16 @@ class DatabaseRetry:
 
     def __call__(self, action: Callable[[], T]) -> T:
         """Return the action's result. Raises its errors, and StudyLocked."""
-        result: T = self._retrying.copy()(self._attempt, action)
+        start = time.monotonic()
+        retrying = self._retrying.copy()
+        result: T = retrying(self._attempt, action)
+        seconds, attempts = time.monotonic() - start, retrying.statistics["attempt_number"]
+        if attempts > 1:
+            _LOGGER.warning(
+                "Database connection back after %.1f s and %d attempts", seconds, attempts
+            )
+        elif seconds >= _SLOW_SECONDS:
+            _LOGGER.warning("A database call took %.1f s", seconds)
         return result
 
     def _attempt(self, action: Callable[[], T]) -> T:
@@ -123,11 +140,14 @@ class DatabaseRetry:
     def _before_retry(self, state: tenacity.RetryCallState) -> None:
         self._checked_at = 0.0
         error = state.outcome and state.outcome.exception()
-        if state.attempt_number == 1 and isinstance(error, Exception):
-            self.notify(
-                f"Lost the database connection ({driver_message(error)}). Retrying; workers keep "
-                "running."
-            )
+        if not isinstance(error, Exception):
+            return
+        cause = driver_message(error)
+        _LOGGER.warning(
+            "Lost the database connection (attempt %d): %s", state.attempt_number, cause
+        )
+        if state.attempt_number == 1:
+            self.notify(f"Lost the database connection ({cause}). Retrying; workers keep running.")
 
 
 def is_cut_off(error: BaseException) -> bool:

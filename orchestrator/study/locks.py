@@ -21,6 +21,7 @@ terminated.
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import platform
 import time
@@ -38,6 +39,8 @@ from trytable.results.storage.engine import engine_arguments
 RenewLock = Callable[[], None]
 """Checks that the lock is still held, else takes it again. Raises StudyLocked if it is taken."""
 
+_LOGGER = logging.getLogger(__name__)
+_LOGGED_WAIT_SECONDS = 0.1
 _TABLES = "all tables"
 _MAX_HOST_LENGTH = 30
 """PostgreSQL cuts the name of an application after 63 bytes."""
@@ -131,7 +134,8 @@ def file_lock(path: Path) -> Iterator[None]:
 def blocking_file_lock(path: Path) -> Iterator[None]:
     """Wait for a lock file and hold it until the block ends."""
     with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        with _logged_wait(str(path)):
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
@@ -155,10 +159,22 @@ def tables_lock(url: str) -> Iterator[None]:
     engine = sa.create_engine(url, **engine_arguments(url), isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
-            connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": lock_key(_TABLES)})
+            with _logged_wait("PostgreSQL's lock on creating tables"):
+                key = {"key": lock_key(_TABLES)}
+                connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), key)
             yield
     finally:
         engine.dispose()
+
+
+@contextmanager
+def _logged_wait(lock: str) -> Iterator[None]:
+    """Log how long the block waited for a lock, if it had to."""
+    start = time.monotonic()
+    yield
+    seconds = time.monotonic() - start
+    if seconds >= _LOGGED_WAIT_SECONDS:
+        _LOGGER.warning("Waited %.1f s for %s", seconds, lock)
 
 
 def lock_key(name: str) -> int:
@@ -189,6 +205,7 @@ class _ServerLock:
             with suppress(sa.exc.DBAPIError):
                 self._connection.execute(sa.text("SELECT 1"))
                 return
+            _LOGGER.warning("Lost the connection that holds the study's lock; taking it again")
             self._drop()
         connection = self._engine.connect()
         try:

@@ -21,6 +21,9 @@ from optuna.storages import RDBStorage
 BUSY_SECONDS = 300.0
 """How long to wait for an SQLite file while another process writes it."""
 
+PRIVATE = {"hide_parameters": True}
+"""Keeps predictions and labels out of SQLAlchemy's error messages, and so out of logs."""
+
 _CONNECT_SECONDS = 10
 _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 """Detect a dead host after a minute; the kernel's defaults take two hours."""
@@ -93,9 +96,10 @@ def engine_arguments(url: str, user: str = "trytable") -> dict[str, Any]:
     """SQLAlchemy's engine arguments for a study database; `user` is PostgreSQL's client name."""
     if is_sqlite(url):
         # NullPool, because a pooled connection could keep a read open and block every writer.
-        return {"poolclass": sa.NullPool, "connect_args": {"timeout": BUSY_SECONDS}}
+        arguments = {"poolclass": sa.NullPool, "connect_args": {"timeout": BUSY_SECONDS}}
+        return arguments | PRIVATE
     arguments = {"connect_timeout": _CONNECT_SECONDS, "application_name": user, **_KEEPALIVE}
-    return {"pool_pre_ping": True, "connect_args": arguments}
+    return {"pool_pre_ping": True, "connect_args": arguments, **PRIVATE}
 
 
 def read_only_url(url: str) -> str:

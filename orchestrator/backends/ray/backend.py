@@ -6,6 +6,7 @@ start its own fork server and read the model for every trial: a trial then costs
 Inside a lasting actor it costs a fork, and it still has clean memory and an exit code of its own.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ from trytable.orchestrator.backends.ray import transfer
 from trytable.orchestrator.backends.ray.plan import NodeInfo, Plan, node_problems
 from trytable.orchestrator.backends.ray.worker import MessageBatch, TrialFolder, WorkerActor
 from trytable.trainers.protocol.messages import Job, StopReason
+
+_LOGGER = logging.getLogger(__name__)
 
 MAX_FAILED_STARTS = 3
 """The most actors in a row that may be lost before one of them is ready."""
@@ -180,6 +183,8 @@ class RayBackend(Backend):
 
     def _mark_ready(self, actor: ActorSlot) -> None:
         actor.is_ready, self._failed_starts = True, 0
+        host = actor.node.host if actor.node else "?"
+        _LOGGER.info("Ray actor of slot %s is ready on node %s", actor.slot.name, host)
         self._poll_actor(actor)
 
     def _job_files(self, actor: ActorSlot, job: Job) -> tuple[Any, bytes | None]:
@@ -270,6 +275,7 @@ class RayBackend(Backend):
 
     def _replace_actor(self, actor: ActorSlot, error: RayActorError) -> None:
         """End the attempt of an actor that was lost, and request another actor for its slot."""
+        _LOGGER.error("Lost the Ray actor of slot %s: %s", actor.slot.name, error)
         if actor.job is not None:
             place = "node" if "node has died" in str(error) else "Ray actor"
             host = actor.node.host if actor.node else ""

@@ -28,11 +28,11 @@ def show_trial(folders: Folders, number: str, console: Console) -> None:
 
 
 def trial_files(folders: Folders, number: int) -> list[Path]:
-    """Return what exists on disk of a trial: its folder, and the files in it worth opening."""
+    """Return what exists on disk of a trial: its folder, the files in it worth opening, the log."""
     folder = folders.trial(number)
     files = [folder / name for name in ("job.json", "events.jsonl", "worker.log")]
     best = folders.checkpoints(number) / "best"
-    return [path for path in (folder, *files, best) if path.exists()]
+    return [path for path in (folder, *files, best, folders.log) if path.exists()]
 
 
 def print_trial(detail: TrialDetail, files: Sequence[Path], console: Console) -> None:

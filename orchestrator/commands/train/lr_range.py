@@ -1,8 +1,10 @@
 """`trytable lr-range`: a learning-rate range test of a sweep's baseline, repeated over seeds."""
 
+import logging
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from trytable.orchestrator.commands.sweep_files import load_sweep
 from trytable.orchestrator.commands.terminal import full_width, print_line
 from trytable.orchestrator.commands.train.lr_apply import apply_problems, write_bounds
 from trytable.orchestrator.errors import UserError
+from trytable.orchestrator.log.facts import log_start, sweep_hash
+from trytable.orchestrator.log.run_log import logged_run
 from trytable.orchestrator.paths import Folders, display_path
 from trytable.orchestrator.run.jobs import baseline_job
 from trytable.orchestrator.run.subprocesses import Subprocess
@@ -33,6 +37,8 @@ from trytable.sweeps.config.knobs import Knobs
 from trytable.sweeps.config.schema import Sweep
 from trytable.sweeps.config.yaml_source import Document
 from trytable.trainers.protocol.messages import FinetuneSettings, Job, RangePoint
+
+_LOGGER = logging.getLogger(__name__)
 
 MIN_STEPS = 20
 MAX_LR = 1.0
@@ -92,7 +98,11 @@ def run_range_test(request: RangeTestRequest, console: Console) -> None:
     (slot,) = find_slots(1)
     folders = Folders(request.runs.resolve(), sweep.name)
     job = baseline_job(sweep, folders, slot, "lr_range")
-    curves = _run_tests(job, slot, options, freezes, console)
+    with logged_run(folders.log, partial(print_line, console)):
+        test = {"Sweep hash": sweep_hash(sweep.to_json()), "Test": asdict(options)}
+        log_start(f"Learning-rate range test of {sweep.name}", [slot], {"Seed": job.seed, **test})
+        curves = _run_tests(job, slot, options, freezes, console)
+        _LOGGER.info("Range test ended: %d curves", len(curves))
     if not any(curve.lr for curve in curves):
         raise UserError(f"The loss was not finite even at lr {options.low:g}. Lower LR_FROM.")
     results = strategy_results(curves)

@@ -1,10 +1,12 @@
 """`trytable rerun`: retrains a trial from its record and compares the two to the last bit."""
 
 import json
+import logging
 import shutil
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +17,8 @@ from trytable.orchestrator.backends.local import LocalBackend
 from trytable.orchestrator.commands import trial_record
 from trytable.orchestrator.commands.terminal import print_line
 from trytable.orchestrator.errors import UserError
+from trytable.orchestrator.log.facts import log_start
+from trytable.orchestrator.log.run_log import RunLog, logged_errors
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.recorder import event_rows
 from trytable.orchestrator.run.signals import SignalCounter
@@ -24,6 +28,7 @@ from trytable.results.storage.rows import EpochRow, FindingRow, PredictionRow, S
 from trytable.results.text.format import format_value
 from trytable.trainers.protocol import messages
 
+_LOGGER = logging.getLogger(__name__)
 POLL_SECONDS = 0.2
 
 
@@ -77,9 +82,10 @@ def rerun_trial(folders: Folders, number: str, console: Console) -> RerunOutcome
     data or model is missing or has changed.
     """
     record = trial_record.read_record(folders, number)
-    with SignalCounter() as signals:
+    log = RunLog(partial(print_line, console))
+    with log, logged_errors(log, partial(log.attach, folders.log)), SignalCounter() as signals:
         try:
-            return _rerun(record, folders, console, signals)
+            return _rerun(record, folders, console, signals, log)
         except BackendError as error:
             raise UserError(str(error)) from error
         except UserError:
@@ -90,7 +96,11 @@ def rerun_trial(folders: Folders, number: str, console: Console) -> RerunOutcome
 
 
 def _rerun(
-    record: trial_record.TrialRecord, folders: Folders, console: Console, signals: SignalCounter
+    record: trial_record.TrialRecord,
+    folders: Folders,
+    console: Console,
+    signals: SignalCounter,
+    log: RunLog,
 ) -> RerunOutcome:
     slot = trial_record.slot_of(record)
     folder = folders.new_rerun(record.trial.number)
@@ -101,8 +111,11 @@ def _rerun(
                 backend = _start_backend(record, folders, folder, slot, stack)
             job = trial_record.job_of(record, folders, folder, slot)
             title = f"{record.study.name}: {record.trial.label} again on {slot.device}"
+            log.attach(folders.log)
+            log_start(f"Rerun of {title}", [slot], {"Seed": job.seed, "Folder": folder})
             print_line(console, f"{title}, CPU threads: {slot.threads}")
             training = _train(backend, job, slot, signals, _Listener(record, console))
+            _LOGGER.info("Rerun ended (%s)", training.exit_text)
         if signals.count:
             return RerunOutcome(interrupted=True)
         comparison = _compare(record, training)
@@ -182,7 +195,7 @@ def _train(
 ) -> _Training:
     """Train to the end, or as far as the recorded trial was trained."""
     backend.start(job, slot)
-    while signals.count < 2:  # noqa: PLR2004 - the second Ctrl-C does not wait for the worker
+    while signals.read() < 2:  # noqa: PLR2004 - the second Ctrl-C does not wait for the worker
         if signals.count or listener.has_enough:
             backend.stop(job.trial_uid, "prune")
         for message in backend.poll(POLL_SECONDS):

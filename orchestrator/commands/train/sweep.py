@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from rich.console import Console
 
 from trytable.orchestrator.commands.sweep_files import load_sweep
+from trytable.orchestrator.commands.terminal import print_line
 from trytable.orchestrator.errors import UserError
+from trytable.orchestrator.log.run_log import logged_run
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.engine import EngineOptions, open_engine
 from trytable.orchestrator.run.sweep import SweepOutcome, run_sweep
@@ -60,7 +63,9 @@ def train_sweep(
             as_new=as_new,
             start_backend=ready.start,
         )
-    report(replace(folders, study=outcome.study))
+    folders = replace(folders, study=outcome.study)
+    with logged_run(folders.log, partial(print_line, console)):
+        report(folders)
     return outcome
 
 
