@@ -1,12 +1,19 @@
-"""Reads scalars from TensorBoard's event files, without TensorBoard and without protobuf.
+"""Reads scalars from TensorBoard's event files, with TensorBoard's own messages and checksums.
 
-Format: TFRecord framing (tensorflow/core/lib/io/record_writer.h) around Event messages
-(tensorflow/core/util/event.proto, summary.proto). Everything but scalars is skipped.
+TensorBoard (the extra `tensorboard`) parses the records. It does not read the file: its loader ends
+silently at a damaged record and reads images and graphs completely, while a file that is followed
+must be read as it grows and must report its damage.
+
+Format: a record is its length (8 bytes, little-endian), the checksum of these bytes (4), an Event
+message, and its checksum (4). Everything but scalars is skipped.
 """
 
+import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
+from trytable.records import Refused
 from trytable.trainers.script.logs.metric_names import canonical_name, is_evaluation_metric
 from trytable.trainers.script.logs.reader import LogIssue, LogItem, LogRecord
 
@@ -17,38 +24,17 @@ _CHECKED_BYTES = 1 << 16
 """Scalars are far smaller; computing the checksum of a larger record would take too long."""
 
 _HEADER = struct.Struct("<QI")
-_FLOATS = {1: struct.Struct("<d"), 5: struct.Struct("<f")}
-"""Protobuf's wire types of 64 and 32 bits. In these messages they hold floats only."""
-
-_MASK = 0xFFFFFFFF
-
-
-def _crc_table() -> list[int]:
-    table = []
-    for byte in range(256):
-        crc = byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
-        table.append(crc)
-    return table
-
-
-_TABLE = _crc_table()
-
-
-def masked_crc(data: bytes) -> int:
-    """Return the CRC-32C as TFRecord masks it: rotated right by 15 bits, plus a constant."""
-    crc = _MASK
-    for byte in data:
-        crc = (crc >> 8) ^ _TABLE[(crc ^ byte) & 0xFF]
-    crc ^= _MASK
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & _MASK
+_CHECKSUM = struct.Struct("<I")
 
 
 class TensorBoardReader:
-    """Reads an event file as it comes; a record's `line` is its number in the file."""
+    """Reads an event file as it comes; a record's `line` is its number in the file.
+
+    Raises Refused if TensorBoard is not installed.
+    """
 
     def __init__(self) -> None:
+        self._parse, self._checksum = _tensorboard()
         self._buffer = bytearray()
         self._number = 0
         self._bytes_to_skip = 0
@@ -62,8 +48,8 @@ class TensorBoardReader:
         if self._is_broken:
             return
         self._buffer += chunk
-        while not self._is_broken and (event := self._next()) is not None:
-            yield from event
+        while not self._is_broken and (items := self._next()) is not None:
+            yield from items
 
     def finish(self) -> Iterator[LogItem]:
         """Yield an issue if the last record was cut."""
@@ -71,130 +57,95 @@ class TensorBoardReader:
             yield LogIssue(self._number + 1, "cut_line", "the last record has no end")
 
     def _next(self) -> list[LogItem] | None:
+        """Return what the next record holds; None if it has not arrived completely."""
         if self._bytes_to_skip:
             count = min(self._bytes_to_skip, len(self._buffer))
             del self._buffer[:count]
             self._bytes_to_skip -= count
         if self._bytes_to_skip or len(self._buffer) < _HEADER.size:
             return None
-        length, crc = _HEADER.unpack_from(self._buffer)
-        if masked_crc(bytes(self._buffer[:8])) != crc:
-            self._is_broken = True
-            self._buffer.clear()
-            return [
-                LogIssue(
-                    self._number + 1, "cut_line", "this is not a valid event file from here on"
-                )
-            ]
+        length, checksum = _HEADER.unpack_from(self._buffer)
+        if self._checksum(bytes(self._buffer[:8])) != checksum:
+            return self._end_with("this is not a valid event file from here on")
         if length > MAX_RECORD_BYTES:
             self._number += 1
-            self._bytes_to_skip = _HEADER.size + length + 4
+            self._bytes_to_skip = _HEADER.size + length + _CHECKSUM.size
             return []
         end = _HEADER.size + length
-        if len(self._buffer) < end + 4:
+        if len(self._buffer) < end + _CHECKSUM.size:
             return None
         data = bytes(self._buffer[_HEADER.size : end])
-        (crc,) = struct.unpack_from("<I", self._buffer, end)
-        del self._buffer[: end + 4]
+        (checksum,) = _CHECKSUM.unpack_from(self._buffer, end)
+        del self._buffer[: end + _CHECKSUM.size]
         self._number += 1
-        return self._scalars(data, crc)
+        return self._scalars(data, checksum)
 
-    def _scalars(self, data: bytes, crc: int) -> list[LogItem]:
-        if len(data) < _CHECKED_BYTES and masked_crc(data) != crc:
+    def _end_with(self, problem: str) -> list[LogItem]:
+        self._is_broken = True
+        self._buffer.clear()
+        return [LogIssue(self._number + 1, "cut_line", problem)]
+
+    def _scalars(self, data: bytes, checksum: int) -> list[LogItem]:
+        if len(data) < _CHECKED_BYTES and self._checksum(data) != checksum:
             return [LogIssue(self._number, "bad_utf8", "this record's checksum is wrong")]
-        try:
-            step, values = _event(data)
-        except (ValueError, struct.error, IndexError):
+        event = self._parse(data)
+        if event is None:
             return [LogIssue(self._number, "bad_utf8", "this record is not an event")]
+        metrics = [
+            (canonical_name(value.tag), number)
+            for value in event.summary.value
+            if (number := _scalar(value)) is not None
+        ]
         return [
             LogRecord(
                 self._number,
                 "epoch" if is_evaluation_metric(name) else "step",
                 "tensorboard",
-                step=step,
-                metrics={name: value},
+                step=event.step,
+                metrics={name: number},
             )
-            for name, value in values
+            for name, number in metrics
+            if name
         ]
 
 
-def _event(data: bytes) -> tuple[int, list[tuple[str, float]]]:
-    step, values = 0, []
-    for number, value in _fields(data):
-        if number == 2 and isinstance(value, int):  # noqa: PLR2004 - Event.step
-            step = value
-        elif number == 5 and isinstance(value, bytes):  # noqa: PLR2004 - Event.summary
-            for _, summary in _fields(value):
-                if isinstance(summary, bytes) and (scalar := _scalar(summary)) is not None:
-                    values.append(scalar)
-    return step, values
+def _tensorboard() -> tuple[Callable[[bytes], Any], Callable[[bytes], int]]:
+    """Return a parser of events, None for bytes that are no event, and the checksum of a record."""
+    try:
+        # Not at the top of the module: TensorBoard is an optional dependency.
+        from google.protobuf.message import DecodeError  # noqa: PLC0415 - see above
+        from tensorboard.compat.proto.event_pb2 import Event  # noqa: PLC0415 - see above
+        from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import (  # noqa: PLC0415 - see above
+            masked_crc32c,
+        )
+    except ImportError as error:
+        raise Refused(
+            f"TensorBoard's event files cannot be read without the extra tensorboard ({error}). "
+            "Install it with .venv/bin/pip install tensorboard, or write the metrics to a CSV or "
+            "JSON lines file."
+        ) from error
+
+    def parse(data: bytes) -> Any:
+        try:
+            return Event.FromString(data)
+        except DecodeError:
+            return None
+
+    return parse, masked_crc32c
 
 
-def _scalar(data: bytes) -> tuple[str, float] | None:
-    """Return a Summary.Value's tag and number: simple_value, or a tensor of one float."""
-    tag, number = "", None
-    for field, value in _fields(data):
-        match field, value:
-            case 1, bytes():
-                tag = canonical_name(value.decode("utf-8", "replace"))
-            case 2, float():
-                number = value
-            case 8, bytes():
-                number = _tensor(value)
-    return (tag, number) if tag and number is not None else None
-
-
-def _tensor(data: bytes) -> float | None:
-    """Return the number in a TensorProto of type float (1) or double (2)."""
-    kind, raw, number = 0, b"", None
-    for field, value in _fields(data):
-        match field, value:
-            case 1, int():
-                kind = value
-            case 4, bytes():
-                raw = value
-            case ((5 | 6), float()):
-                number = value
-            case ((5 | 6), bytes()) if len(value) in (4, 8):
-                raw = value
-    form = {1: "<f", 2: "<d"}.get(kind)
-    if number is None and form is not None and len(raw) == struct.calcsize(form):
-        number = float(struct.unpack(form, raw)[0])
-    return number
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, int | float | bytes]]:
-    """Yield a protobuf message's fields.
-
-    Raises ValueError, IndexError or struct.error if it is no message.
-    """
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        number, wire = key >> 3, key & 7
-        if wire == 0:
-            value, at = _varint(data, at)
-            yield number, value
-        elif wire in _FLOATS:
-            yield number, float(_FLOATS[wire].unpack_from(data, at)[0])
-            at += _FLOATS[wire].size
-        elif wire == 2:  # noqa: PLR2004 - the wire type of bytes with a length
-            length, at = _varint(data, at)
-            if at + length > len(data):
-                raise ValueError("a field is longer than its message")
-            yield number, data[at : at + length]
-            at += length
-        else:
-            raise ValueError(f"wire type {wire}")
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if not byte & 0x80:
-            return value, at
-        if shift >= 70:  # noqa: PLR2004 - ten bytes of seven bits
-            raise ValueError("a number has no end")
+def _scalar(value: Any) -> float | None:
+    """Return the number in a Summary.Value: simple_value, or a tensor of one float or double."""
+    kind = value.WhichOneof("value")
+    if kind == "simple_value":
+        return float(value.simple_value)
+    if kind != "tensor" or math.prod(dim.size for dim in value.tensor.tensor_shape.dim) != 1:
+        return None
+    tensor = value.tensor
+    forms = {1: ("<f", tensor.float_val), 2: ("<d", tensor.double_val)}  # DT_FLOAT, DT_DOUBLE
+    form, numbers = forms.get(tensor.dtype, ("", ()))
+    if len(numbers) == 1:
+        return float(numbers[0])
+    if form and len(tensor.tensor_content) == struct.calcsize(form):
+        return float(struct.unpack(form, tensor.tensor_content)[0])
+    return None

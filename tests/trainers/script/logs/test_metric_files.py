@@ -1,18 +1,25 @@
 """Files that programs write their metrics to, followed while they grow."""
 
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboardX import SummaryWriter
 from tensorboardX.crc32c import crc32c
+from torch.utils.tensorboard import SummaryWriter as TorchWriter
 
+from trytable.records import Refused
 from trytable.trainers.script.logs.metric_files import CsvReader, FileTails
 from trytable.trainers.script.logs.reader import LogIssue, LogItem, LogRecord
-from trytable.trainers.script.logs.tensorboard import TensorBoardReader, masked_crc
+from trytable.trainers.script.logs.tensorboard import TensorBoardReader
 
 
 def told(found: list[LogItem]) -> list[tuple[Any, ...]]:
@@ -67,10 +74,10 @@ def test_event_files_of_another_program(tmp_path: Path) -> None:
     assert sum("train_loss" in one[3] for one in found) == 3
 
 
-@given(st.binary(max_size=60))
-def test_the_checksum_is_tensorflows(data: bytes) -> None:
+def masked_crc(data: bytes) -> int:
+    """The checksum as the format defines it: rotated by 15 bits, plus a constant."""
     crc = crc32c(data)
-    assert masked_crc(data) == (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+    return int((((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 def framed(data: bytes) -> bytes:
@@ -86,6 +93,68 @@ def test_a_tensor_of_one_number_is_a_scalar() -> None:
     assert told(list(TensorBoardReader().feed(framed(event)))) == [
         ("epoch", None, 7, {"dev_accuracy": 0.5})
     ]
+
+
+def event_of(value: Summary.Value, step: int = 7) -> bytes:
+    return bytes(framed(Event(step=step, summary=Summary(value=[value])).SerializeToString()))
+
+
+def tensor(shape: tuple[int, ...], **content: Any) -> Summary.Value:
+    sizes = [TensorShapeProto.Dim(size=size) for size in shape]
+    whole = TensorProto(tensor_shape=TensorShapeProto(dim=sizes), **content)
+    return Summary.Value(tag="val_acc", tensor=whole)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (Summary.Value(tag="val_acc", simple_value=0.5), 0.5),
+        (tensor((), dtype=1, float_val=[0.5]), 0.5),
+        (tensor((1, 1), dtype=1, float_val=[0.5]), 0.5),
+        (tensor((), dtype=2, double_val=[0.1]), 0.1),
+        (tensor((), dtype=2, tensor_content=struct.pack("<d", 0.1)), 0.1),
+        # A large tensor of equal numbers is stored as one of them.
+        (tensor((100,), dtype=1, float_val=[0.5]), None),
+        (tensor((2,), dtype=1, float_val=[0.5, 0.25]), None),
+        (tensor((), dtype=7, string_val=[b"text"]), None),
+        (Summary.Value(tag="", simple_value=0.5), None),
+        (Summary.Value(tag="val_acc", image=Summary.Image(height=1)), None),
+    ],
+)
+def test_a_value_is_a_scalar_or_is_skipped(value: Summary.Value, number: float | None) -> None:
+    expected = [] if number is None else [("epoch", None, 7, {"dev_accuracy": number})]
+    assert told(list(TensorBoardReader().feed(event_of(value)))) == expected
+
+
+def test_a_damaged_record_is_reported_and_the_next_is_read() -> None:
+    good = event_of(Summary.Value(tag="val_acc", simple_value=0.5))
+    damaged = good[:-6] + b"\xff" + good[-5:]
+    reader = TensorBoardReader()
+    items = [*reader.feed(good + damaged + good + framed(b"no event") + good), *reader.finish()]
+    kinds = [item.kind if isinstance(item, LogIssue) else "record" for item in items]
+    assert kinds == ["record", "bad_utf8", "record", "bad_utf8", "record"]
+    assert [item.line for item in items] == [1, 2, 3, 4, 5]
+    lost = damaged[:3] + b"\x01" + damaged[4:]
+    assert [item.kind for item in TensorBoardReader().feed(lost + good)] == ["cut_line"]
+
+
+def test_a_file_of_pytorch_is_read_as_it_grows(tmp_path: Path) -> None:
+    tails = FileTails((str(tmp_path),))
+    with TorchWriter(str(tmp_path)) as writer:
+        for step in (1, 2):
+            writer.add_scalar("val/acc", step / 4, step)
+            writer.flush()
+            assert told(list(tails.poll())) == [("epoch", None, step, {"dev_accuracy": step / 4})]
+    assert list(tails.finish()) == []
+
+
+def test_without_tensorboard_an_event_file_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "events.out.tfevents.1").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
+    with pytest.raises(Refused, match="the extra tensorboard"):
+        list(FileTails((str(tmp_path),)).poll())
 
 
 @given(st.binary(max_size=200), st.integers(0, 200))
