@@ -33,6 +33,9 @@ class LogFile(RotatingFileHandler):
     stream: Any  # bytes, unbuffered: a buffer would keep what a full disk refused
 
     def __init__(self, path: Path, on_failure: Callable[[str], None]) -> None:
+        # Only here: a study's folder that is deleted while its sweep runs must not come back.
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
         super().__init__(path, maxBytes=MAX_BYTES, backupCount=OLD_FILES, delay=True)
         self.setFormatter(LineFormatter())
         self._on_failure = on_failure
@@ -69,7 +72,6 @@ class LogFile(RotatingFileHandler):
             os.close(lock)
 
     def _open(self) -> Any:
-        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
         return FileIO(self.baseFilename, "ab")
 
     def _current_file(self, size: int) -> FileIO:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -104,6 +105,17 @@ def test_a_log_that_is_deleted_or_moved_is_started_again(log: LogFile) -> None:
     write(log, "after")
     assert [message for _, message in records(path)] == ["after"]
     assert [message for _, message in records(path.with_name("moved"))] == ["before"]
+
+
+def test_a_folder_that_is_deleted_does_not_come_back(tmp_path: Path, warned: Warnings) -> None:
+    path = tmp_path / "quality" / "orchestrator.log"
+    handler = LogFile(path, warned)
+    write(handler, "before")
+    shutil.rmtree(path.parent)
+    write(handler, "after")
+    handler.close()
+    assert not path.parent.exists()
+    assert len(warned) == 1
 
 
 def test_a_full_disk_is_one_warning(warned: Warnings) -> None:
