@@ -32,7 +32,13 @@ VERBS = ("orchestrator.commands", "orchestrator.commands.look", *COMMANDS)
 MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "sweeps": ("sweeps.config",),
     "sweeps.config": (),
-    "orchestrator": ("orchestrator.commands.*", "orchestrator.run", "results.*", "sweeps.*"),
+    "orchestrator": (
+        "orchestrator.commands.*",
+        "orchestrator.run",
+        "orchestrator.log",
+        "results.*",
+        "sweeps.*",
+    ),
     "orchestrator.backends": (),
     "orchestrator.backends.ray": ("orchestrator.backends",),
     "orchestrator.scheduler": ("orchestrator.backends", "results.storage"),

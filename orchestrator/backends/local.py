@@ -201,9 +201,12 @@ class LocalBackend(Backend):
         self._selector.unregister(self._control)
         self._control.close()
         code = self._process.wait()
-        lost = len(self._workers)
+        worker_count = len(self._workers)
         _LOGGER.error(
-            "Fork server %d died (%s) with %d workers", self._process.pid, _exit_cause(code), lost
+            "Fork server %d died (%s) with %d workers",
+            self._process.pid,
+            _exit_cause(code),
+            worker_count,
         )
         self._failed_starts = 0 if self._is_ready else self._failed_starts + 1
         # A fork server that exits by itself would do so again. One that was killed, by the kernel

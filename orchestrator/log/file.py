@@ -91,11 +91,11 @@ class LogFile(RotatingFileHandler):
     def _is_current(self) -> bool:
         """Whether the open file is still the one at the path, and not renamed or deleted."""
         try:
-            there = os.stat(self.baseFilename)  # noqa: PTH116 - a Path would be made per record
+            path_status = os.stat(self.baseFilename)  # noqa: PTH116 - a Path would be made per record
         except FileNotFoundError:
             return False
-        here = os.fstat(self.stream.fileno())
-        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+        open_status = os.fstat(self.stream.fileno())
+        return os.path.samestat(path_status, open_status)
 
     def _report(self, error: Exception) -> None:
         if self._has_failed:
