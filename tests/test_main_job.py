@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from tests.orchestrator.running import (
     FRESH,
+    HANG_SECONDS,
     family,
     run,
     said,
@@ -64,7 +65,7 @@ def test_a_real_sweep_survives_kills_and_compares(tmp_path: Path, text: Path) ->
     first.communicate()
     wait_all_gone(processes)
 
-    code, printed = run(tmp_path, "sweep", 400, (*FRESH, "sweep"), SLOTS="2", **given)
+    code, printed = run(tmp_path, "sweep", HANG_SECONDS, (*FRESH, "sweep"), SLOTS="2", **given)
     assert code == 0, printed
     assert f"dropout of minilm on {text} (240 train, 120 dev, 60 test), 2 slots" in printed
     found = trials(tmp_path, "dropout")

@@ -1,10 +1,12 @@
 """Runs sweeps of the scripted trainer in processes of their own, and reads what came of them."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ Process = ForkedProcess | subprocess.Popen[str]
 TOP = Path(__file__).resolve().parents[2]
 FRESH = (sys.executable, "-m", "trytable.orchestrator.cli")
 """The command line in an interpreter of its own."""
+
+HANG_SECONDS = 1200.0
+"""Limits end what hangs. They say nothing about speed, so that a busy machine fails no test."""
 
 GRID = """
 trainer: scripted
@@ -59,7 +64,7 @@ def start(
 def run(
     folder: Path,
     verb: str = "sweep",
-    seconds: float = 400,
+    seconds: float = HANG_SECONDS,
     command: Sequence[str] = (),
     **variables: str,
 ) -> tuple[int, str]:
@@ -95,7 +100,7 @@ def values_of(found: list[FrozenTrial], *wanted: TrialState) -> list[Any]:
     return sorted(trial.params["value"] for trial in found if trial.state in wanted)
 
 
-def wait_for(process: Process, enough: Callable[[], bool], seconds: float = 240) -> None:
+def wait_for(process: Process, enough: Callable[[], bool], seconds: float = HANG_SECONDS) -> None:
     """Wait until something holds while a process runs."""
     give_up = time.monotonic() + seconds
     while not enough():
@@ -110,6 +115,26 @@ def said(folder: Path, word: str, name: str = "quality") -> int:
     return sum(log.read_text().count(f'"event":"{word}"') for log in logs)
 
 
+@contextmanager
+def suspended(process: Process) -> Iterator[None]:
+    """Nothing of a process happens meanwhile, so that it cannot end before something else has."""
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+
+
+def interrupt(process: Process, number: int, seconds: float = HANG_SECONDS) -> None:
+    """Send a signal again and again until the process has ended: two at once are one for Python."""
+    give_up = time.monotonic() + seconds
+    while process.poll() is None:
+        assert time.monotonic() < give_up
+        process.send_signal(number)
+        time.sleep(1)
+    process.communicate()
+
+
 def family(process: "Process | subprocess.Popen[bytes]") -> list[psutil.Process]:
     """All processes that descend from one."""
     return psutil.Process(process.pid).children(recursive=True)
@@ -117,5 +142,5 @@ def family(process: "Process | subprocess.Popen[bytes]") -> list[psutil.Process]
 
 def wait_all_gone(processes: list[psutil.Process]) -> None:
     """Wait until none of these runs any more."""
-    _, alive = psutil.wait_procs(processes, timeout=60)
+    _, alive = psutil.wait_procs(processes, timeout=240)
     assert not alive, alive

@@ -53,7 +53,7 @@ class Browser:
     def __exit__(self, *_: object) -> None:
         os.close(self._write)
         self._process.kill()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
         os.close(self._read)
 
     def open(self, address: str) -> None:
@@ -72,7 +72,7 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def wait_for(self, script: str, seconds: float = 20) -> None:
+    def wait_for(self, script: str, seconds: float = 120) -> None:
         """Wait until a JavaScript expression is true."""
         _until(lambda: bool(self.run(script)), seconds, script)
 
@@ -101,7 +101,7 @@ class Browser:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._received:
-            ready, _, _ = select.select([self._read], [], [], 30)
+            ready, _, _ = select.select([self._read], [], [], 240)
             chunk = os.read(self._read, 1 << 20) if ready else b""
             assert chunk, "the browser has nothing more to say"
             self._received += chunk

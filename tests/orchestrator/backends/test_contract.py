@@ -65,7 +65,7 @@ class BackendContract(ABC):
     def until_exited(self, backend: Backend, *uids: str) -> list[WorkerMessage]:
         """All messages until each of these trials has exited."""
         left, heard = set(uids), list[WorkerMessage]()
-        give_up = time.monotonic() + 30
+        give_up = time.monotonic() + 240
         while left:
             assert time.monotonic() < give_up, f"{left} did not end; heard {heard}"
             for message in backend.poll(0.5):

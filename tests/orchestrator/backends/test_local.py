@@ -30,7 +30,7 @@ def backend(tmp_path: Path) -> Iterator[LocalBackend]:
 
 
 def poll_until(
-    backend: LocalBackend, enough: Callable[[list[WorkerMessage]], bool], seconds: float = 30
+    backend: LocalBackend, enough: Callable[[list[WorkerMessage]], bool], seconds: float = 240
 ) -> list[WorkerMessage]:
     heard: list[WorkerMessage] = []
     give_up = time.monotonic() + seconds
@@ -44,7 +44,7 @@ def started(heard: list[WorkerMessage]) -> list[Started]:
     return [m.event for m in heard if isinstance(m, WorkerEvent) and isinstance(m.event, Started)]
 
 
-def wait_gone(*pids: int, seconds: float = 10) -> None:
+def wait_gone(*pids: int, seconds: float = 120) -> None:
     give_up = time.monotonic() + seconds
     while any(psutil.pid_exists(p) and not is_zombie(p) for p in pids):
         assert time.monotonic() < give_up, [psutil.Process(p) for p in pids if psutil.pid_exists(p)]
@@ -147,7 +147,7 @@ def test_a_model_that_cannot_be_read_is_a_backend_error(tmp_path: Path) -> None:
     backend = LocalBackend(SLOTS, "finetune", str(tmp_path / "none"), tmp_path / "forkserver.log")
     try:
         with pytest.raises(BackendError, match="none"):
-            poll_until(backend, lambda _: False, seconds=60)
+            poll_until(backend, lambda _: False)
     finally:
         backend.close()
 

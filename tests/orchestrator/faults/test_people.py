@@ -22,6 +22,7 @@ from tests.orchestrator.running import (
     run,
     said,
     start,
+    suspended,
     url,
     wait_all_gone,
     wait_for,
@@ -80,7 +81,8 @@ def test_a_second_orchestrator_on_another_host_is_refused(folder: Path) -> None:
     words = f"hostname {name}; exec {sys.executable} -m trytable.orchestrator.cli sweep"
     first = start(folder, "sweep", command=[*unshare, "sh", "-c", words])
     wait_for(first, lambda: said(folder, "epoch") >= 1)
-    code, printed = run(folder)
+    with suspended(first):
+        code, printed = run(folder)
     assert code == 2
     assert f"on {name} is already running this sweep" in printed
     assert socket.gethostname() != name
@@ -110,7 +112,7 @@ def test_no_process_is_signalled_by_a_number_that_was_stored(folder: Path) -> No
 
 def test_a_study_that_is_deleted_while_it_runs(folder: Path) -> None:
     """As the dashboard does it. The next run starts anew, and finds nothing of the old one's."""
-    sweep = start(folder)
+    sweep = start(folder, SET="epochs=400")  # it cannot end before the study is deleted
     wait_for(sweep, lambda: said(folder, "epoch") >= 2)
     processes = family(sweep)
     optuna.delete_study(study_name="quality", storage=url(folder, for_optuna=True))

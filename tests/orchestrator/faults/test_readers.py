@@ -101,17 +101,25 @@ def read_page(port: int, page: str) -> str:
         return str(answer.read().decode())
 
 
+def is_served(port: int, page: str) -> bool:
+    with suppress(urllib.error.URLError, ConnectionError):
+        return bool(read_page(port, page))
+    return False
+
+
 def test_a_dashboard_that_reloads_during_a_sweep(folder: Path) -> None:
     """The sweep does not notice: the same trials, and the journal stays the rollback one."""
     write_sweep(folder, GRID.replace("0.15", "0.3"))
-    sweep = start(folder)
-    wait_for(sweep, lambda: said(folder, "epoch") >= 1)
-    processes = family(sweep)
+    assert run(folder, TRIALS="1")[0] == 0
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     dashboard = start(folder, "dashboard", PORT=str(port), NAME="")
+    wait_for(dashboard, lambda: is_served(port, "api/studies"))
+    sweep = start(folder)
     reloads = 0
     try:
+        wait_for(sweep, lambda: said(folder, "epoch") >= 5)
+        processes = family(sweep)
         while sweep.poll() is None:
             for page in ("api/studies", "api/studies/1?after=0"):
                 with suppress(urllib.error.URLError, ConnectionError):

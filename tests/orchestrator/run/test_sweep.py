@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import sqlite3
-import time
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,12 @@ from optuna.trial import TrialState
 from tests.orchestrator.running import (
     GRID,
     family,
+    interrupt,
     run,
     said,
     start,
     states,
+    suspended,
     trials,
     url,
     values_of,
@@ -154,10 +155,7 @@ def test_two_interrupts_stop_now(folder: Path) -> None:
     sweep = start(folder)
     wait_for(sweep, lambda: said(folder, "epoch") == 2)
     processes = family(sweep)
-    sweep.send_signal(signal.SIGINT)
-    time.sleep(1)  # two signals at once are one for Python
-    sweep.send_signal(signal.SIGINT)
-    sweep.communicate(timeout=240)
+    interrupt(sweep, signal.SIGINT)
     wait_all_gone(processes)
     assert states(folder) == ["RUNNING", "RUNNING"]
 
@@ -183,9 +181,10 @@ def test_hours_end_a_sweep_in_good_order(folder: Path) -> None:
 
 
 def test_a_second_orchestrator_is_refused(folder: Path) -> None:
-    first = start(folder, SET="epoch_seconds=1.5")
+    first = start(folder)
     wait_for(first, lambda: said(folder, "epoch") >= 1)
-    code, printed = run(folder)
+    with suspended(first):
+        code, printed = run(folder)
     assert code == 2
     assert f"process {first.pid} on " in printed
     printed, _ = first.communicate(timeout=240)

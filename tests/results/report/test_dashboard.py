@@ -142,7 +142,7 @@ def _serving(url: str, writable: bool = False) -> Iterator[int]:
 def _ask(
     port: int, method: str, path: str, headers: dict[str, str] | None = None, body: str = ""
 ) -> Answer:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         connection.request(method, path, body or None, headers or {})
         answer = connection.getresponse()

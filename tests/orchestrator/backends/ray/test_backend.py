@@ -92,7 +92,7 @@ def test_close_leaves_no_worker(opened: Backend, tmp_path: Path) -> None:
     found = workers(poll_until(backend, lambda heard: len(workers(heard)) == 2))
     found += [worker.parent() or worker for worker in found]  # the fork servers
     backend.close()
-    _, alive = psutil.wait_procs(found, timeout=20)
+    _, alive = psutil.wait_procs(found, timeout=120)
     assert not alive
 
 
@@ -115,7 +115,7 @@ def test_a_killed_actor_ends_its_attempt_and_another_takes_its_slot(
     ends = exits(heard)
     assert ends["a"].startswith("its Ray actor (")
     assert ends["b"] == "exit code 0"
-    _, alive = psutil.wait_procs([worker], timeout=20)
+    _, alive = psutil.wait_procs([worker], timeout=120)
     assert not alive
     until_ready(backend, len(SLOTS))
     backend.start(make_job(tmp_path, "a", attempt=2), SLOTS[0])

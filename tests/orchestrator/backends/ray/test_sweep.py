@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tests.orchestrator.backends.ray.raylets import Raylets, raylets
 from tests.orchestrator.running import (
     GRID,
     family,
+    interrupt,
     run,
     said,
     start,
@@ -137,10 +137,7 @@ def test_a_second_interrupt_stops_now(folder: Path) -> None:
     sweep = start(folder, ENGINE="ray")
     wait_for(sweep, lambda: said(folder, "epoch") == 2)
     processes = family(sweep)
-    sweep.send_signal(signal.SIGTERM)
-    time.sleep(1)  # two signals at once are one for Python
-    sweep.send_signal(signal.SIGTERM)
-    sweep.communicate(timeout=20)
+    interrupt(sweep, signal.SIGTERM)
     wait_all_gone(processes)
     assert states(folder) == ["RUNNING", "RUNNING"]
 
