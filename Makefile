@@ -8,7 +8,7 @@
 # comes before the first $(shell), because make passes expanded variables to those.
 VARS := NAME TRY OUT TRIALS HOURS DATA MODEL SLOTS RUNS STORAGE ENGINE CHECKPOINTS SET FORMAT PORT \
 	WRITABLE RETRY_FAILED AS_NEW FROM TO FREEZE LR_FROM LR_TO STEPS SEEDS APPLY LOG PATTERN TOP TEST \
-	REPORT_LANG LOG_LEVEL PYTHON
+	REPORT_LANG LOG_LEVEL PYTHON DEVICE
 $(foreach v,$(VARS),$(eval export TRYTABLE_$(v) := $$(value $(v)))$(eval unexport $(v)))
 
 # Without this, make would silently ignore a misspelled variable.
@@ -25,7 +25,7 @@ RAY := .venv/.installed-ray-$(RAY_KEY)
 DEV := .venv/.installed-dev-$(DEV_KEY)
 
 .PHONY: help sweep diagnose lr-range suggest import sweeps confirm report show rerun best export backup \
-	move-storage check-study dashboard ray test test-fast soak check bench clean
+	move-storage check-study dashboard ray test test-fast soak check bench gpu-check gpu-pack clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
@@ -105,6 +105,12 @@ check: $(DEV) ## lint, formatting and types
 
 bench: $(DEV) ## measure the speeds that the README claims (DATA=folder for your own text)
 	@exec .venv/bin/python -m benchmarks
+
+gpu-check: $(DEV) ## show on a GPU what no CPU can show, in 8 minutes (DEVICE=cpu rehearses it)
+	@exec .venv/bin/python -m benchmarks.gpu
+
+gpu-pack: $(DEV) ## gather what gpu-check needs on a machine without a network
+	@exec .venv/bin/python -m benchmarks.gpu.pack
 
 clean: ## remove the virtual environment and all caches; runs/ stays
 	@rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -8,28 +8,18 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Result, median_ratio, seconds, spread
-from benchmarks.work import prepared_job
+from benchmarks.work import Silent, prepared_job
 from trytable.trainers.data.batches import batches_by_length
 from trytable.trainers.data.tokens import Indices
 from trytable.trainers.finetune.trainer import TrainingRun
 from trytable.trainers.models.backbone import load_model
-from trytable.trainers.protocol.messages import Event, FinetuneSettings, StopReason
+from trytable.trainers.protocol.messages import FinetuneSettings
 
 REPEATS = 3
 BATCH = 80
 SAMPLED_BATCHES = 12
 """Train only this many batches of an epoch, evenly over their lengths: a whole epoch of a real data
 set would take minutes, and its cost is the average cost of its batches."""
-
-
-class Silent:
-    """A line that discards every event."""
-
-    def send(self, event: Event) -> None:
-        pass
-
-    def stop_reason(self) -> StopReason | None:
-        return None
 
 
 def run(folder: Path, data: str) -> Result:

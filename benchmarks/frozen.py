@@ -6,9 +6,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.epochs import Silent
 from benchmarks.measure import Result, median_ratio, seconds, spread
-from benchmarks.work import prepared_job
+from benchmarks.work import Silent, prepared_job
 from trytable.trainers.finetune.trainer import TrainingRun
 from trytable.trainers.models.backbone import LoadedModel, load_model
 from trytable.trainers.protocol.messages import FinetuneSettings

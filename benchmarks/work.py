@@ -1,10 +1,20 @@
-"""PreparedData jobs to measure with."""
+"""Jobs over prepared data to measure with, and a line for their events."""
 
 from pathlib import Path
 
 from trytable.records import DataSource
 from trytable.trainers.entrypoints.prepare import prepare
-from trytable.trainers.protocol.messages import FinetuneSettings, Job
+from trytable.trainers.protocol.messages import Event, FinetuneSettings, Job, StopReason
+
+
+class Silent:
+    """A line that discards every event."""
+
+    def send(self, event: Event) -> None:
+        pass
+
+    def stop_reason(self) -> StopReason | None:
+        return None
 
 
 def prepared_job(folder: Path, data: str, **knobs: object) -> Job:

@@ -27,7 +27,7 @@ VARIABLES = (
     "NAME", "TRY", "OUT", "TRIALS", "HOURS", "DATA", "MODEL", "SLOTS", "RUNS", "SET", "FORMAT",
     "PORT", "WRITABLE", "RETRY_FAILED", "AS_NEW", "FREEZE", "LR_FROM", "LR_TO", "STEPS", "SEEDS",
     "APPLY", "LOG", "PATTERN", "TOP", "TEST", "REPORT_LANG", "ENGINE", "CHECKPOINTS",
-    "LOG_LEVEL",
+    "LOG_LEVEL", "DEVICE",
 )  # fmt: skip
 LOCKS = ("requirements.txt", "requirements-ray.txt", "requirements-dev.txt")
 HOSTILE = (
@@ -180,7 +180,18 @@ def test_a_misspelt_variable_is_refused(front: Front) -> None:
 def test_help_lists_every_target(front: Front) -> None:
     code, printed = front.make()
     assert code == 0
-    for target in (*VERBS, "check-study", "ray", "test", "soak", "check", "bench", "clean", "help"):
+    for target in (
+        *VERBS,
+        "check-study",
+        "ray",
+        "test",
+        "soak",
+        "check",
+        "bench",
+        "gpu-check",
+        "clean",
+        "help",
+    ):
         assert f"\n  make {target} " in f"\n{printed}"
     assert not (front.folder / ".venv").exists()
 

@@ -12,6 +12,7 @@ from trytable.trainers.data.batches import Collator
 from trytable.trainers.data.tokens import Indices, TokenSplit
 from trytable.trainers.finetune import memory
 from trytable.trainers.finetune.losses import Criterion
+from trytable.trainers.models import determinism
 from trytable.trainers.models.precision import Precision, autocast
 
 _SMALLEST_SCALE = 1.0
@@ -68,7 +69,8 @@ class Stepper:
                 loss, correct, norm = self._gradients(split, indices)
                 break
             except RuntimeError as error:  # the base class of torch.OutOfMemoryError
-                self._halve(error, len(indices))
+                if not determinism.relax(error):
+                    self._halve(error, len(indices))
         self._check(loss, norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()

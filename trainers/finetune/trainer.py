@@ -18,6 +18,7 @@ from trytable.trainers.data import tokens
 from trytable.trainers.data.augment import make_augmenter
 from trytable.trainers.data.batches import Collator, batches_by_length
 from trytable.trainers.data.tokens import Indices, TokenSplit
+from trytable.trainers.finetune import memory
 from trytable.trainers.finetune.attest import LiveObjects, attest
 from trytable.trainers.finetune.checkpoints import Checkpointer
 from trytable.trainers.finetune.evaluation import Evaluator, macro_f1, probe_split
@@ -30,6 +31,7 @@ from trytable.trainers.finetune.schedule import make_schedule
 from trytable.trainers.finetune.step import NonFinite, Stepper
 from trytable.trainers.models.backbone import LoadedModel, max_input_length, pad_token_id
 from trytable.trainers.models.classifier import Predictor, build_classifier
+from trytable.trainers.models.determinism import use_deterministic_kernels
 from trytable.trainers.models.frozen_cache import CacheUnusable, with_cached_states
 from trytable.trainers.models.precision import choose_precision
 from trytable.trainers.models.state_dict import Weights, copy_weights, load_weights
@@ -75,6 +77,7 @@ class TrainingRun:
     ) -> None:
         self.job, self.settings, self.line = job, settings, line
         device = torch.device("cpu" if job.device == "cpu" else "cuda")
+        use_deterministic_kernels(device)
         self.precision = choose_precision(settings.precision, device)
 
         # Data. They are in the cache already; a swept max_length is tokenised by its first trial.
@@ -117,6 +120,11 @@ class TrainingRun:
             self.splits = with_cached_states(self.splits, job, settings, loaded, predictor)
         except CacheUnusable as reason:
             self.reporter.uncached(str(reason))
+        except RuntimeError as error:
+            # On a shared GPU fewer trials may share it; alone, smaller batches compute the states.
+            if job.shared_device or not memory.is_oom(error):
+                raise
+            self.reporter.uncached("computing their states in advance ran out of memory")
 
         self.evaluator = Evaluator(predictor, may_halve=not job.shared_device)
         self.probe = probe_split(self.splits["train"], settings.probe_size, job.seed)

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from trytable.records import Refused
 from trytable.trainers.data.batches import STATES, Collator
 from trytable.trainers.data.tokens import Indices, TokenSplit
+from trytable.trainers.models import determinism
 from trytable.trainers.models.adapters import add_adapters
 from trytable.trainers.models.backbone import LoadedModel
 from trytable.trainers.models.freezing import frozen_parts
@@ -190,5 +191,14 @@ class Predictor:
         """Return logits, shape (sentences, classes), and labels of some sentences of a split."""
         self.model.eval()
         batch, labels = self.collator.collate(split, indices)
+        try:
+            return self._logits(batch), labels
+        except RuntimeError as error:
+            if not determinism.relax(error):
+                raise
+        return self._logits(batch), labels
+
+    def _logits(self, batch: dict[str, Tensor]) -> Tensor:
         with autocast(self.precision, self.collator.device):
-            return self.model(batch).float(), labels
+            logits: Tensor = self.model(batch)
+        return logits.float()

@@ -1,0 +1,1 @@
+"""The steps of `make gpu-check`; each runs in a process of its own and writes into its notes."""
