@@ -100,7 +100,10 @@ def _print(step: StepResult) -> None:
 
 def _machine() -> dict[str, Any]:
     card = first_card()
-    versions = {name: metadata.version(name) for name in PACKAGES}
+    installed = {each.name for each in metadata.distributions()}
+    versions = {
+        name: metadata.version(name) if name in installed else "missing" for name in PACKAGES
+    }
     return {
         **(card.describe() if card else {}),
         "cores": len(os.sched_getaffinity(0)),

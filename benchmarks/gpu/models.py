@@ -4,6 +4,7 @@ No download is needed, and a model has its family's full size on a GPU. If the f
 `build/gpu/minilm-bf16` exists (see `benchmarks.gpu.pack`), MiniLM has its pretrained weights.
 """
 
+import math
 import random
 import shutil
 from collections.abc import Mapping
@@ -28,7 +29,10 @@ NOISE = 0.1
 """Share of sentences with a random label, so that no model reaches 100 %."""
 
 _PRETRAINED_MINILM = TOP / "build" / "gpu" / "minilm-bf16"
-_TOPIC_SHARE = 0.3
+_TOPIC_SHARE = 0.5
+_MEDIAN = math.log(0.65)
+"""Half of the sentences are longer than 65 % of the longest; every fifth is cut to that."""
+
 _SEED = 20
 
 
@@ -44,7 +48,7 @@ def write_texts(folder: Path, sizes: Sizes) -> Path:
 
 def _row(generator: random.Random, longest: int) -> str:
     topic = generator.choice(list(TOPICS))
-    length = min(longest, max(4, round(generator.lognormvariate(3.4, 0.6))))
+    length = min(longest, max(4, round(longest * generator.lognormvariate(_MEDIAN, 0.5))))
     topical, filler = TOPICS[topic].split(), FILLER.split()
     words = [
         generator.choice(topical if generator.random() < _TOPIC_SHARE else filler)

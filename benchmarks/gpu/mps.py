@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,30 +21,38 @@ def missing() -> str:
 def start(work: Path) -> dict[str, str]:
     """Start the daemon with pipes of its own; return the environment of its clients.
 
-    Raises subprocess.CalledProcessError if it refuses to start.
+    Raises subprocess.SubprocessError if it refuses to start.
     """
-    variables = {_PIPES: str(work / "mps"), _LOGS: str(work / "mps-log")}
+    variables = _variables(work)
     for folder in variables.values():
         Path(folder).mkdir(parents=True, exist_ok=True)
+    _marker(work).touch()  # before it runs: a kill in between must not leave it running
     subprocess.run([_program(), "-d"], env={**os.environ, **variables}, check=True, timeout=20)
     return variables
 
 
 def stop(work: Path) -> None:
-    """Stop the daemon that `start` started with this folder, if it runs."""
-    pid_file = work / "mps" / f"{CONTROL}.pid"
-    if not pid_file.exists():
+    """Stop the daemon that `start` started with this folder, if there is one."""
+    if not _marker(work).exists():
         return
-    variables = {_PIPES: str(work / "mps"), _LOGS: str(work / "mps-log")}
     with suppress(subprocess.SubprocessError, OSError):
         subprocess.run(
             [_program()],
             input=b"quit\n",
-            env={**os.environ, **variables},
+            env={**os.environ, **_variables(work)},
             timeout=_QUIT_SECONDS,
             check=False,
         )
-    _kill(pid_file)
+    _kill_after_patience(work / "mps" / f"{CONTROL}.pid")
+    _marker(work).unlink(missing_ok=True)
+
+
+def _variables(work: Path) -> dict[str, str]:
+    return {_PIPES: str(work / "mps"), _LOGS: str(work / "mps-log")}
+
+
+def _marker(work: Path) -> Path:
+    return work / "mps" / "started"
 
 
 def _program() -> str:
@@ -55,18 +62,18 @@ def _program() -> str:
     return program
 
 
-def _kill(pid_file: Path) -> None:
-    """Kill a daemon that has not obeyed, and its servers; only if the id is still a daemon's."""
-    deadline = time.monotonic() + _QUIT_SECONDS
-    while pid_file.exists() and time.monotonic() < deadline:
-        with suppress(OSError, ValueError, psutil.Error):
-            process = psutil.Process(int(pid_file.read_text()))
-            if CONTROL not in process.name() and CONTROL not in " ".join(process.cmdline()):
-                break
-            for child in process.children(recursive=True):
-                child.kill()
+def _kill_after_patience(pid_file: Path) -> None:
+    """Wait until the daemon has ended; kill it and its servers if it does not.
+
+    A process of another name has its id by now, and is left alone.
+    """
+    try:
+        daemon = psutil.Process(int(pid_file.read_text()))
+        if CONTROL not in f"{daemon.name()} {daemon.cmdline()}":
+            return
+        servers = daemon.children(recursive=True)
+        _, alive = psutil.wait_procs([daemon], timeout=_QUIT_SECONDS)
+        for process in [*alive, *(server for server in servers if server.is_running())]:
             process.kill()
-            process.wait(_QUIT_SECONDS)
-            break
-        time.sleep(0.1)
-    pid_file.unlink(missing_ok=True)
+    except (OSError, ValueError, psutil.Error):
+        return  # it has ended

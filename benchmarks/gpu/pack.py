@@ -32,6 +32,8 @@ CARRIED = (
 
 LIMIT_MIB = 60.0
 PYTHON = "3.12"
+"""The machine's Python; `python -m benchmarks.gpu.pack 3.13` packs for another."""
+
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 _FOLDER = TOP / "build" / "gpu"
 WHEELS, MINILM, ARCHIVE = (_FOLDER / n for n in ("wheels", "minilm-bf16", "trytable-gpu.tar.gz"))
@@ -42,12 +44,12 @@ _SOURCES = (
 _MIB = 2**20
 
 
-def main() -> int:
-    """Fetch, pack and print. Returns 1 if it is too large to travel."""
+def main(python: str = PYTHON) -> int:
+    """Fetch for this version of CPython, pack and print. Returns 1 if it is too large to travel."""
     pins = pinned(CARRIED, (TOP / "requirements.txt").read_text())
     print("The machine has:", ", ".join(MACHINE))
     print("It lacks:", ", ".join(pins))
-    _fetch(pins)
+    _fetch(pins, python)
     sizes = {"sources": _size(_SOURCES), "wheels": _bytes(WHEELS)}
     sizes |= _copy_minilm(sum(sizes.values()))
     _archive()
@@ -74,14 +76,14 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _fetch(pins: Sequence[str]) -> None:
+def _fetch(pins: Sequence[str], python: str) -> None:
     """Download the wheels, without what they need themselves: the list names it. Raises on error.
 
     The folder holds exactly these afterwards, since two versions of one package stop pip.
     """
     shutil.rmtree(WHEELS, ignore_errors=True)
     platforms = [word for name in _PLATFORMS for word in ("--platform", name)]
-    choice = ["--no-deps", "--only-binary=:all:", "--python-version", PYTHON]
+    choice = ["--no-deps", "--only-binary=:all:", "--python-version", python]
     choice += ["--implementation", "cp", *platforms]
     subprocess.run(
         [sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(WHEELS), *choice, *pins],
@@ -140,4 +142,4 @@ def _bytes(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:2]))

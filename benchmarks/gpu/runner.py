@@ -22,7 +22,7 @@ TOP = Path(__file__).resolve().parents[2]
 SHORTEST_SECONDS = 5.0
 """With less than this left, a step is not started."""
 
-_LOG_LINES = 5
+_LOG_LINES = 3
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,9 @@ def _status(code: int | None, notes: Notes, limit: float, log: Path) -> Status:
         return "timed out"
     if code != 0 or not notes.is_complete:
         end = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        lines = log.read_text(errors="replace").strip().splitlines()[-_LOG_LINES:]
-        notes.problems.append(f"its process ended with {end}: {' / '.join(lines)}")
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+        shown = [line for line in lines if line.strip("^~")][-_LOG_LINES:]
+        notes.problems.append(f"its process ended with {end}: {' / '.join(shown)}")
         return "crashed"
     return "failed" if notes.problems else "passed"
 

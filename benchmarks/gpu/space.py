@@ -37,15 +37,15 @@ class Sizes:
 
 ON_CARD = Sizes(
     is_small=False,
-    train=1536,
+    train=1024,
     dev=512,
     tokens=128,
     batch=32,
-    lrs=(1e-5, 2e-5, 3e-5, 5e-5, 1e-4, 2e-4),
+    lrs=(1e-5, 3e-5, 1e-4, 2e-4, 3e-4, 5e-4),
     decays=(0.0, 0.01, 0.03, 0.1),
     epochs=2,
     together=(1, 2, 4, 8),
-    window_seconds=6.0,
+    window_seconds=4.0,
 )
 ON_CPU = Sizes(
     is_small=True,
@@ -55,7 +55,7 @@ ON_CPU = Sizes(
     batch=16,
     lrs=(1e-3, 3e-3),
     decays=(0.0, 0.01),
-    epochs=2,
+    epochs=4,
     together=(1, 2),
     window_seconds=1.5,
 )

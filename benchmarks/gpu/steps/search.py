@@ -21,6 +21,9 @@ from trytable.trainers.protocol.messages import AnyEvent, Epoch
 TOGETHER_ON_CARD = 4
 ACCURACY = "best dev accuracy"
 RATE = "trials an hour"
+LEARNT = 0.5
+"""Dev accuracy that guessing among four topics does not reach."""
+
 CLOSE = 0.05
 """The two heads differ, and so do the random draws: the best accuracies may differ by so much."""
 
@@ -41,6 +44,7 @@ def sweep(space: Space, notes: Notes) -> None:
     _note_rate(len(study.trials), seconds, meter, notes)
     best = [trial.best_dev_accuracy for trial in study.trials if trial.best_dev_accuracy]
     _note_accuracies(best, notes)
+    notes.require(max(best, default=0.0) > LEARNT, "no trial learnt, so accuracies show nothing")
     last = [_last_accuracy(study.events(trial.number)) for trial in study.trials]
     notes.figure("median last dev accuracy", statistics.median(filter(None, last)))
     for line in study.printed.splitlines():
@@ -79,8 +83,11 @@ def trainer(space: Space, notes: Notes) -> None:
         return
     notes.figure("Trytable's trials an hour, in multiples", ours[RATE] / notes.figures[RATE])
     apart = abs(ours[ACCURACY] - max(accuracies))
-    notes.require(apart <= CLOSE, f"the best accuracies are {apart:.3f} apart")
-    if space.card:  # in little, both mostly wait for imports
+    notes.figure("best accuracies apart", apart)
+    if (
+        space.card
+    ):  # in little, a few steps of a tiny model depend on chance, and imports take longest
+        notes.require(apart <= CLOSE, f"the best accuracies are {apart:.3f} apart")
         notes.require(ours[RATE] > notes.figures[RATE], "Trytable ran fewer trials an hour")
 
 

@@ -111,7 +111,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(pack, "MINILM", tmp_path / "minilm-bf16")
     monkeypatch.setattr(pack, "ARCHIVE", tmp_path / "trytable-gpu.tar.gz")
 
-    def fetch(_: object) -> None:
+    def fetch(_: object, python: str) -> None:
+        assert python == "3.12"
         pack.WHEELS.mkdir()
         (pack.WHEELS / "made_up-1-py3-none-any.whl").write_bytes(b"0" * 2**20)
 
@@ -182,6 +183,6 @@ def test_the_page_says_how_and_names_every_step() -> None:
     if "None yet." in page:
         assert page.splitlines()[0].startswith("**No GPU has run this check yet.**")
     assert [f"| `{step.name}` |" for step in STEPS if f"| `{step.name}` |" not in page] == []
-    assert "sh benchmarks/gpu/run.sh results" in page
+    assert "sh benchmarks/gpu/run.sh card" in page
     for package in pack.MACHINE[:4]:
         assert package in page

@@ -197,3 +197,41 @@ def test_the_cut_is_the_number_of_frozen_layers() -> None:
             frozen_cache.cacheable_layers(FinetuneSettings.model_validate({"freeze": freeze}), 12)
             == layers
         )
+
+
+def only(sentences: int) -> Any:
+    """A hook for a model that holds this many sentences at once: the allocator says no to more."""
+
+    def hook(_: torch.nn.Module, args: tuple[dict[str, torch.Tensor]]) -> None:
+        if len(args[0]["input_ids"]) > sentences:
+            torch.empty(2**55, dtype=torch.uint8)
+
+    return hook
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_lack_of_memory_for_the_states_ends_no_trial_that_has_the_gpu_alone(
+    tmp_path: Path, bert: LoadedModel, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    """On a shared GPU it does, since fewer trials may share it."""
+    build = trainer.build_classifier
+
+    def build_small(*arguments: Any) -> Any:
+        model = build(*arguments)
+        model.register_forward_pre_hook(only(8))
+        return model
+
+    monkeypatch.setattr(trainer, "build_classifier", build_small)
+    job, settings = job_for(tmp_path, bert.folder, freeze=2, epochs=1, batch_size=8)
+    job, line = job.model_copy(update={"shared_device": shared}), Recorder()
+    if shared:
+        with pytest.raises(RuntimeError, match="can't allocate memory"):
+            trainer.TrainingRun(job, settings, line, bert)
+        return
+    training = trainer.TrainingRun(job, settings, line, bert)
+    assert training.splits["train"].states is None
+    training.execute()
+    assert line.said(Finished)
+    (finding,) = line.said(Finding)
+    assert finding.kind == "frozen_cache"
+    assert finding.message.endswith("computing their states in advance ran out of memory")
