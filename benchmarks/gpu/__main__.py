@@ -18,12 +18,14 @@ from benchmarks.gpu import table
 from benchmarks.gpu.card import CPU, first_card
 from benchmarks.gpu.plan import STEPS, TOTAL_SECONDS
 from benchmarks.gpu.records import CheckResult, Notes, StepResult
-from benchmarks.gpu.runner import Runner
+from benchmarks.gpu.runner import Runner, log_path
 from benchmarks.gpu.space import open_space
 
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "optuna", "SQLAlchemy", "pydantic")
 """The packages whose versions the output states; torch is the machine's own."""
 
+
+LOG_FILE = "gpu-check.log"
 
 CPU_PATIENCE = 2.0
 """A step has so many times its limit on a CPU, which other programs may keep busy."""
@@ -41,7 +43,6 @@ def main(arguments: list[str]) -> int:
         return 2
     with tempfile.TemporaryDirectory(prefix="trytable-gpu-") as scratch:
         check = _check(device, Path(options.work or scratch).resolve(), options)
-    table.write(check, options.out)
     print(f"\n{table.summary(check)}\n{options.out / table.MARKDOWN_FILE}")
     return int(check.has_failed)
 
@@ -78,18 +79,31 @@ def _card() -> bool:
 
 
 def _check(device: str, work: Path, options: argparse.Namespace) -> CheckResult:
-    began = time.monotonic()
-    runner = Runner(
-        device,
-        work,
-        options.out / "logs",
-        began + options.seconds,
-        patience=options.patience or (CPU_PATIENCE if device == CPU else 1.0),
-        on_end=_print,
-    )
+    """Run the steps. All files are written after each, so that a kill leaves what came so far."""
+    machine, began = _machine(), time.monotonic()
+    checks = [CheckResult(machine, device, 0.0, ())]
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / LOG_FILE).write_bytes(b"")
+
+    def on_end(step: StepResult) -> None:
+        _print(step)
+        _append_log(options.out / LOG_FILE, work, step)
+        steps = (*checks[-1].steps, step)
+        checks.append(CheckResult(machine, device, time.monotonic() - began, steps))
+        table.write(checks[-1], options.out)
+
+    patience = options.patience or (CPU_PATIENCE if device == CPU else 1.0)
+    runner = Runner(device, work, began + options.seconds, patience=patience, on_end=on_end)
     needed = {*options.only, STEPS[0].name}
-    steps = runner.run([step for step in STEPS if not options.only or step.name in needed])
-    return CheckResult(_machine(), device, time.monotonic() - began, steps)
+    runner.run([step for step in STEPS if not options.only or step.name in needed])
+    return checks[-1]
+
+
+def _append_log(log: Path, work: Path, step: StepResult) -> None:
+    own = log_path(work, step.name)
+    with log.open("ab") as file:
+        file.write(f"== {step.name}: {step.status}\n".encode())
+        file.write(own.read_bytes() if own.exists() else b"")
 
 
 def _print(step: StepResult) -> None:

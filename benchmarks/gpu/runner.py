@@ -31,8 +31,7 @@ class Runner:
 
     Args:
         device: `cuda` or `cpu`.
-        work: the folder for models, data and studies.
-        logs: the folder for each step's output.
+        work: the folder for models, data, studies, and each step's notes and output.
         deadline: the monotonic second at which the whole check ends.
         command: the command of a step's process; its name and the notes' path are appended.
         patience: a step's time limit in multiples of its own.
@@ -41,7 +40,6 @@ class Runner:
 
     device: str
     work: Path
-    logs: Path
     deadline: float
     command: Sequence[str] = (sys.executable, "-m", "benchmarks.gpu", "--step")
     patience: float = 1.0
@@ -49,7 +47,7 @@ class Runner:
 
     def run(self, steps: Sequence[Step]) -> tuple[StepResult, ...]:
         """Run the steps in order."""
-        self.logs.mkdir(parents=True, exist_ok=True)
+        log_path(self.work, "").parent.mkdir(parents=True, exist_ok=True)
         results: list[StepResult] = []
         for step in steps:
             results.append(self._run(step))
@@ -65,7 +63,8 @@ class Runner:
             return _result(step, "no time left", Notes(Path(), problems=[problem]))
         began = time.monotonic()
         limit = min(step.seconds * self.patience, left)
-        notes_path, log = self.work / "notes" / f"{step.name}.json", self.logs / f"{step.name}.log"
+        notes_path = self.work / "notes" / f"{step.name}.json"
+        log = log_path(self.work, step.name)
         notes_path.unlink(missing_ok=True)
         code = self._run_process(step, notes_path, log, limit)
         notes = read_notes(notes_path)
@@ -98,6 +97,11 @@ class Runner:
         finally:
             _kill_tree(process)
             mps.stop(self.work)  # only a step under MPS starts the daemon; a killed one leaves it
+
+
+def log_path(work: Path, name: str) -> Path:
+    """Return the file with all that a step has printed."""
+    return work / "logs" / f"{name}.log"
 
 
 def environment(device: str) -> Mapping[str, str]:

@@ -55,7 +55,7 @@ def run(
     (folder / COMMAND_FILE).write_text(PROGRAM)
     command = (sys.executable, str(folder / COMMAND_FILE))
     deadline = time.monotonic() + seconds
-    return Runner(device, folder, folder / "logs", deadline, command=command).run(steps)
+    return Runner(device, folder, deadline, command=command).run(steps)
 
 
 def checked(steps: Sequence[StepResult]) -> CheckResult:
@@ -142,6 +142,7 @@ def test_the_exit_code_says_whether_a_step_failed(
     out = tmp_path / "out"
     assert check_program.main(["--device", "cpu", "--out", str(out), "--patience", "1"]) == code
     assert json.loads((out / table.JSON_FILE).read_text())["failed"] == bool(code)
+    assert f"== {name}: " in (out / "gpu-check.log").read_text()
 
 
 @pytest.mark.parametrize(
