@@ -15,6 +15,7 @@ from trytable.trainers.finetune import trainer
 from trytable.trainers.models import frozen_cache
 from trytable.trainers.models.backbone import LoadedModel, load_model, transformer_layers
 from trytable.trainers.models.cached_states import StateCache
+from trytable.trainers.models.classifier import build_classifier
 from trytable.trainers.models.state_dict import copy_weights
 from trytable.trainers.protocol.messages import (
     Epoch,
@@ -214,14 +215,13 @@ def test_a_lack_of_memory_for_the_states_ends_no_trial_that_has_the_gpu_alone(
     tmp_path: Path, bert: LoadedModel, monkeypatch: pytest.MonkeyPatch, shared: bool
 ) -> None:
     """On a shared GPU it does, since fewer trials may share it."""
-    build = trainer.build_classifier
 
     def build_small(*arguments: Any) -> Any:
-        model = build(*arguments)
+        model = build_classifier(*arguments)
         model.register_forward_pre_hook(only(8))
         return model
 
-    monkeypatch.setattr(trainer, "build_classifier", build_small)
+    monkeypatch.setattr("trytable.trainers.finetune.trainer.build_classifier", build_small)
     job, settings = job_for(tmp_path, bert.folder, freeze=2, epochs=1, batch_size=8)
     job, line = job.model_copy(update={"shared_device": shared}), Recorder()
     if shared:
