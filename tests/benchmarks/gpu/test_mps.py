@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks.gpu import mps
 
+pytestmark = pytest.mark.slow
+
 DAEMON = """#!/bin/bash
 pid="$CUDA_MPS_PIPE_DIRECTORY/nvidia-cuda-mps-control.pid"
 if [ "${1:-}" = -d ]; then

@@ -71,6 +71,7 @@ def blocked_modules() -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_the_check_runs_with_what_the_machine_has_and_what_travels(tmp_path: Path) -> None:
     blocked = blocked_modules()
     assert {"psycopg", "plotly", "optuna_dashboard", "tomlkit", "ray"} <= blocked
@@ -121,6 +122,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_archive_holds_the_sources_the_wheels_and_the_model(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,6 +139,7 @@ def test_the_archive_holds_the_sources_the_wheels_and_the_model(
     assert "It lacks: optuna==" in printed
 
 
+@pytest.mark.slow
 def test_a_model_that_is_too_large_stays_and_too_much_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,6 +159,7 @@ print(json.dumps([carried.VALUE, *sys.argv[1:]]))
 """
 
 
+@pytest.mark.slow
 def test_one_command_installs_the_wheels_and_runs_the_check(tmp_path: Path) -> None:
     program = tmp_path / "benchmarks" / "gpu"
     program.mkdir(parents=True)

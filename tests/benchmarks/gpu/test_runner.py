@@ -18,6 +18,8 @@ from benchmarks.gpu.plan import STEPS
 from benchmarks.gpu.records import CheckResult, Step, StepResult
 from benchmarks.gpu.runner import Runner
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import os, signal, subprocess, sys, time
 from pathlib import Path

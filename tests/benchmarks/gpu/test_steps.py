@@ -154,6 +154,7 @@ def test_one_other_bit_or_prediction_is_a_difference() -> None:
     assert bits.differences(told(0.25), [])
 
 
+@pytest.mark.slow
 def test_without_a_lack_of_memory_the_step_says_so(space: Space) -> None:
     """All of the step runs: the ballast, the sweep and the reading of its events."""
     notes = notes_of(space, "alone")
@@ -168,6 +169,7 @@ def test_without_a_lack_of_memory_the_step_says_so(space: Space) -> None:
     assert psutil.Process().children() == []
 
 
+@pytest.mark.slow
 def test_a_context_is_what_is_used_and_not_reserved(space: Space) -> None:
     notes = notes_of(space, "context")
     used = iter([2**30, 2**30 + CONTEXT_BYTES + 2**20])
@@ -178,6 +180,7 @@ def test_a_context_is_what_is_used_and_not_reserved(space: Space) -> None:
     assert notes.figures["ms a step"] > 0
 
 
+@pytest.mark.slow
 def test_a_killed_workers_memory_is_seen_to_be_free(space: Space) -> None:
     notes = notes_of(space, "kill")
     kill.run(space, notes)
