@@ -24,7 +24,7 @@ MACHINE = (
 """What the machine must have."""
 
 CARRIED = (
-    *("optuna", "alembic", "SQLAlchemy", "Mako", "colorlog"),
+    *("optuna", "optuna-dashboard", "bottle", "alembic", "SQLAlchemy", "Mako", "colorlog"),
     *("pydantic", "pydantic_core", "annotated-types", "typing-inspection"),
     *("ruamel.yaml", "tenacity", "xlsxwriter"),
 )

@@ -21,7 +21,7 @@ from trytable.trainers.finetune.optimizer import (
     set_learning_rates,
 )
 from trytable.trainers.finetune.schedule import Schedule
-from trytable.trainers.models.backbone import transformer_layers
+from trytable.trainers.models.backbone import is_checkpointing, transformer_layers
 from trytable.trainers.models.classifier import Classifier, dropout_probabilities
 from trytable.trainers.models.freezing import frozen_layer_count, matches, uses_patterns
 from trytable.trainers.models.heads import hidden_widths
@@ -85,7 +85,7 @@ def effective_parameters(live: LiveObjects, settings: FinetuneSettings) -> Readi
         "pooling": live.model.pooling,
         **_head(live.model.head),
         **_adapters(live.model),
-        "gradient_checkpointing": live.model.backbone.is_activation_checkpointing,
+        "gradient_checkpointing": is_checkpointing(live.model.backbone),
         "precision": live.precision,
         "seed": live.seed,
         "max_length.longest_text": int(live.lengths.max()),

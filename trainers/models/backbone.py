@@ -122,3 +122,18 @@ def pad_token_id(config: PreTrainedConfig) -> int:
     """Return the padding id, or 0 if the config has none: the mask hides it anyway."""
     pad_id = getattr(config, "pad_token_id", None)
     return pad_id if isinstance(pad_id, int) and pad_id >= 0 else 0
+
+
+def checkpoint_activations(backbone: nn.Module, options: dict[str, bool]) -> None:
+    """Recompute activations in the backward pass; the options are those of torch's checkpoint.
+
+    The method's name depends on transformers' version: 5.17 has the old one alone.
+    """
+    names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
+    next(getattr(backbone, name) for name in names if hasattr(backbone, name))(options)
+
+
+def is_checkpointing(backbone: nn.Module) -> bool:
+    """Whether activations are recomputed, under transformers' new name for it or its old one."""
+    names = ("is_activation_checkpointing", "is_gradient_checkpointing")
+    return bool(next(getattr(backbone, name) for name in names if hasattr(backbone, name)))

@@ -14,7 +14,7 @@ from trytable.trainers.data.batches import STATES, Collator
 from trytable.trainers.data.tokens import Indices, TokenSplit
 from trytable.trainers.models import determinism
 from trytable.trainers.models.adapters import add_adapters
-from trytable.trainers.models.backbone import LoadedModel
+from trytable.trainers.models.backbone import LoadedModel, checkpoint_activations
 from trytable.trainers.models.freezing import frozen_parts
 from trytable.trainers.models.heads import make_head
 from trytable.trainers.models.precision import Precision, autocast
@@ -127,7 +127,7 @@ def _checkpoint_gradients(backbone: PreTrainedModel) -> None:
     if not backbone.supports_gradient_checkpointing:
         raise Refused(f"{type(backbone).__name__} does not support gradient_checkpointing.")
     # The reentrant variant gives no gradient if its input needs none, as after frozen layers.
-    backbone.activation_checkpointing_enable({"use_reentrant": False})
+    checkpoint_activations(backbone, {"use_reentrant": False})
     # For that variant, transformers makes even frozen embeddings require gradients: undo that.
     backbone.disable_input_require_grads()  # type: ignore[no-untyped-call] # untyped there
 

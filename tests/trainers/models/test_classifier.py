@@ -16,7 +16,9 @@ from tests.trainers.small import CONFIGS, same_tensors, save_model
 from trytable.records import Refused
 from trytable.trainers.models.backbone import (
     LoadedModel,
+    checkpoint_activations,
     embedding_modules,
+    is_checkpointing,
     load_model,
     max_input_length,
     transformer_layers,
@@ -273,3 +275,21 @@ def _broken_dropout(self: nn.Dropout, p: float = 0.5, inplace: bool = False) -> 
     """A dropout that ignores what it is given."""
     nn.Module.__init__(self)
     self.p, self.inplace = 0.1, inplace
+
+
+@pytest.mark.parametrize("version", ["new", "old"])
+def test_checkpointing_goes_by_the_name_that_transformers_has(version: str) -> None:
+    """transformers 5.17 calls it by its old name, and has not the new one."""
+    word = "activation" if version == "new" else "gradient"
+    calls: list[dict[str, bool]] = []
+
+    class Backbone(torch.nn.Module):
+        pass
+
+    setattr(Backbone, f"{word}_checkpointing_enable", lambda _, options: calls.append(options))
+    setattr(Backbone, f"is_{word}_checkpointing", property(lambda _: bool(calls)))
+    backbone = Backbone()
+    assert not is_checkpointing(backbone)
+    checkpoint_activations(backbone, {"use_reentrant": False})
+    assert calls == [{"use_reentrant": False}]
+    assert is_checkpointing(backbone)
