@@ -158,8 +158,11 @@ def training_run(space: Space, job: Job, loaded: Any) -> Any:
     """Return a `TrainingRun` of a job in this process, which then has a context of its own."""
     if space.device != CPU:
         os.environ["CUDA_VISIBLE_DEVICES"] = space.device
-    from trytable.trainers.finetune.trainer import TrainingRun  # noqa: PLC0415 - imports torch
+    import torch  # noqa: PLC0415 - a step that runs studies alone needs no torch
 
+    from trytable.trainers.finetune.trainer import TrainingRun  # noqa: PLC0415 - see above
+
+    torch.set_num_threads(job.threads)  # as a worker does
     assert isinstance(job.settings, FinetuneSettings), "the settings are ours"
     return TrainingRun(job, job.settings, Silent(), loaded)
 
