@@ -6,6 +6,7 @@ UserError
  +-- SweepChanged     the sweep is not the one that the study was made with
  +-- DatabaseDamaged  the study database is damaged
  +-- StudyDeleted     the study was deleted while its sweep ran
+ +-- PluginError      a sampler, pruner or backend of another package cannot be used
 """
 
 
@@ -31,3 +32,8 @@ class DatabaseDamaged(UserError):
 
 class StudyDeleted(UserError):
     """The study, its folder or its database was deleted while its sweep ran."""
+    """The study was deleted while its sweep ran, in the dashboard for example."""
+
+
+class PluginError(UserError):
+    """A sampler, pruner or backend of another package cannot be used; the message names it."""

@@ -15,7 +15,7 @@ MOST_MODULES = 12
 MOST_FOLDERS = 7
 LONGEST_CHAIN = 11
 
-EVERYWHERE = ("trytable", "trytable.files", "trytable.records")
+EVERYWHERE = ("trytable", "trytable.files", "trytable.plugins", "trytable.records")
 """The leaves that every room may import."""
 
 COMMANDS = (
@@ -98,7 +98,12 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
 }
 """What each folder may import besides itself; `.*`: with the folders inside it."""
 
-LEAVES = ("orchestrator.errors", "orchestrator.paths", "trainers.seeding")
+LEAVES = (
+    "orchestrator.errors",
+    "orchestrator.paths",
+    "orchestrator.plugins",
+    "trainers.seeding",
+)
 """Modules beside a room's folders that every folder of the room may import."""
 
 OF_THE_TRAINERS = ("trainers.protocol", "trainers.script.logs")

@@ -1,31 +1,31 @@
-"""Chooses where the trials of a sweep run: in processes of this machine, or on a Ray cluster."""
+"""Chooses where the trials of a sweep run: on this machine, on a Ray cluster, or by a plug-in."""
 
-import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 from rich.console import Console
 from rich.text import Text
 
 from trytable.orchestrator.backends.base import Backend, Slot
-from trytable.orchestrator.backends.local import LocalBackend
-from trytable.orchestrator.backends.ray.cluster import (
-    NodeResources,
-    cluster_slots,
-    gpu_share,
-    join_cluster,
-)
-from trytable.orchestrator.backends.slots import find_slots
+from trytable.orchestrator.backends.engine import BackendOptions, Engine, WorkerSettings
+from trytable.orchestrator.backends.local import LOCAL
+from trytable.orchestrator.backends.local import start_local as start_local_workers
+from trytable.orchestrator.backends.ray.kind import RAY
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
-from trytable.sweeps.config.schema import Sweep
+from trytable.orchestrator.plugins import Registry
+from trytable.plugins import BackendKind
+from trytable.sweeps.config.loader import Sweep
 
-ENGINES = ("local", "ray")
-
-CLUSTER_WAIT_SECONDS = 600.0
-"""How long a sweep waits for a cluster to have room for its first slot."""
+BACKENDS = Registry(
+    noun="backend",
+    group="trytable.backends",
+    kind=BackendKind,
+    call="open(options)",
+    built_in={"local": LOCAL, "ray": RAY},
+)
+"""The ways to run workers; the first one is the default."""
 
 BackendStarter = Callable[[Sweep, Folders, Sequence[Slot]], Backend]
 
@@ -35,7 +35,7 @@ class EngineOptions:
     """The user's choice of an engine.
 
     Args:
-        engine: `local` or `ray`; empty is `local`.
+        engine: the name of a backend; empty is `local`.
         slots: how many trials may run at once; None for as many as the machine has room for.
         checkpoints: an fsspec URL for the checkpoints of nodes that share no folder, or empty.
     """
@@ -46,75 +46,49 @@ class EngineOptions:
 
 
 @dataclass(frozen=True)
-class Engine:
-    """Finds slots, given how many trials may share a GPU, and starts a backend in them."""
+class OpenEngine:
+    """An engine for sweeps: slots as in `Engine`, and a backend's start."""
 
     slots: Callable[[int], tuple[Slot, ...]]
     start: BackendStarter
 
 
 @contextmanager
-def open_engine(options: EngineOptions, console: Console) -> Iterator[Engine]:
+def open_engine(options: EngineOptions, console: Console) -> Iterator[OpenEngine]:
     """Open an engine, which is ready until the block ends. Raises UserError."""
-    name, slots = options.engine, options.slots
-    if name not in ("", *ENGINES):
-        raise UserError(f"ENGINE={name!r} is not an engine. Allowed: {', '.join(ENGINES)}.")
-    if name != "ray":
-        yield Engine(partial(find_slots, slots), start_local)
-        return
-    check_url(options.checkpoints)
-    with join_cluster(lambda text: console.print(Text(text), soft_wrap=True)) as nodes:
-        yield Engine(
-            lambda max_per_gpu: cluster_slots(slots, nodes, max_per_gpu),
-            partial(start_ray, nodes, options.checkpoints),
-        )
+    backend_options = BackendOptions(
+        options.slots,
+        options.checkpoints,
+        warn=lambda text: console.print(Text(text), soft_wrap=True),
+    )
+    with ExitStack() as stack:
+        name = options.engine or next(iter(BACKENDS.built_in))
+        kind = _find_backend(name)
+        with BACKENDS.plugin_errors(name):
+            engine = stack.enter_context(kind.open(backend_options))
+            if not isinstance(engine, Engine):
+                raise TypeError(f"open(options) yields {type(engine).__name__!r}, not an Engine")
+        yield OpenEngine(engine.slots, _for_sweeps(engine))
 
 
-def check_url(checkpoints: str) -> None:
-    """Write, read and delete a file at an fsspec URL. Raises UserError if that fails."""
-    if not checkpoints:
-        return
-    from trytable.orchestrator.backends.ray.transfer import CheckpointStore  # noqa: PLC0415 - slow to import
-
-    store, uid = CheckpointStore(checkpoints), f"check-{secrets.token_hex(8)}"
+def _find_backend(name: str) -> BackendKind:
     try:
-        store.push(uid, b"trytable")
-        content = store.pull(uid)
-        store.delete(uid)
-    except Exception as error:
-        raise UserError(f"CHECKPOINTS={checkpoints} cannot be used: {error}") from error
-    if content != b"trytable":
-        raise UserError(f"CHECKPOINTS={checkpoints} does not return what was written to it.")
+        return BACKENDS.find(name)
+    except KeyError:
+        allowed = ", ".join(BACKENDS.names())
+        raise UserError(f"ENGINE={name!r} is not an engine. Allowed: {allowed}.") from None
+
+
+def _for_sweeps(engine: Engine) -> BackendStarter:
+    return lambda sweep, folders, slots: engine.start(_worker_settings(sweep, folders), slots)
 
 
 def start_local(sweep: Sweep, folders: Folders, slots: Sequence[Slot]) -> Backend:
     """Start workers on this machine."""
-    return LocalBackend(
-        slots,
-        sweep.trainer,
-        sweep.model,
-        folders.forkserver_log,
-        silence_seconds=sweep.silence_minutes * 60,
+    return start_local_workers(_worker_settings(sweep, folders), slots)
+
+
+def _worker_settings(sweep: Sweep, folders: Folders) -> WorkerSettings:
+    return WorkerSettings(
+        sweep.trainer, sweep.model, folders.forkserver_log, sweep.silence_minutes * 60
     )
-
-
-def start_ray(
-    nodes: Sequence[NodeResources],
-    checkpoints: str,
-    sweep: Sweep,
-    folders: Folders,
-    slots: Sequence[Slot],
-) -> Backend:
-    """Start workers on the nodes of a cluster."""
-    # Not at the top of the module: Ray is an optional dependency.
-    from trytable.orchestrator.backends.ray.backend import RayBackend  # noqa: PLC0415 - see above
-    from trytable.orchestrator.backends.ray.plan import make_plan  # noqa: PLC0415 - see above
-
-    plan = make_plan(
-        sweep.trainer,
-        sweep.model,
-        folders.forkserver_log,
-        checkpoints=checkpoints,
-        silence_seconds=sweep.silence_minutes * 60,
-    )
-    return RayBackend(slots, plan, gpu_share(len(slots), nodes), CLUSTER_WAIT_SECONDS)

@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from tests.orchestrator.running import run, write_sweep
+from trytable.orchestrator.backends.ray.kind import check_url
 from trytable.orchestrator.errors import UserError
-from trytable.orchestrator.run.engine import EngineOptions, check_url, open_engine
+from trytable.orchestrator.run.engine import EngineOptions, open_engine
 
 
 def refused(options: EngineOptions) -> str:
