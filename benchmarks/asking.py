@@ -16,7 +16,7 @@ from benchmarks.measure import Result, seconds
 from benchmarks.surfaces import SURFACES
 from trytable.orchestrator.study.history import Bounds
 from trytable.orchestrator.study.in_memory import InMemoryStudyStorage
-from trytable.orchestrator.study.search_space import Tpe
+from trytable.orchestrator.study.sampling.tpe import Tpe
 
 HISTORIES = (100, 1_000, 10_000, 50_000)
 ASKS = 15

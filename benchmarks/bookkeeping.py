@@ -15,9 +15,10 @@ from trytable.orchestrator.backends.base import Backend, Slot
 from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.sweep import run_sweep
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.sweeps.config.loader import Sweep, read_sweep
 from trytable.trainers.entrypoints import simulated
-from trytable.trainers.protocol.messages import TRAINERS, AnyEvent, Job, SimulatedSettings
+from trytable.trainers.protocol.messages import AnyEvent, Job, SimulatedSettings
 
 REPEATS = 3
 TRIALS = 60
@@ -36,7 +37,7 @@ trials: {TRIALS}
 def run(folder: Path) -> Result:
     """Run the sweep several times over, each in a database of its own."""
     (folder / "timed.yaml").write_text(_SWEEP)
-    sweep = read_sweep(folder / "timed.yaml", TRAINERS)
+    sweep = read_sweep(folder / "timed.yaml", KINDS)
     costs = []
     for repeat in range(REPEATS):
         folders = Folders(folder / f"runs{repeat}", sweep.name)

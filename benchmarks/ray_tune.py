@@ -42,8 +42,9 @@ from trytable.orchestrator.run.engine import (
     start_local,
 )
 from trytable.orchestrator.run.sweep import run_sweep
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.sweeps.config.loader import Sweep, read_sweep
-from trytable.trainers.protocol.messages import TRAINERS, Job, StopReason
+from trytable.trainers.protocol.messages import Job, StopReason
 
 REPEATS = 2
 AIM = 10.0
@@ -207,7 +208,7 @@ def _sweep(folder: Path, work: Work) -> Sweep:
         (data / f"{split}.txt").write_text(_SENTENCES)
     path = folder / f"{work.kind}.yaml"
     path.write_text(work.sweep.replace("DATA", json.dumps(str(data))))
-    return read_sweep(path, TRAINERS)
+    return read_sweep(path, KINDS)
 
 
 def run_tune(folder: Path, work: Work, reuse: bool) -> Cost:

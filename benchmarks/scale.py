@@ -32,13 +32,13 @@ from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.sweep import run_sweep
 from trytable.orchestrator.study.integrity import check_trials
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.orchestrator.study.study import OptunaStudy
 from trytable.orchestrator.study.trial_store import AskedTrial
 from trytable.records import EpochMetrics
 from trytable.results.storage.ledger import Ledger
 from trytable.sweeps.config.loader import Sweep, read_sweep
 from trytable.trainers.protocol.messages import (
-    TRAINERS,
     AnyEvent,
     Epoch,
     Finished,
@@ -210,7 +210,7 @@ def play(folder: Path, slots: int, trials: int, epochs: int) -> Scaled:
     (folder / "scale.yaml").write_text(
         _SWEEP.format(trials=trials, epochs=epochs, warmup=epochs // 4)
     )
-    sweep = read_sweep(folder / "scale.yaml", TRAINERS)
+    sweep = read_sweep(folder / "scale.yaml", KINDS)
     backend = Timed([Slot(str(i + 1)) for i in range(slots)], epochs)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage, asks = InMemoryStorage(), _time_asks()

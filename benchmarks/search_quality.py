@@ -21,7 +21,7 @@ from benchmarks.measure import Result
 from benchmarks.surfaces import SURFACES, Surface
 from trytable.orchestrator.study.history import Bounds
 from trytable.orchestrator.study.in_memory import InMemoryStudyStorage
-from trytable.orchestrator.study.search_space import Tpe
+from trytable.orchestrator.study.sampling.tpe import Tpe
 
 SEEDS = range(4)
 TRIALS = 2000

@@ -19,8 +19,8 @@ from benchmarks.tracing import Function, ValueTracer
 from trytable.orchestrator.backends.base import Slot
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.sweep import run_sweep
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.sweeps.config.loader import read_sweep
-from trytable.trainers.protocol.messages import TRAINERS
 
 MAX_FUNCTIONS, MAX_FILES, MAX_VALIDATIONS = 28, 9, 2
 """Half of what it was when every function on the way was first counted."""
@@ -86,7 +86,7 @@ def run(folder: Path) -> Result:
 
     def start(path: Path) -> None:
         folders = Folders(folder / "runs", "traced")
-        sweep = read_sweep(path, TRAINERS)
+        sweep = read_sweep(path, KINDS)
         run_sweep(sweep, folders, [Slot("1")], Console(file=io.StringIO()))
 
     return report(*trace(folder, start, _TOP, "trytable/"))

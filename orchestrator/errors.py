@@ -9,6 +9,8 @@ UserError
  +-- PluginError      a sampler, pruner or backend of another package cannot be used
 """
 
+from trytable.records import Refused
+
 
 class UnexpectedError(Exception):
     """A fault of Trytable; the message names the log that has the traceback. Exit code 1."""
@@ -35,5 +37,5 @@ class StudyDeleted(UserError):
     """The study was deleted while its sweep ran, in the dashboard for example."""
 
 
-class PluginError(UserError):
+class PluginError(UserError, Refused):
     """A sampler, pruner or backend of another package cannot be used; the message names it."""

@@ -7,11 +7,14 @@ import importlib.metadata
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import EntryPoint
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
 
 from trytable.orchestrator.errors import PluginError, UserError
+from trytable.plugins import NoOptions
 
 Kind = TypeVar("Kind")
 
@@ -63,6 +66,10 @@ class Registry(Generic[Kind]):
                 return plugin.dist.name, plugin.dist.version
         return None
 
+    def options(self) -> Mapping[str, type]:
+        """Return the options record of each kind, which is loaded when it is looked up."""
+        return _OptionTypes(self)
+
     @contextmanager
     def plugin_errors(self, name: str) -> Iterator[None]:
         """Turn what a plug-in raises in the block into a PluginError that names its package."""
@@ -95,6 +102,9 @@ class Registry(Generic[Kind]):
                 f"{title} cannot be used: {plugin.value} is {type(value).__name__!r} and should be "
                 f"a trytable.plugins.{self.kind.__name__}."
             )
+        problem = _options_problem(value)
+        if problem:
+            raise PluginError(f"{title} cannot be used: {problem}.")
         problem = _signature_problem(value, self.call)
         if problem:
             raise PluginError(
@@ -120,3 +130,32 @@ def _signature_problem(kind: object, call: str) -> str:
     except ValueError:  # some functions that are written in C have no signature
         return ""
     return ""
+
+
+def _options_problem(kind: object) -> str:
+    """Return why a record's options cannot be read; empty if they can."""
+    options = getattr(kind, "options", NoOptions)
+    if isinstance(options, type) and issubclass(options, BaseModel):
+        names = list(options.model_fields)
+    elif isinstance(options, type) and is_dataclass(options):
+        names = [field.name for field in fields(options)]
+    else:
+        return f"its options {options!r} are neither a dataclass nor a pydantic model"
+    return "it has an option called 'name', which a sweep file needs" if "name" in names else ""
+
+
+class _OptionTypes(Mapping[str, type]):
+    """The options records of a registry's kinds by name."""
+
+    def __init__(self, registry: Registry[Any]) -> None:
+        self._registry = registry
+
+    def __getitem__(self, name: str) -> type:
+        options: type = self._registry.find(name).options
+        return options
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._registry.names())
+
+    def __len__(self) -> int:
+        return len(self._registry.names())

@@ -21,7 +21,7 @@ EVERYWHERE = ("trytable", "trytable.files", "trytable.plugins", "trytable.record
 COMMANDS = (
     "orchestrator.run",
     "orchestrator.log",
-    "orchestrator.study",
+    "orchestrator.study.*",
     "orchestrator.scheduler",
     "orchestrator.backends",
     "results.*",
@@ -48,10 +48,11 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         "results.storage",
         "sweeps.*",
     ),
-    "orchestrator.study": ("results.*", "sweeps.*"),
+    "orchestrator.study.sampling": ("sweeps.config",),
+    "orchestrator.study": ("orchestrator.study.sampling", "results.*", "sweeps.*"),
     "orchestrator.run": (
         "orchestrator.log",
-        "orchestrator.study",
+        "orchestrator.study.*",
         "orchestrator.scheduler",
         "orchestrator.backends.*",
         "results.*",

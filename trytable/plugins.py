@@ -32,16 +32,17 @@ class SamplerKind:
     Attributes:
         create: called as `create(options, seed)`; returns Optuna's sampler.
         options: a dataclass or pydantic model. Its fields are the keys that a sweep file may have
-            beside the sampler's name; every field needs a default.
+            beside the sampler's name.
         keeps_position: whether the sampler stores its position in the study. If so, a resumed
             sweep has the seed of its first run; else another one, so that no point is repeated.
-        is_grid: whether the points are those of the grid, which a sweep runs by itself.
+        needs_full_space: whether each try that it learns from needs a value of every parameter,
+            inside the swept space. If so, imported tries that lack one are refused.
     """
 
     create: Callable[[Any, int], "optuna.samplers.BaseSampler"]
     options: type = NoOptions
     keeps_position: bool = False
-    is_grid: bool = False
+    needs_full_space: bool = False
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,6 @@ StoppingKind = Literal["no_learning", "divergence", "non_finite"]
 ParameterStyle = Literal["--k v", "--k=v", "k=v", "json", "yaml", "toml"]
 """How a script's `{params}` spells its parameters."""
 
-SamplerName = Literal["grid", "random", "tpe", "gp", "qmc"]
-PrunerName = Literal["none", "median", "asha", "hyperband"]
-
 SAMPLER_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "grid": (),
     "random": (),
@@ -37,7 +34,7 @@ SAMPLER_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "gp": ("startup_trials",),
     "qmc": (),
 }
-"""The options that each sampler reads."""
+"""The options that each sampler reads: studies of earlier versions store those of all samplers."""
 
 PRUNER_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "none": (),
@@ -45,7 +42,7 @@ PRUNER_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "asha": ("min_epochs", "reduction_factor"),
     "hyperband": ("min_epochs", "reduction_factor"),
 }
-"""The options that each pruner reads."""
+"""The options that each pruner reads: as above."""
 
 UNLABELLED = -1
 """The class index of an example without a gold label."""

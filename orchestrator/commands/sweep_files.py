@@ -6,8 +6,8 @@ from itertools import count
 from pathlib import Path
 
 import trytable.sweeps as sweeps_package
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.sweeps.config import loader
-from trytable.trainers.protocol.messages import TRAINERS
 
 
 def sweeps_folder() -> Path:
@@ -18,7 +18,7 @@ def sweeps_folder() -> Path:
 
 def load_sweep(name: str, overrides: Mapping[str, object] = loader.NO_OVERRIDES) -> loader.Sweep:
     """Return the sweep of a name with these overrides. Raises SweepError with every mistake."""
-    return loader.read_sweep(loader.find_sweep(sweeps_folder(), name), TRAINERS, overrides)
+    return loader.read_sweep(loader.find_sweep(sweeps_folder(), name), KINDS, overrides)
 
 
 def write_sweep(
@@ -32,7 +32,7 @@ def write_sweep(
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch) / f"{stem}.yaml"
         draft.write_text(text, encoding="utf-8")
-        loader.read_sweep(draft, TRAINERS, overrides)
+        loader.read_sweep(draft, KINDS, overrides)
     for number in count(1):
         path = folder / f"{stem}{'' if number == 1 else number}.yaml"
         try:

@@ -43,6 +43,7 @@ from trytable.orchestrator.study.compatibility import (
 from trytable.orchestrator.study.dashboard_note import DashboardNoteWriter
 from trytable.orchestrator.study.database import DatabaseRetry, open_database
 from trytable.orchestrator.study.locks import file_lock, identity_lock, study_lock
+from trytable.orchestrator.study.sampling.kinds import plugin_facts
 from trytable.orchestrator.study.study import OptunaStudy
 from trytable.records import Objective
 from trytable.results.analysis.diagnosis.api import make_task, thresholds_of
@@ -198,10 +199,13 @@ def _prepare(
     The data are checked and tokenized while the fork server loads the model.
     """
     pins = {name: importlib.metadata.version(name) for name in PINNED_PACKAGES}
+    plugins = plugin_facts(sweep)
+    pins |= {plugin["package"]: plugin["version"] for plugin in plugins.values()}
+    facts = {"pins": pins, **({"plugins": plugins} if plugins else {})}
     if sweep.trainer == "script":
         check_script(sweep, folders.trial(0))
     if sweep.trainer != "finetune":
-        return stack.enter_context(closing(start())), {"pins": pins}, {}
+        return stack.enter_context(closing(start())), facts, {}
     length = int(sweep.baseline["max_length"])
     preparation = stack.enter_context(
         start_preparation(sweep.model, sweep.data, length, folders.cache)
@@ -209,7 +213,7 @@ def _prepare(
     backend = stack.enter_context(closing(start()))
     prepared = preparation.result()
     check_batch_sizes(sweep, prepared.sizes["train"])
-    return backend, {**prepared.model_dump(exclude={"gold"}), "pins": pins}, prepared.gold
+    return backend, {**prepared.model_dump(exclude={"gold"}), **facts}, prepared.gold
 
 
 def check_batch_sizes(sweep: Sweep, train_size: int) -> None:

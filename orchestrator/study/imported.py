@@ -7,6 +7,7 @@ from optuna.distributions import BaseDistribution, check_distribution_compatibil
 from optuna.trial import FrozenTrial
 
 from trytable.orchestrator.errors import SweepChanged
+from trytable.orchestrator.study.sampling.samplers import SAMPLERS
 from trytable.sweeps.config.schema import Sweep
 
 SOURCE_ATTRIBUTE = "trytable:source"
@@ -14,9 +15,6 @@ SOURCE_ATTRIBUTE = "trytable:source"
 
 IMPORTED_SOURCE = "imported"
 """Source of a trial that was run by hand and imported from a log."""
-
-_FULL_SPACE_SAMPLERS = ("gp", "qmc")
-"""Samplers that need a value of every parameter, inside the space, for each try."""
 
 _MAX_LINES = 10
 
@@ -61,7 +59,7 @@ def imported_start(
             "them with AS_NEW=1."
         )
     unusable = tuple(_unusable(imported, distributions))
-    if unusable and sweep.sampler.name in _FULL_SPACE_SAMPLERS:
+    if unusable and SAMPLERS.find(sweep.sampler.name).needs_full_space:
         lines = "\n".join(f"  {line}" for line in unusable[:_MAX_LINES])
         raise SweepChanged(
             f"The sampler {sweep.sampler.name} cannot start from imported tries that lack a "

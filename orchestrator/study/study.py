@@ -33,7 +33,10 @@ from trytable.orchestrator.study.imported import (
 from trytable.orchestrator.study.in_memory import InMemoryStudyStorage
 from trytable.orchestrator.study.search_space import points_left
 from trytable.orchestrator.study.trial_store import AskedTrial, TrialStore
-from trytable.records import Point
+from trytable.orchestrator.study.sampling.kinds import create_pruner, create_sampler
+from trytable.orchestrator.study.sampling.pruners import PRUNERS
+from trytable.orchestrator.study.sampling.samplers import SAMPLERS
+from trytable.records import Point, is_number
 from trytable.results.storage.engine import Caller, call_once
 from trytable.results.storage.ledger import STUDY_UID
 from trytable.results.storage.rows import Status
@@ -123,9 +126,10 @@ class OptunaStudy:
         self._store = TrialStore(self.study, storage, retry)
         self._earlier_count = len(self._store.trials())
         self._distributions = search_space.distributions(sweep)
-        self._sampler = search_space.sampler(sweep, self._earlier_count)
-        self._pruner = search_space.pruner(sweep, self._epochs)
-        self._bounds = bounds.at_least(sweep.sampler.startup_trials, sweep.pruner.startup_trials)
+        self._sampler = create_sampler(sweep, self._earlier_count)
+        self._pruner = create_pruner(sweep, self._epochs)
+        startups = map(_startup_trials, (sweep.sampler, sweep.pruner))
+        self._bounds = bounds.at_least(*startups)
         self._retry_failed = retry_failed
         self._now = now
         self._in_memory: InMemoryStudyStorage  # set when the study is first read
@@ -199,7 +203,7 @@ class OptunaStudy:
         if epoch >= open_trial.last_epoch:
             return False
         trial = self._in_memory.get_trial(open_trial.in_memory_id)
-        with self._in_memory.pruner_view():
+        with self._in_memory.pruner_view(), PRUNERS.plugin_errors(self._sweep.pruner.name):
             should_prune = self._pruner.prune(self._in_memory.study, trial)
         attributes = self._in_memory.get_trial(open_trial.in_memory_id).system_attrs
         for key, state in _changed_items(trial.system_attrs, attributes):
@@ -260,7 +264,8 @@ class OptunaStudy:
 
     def _draw(self) -> FrozenTrial:
         """Return the next trial of the copy in memory, with our UUID."""
-        trial = self._in_memory.study.ask(self._distributions)
+        with SAMPLERS.plugin_errors(self._sweep.sampler.name):
+            trial = self._in_memory.study.ask(self._distributions)
         if STUDY_UID not in trial.user_attrs:
             trial.set_user_attr(STUDY_UID, uuid.uuid4().hex)
         return self._in_memory.get_trial(trial._trial_id)
@@ -322,3 +327,9 @@ def _epochs(params: Mapping[str, Any]) -> int | None:
     """Return the parameter `epochs` if it can be a number of epochs: a script may have another."""
     epochs = params.get("epochs")
     return epochs if isinstance(epochs, int) and epochs > 0 else None
+
+
+def _startup_trials(choice: Choice) -> int:
+    """Return how many trials a sampler or pruner waits for; a plug-in's may be named otherwise."""
+    startup = choice.options.get("startup_trials")
+    return int(startup) if is_number(startup) else 0

@@ -3,12 +3,11 @@
 Knobs and ranges are checked against the trainer afterwards (see validation.py).
 """
 
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError
 
-from trytable.records import PRUNER_OPTIONS, SAMPLER_OPTIONS, Direction, ParameterStyle
+from trytable.records import Direction, ParameterStyle
 from trytable.sweeps.config.messages import join_words, not_allowed, unknown
 from trytable.sweeps.config.schema import FILE_KEYS, Strict, Sweep
 from trytable.sweeps.config.yaml_source import Document, Key
@@ -62,16 +61,16 @@ ALL_KEYS = (*FILE_KEYS, *ScriptForm.model_fields)
 def check_form(document: Document) -> tuple[Sweep, ObjectiveForm, ScriptForm] | None:
     """The file without its knobs, its objective and its script; None if a mistake was noted.
 
-    The sweep has no parameters yet, and its baseline and enqueued points are unchecked. Baseline
+    The sweep has no parameters, sampler and pruner yet, and its baseline and enqueued points are
+    unchecked. Baseline
     and parameters that are no mappings are emptied, so that no later check has to look again.
     """
-    _check_options(document, "sampler", SAMPLER_OPTIONS)
-    _check_options(document, "pruner", PRUNER_OPTIONS)
     data = document.data
     for key in data:
         if key not in ALL_KEYS:
             document.complain((key,), unknown("a valid key", key, ALL_KEYS))
-    common = {key: data[key] for key in FILE_KEYS if key in data and key != "objective"}
+    apart = ("objective", "sampler", "pruner")
+    common = {key: data[key] for key in FILE_KEYS if key in data and key not in apart}
     if isinstance(data.get("parameters"), dict):
         common["parameters"] = {}
     sweep = check_part(document, (), common, Sweep)
@@ -143,28 +142,3 @@ def _at(schema: dict[str, Any], loc: Key) -> dict[str, Any]:
         reference = str(place.get("$ref", "")).rpartition("/")[2]
         place = schema["$defs"][reference] if reference else place
     return place
-
-
-_REASONS = {
-    "patience": " Patience around successive halving would write late epochs into early rungs.",
-    "warmup_epochs": " Successive halving spares early epochs with min_epochs.",
-    "min_epochs": " The median pruner spares early epochs with warmup_epochs.",
-}
-
-
-def _check_options(document: Document, part: str, options: Mapping[str, tuple[str, ...]]) -> None:
-    """Refuse the options of another sampler or pruner, which would be ignored in silence."""
-    raw = document.data.get(part)
-    default = Sweep.model_fields[part].default.name
-    name = raw.get("name", default) if isinstance(raw, dict) else None
-    if not (isinstance(raw, dict) and isinstance(name, str) and name in options):
-        return
-    foreign = {option for names in options.values() for option in names} - set(options[name])
-    for option in [key for key in raw if key in foreign]:
-        owners = join_words(owner for owner, names in options.items() if option in names)
-        reason = _REASONS.get(option, "") if name not in ("none", "grid") else ""
-        document.complain(
-            (part, option),
-            f"{name} has no such option; it belongs to {owners}.{reason} "
-            f"Allowed with {name}: {join_words(options[name])}.",
-        )

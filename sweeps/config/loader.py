@@ -8,12 +8,13 @@ from types import MappingProxyType
 from pydantic import BaseModel
 
 from trytable.sweeps.config import validation
+from trytable.sweeps.config.choices import check_choices
 from trytable.sweeps.config.form import check_form
 from trytable.sweeps.config.free_knobs import FreeKnobs
 from trytable.sweeps.config.knobs import Knobs, check_baseline, check_parameters
 from trytable.sweeps.config.messages import SweepError, join_words, show, suggestion, unknown
 from trytable.sweeps.config.overrides import apply, parse_overrides
-from trytable.sweeps.config.schema import Range, Sweep, Values, grid_points
+from trytable.sweeps.config.schema import Range, Sweep, SweepKinds, Values, grid_points
 from trytable.sweeps.config.script import check_script
 from trytable.sweeps.config.yaml_source import Document, parse, read_text
 
@@ -60,23 +61,24 @@ def find_sweep(folder: Path, name: str) -> Path:
 
 def read_sweep(
     path: Path,
-    trainers: Mapping[str, type[BaseModel]],
+    kinds: SweepKinds,
     overrides: Mapping[str, object] = NO_OVERRIDES,
 ) -> Sweep:
     """Read and check a sweep.
 
     Args:
         path: the file; its stem is the sweep's name.
-        trainers: the knobs of each trainer, by the trainer's name.
+        kinds: the trainers, samplers and pruners that the file may name.
         overrides: values that replace the file's, by top-level key, knob or dotted path.
 
     Raises SweepError with every mistake, one per line: its place, the value, what is allowed.
     """
     document = parse(read_text(path), str(path))
     document.require_data()
-    apply(document, overrides, trainers)
+    apply(document, overrides, kinds.trainers)
     form = check_form(document)
-    knobs = _find_knobs(document, trainers)
+    choices = check_choices(document, kinds)
+    knobs = _find_knobs(document, kinds.trainers)
     if knobs is None:
         return document.fail()
     baseline = check_baseline(document, knobs)
@@ -85,9 +87,10 @@ def read_sweep(
     validation.check_inside(document, baseline, ("baseline",), parameters)
     for index, point in enumerate(enqueue):
         validation.check_inside(document, point, ("enqueue", index), parameters)
-    if form is None:
+    if form is None or choices.keys() != {"sampler", "pruner"}:
         return document.fail()
     draft, objective_form, script_form = form
+    draft = draft.model_copy(update=choices)
     objective = validation.check_objective(document, objective_form, knobs)
     script = check_script(document, script_form, knobs)
     validation.check_budget(document, draft, parameters)

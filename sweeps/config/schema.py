@@ -4,20 +4,16 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer
+from pydantic import BaseModel, ConfigDict, Field
 
 from trytable.records import (
     DEFAULT_OBJECTIVE,
-    PRUNER_OPTIONS,
-    SAMPLER_OPTIONS,
     DataSource,
     LaunchSettings,
     Objective,
     Point,
-    PrunerName,
-    SamplerName,
     StoppingKind,
 )
 
@@ -89,48 +85,17 @@ def _exact(number: float | None) -> Decimal:
     return Decimal(repr(number))
 
 
-class _WithOptions(Strict):
-    """A sampler or pruner, of which a study stores only the options that it reads."""
+class Choice(BaseModel):
+    """A sampler or pruner by name, with its options as further fields."""
 
-    OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]]
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
 
-    @model_serializer
-    def _used_options(self) -> dict[str, Any]:
-        values = vars(self)
-        return {key: values[key] for key in ("name", *self.OPTIONS[values["name"]])}
+    name: str
 
-
-class Sampler(_WithOptions):
-    """The sampler, which chooses points.
-
-    `startup_trials` is the number of random points before tpe and gp start to learn.
-    """
-
-    OPTIONS = SAMPLER_OPTIONS
-
-    name: SamplerName = "grid"
-    startup_trials: int = Field(10, ge=1, le=1_000_000)
-
-
-class Pruner(_WithOptions):
-    """The pruner, which ends trials early; each reads only its own options (PRUNER_OPTIONS).
-
-    Attributes:
-        startup_trials: trials that must have ended before the median pruner prunes any.
-        warmup_epochs: epochs of each trial in which the median pruner prunes nothing.
-        patience: epochs without improvement that a trial may have, or None.
-        min_epochs: epochs that asha and hyperband give every trial.
-        reduction_factor: one of this many trials is promoted to the next rung.
-    """
-
-    OPTIONS = PRUNER_OPTIONS
-
-    name: PrunerName = "none"
-    startup_trials: int = Field(5, ge=0, le=1_000_000)
-    warmup_epochs: int = Field(1, ge=0, le=1_000_000)
-    patience: int | None = Field(None, ge=1, le=1_000_000)
-    min_epochs: int = Field(1, ge=1, le=1_000_000)
-    reduction_factor: int = Field(3, ge=2, le=1_000_000)
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The options by name; `form` has checked them."""
+        return self.model_extra or {}
 
 
 class EarlyStopping(Strict):
@@ -146,6 +111,21 @@ class EarlyStopping(Strict):
     kinds: tuple[StoppingKind, ...] = Field(("no_learning",), strict=False)
     window_steps: int = Field(300, ge=20, le=1_000_000)
     tolerance: float = Field(0.05, gt=0, lt=1)
+
+
+@dataclass(frozen=True)
+class SweepKinds:
+    """What a sweep file may name.
+
+    Attributes:
+        trainers: the knobs of each trainer.
+        samplers, pruners: the options of each, a dataclass or pydantic model. A lookup raises
+            Refused for a kind that is installed but cannot be used.
+    """
+
+    trainers: Mapping[str, type[BaseModel]]
+    samplers: Mapping[str, type]
+    pruners: Mapping[str, type]
 
 
 class Sweep(Strict):
@@ -177,8 +157,8 @@ class Sweep(Strict):
     objective: Objective = DEFAULT_OBJECTIVE
     baseline: dict[str, Any] = {}
     parameters: dict[str, Values | Range]
-    sampler: Sampler = Sampler()
-    pruner: Pruner = Pruner()
+    sampler: Choice = Choice(name="grid")
+    pruner: Choice = Choice(name="none")
     gate: EarlyStopping = EarlyStopping()
     trials: int | None = Field(None, ge=1, le=1_000_000)
     hours: float | None = Field(None, gt=0)

@@ -132,7 +132,7 @@ def check_epochs(document: Document, draft: Sweep, baseline: Mapping[str, Any]) 
     """Hyperband divides a trial's epochs, so there must be at least min_epochs."""
     if draft.pruner.name != "hyperband":
         return
-    epochs, minimum = baseline.get("epochs"), draft.pruner.min_epochs
+    epochs, minimum = baseline.get("epochs"), draft.pruner.options["min_epochs"]
     if baseline and not isinstance(epochs, int):
         document.complain(
             ("pruner", "name"),

@@ -11,9 +11,10 @@ from trytable.orchestrator.backends.base import Backend, Slot
 from trytable.orchestrator.backends.fake import FakeBackend, Script, ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.sweep import run_sweep
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.sweeps.config.loader import Sweep, read_sweep
 from trytable.trainers.entrypoints import simulated
-from trytable.trainers.protocol.messages import TRAINERS, AnyEvent, Job, SimulatedSettings
+from trytable.trainers.protocol.messages import AnyEvent, Job, SimulatedSettings
 
 
 def as_scripted(job: Job) -> Iterator[tuple[float, AnyEvent | ScriptedExit]]:
@@ -29,7 +30,7 @@ def sweep_of(folder: Path, text: str, name: str = "quality") -> Sweep:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.yaml"
     path.write_text(text)
-    return read_sweep(path, TRAINERS)
+    return read_sweep(path, KINDS)
 
 
 def play(

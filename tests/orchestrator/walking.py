@@ -29,10 +29,11 @@ from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.sweep import run_sweep
 from trytable.orchestrator.study.integrity import check_studies
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.results.storage.reader import read_study
 from trytable.sweeps.config.loader import Sweep, read_sweep
 from trytable.trainers.entrypoints import simulated
-from trytable.trainers.protocol.messages import TRAINERS, AnyEvent, Job, SimulatedSettings
+from trytable.trainers.protocol.messages import AnyEvent, Job, SimulatedSettings
 
 SWEEP = """
 trainer: scripted
@@ -101,7 +102,7 @@ def play(sweep: Sweep, folders: Folders, interrupted: bool = False) -> None:
 def walk(folder: Path, stride: int, interrupted: bool) -> Iterator[Walked]:
     """Kill before one write after another, until a run ends by itself."""
     (folder / "walk.yaml").write_text(SWEEP)
-    sweep = read_sweep(folder / "walk.yaml", TRAINERS)
+    sweep = read_sweep(folder / "walk.yaml", KINDS)
     folders = Folders(folder / "runs", "walk")
     log = folder / "failpoints.log"
     for number in count(1, stride):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.sweeps.config.loader import Sweep, SweepError, read_sweep
-from trytable.trainers.protocol.messages import TRAINERS
 
 Read = Callable[..., Sweep]
 Refuse = Callable[..., list[str]]
@@ -20,7 +20,7 @@ def read(tmp_path: Path) -> Read:
         path = tmp_path / "mine.yaml"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         dotted = {key.replace("__", "."): value for key, value in overrides.items()}
-        return read_sweep(path, TRAINERS, dotted)
+        return read_sweep(path, KINDS, dotted)
 
     return read_text
 

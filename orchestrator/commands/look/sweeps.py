@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from trytable.orchestrator.commands.sweep_files import sweeps_folder
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.sweeps.config import loader
-from trytable.trainers.protocol.messages import TRAINERS
 
 
 def print_sweeps(console: Console) -> None:
@@ -25,7 +25,7 @@ def print_sweeps(console: Console) -> None:
 
 def _cells(path: Path) -> Sequence[str]:
     try:
-        sweep = loader.read_sweep(path, TRAINERS)
+        sweep = loader.read_sweep(path, KINDS)
     except loader.SweepError as error:
         return (path.stem, "", "", "", str(error), "")
     trials = sweep.trials or len(loader.grid_points(sweep))

@@ -14,9 +14,11 @@ from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.engine import EngineOptions, open_engine
 from trytable.orchestrator.run.sweep import SweepOutcome, run_sweep
 from trytable.orchestrator.study.compatibility import first_free_name
-from trytable.results.storage.engine import database_exists
-from trytable.results.storage.reader import list_studies
+from trytable.orchestrator.study.sampling.kinds import missing_plugins
+from trytable.results.storage.engine import DatabaseUnreadable, StudyNotFound, database_exists
+from trytable.results.storage.reader import list_studies, read_study
 from trytable.results.storage.study import CONFIRM_SUFFIX
+from trytable.sweeps.config.messages import SweepError
 
 
 def train_sweep(
@@ -50,7 +52,11 @@ def train_sweep(
             f"{name} confirms another study. Use make confirm NAME={search} to continue it."
         )
     file_name, at, _ = name.partition("@")
-    sweep = load_sweep(file_name, overrides)
+    try:
+        sweep = load_sweep(file_name, overrides)
+    except SweepError as error:
+        missing = _missing_plugins(replace(all_studies, study=name))
+        raise UserError("\n".join([str(error), *missing])) from error
     folders = replace(all_studies, study=_new_name(sweep.name, all_studies) if as_new else name)
     with open_engine(engine_options, console) as ready:
         outcome = run_sweep(
@@ -67,6 +73,15 @@ def train_sweep(
     with logged_run(folders.log, partial(print_line, console)):
         report(folders)
     return outcome
+
+
+def _missing_plugins(folders: Folders) -> list[str]:
+    """Return a sentence for each plug-in that the study has and this installation lacks."""
+    try:
+        facts = read_study(folders.url, folders.study).facts
+    except (StudyNotFound, DatabaseUnreadable):
+        return []
+    return list(missing_plugins(folders.study, facts))
 
 
 def _new_name(name: str, all_studies: Folders) -> str:

@@ -16,6 +16,7 @@ from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.early_stopping import EarlyStopping
 from trytable.orchestrator.run.sweep import run_sweep
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.records import EpochMetrics
 from trytable.results.analysis.diagnosis.api import diagnose
 from trytable.results.analysis.diagnosis.symptoms.thresholds import Thresholds
@@ -25,7 +26,6 @@ from trytable.results.storage.rows import EpochRow, StepRow
 from trytable.sweeps.config.loader import read_sweep
 from trytable.trainers.entrypoints import simulated
 from trytable.trainers.protocol.messages import (
-    TRAINERS,
     AnyEvent,
     Epoch,
     Job,
@@ -147,7 +147,7 @@ def start_fake(_sweep: object, _folders: Folders, slots: Sequence[Slot]) -> Back
 
 def test_a_whole_sweep_goes_on_without_the_trial_that_diverged(tmp_path: Path) -> None:
     (tmp_path / "rising.yaml").write_text(DIVERGING)
-    sweep = read_sweep(tmp_path / "rising.yaml", TRAINERS)
+    sweep = read_sweep(tmp_path / "rising.yaml", KINDS)
     folders = Folders(tmp_path / "runs", "rising")
     console = Console(file=io.StringIO())
     run_sweep(sweep, folders, [Slot("1")], console, start_backend=start_fake)

@@ -14,11 +14,12 @@ from trytable.orchestrator.backends.base import Backend, Slot
 from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.sweep import SweepOutcome, run_sweep
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.results.storage.ledger import Ledger
 from trytable.results.storage.reader import read_study
 from trytable.sweeps.config.loader import Sweep, read_sweep
 from trytable.trainers.entrypoints import simulated
-from trytable.trainers.protocol.messages import TRAINERS, AnyEvent, Failed, Job, SimulatedSettings
+from trytable.trainers.protocol.messages import AnyEvent, Failed, Job, SimulatedSettings
 
 SWEEP = """
 trainer: scripted
@@ -54,7 +55,7 @@ def start_fake(_sweep: Sweep, _folders: Folders, slots: Sequence[Slot]) -> Backe
 @pytest.fixture
 def sweep(tmp_path: Path) -> Sweep:
     (tmp_path / "chaos.yaml").write_text(SWEEP)
-    return read_sweep(tmp_path / "chaos.yaml", TRAINERS)
+    return read_sweep(tmp_path / "chaos.yaml", KINDS)
 
 
 def play(sweep: Sweep, folders: Folders) -> SweepOutcome:

@@ -9,14 +9,14 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from trytable.orchestrator.study import search_space
+from trytable.orchestrator.study.sampling.kinds import KINDS, create_pruner, create_sampler
 from trytable.sweeps.config.loader import Sweep, read_sweep
-from trytable.trainers.protocol.messages import TRAINERS
 
 
 def sweep_of(folder: Path, text: str) -> Sweep:
     path = folder / "space.yaml"
     path.write_text(text)
-    return read_sweep(path, TRAINERS)
+    return read_sweep(path, KINDS)
 
 
 def test_the_numbers_of_a_grid_span_a_range_that_holds_the_baseline(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_the_median_spares_the_warm_up_epochs(tmp_path: Path, warmup: int, first
         "parameters: {dropout: [0.1]}\n"
         f"pruner: {{name: median, startup_trials: 3, warmup_epochs: {warmup}}}\n",
     )
-    advised = advice(search_space.pruner(sweep, epochs=4), [0.1, 0.1, 0.1, 0.1])
+    advised = advice(create_pruner(sweep, epochs=4), [0.1, 0.1, 0.1, 0.1])
     assert advised.index(True) + 1 == first
 
 
@@ -76,13 +76,13 @@ def test_patience_waits_for_epochs_without_improvement(tmp_path: Path) -> None:
         "parameters: {dropout: [0.1]}\n"
         "pruner: {name: median, startup_trials: 3, warmup_epochs: 0, patience: 2}\n",
     )
-    assert not any(advice(search_space.pruner(sweep, epochs=4), [0.1, 0.2, 0.3, 0.4]))
-    assert advice(search_space.pruner(sweep, epochs=5), [0.4, 0.3, 0.2, 0.1, 0.1])[3]
+    assert not any(advice(create_pruner(sweep, epochs=4), [0.1, 0.2, 0.3, 0.4]))
+    assert advice(create_pruner(sweep, epochs=5), [0.4, 0.3, 0.2, 0.1, 0.1])[3]
 
 
 def test_none_never_prunes(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path, "parameters: {dropout: [0.1]}\n")
-    assert not any(advice(search_space.pruner(sweep, epochs=3), [0.1, 0.1, 0.1]))
+    assert not any(advice(create_pruner(sweep, epochs=3), [0.1, 0.1, 0.1]))
 
 
 @pytest.mark.parametrize("name", ["asha", "hyperband"])
@@ -93,7 +93,7 @@ def test_halving_prunes_the_poor(tmp_path: Path, name: str) -> None:
     study = optuna.create_study(
         study_name="halving",  # Hyperband draws a trial's bracket from the study's name
         sampler=optuna.samplers.RandomSampler(1),
-        pruner=search_space.pruner(sweep, epochs=8),
+        pruner=create_pruner(sweep, epochs=8),
         direction="maximize",
     )
     for value in [0.9, 0.8, 0.7, *[0.1] * 12]:
@@ -118,7 +118,7 @@ def test_a_resumed_sampler_gives_other_points(tmp_path: Path, name: str) -> None
     )
 
     def first_point(trials_so_far: int) -> float:
-        study = optuna.create_study(sampler=search_space.sampler(sweep, trials_so_far))
+        study = optuna.create_study(sampler=create_sampler(sweep, trials_so_far))
         return float(study.ask(search_space.distributions(sweep)).params["dropout"])
 
     assert first_point(0) == first_point(0) != first_point(5)

@@ -14,11 +14,11 @@ from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study import search_space
 from trytable.orchestrator.study.database import open_storage
 from trytable.orchestrator.study.history import Bounds
+from trytable.orchestrator.study.sampling.kinds import KINDS, create_pruner, create_sampler
 from trytable.orchestrator.study.study import OptunaStudy
 from trytable.orchestrator.study.trial_store import AskedTrial
 from trytable.results.storage.ledger import STUDY_UID
 from trytable.sweeps.config.loader import Sweep, read_sweep
-from trytable.trainers.protocol.messages import TRAINERS
 
 GRID = """
 trainer: scripted
@@ -40,7 +40,7 @@ trials: 40
 
 def sweep_of(folder: Path, text: str) -> Sweep:
     (folder / "quality.yaml").write_text(text)
-    return read_sweep(folder / "quality.yaml", TRAINERS)
+    return read_sweep(folder / "quality.yaml", KINDS)
 
 
 @pytest.fixture
@@ -279,8 +279,8 @@ def plain(sweep: Sweep, trials: int) -> list[dict[str, Any]]:
     """The same by Optuna alone."""
     study = optuna.create_study(
         study_name="quality",
-        sampler=search_space.sampler(sweep, 0),
-        pruner=search_space.pruner(sweep, 9),
+        sampler=create_sampler(sweep, 0),
+        pruner=create_pruner(sweep, 9),
         direction="maximize",
     )
     study.enqueue_trial({"value": 0.5})

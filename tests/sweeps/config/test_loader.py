@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import trytable.sweeps
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.sweeps.config.loader import (
     SweepError,
     Values,
@@ -13,7 +14,6 @@ from trytable.sweeps.config.loader import (
     list_sweeps,
     read_sweep,
 )
-from trytable.trainers.protocol.messages import TRAINERS
 
 SHIPPED = Path(trytable.sweeps.__file__).parent
 ONE_PARAMETER = ("batch_size", "dropout", "freeze", "lr", "weight_decay")
@@ -70,7 +70,7 @@ def test_the_shipped_sweeps_are_all_there() -> None:
 
 @pytest.mark.parametrize("name", [*ONE_PARAMETER, "joint"])
 def test_the_shipped_sweeps_share_a_baseline_that_learns(name: str) -> None:
-    sweep = read_sweep(find_sweep(SHIPPED, name), TRAINERS)
+    sweep = read_sweep(find_sweep(SHIPPED, name), KINDS)
     expected = {
         "lr": 2e-4,
         "batch_size": 32,
@@ -86,7 +86,7 @@ def test_the_shipped_sweeps_share_a_baseline_that_learns(name: str) -> None:
 
 @pytest.mark.parametrize("name", ONE_PARAMETER)
 def test_a_one_parameter_sweep_is_a_grid_around_the_baseline(name: str) -> None:
-    sweep = read_sweep(find_sweep(SHIPPED, name), TRAINERS)
+    sweep = read_sweep(find_sweep(SHIPPED, name), KINDS)
     assert list(sweep.parameters) == [name]
     assert len(grid_points(sweep)) == 6
     assert grid_points(sweep)[0] == {name: sweep.baseline[name]}
@@ -96,7 +96,7 @@ def test_a_one_parameter_sweep_is_a_grid_around_the_baseline(name: str) -> None:
 
 
 def test_joint_sweeps_all_five_by_tpe_and_asha() -> None:
-    sweep = read_sweep(find_sweep(SHIPPED, "joint"), TRAINERS)
+    sweep = read_sweep(find_sweep(SHIPPED, "joint"), KINDS)
     assert set(sweep.parameters) == set(ONE_PARAMETER)
     assert sweep.sampler.model_dump() == {"name": "tpe", "startup_trials": 5}
     assert (sweep.pruner.name, sweep.trials) == ("asha", 20)

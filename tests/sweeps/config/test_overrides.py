@@ -83,7 +83,7 @@ def test_a_name_alone_replaces_all_options(read: Read) -> None:
 
 def test_options_are_added_to_a_name_alone(read: Read) -> None:
     sweep = read("sampler: tpe\ntrials: 3\n" + TEXT, sampler__startup_trials=2)
-    assert (sweep.sampler.name, sweep.sampler.startup_trials) == ("tpe", 2)
+    assert (sweep.sampler.name, sweep.sampler.options) == ("tpe", {"startup_trials": 2})
 
 
 def test_a_part_that_the_file_lacks_is_made(read: Read) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.sweeps.config.loader import Sweep, read_sweep
-from trytable.trainers.protocol.messages import TRAINERS
 
 STORED: list[dict[str, Any]] = json.loads(
     Path(__file__).with_name("stored_sweeps.json").read_text(encoding="utf-8")
@@ -19,7 +19,7 @@ STORED: list[dict[str, Any]] = json.loads(
 def test_a_sweep_is_stored_as_it_always_was(number: int, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(STORED[number]["file"], encoding="utf-8")
-    sweep = read_sweep(path, TRAINERS)
+    sweep = read_sweep(path, KINDS)
     # As text: 60 and 60.0 are not the same there.
     stored = json.dumps(sweep.to_json(), sort_keys=True)
     assert stored == json.dumps(STORED[number]["stored"], sort_keys=True)

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sweeps.conftest import Read, Refuse
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.sweeps.config.loader import Sweep, read_sweep
 from trytable.sweeps.config.messages import SweepError
 from trytable.sweeps.config.yaml_source import MAX_BYTES, parse, plain_scalar, read_text
-from trytable.trainers.protocol.messages import TRAINERS
 
 PARAMETERS = "parameters: {dropout: [0.0, 0.1]}\n"
 
@@ -159,7 +159,7 @@ def test_any_document_is_read_or_refused_with_a_place(
     path.write_text("".join(f"{key}: {value}\n" for key, value in document.items()))
     said = f"{path}:"
     try:
-        read_sweep(path, TRAINERS)
+        read_sweep(path, KINDS)
     except SweepError as error:
         said = str(error)
     assert all(line.startswith(f"{path}:") for line in said.splitlines())

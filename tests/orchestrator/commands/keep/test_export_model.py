@@ -27,6 +27,7 @@ from trytable.orchestrator.commands.keep.export_model import (
 from trytable.orchestrator.commands.trial_record import read_record
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.results.storage.ledger import Ledger
 from trytable.results.storage.reader import read_study
 from trytable.sweeps.config import loader
@@ -139,7 +140,7 @@ def test_the_commands_ask_for_the_very_same(trained: Folders) -> None:
     assert (given["NAME"], given["TRIALS"], given["AS_NEW"]) == ("small", "1", "1")
     overrides = parse_overrides(given["SET"]) | {"trials": 1, "model": given["MODEL"]}
     path = trained.runs.parent / "sweeps" / "small.yaml"
-    sweep = loader.read_sweep(path, TRAINERS, overrides)
+    sweep = loader.read_sweep(path, KINDS, overrides)
     asked = TRAINERS["finetune"].model_validate(sweep.baseline)
     assert asked == record.settings
     assert sweep.seed == record.study.sweep["seed"]

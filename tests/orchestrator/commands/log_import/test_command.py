@@ -19,6 +19,7 @@ from trytable.orchestrator.commands.look.report import report_study
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.database import open_storage
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.orchestrator.study.study import OptunaStudy
 from trytable.records import Objective
 from trytable.results.analysis.analysis import analyze
@@ -27,7 +28,6 @@ from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult
 from trytable.results.tables.trials import try_table
 from trytable.sweeps.config.loader import read_sweep
-from trytable.trainers.protocol.messages import TRAINERS
 
 SWEEP = """
 trainer: scripted
@@ -197,7 +197,7 @@ def test_tpe_learns_from_them(tmp_path: Path) -> None:
     lines += "".join(f"python a.py --value {value / 20}\n" + run_of(0.1) for value in range(12))
     (tmp_path / "a.log").write_text(lines)
     imported(tmp_path)
-    sweep = read_sweep(tmp_path / "sweeps" / "quality.yaml", TRAINERS)
+    sweep = read_sweep(tmp_path / "sweeps" / "quality.yaml", KINDS)
     study = OptunaStudy(open_storage(url(tmp_path)), sweep, "quality")
     assert study.imported_start().count == 16
     asked = []

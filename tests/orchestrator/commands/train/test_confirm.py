@@ -23,12 +23,12 @@ from tests.orchestrator.running import (
 )
 from trytable.orchestrator.cli import main
 from trytable.orchestrator.commands.train.confirm import confirmation_sweep, fresh_seeds, leaders
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.records import DEFAULT_OBJECTIVE
 from trytable.results.analysis.confirmation import read_confirmation
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.sweeps.config.loader import grid_points, read_sweep
-from trytable.trainers.protocol.messages import TRAINERS
 
 SWEEP = """
 trainer: scripted
@@ -165,7 +165,7 @@ def test_seeds_are_fresh_and_more_of_them_begin_alike(seed: int, count: int) -> 
 
 def test_the_sweep_of_a_confirmation(tmp_path: Path) -> None:
     write_sweep(tmp_path, SWEEP)
-    given = read_sweep(tmp_path / "sweeps" / "quality.yaml", TRAINERS)
+    given = read_sweep(tmp_path / "sweeps" / "quality.yaml", KINDS)
     points = [(0.5, 2), (0.9, 3), (0.9, 3), (0.7, 2), (0.8, 3)]
     tries = tuple(
         made_try(n, {"value": value, "epochs": epochs}, value)
@@ -186,7 +186,7 @@ def test_the_sweep_of_a_confirmation(tmp_path: Path) -> None:
 
 def test_tries_that_differ_in_their_seed_alone_are_one_leader(tmp_path: Path) -> None:
     write_sweep(tmp_path, SWEEP)
-    given = read_sweep(tmp_path / "sweeps" / "quality.yaml", TRAINERS).to_json()
+    given = read_sweep(tmp_path / "sweeps" / "quality.yaml", KINDS).to_json()
     names = ("value", "seed")
     tries = tuple(
         made_try(n, dict(zip(names, point, strict=True)), 0.9 - n / 10)

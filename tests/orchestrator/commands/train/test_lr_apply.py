@@ -8,9 +8,9 @@ import pytest
 from tests.orchestrator.running import write_sweep
 from trytable.orchestrator.commands.train.lr_apply import apply_problems, with_lr, write_bounds
 from trytable.orchestrator.errors import UserError
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.results.analysis.lr_range import RateRange, StrategyResult
 from trytable.sweeps.config.loader import Range, Sweep, read_sweep
-from trytable.trainers.protocol.messages import TRAINERS
 
 BUSY = """\
 # tried by hand, in vain
@@ -32,7 +32,7 @@ sampler: 'grid'
 
 def sweep_of(folder: Path, text: str, **overrides: Any) -> Sweep:
     write_sweep(folder, text)
-    return read_sweep(folder / "sweeps" / "quality.yaml", TRAINERS, overrides)
+    return read_sweep(folder / "sweeps" / "quality.yaml", KINDS, overrides)
 
 
 def found(freeze: str, low: float, high: float) -> StrategyResult:
@@ -73,7 +73,7 @@ trials: 5
 enqueue: [{dropout: 0.2}]
 """
     written = write_bounds(sweep_of(tmp_path, text), [found("none", 2e-3, 4e-2)], {})
-    assert read_sweep(written, TRAINERS).parameters["lr"] == Range(2e-4, 0.04, log=True)
+    assert read_sweep(written, KINDS).parameters["lr"] == Range(2e-4, 0.04, log=True)
     assert (
         "0.002 to 0.04, extended to 2e-4 for the baseline and enqueued tries" in written.read_text()
     )
@@ -83,7 +83,7 @@ def test_bounds_are_of_the_strategies_that_the_sweep_trains_with(tmp_path: Path)
     text = "parameters: {freeze: [none, half], dropout: [0.0, 0.1]}\nbaseline: {lr: 1e-3}\n"
     several = [found("none", 1e-4, 1e-3), found("half", 1e-3, 1e-2), found("full", 1e-6, 1.0)]
     written = write_bounds(sweep_of(tmp_path, text), several, {})
-    points = read_sweep(written, TRAINERS).parameters["lr"].values
+    points = read_sweep(written, KINDS).parameters["lr"].values
     assert (min(points), max(points)) == (1e-4, 1e-2)
     assert "freeze none, half: 1e-4 to 0.01" in written.read_text()
 

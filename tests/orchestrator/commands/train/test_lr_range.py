@@ -28,8 +28,9 @@ from trytable.orchestrator.commands.train.lr_range import (
     run_range_test,
 )
 from trytable.orchestrator.errors import UserError
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.sweeps.config.loader import SweepError, read_sweep
-from trytable.trainers.protocol.messages import TRAINERS, FinetuneSettings
+from trytable.trainers.protocol.messages import FinetuneSettings
 
 SWEEP = """
 # what was tried by hand
@@ -90,7 +91,7 @@ def _check_copy(folder: Path, printed: str, model: Path, none: dict[str, Any]) -
     written = folder / "sweeps" / "quality-lr.yaml"
     assert "# what was tried by hand" in written.read_text()
     assert "# kept" in written.read_text()
-    sweep = read_sweep(written, TRAINERS)
+    sweep = read_sweep(written, KINDS)
     assert "dropout" in sweep.parameters
     rates = sorted({*sweep.parameters["lr"].values} - {1e-3})
     low, high = none["bounds"]

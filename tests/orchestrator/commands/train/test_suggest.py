@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from tests.orchestrator.running import run, write_sweep
 from trytable.orchestrator.commands.train.next_values import Findings
 from trytable.orchestrator.commands.train.suggest import as_yaml, plan_next_sweep
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.records import DEFAULT_OBJECTIVE
 from trytable.results.analysis.diagnosis.symptoms.types import Advice, Diagnosis
 from trytable.results.storage.rows import Status
 from trytable.results.storage.study import EpochResult, StudyResult, TrialResult
 from trytable.sweeps.config.loader import Sweep, read_sweep
-from trytable.trainers.protocol.messages import TRAINERS, FinetuneSettings
+from trytable.trainers.protocol.messages import FinetuneSettings
 
 DEFAULTS = FinetuneSettings().model_dump()
 
@@ -51,7 +52,7 @@ def found(kind: str, *advice: Advice, message: str = "seen") -> Diagnosis:
 def read(text: str, folder: Path) -> Sweep:
     path = folder / "next.yaml"
     path.write_text(text, encoding="utf-8")
-    return read_sweep(path, TRAINERS)
+    return read_sweep(path, KINDS)
 
 
 def suggested(made: StudyResult, findings: Findings, folder: Path) -> tuple[Sweep, str]:
@@ -189,7 +190,7 @@ def test_the_command_writes_beside_and_never_over(tmp_path: Path) -> None:
     assert text in printed
     assert "quality-next.yaml: run it with make sweep NAME=quality-next" in printed
     # 0.9 was the largest and the best, so it goes on from there.
-    assert read_sweep(first, TRAINERS).parameters["value"].values == (0.671, 0.9, 1.62)
+    assert read_sweep(first, KINDS).parameters["value"].values == (0.671, 0.9, 1.62)
     assert run(tmp_path, "suggest")[0] == 0
     assert (tmp_path / "sweeps" / "quality-next2.yaml").read_text() == text
     assert first.read_text() == text
