@@ -34,7 +34,6 @@ class DatabaseDamaged(UserError):
 
 class StudyDeleted(UserError):
     """The study, its folder or its database was deleted while its sweep ran."""
-    """The study was deleted while its sweep ran, in the dashboard for example."""
 
 
 class PluginError(UserError, Refused):

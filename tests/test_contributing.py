@@ -148,7 +148,7 @@ def test_a_diagnosis_and_a_column(tmp_path: Path, checkout: Path) -> None:
     header, _, row = report.read_text().partition("## ")[2].splitlines()[2:5]
     cells = dict(zip(header.split(" | "), row.split(" | "), strict=True))
     assert cells["steps run"] == "20"
-    code, printed = run(tmp_path, command=with_path(checkout), LANGUAGE="zh")
+    code, printed = run(tmp_path, command=with_path(checkout), REPORT_LANG="zh")
     assert code == 0, printed
     assert "只训练了 2 轮，少于 3 轮" in report.read_text()
     assert "训练步数" in report.read_text()

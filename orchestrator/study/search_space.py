@@ -1,23 +1,16 @@
 """Translates a sweep into Optuna's terms: distributions, sampler, pruner, initial points."""
 
-import hashlib
-import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
-import optuna
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
 )
-from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from trytable.orchestrator.study.in_memory import InMemoryStudyStorage
 from trytable.records import Point, Scalar
 from trytable.sweeps.config.schema import Range, Sweep, Values, grid_points
 

@@ -31,17 +31,17 @@ from trytable.orchestrator.study.imported import (
     is_imported,
 )
 from trytable.orchestrator.study.in_memory import InMemoryStudyStorage
-from trytable.orchestrator.study.search_space import points_left
-from trytable.orchestrator.study.trial_store import AskedTrial, TrialStore
 from trytable.orchestrator.study.sampling.kinds import create_pruner, create_sampler
 from trytable.orchestrator.study.sampling.pruners import PRUNERS
 from trytable.orchestrator.study.sampling.samplers import SAMPLERS
+from trytable.orchestrator.study.search_space import points_left
+from trytable.orchestrator.study.trial_store import AskedTrial, TrialStore
 from trytable.records import Point, is_number
 from trytable.results.storage.engine import Caller, call_once
 from trytable.results.storage.ledger import STUDY_UID
 from trytable.results.storage.rows import Status
 from trytable.results.storage.snapshot import MOVED_TO
-from trytable.sweeps.config.schema import Sweep
+from trytable.sweeps.config.schema import Choice, Sweep
 
 _OPTUNA_STATE: dict[Status, TrialState] = {
     "completed": TrialState.COMPLETE,

@@ -12,7 +12,7 @@ from trytable.plugins import NoOptions, PrunerKind
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
-_MOST = 1_000_000
+_LIMIT = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class MedianOptions:
         patience: epochs without improvement that a trial may have, or None.
     """
 
-    startup_trials: Annotated[int, Field(ge=0, le=_MOST)] = 5
-    warmup_epochs: Annotated[int, Field(ge=0, le=_MOST)] = 1
-    patience: Annotated[int | None, Field(ge=1, le=_MOST)] = None
+    startup_trials: Annotated[int, Field(ge=0, le=_LIMIT)] = 5
+    warmup_epochs: Annotated[int, Field(ge=0, le=_LIMIT)] = 1
+    patience: Annotated[int | None, Field(ge=1, le=_LIMIT)] = None
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class HalvingOptions:
         reduction_factor: one of this many trials is promoted to the next rung.
     """
 
-    min_epochs: Annotated[int, Field(ge=1, le=_MOST)] = 1
-    reduction_factor: Annotated[int, Field(ge=2, le=_MOST)] = 3
+    min_epochs: Annotated[int, Field(ge=1, le=_LIMIT)] = 1
+    reduction_factor: Annotated[int, Field(ge=2, le=_LIMIT)] = 3
 
 
 def _none(options: NoOptions, epochs: int) -> "BasePruner":  # noqa: ARG001 - as all are called
