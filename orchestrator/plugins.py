@@ -5,9 +5,11 @@ A package is imported only if its plug-in is used, so that a broken one does not
 
 import importlib.metadata
 import inspect
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from importlib.metadata import EntryPoint
 from typing import Any, Generic, TypeVar
 
@@ -87,7 +89,7 @@ class Registry(Generic[Kind]):
             ) from error
 
     def _plugins(self) -> tuple[EntryPoint, ...]:
-        return tuple(importlib.metadata.entry_points(group=self.group))
+        return _entry_points(self.group, tuple(sys.path))
 
     def _load(self, plugin: EntryPoint) -> Kind:
         title = f"The {self.noun} {plugin.name!r} of {_source(plugin)}"
@@ -111,6 +113,12 @@ class Registry(Generic[Kind]):
                 f"{title} cannot be used: it is called as {self.call}, but {problem}."
             )
         return value
+
+
+@cache
+def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:  # noqa: ARG001 - a key
+    """Return a group's entry points. A scan of all packages costs milliseconds: one per path."""
+    return tuple(importlib.metadata.entry_points(group=group))
 
 
 def _source(plugin: EntryPoint) -> str:
