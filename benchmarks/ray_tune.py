@@ -36,11 +36,10 @@ from benchmarks.measure import Result
 from trytable.orchestrator.backends.base import Backend, Slot, WorkerExit, WorkerMessage
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.engine import (
-    BackendStarter,
     EngineOptions,
     open_engine,
-    start_local,
 )
+from trytable.orchestrator.run.jobs import BackendStarter, start_local
 from trytable.orchestrator.run.sweep import run_sweep
 from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.sweeps.config.loader import Sweep, read_sweep

@@ -20,10 +20,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -37,9 +36,6 @@ from trytable.orchestrator.backends.base import (
     WorkerExit,
     WorkerMessage,
 )
-from trytable.orchestrator.backends.engine import BackendOptions, Engine, WorkerSettings
-from trytable.orchestrator.backends.slots import find_slots
-from trytable.plugins import BackendKind
 from trytable.trainers.protocol.messages import Job, StopReason, parse_event
 
 _LOGGER = logging.getLogger(__name__)
@@ -326,23 +322,3 @@ def _exit_cause(code: int) -> str:
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
     return f"exit code {code}"
-
-
-@contextmanager
-def open_local(options: BackendOptions) -> Iterator[Engine]:
-    """Find slots on this machine and start workers in them. Raises UserError."""
-    yield Engine(partial(find_slots, options.slots), start_local)
-
-
-def start_local(settings: WorkerSettings, slots: Sequence[Slot]) -> Backend:
-    """Start workers on this machine."""
-    return LocalBackend(
-        slots,
-        settings.trainer,
-        settings.model,
-        settings.log,
-        silence_seconds=settings.silence_seconds,
-    )
-
-
-LOCAL = BackendKind(open_local)

@@ -1,22 +1,20 @@
 """Chooses where the trials of a sweep run: on this machine, on a Ray cluster, or by a plug-in."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.text import Text
 
-from trytable.orchestrator.backends.base import Backend, Slot
-from trytable.orchestrator.backends.engine import BackendOptions, Engine, WorkerSettings
-from trytable.orchestrator.backends.local import LOCAL
-from trytable.orchestrator.backends.local import start_local as start_local_workers
+from trytable.orchestrator.backends.base import Slot
+from trytable.orchestrator.backends.engine import BackendOptions, Engine
+from trytable.orchestrator.backends.local_kind import LOCAL
 from trytable.orchestrator.backends.ray.kind import RAY
 from trytable.orchestrator.errors import UserError
-from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.plugins import Registry
+from trytable.orchestrator.run.jobs import BackendStarter, worker_settings
 from trytable.plugins import BackendKind
-from trytable.sweeps.config.loader import Sweep
 
 BACKENDS = Registry(
     noun="backend",
@@ -26,8 +24,6 @@ BACKENDS = Registry(
     built_in={"local": LOCAL, "ray": RAY},
 )
 """The ways to run workers; the first one is the default."""
-
-BackendStarter = Callable[[Sweep, Folders, Sequence[Slot]], Backend]
 
 
 @dataclass(frozen=True)
@@ -80,15 +76,4 @@ def _find_backend(name: str) -> BackendKind:
 
 
 def _for_sweeps(engine: Engine) -> BackendStarter:
-    return lambda sweep, folders, slots: engine.start(_worker_settings(sweep, folders), slots)
-
-
-def start_local(sweep: Sweep, folders: Folders, slots: Sequence[Slot]) -> Backend:
-    """Start workers on this machine."""
-    return start_local_workers(_worker_settings(sweep, folders), slots)
-
-
-def _worker_settings(sweep: Sweep, folders: Folders) -> WorkerSettings:
-    return WorkerSettings(
-        sweep.trainer, sweep.model, folders.forkserver_log, sweep.silence_minutes * 60
-    )
+    return lambda sweep, folders, slots: engine.start(worker_settings(sweep, folders), slots)

@@ -1,11 +1,13 @@
-"""Builds what a worker receives: a trial's settings, and the job of a baseline."""
+"""Builds what workers receive: the settings of a sweep and a trial, and the job of a baseline."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from trytable.orchestrator.backends.base import Slot
+from trytable.orchestrator.backends.base import Backend, Slot
+from trytable.orchestrator.backends.engine import WorkerSettings
+from trytable.orchestrator.backends.local_kind import start_local as start_local_workers
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.subprocesses import Subprocess
 from trytable.records import LaunchSettings
@@ -88,4 +90,19 @@ def baseline_job(sweep: Sweep, folders: Folders, slot: Slot, purpose: str) -> Jo
         seed=sweep.seed or 0,
         device=slot.device,
         threads=slot.threads,
+    )
+
+
+BackendStarter = Callable[[Sweep, Folders, Sequence[Slot]], Backend]
+
+
+def start_local(sweep: Sweep, folders: Folders, slots: Sequence[Slot]) -> Backend:
+    """Start workers on this machine."""
+    return start_local_workers(worker_settings(sweep, folders), slots)
+
+
+def worker_settings(sweep: Sweep, folders: Folders) -> WorkerSettings:
+    """Return what all workers of a sweep share."""
+    return WorkerSettings(
+        sweep.trainer, sweep.model, folders.forkserver_log, sweep.silence_minutes * 60
     )

@@ -22,9 +22,14 @@ from trytable.orchestrator.log.run_log import RunLog, logged_errors
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.display import Display, introduction
 from trytable.orchestrator.run.early_stopping import EarlyStopping
-from trytable.orchestrator.run.engine import BackendStarter, start_local
 from trytable.orchestrator.run.error_messages import as_user_errors, detect_deleted_study
-from trytable.orchestrator.run.jobs import check_script, reports_memory, settings_of
+from trytable.orchestrator.run.jobs import (
+    BackendStarter,
+    check_script,
+    reports_memory,
+    settings_of,
+    start_local,
+)
 from trytable.orchestrator.run.loop import Listeners, SweepLoop, best_first
 from trytable.orchestrator.run.progress import Progress, describe
 from trytable.orchestrator.run.recorder import Recorder
