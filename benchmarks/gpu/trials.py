@@ -16,12 +16,12 @@ from benchmarks.work import Silent
 from trytable.orchestrator.backends.base import Slot
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.sweep import SweepOutcome, run_sweep
+from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.records import DataSource
 from trytable.results.storage.ledger import Ledger
 from trytable.results.storage.rows import StudyLedger, TrialRow
 from trytable.sweeps.config.loader import read_sweep
 from trytable.trainers.protocol.messages import (
-    TRAINERS,
     AnyEvent,
     Finding,
     FinetuneSettings,
@@ -88,7 +88,7 @@ def run_study(
     folders = Folders(space.runs, name)
     printed = io.StringIO()
     outcome = run_sweep(
-        read_sweep(path, TRAINERS),
+        read_sweep(path, KINDS),
         folders,
         slots(space, together),
         Console(file=printed, width=200),
