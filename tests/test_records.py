@@ -15,11 +15,13 @@ LOSS = Objective("dev_loss", "minimize")
 PROGRAM = """
 import sys
 before = set(sys.modules)
+def imported():
+    tops = {name.partition('.')[0] for name in sys.modules.keys() - before}
+    return sorted(tops - set(sys.stdlib_module_names))
 import trytable
-print(sorted(name.partition('.')[0] for name in sys.modules.keys() - before))
+print(imported())
 import trytable.records
-tops = {name.partition('.')[0] for name in sys.modules.keys() - before}
-print(sorted(tops - set(sys.stdlib_module_names)))
+print(imported())
 """
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -12,8 +11,7 @@ from rich.text import Text
 from trytable.orchestrator.errors import UserError
 from trytable.results.report.dashboard import PortTaken
 from trytable.results.storage.engine import DatabaseUnreadable, StudyNotFound
-from trytable.results.tables.formats import numeric_columns
-from trytable.results.tables.trials import TableRow, TryTable
+from trytable.results.tables.types import TableRow, TryTable
 from trytable.results.text.catalog import Words
 from trytable.results.text.format import format_value
 from trytable.sweeps.config import loader
@@ -58,13 +56,12 @@ def print_table(table: TryTable, console: Console) -> None:
     """Print the first rows of a Try table in as many columns as fit."""
     console = full_width(console)
     remaining = len(table.rows) - _MAX_ROWS
-    table = replace(table, rows=table.rows[:_MAX_ROWS])
+    table = table.head(_MAX_ROWS)
     columns = _columns_that_fit(table, console.width)
-    numeric = numeric_columns(table)
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for index in columns:
         column = table.columns[index]
-        align_right = column.key in numeric or column.kind == "try"
+        align_right = column.key in table.numeric or column.kind == "try"
         grid.add_column(
             Text(column.title.replace(" ", "\n")),
             justify="right" if align_right else "left",

@@ -10,8 +10,7 @@ import optuna
 from trytable.results.analysis.analysis import analyze
 from trytable.results.storage.engine import Caller, call_once
 from trytable.results.storage.reader import read_study
-from trytable.results.tables.formats import note_markdown
-from trytable.results.tables.trials import try_table
+from trytable.results.storage.study import StudyResult
 
 NOTE_HASHES = "trytable:note_sha256"
 """Study attribute: the hashes of the last two notes that Trytable has written."""
@@ -56,11 +55,19 @@ class DashboardNoteWriter:
         """Write the note now, unless the user has written one."""
         start = self._now()
         study = self._retry(lambda: read_study(self._url, self._study.study_name))
-        text = note_markdown(try_table(study, analyze(study)))
+        text = _table_text(study)
         self._retry(lambda: save_note(self._study, text))
         cost = self._now() - start
         pause = max(_PAUSE_SECONDS, _PAUSE_PER_COST * cost)
         self._not_before = math.inf if cost > _MAX_SECONDS else self._now() + pause
+
+def _table_text(study: StudyResult) -> str:
+    # Not at the top of the module: they import pandas, and no sweep should start later.
+    from trytable.results.frames.frames import StudyFrames  # noqa: PLC0415 - see above
+    from trytable.results.tables.formats import note_markdown  # noqa: PLC0415 - see above
+    from trytable.results.tables.trials import try_table  # noqa: PLC0415 - see above
+
+    return note_markdown(try_table(StudyFrames(study, analyze(study))))
 
 
 def save_note(study: optuna.Study, text: str) -> bool:

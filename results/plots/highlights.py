@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from trytable.results.frames.parameters import varied_parameters
 from trytable.results.plots.types import COLOURS, GREY
 from trytable.results.storage.study import StudyResult, TrialResult
-from trytable.results.tables.order import in_table_order, parameter_text, varied_parameters
+from trytable.results.tables.order import in_table_order, parameter_text
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from trytable.results.analysis.types import Analysis
 from trytable.results.plots.types import Plot
 from trytable.results.storage.study import StudyResult
-from trytable.results.tables.trials import TryTable
+from trytable.results.tables.types import TryTable
 from trytable.results.text.catalog import ENGLISH, Words
 
 MAX_PAIRS = 30

@@ -24,10 +24,9 @@ from trytable.results.report.view import (
     html_rows,
     trial_settings,
 )
-from trytable.results.tables.formats import numeric_columns
 from trytable.results.tables.pairs import PAIRS_STEM
 from trytable.results.tables.summary import failed_attempts, study_facts
-from trytable.results.tables.trials import TryTable
+from trytable.results.tables.types import TryTable
 from trytable.results.text.catalog import ENGLISH, Words
 from trytable.results.text.format import clean, format_value, one_line
 
@@ -67,7 +66,7 @@ def try_table_html(table: TryTable, findings: Findings, words: Words = ENGLISH) 
         .get_template("tries.html")
         .render(
             columns=table.columns,
-            numeric=numeric_columns(table),
+            numeric=table.numeric,
             rows=html_rows(table, findings, words),
             comma=words.text("list.comma"),
         )

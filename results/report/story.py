@@ -7,6 +7,7 @@ from trytable.records import is_number
 from trytable.results.analysis.diagnosis.advice import advice_text
 from trytable.results.analysis.phases import Phase, find_phases
 from trytable.results.analysis.types import Analysis
+from trytable.results.frames.parameters import varied_parameters
 from trytable.results.report.verdict import (
     LOSS_OBJECTIVE,
     PERCENTAGE_POINTS,
@@ -14,7 +15,7 @@ from trytable.results.report.verdict import (
     needs_confirmation,
 )
 from trytable.results.storage.study import StudyResult, TrialResult, difference
-from trytable.results.tables.order import parameter_text, varied_parameters
+from trytable.results.tables.order import parameter_text
 from trytable.results.text.catalog import Words
 from trytable.results.text.format import as_cell, clean, format_value, one_line
 

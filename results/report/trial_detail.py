@@ -8,7 +8,7 @@ from typing import Any
 from trytable.records import DEFAULT_OBJECTIVE, is_number
 from trytable.results.storage.rows import FindingRow
 from trytable.results.storage.study import StudyResult, TrialResult
-from trytable.results.tables.trials import Column
+from trytable.results.tables.types import Column
 from trytable.results.text.format import Cell, CellKind, as_cell, clean, format_value, one_line
 
 MISMATCH = "mismatch"

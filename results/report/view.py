@@ -9,8 +9,9 @@ from trytable.results.analysis.diagnosis.symptoms.types import Diagnosis
 from trytable.results.analysis.types import Cost
 from trytable.results.report.trial_detail import SettingLine, setting_lines
 from trytable.results.storage.study import StudyResult, TrialResult
+from trytable.results.tables.marks import finding_marks, mark_text
 from trytable.results.tables.order import in_table_order
-from trytable.results.tables.trials import TableRow, TryTable, finding_marks, mark_text
+from trytable.results.tables.types import TableRow, TryTable
 from trytable.results.text.catalog import Words
 from trytable.results.text.escape import script_json
 from trytable.results.text.format import Cell, clean, format_value, one_line

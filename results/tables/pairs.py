@@ -2,71 +2,60 @@
 
 from collections.abc import Iterator
 
-from trytable.results.analysis.types import (
-    NoTestReason,
-    PairedTest,
-    StudyComparison,
-    TrialComparison,
-)
-from trytable.results.storage.study import StudyResult
+import pandas as pd
+
+from trytable.results.frames.frames import StudyFrames
+from trytable.results.frames.schema import text_array
 from trytable.results.tables.order import in_table_order
-from trytable.results.tables.trials import Column, TableRow, TryTable
+from trytable.results.tables.types import Column, TryTable, python_values
 from trytable.results.text.catalog import ENGLISH, Words
-from trytable.results.text.format import Cell, CellKind
+from trytable.results.text.format import CellKind
 
 PAIRS_STEM = "comparison"
 """The name of the table's files, without ending."""
 
-_NUMBERS: dict[str, CellKind] = {
+_OTHERS = ("best", "baseline")
+_NUMBERS = {
     "difference": "difference",
-    "low": "difference",
-    "high": "difference",
+    "low": "low",
+    "high": "high",
     "p": "p",
-    "corrected": "p",
+    "corrected": "p_corrected",
 }
+"""The frame's column of each number, by the end of the table's key."""
 
 
-def pairs_table(
-    study: StudyResult, comparison: StudyComparison, words: Words = ENGLISH
-) -> TryTable:
+def pairs_table(frames: StudyFrames, words: Words = ENGLISH) -> TryTable:
     """Return the completed trials in the Try table's order, with a reason for each missing test."""
-    baseline = study.baseline
-    against = baseline.label if baseline else words.text("try.baseline")
-    rows = tuple(
-        TableRow(
-            number=trial.number + 1,
-            status=trial.status,
-            reason="",
-            attempts=len(trial.attempts),
-            is_baseline=trial.number == comparison.baseline,
-            cells=(trial.number + 1, *_cells(comparison.trials[trial.number], words)),
-        )
-        for trial in in_table_order(study)
-        if trial.status == "completed"
-    )
+    study = frames.study
+    numbers = [t.number + 1 for t in in_table_order(study) if t.status == "completed"]
+    # The files of this table have no reason why a trial ended.
+    tries = frames.tries.loc[numbers].assign(reason=pd.NA)
+    sides = [_side(frames.comparison, other, numbers, words) for other in _OTHERS]
+    against = study.baseline.label if study.baseline else words.text("try.baseline")
     columns = (Column("try", words.text("table.try"), "try"), *_columns(against, words))
-    return TryTable(study.name, columns, rows, words.language)
+    cells = pd.concat([pd.Series(numbers, numbers, dtype="Int64"), *sides], axis="columns")
+    keys = [column.key for column in columns]
+    return TryTable(study.name, columns, cells.set_axis(keys, axis=1), tries, words.language)
+
+
+def _side(comparison: pd.DataFrame, other: str, numbers: list[int], words: Words) -> pd.DataFrame:
+    """Return the tests of trained models against one other, with the reasons as texts."""
+    rows = comparison.index.to_frame()
+    is_side = (rows["level"] == "models") & (rows["against"] == other)
+    tests = comparison[is_side].droplevel(["against", "level"]).loc[numbers]
+    reasons = [
+        None if reason is None else words.text(f"missing.{reason}")
+        for reason in python_values(tests["reason"])
+    ]
+    return tests[[*_NUMBERS.values()]].assign(reason=text_array(reasons))
 
 
 def _columns(against: str, words: Words) -> Iterator[Column]:
-    for other in ("best", "baseline"):
-        for name, kind in _NUMBERS.items():
+    for other in _OTHERS:
+        for name, source in _NUMBERS.items():
             key = f"{other}_{name}"
+            kind: CellKind = "p" if source.startswith("p") else "difference"
             fields = {"against": against} if key == "baseline_difference" else {}
             yield Column(key, words.text(f"pairs.{key}", **fields), kind)
         yield Column(f"{other}_reason", words.text(f"pairs.{other}_reason"), "text")
-
-
-def _cells(trial: TrialComparison, words: Words) -> Iterator[Cell]:
-    yield from _numbers(trial.best_test, trial.best_test_missing, words)
-    yield from _numbers(trial.baseline_test, trial.baseline_test_missing, words)
-
-
-def _numbers(test: PairedTest | None, missing: NoTestReason | None, words: Words) -> Iterator[Cell]:
-    if test is None:
-        yield from [None] * len(_NUMBERS)
-        yield words.text(f"missing.{missing}") if missing else None
-        return
-    pair = test.counts
-    yield from (pair.difference, pair.interval.low, pair.interval.high, pair.p)
-    yield from (test.p_corrected, None)

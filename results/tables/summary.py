@@ -7,8 +7,9 @@ from typing import Any
 from trytable.records import PRUNER_OPTIONS, SAMPLER_OPTIONS
 from trytable.results.analysis.diagnosis.advice import advice_text
 from trytable.results.analysis.diagnosis.symptoms.types import Diagnosis
+from trytable.results.frames.parameters import varied_parameters
 from trytable.results.storage.study import StudyResult, TrialResult
-from trytable.results.tables.order import parameter_text, varied_parameters
+from trytable.results.tables.order import parameter_text
 from trytable.results.text.catalog import ENGLISH, Words
 from trytable.results.text.format import (
     clean,

@@ -1,17 +1,20 @@
 """Builds real studies, with Optuna and the ledger, as the orchestrator would leave them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import optuna
+import pandas as pd
 import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from trytable.results.analysis.analysis import analyze
+from trytable.results.analysis.types import Confirmation
+from trytable.results.frames.frames import StudyFrames
 from trytable.results.plots.all import study_plots
 from trytable.results.report.content import ReportContent
 from trytable.results.storage.engine import engine_arguments, optuna_url
@@ -31,6 +34,7 @@ from trytable.results.storage.rows import (
 from trytable.results.storage.study import StudyResult
 from trytable.results.tables.pairs import pairs_table
 from trytable.results.tables.trials import try_table
+from trytable.results.tables.types import Column, TableRow, TryTable
 from trytable.results.text.catalog import ENGLISH, Words
 
 _STATES: dict[str, TrialState] = {
@@ -60,17 +64,39 @@ class Planned:
     predicted: tuple[int, ...] = ()
 
 
-def report_content(study: StudyResult, words: Words = ENGLISH) -> ReportContent:
+def report_content(
+    study: StudyResult,
+    words: Words = ENGLISH,
+    confirmation: Confirmation | None = None,
+    *,
+    all_tests: bool = False,
+) -> ReportContent:
     """Analyze a study and return all that its report shows."""
-    analysis = analyze(study, words.language)
+    analysis = analyze(study, words.language, confirmation)
+    frames = StudyFrames(study, analysis, all_tests, words.language)
     return ReportContent(
         study,
         analysis,
-        try_table(study, analysis, words),
-        pairs_table(study, analysis.comparison, words),
+        try_table(frames, words),
+        pairs_table(frames, words),
         study_plots(study, analysis, words),
         words,
     )
+
+
+def table_of(columns: Sequence[Column], rows: Sequence[TableRow]) -> TryTable:
+    """A table of these rows, without a study."""
+    facts = ("status", "reason", "attempts", "is_baseline", "severity")
+    numbers = [row.number for row in rows]
+    tries = pd.DataFrame({name: [getattr(row, name) for row in rows] for name in facts}, numbers)
+    cells = pd.DataFrame(
+        {
+            column.key: pd.array([row.cells[index] for row in rows], dtype=object)
+            for index, column in enumerate(columns)
+        },
+        numbers,
+    )
+    return TryTable("s", tuple(columns), cells, tries.rename(columns={"status": "state"}))
 
 
 def url_of(path: Path) -> str:

@@ -13,14 +13,13 @@ from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, display_path
 from trytable.results.analysis.analysis import analyze
 from trytable.results.analysis.confirmation import read_confirmation
-from trytable.results.analysis.types import Analysis
+from trytable.results.frames.frames import StudyFrames
 from trytable.results.plots.all import study_plots
 from trytable.results.plots.matplotlib import write_plots
 from trytable.results.report.content import ReportContent
 from trytable.results.report.html import write_report
 from trytable.results.report.verdict import confirmation_sentences, overview
 from trytable.results.storage.reader import read_study
-from trytable.results.storage.study import StudyResult
 from trytable.results.tables.formats import FORMATS, write_tables
 from trytable.results.tables.pairs import PAIRS_STEM, pairs_table
 from trytable.results.tables.trials import try_table
@@ -46,9 +45,9 @@ def report_study(
     Raises StudyNotFound, DatabaseUnreadable and OSError.
     """
     words = options.words
-    study, analysis = _analyse(folders, words)
-    table = try_table(study, analysis, words, all_tests=options.all_tests)
-    pairs = pairs_table(study, analysis.comparison, words)
+    frames = _read_frames(folders, options)
+    study, analysis = frames.study, frames.analysis
+    table, pairs = try_table(frames, words), pairs_table(frames, words)
     plots = study_plots(study, analysis, words)
     paths = [
         *write_report(ReportContent(study, analysis, table, pairs, plots, words), folders.home),
@@ -75,9 +74,8 @@ def export_tables(
     Raises UserError for an unknown format, StudyNotFound, DatabaseUnreadable and OSError.
     """
     names = [name.strip() for name in formats.split(",") if name.strip()] or list(FORMATS)
-    study, analysis = _analyse(folders, options.words)
-    table = try_table(study, analysis, options.words, all_tests=options.all_tests)
-    pairs = pairs_table(study, analysis.comparison, options.words)
+    frames = _read_frames(folders, options)
+    table, pairs = try_table(frames, options.words), pairs_table(frames, options.words)
     try:
         paths = [
             *write_tables(table, folders.tables, names),
@@ -88,12 +86,14 @@ def export_tables(
     _print_paths(paths, console)
 
 
-def _analyse(folders: Folders, words: Words) -> tuple[StudyResult, Analysis]:
+def _read_frames(folders: Folders, options: ReportOptions) -> StudyFrames:
     study = read_study(folders.url, folders.study)
     # Half a million records, none of which is garbage before the verb ends: the collector would
     # walk them again and again.
     gc.freeze()
-    return study, analyze(study, words.language, read_confirmation(folders.url, study))
+    language = options.words.language
+    analysis = analyze(study, language, read_confirmation(folders.url, study))
+    return StudyFrames(study, analysis, options.all_tests, language)
 
 
 def _print_paths(paths: Sequence[Path], console: Console) -> None:

@@ -5,8 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
+from tests.results.studies import table_of
 from trytable.orchestrator.commands.terminal import print_table
-from trytable.results.tables.trials import Column, TableRow, TryTable
+from trytable.results.tables.types import Column, TableRow
 
 COLUMNS = (
     Column("try", "try", "try"),
@@ -20,7 +21,7 @@ COLUMNS = (
 def printed(*rows: TableRow, width: int = 80) -> str:
     file = io.StringIO()
     console = Console(file=file, width=width, force_terminal=True, color_system=None)
-    print_table(TryTable("s", COLUMNS, rows), console)
+    print_table(table_of(COLUMNS, rows), console)
     return file.getvalue()
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from tests.orchestrator.scheduler.test_machine import epoch
+from tests.results.studies import table_of
 from trytable.orchestrator.backends.base import Slot, WorkerEvent
 from trytable.orchestrator.commands.terminal import print_table
 from trytable.orchestrator.run.display import Display, duration, render
@@ -13,7 +14,7 @@ from trytable.orchestrator.run.progress import Progress
 from trytable.orchestrator.scheduler.events import EndAttempt, StartAttempt, StopWorker
 from trytable.records import EpochMetrics
 from trytable.results.storage.rows import TrialRow
-from trytable.results.tables.trials import Column, TableRow, TryTable
+from trytable.results.tables.types import Column, TableRow
 from trytable.trainers.protocol.messages import Epoch, Started, Step
 
 TRIAL = TrialRow("a", "s", 3, {"lr": 2e-4, "epochs": 3}, "grid", "running")
@@ -121,7 +122,7 @@ def test_a_narrow_terminal_loses_columns_and_no_row() -> None:
         TableRow(i, "completed", "", 1, False, (i, 0.5, 0.4, 12.0, "completed")) for i in (1, 2)
     )
     file = io.StringIO()
-    table = TryTable("s", columns, rows)
+    table = table_of(columns, rows)
     print_table(table, Console(file=file, width=38, force_terminal=True, color_system=None))
     lines = file.getvalue().splitlines()
     assert len([line for line in lines if "completed" in line]) == 2

@@ -12,6 +12,7 @@ from trytable.results.analysis.analysis import analyze
 from trytable.results.analysis.confirmation import confirm
 from trytable.results.analysis.statistics import wilson
 from trytable.results.analysis.types import Analysis, PairedTest
+from trytable.results.frames.frames import StudyFrames
 from trytable.results.report.story import build_story
 from trytable.results.report.verdict import confirmation_sentences, verdict_sentences
 from trytable.results.storage.reader import read_study
@@ -233,7 +234,7 @@ def test_every_language_gives_the_same_numbers(study: StudyResult, language: Lan
 def test_the_pairs_hold_every_number_and_why_one_is_missing(
     study: StudyResult, analysis: Analysis
 ) -> None:
-    table = pairs_table(study, analysis.comparison)
+    table = pairs_table(StudyFrames(study, analysis))
     titles = [column.key for column in table.columns]
     rows = {row.number: dict(zip(titles, row.cells, strict=True)) for row in table.rows}
     assert list(rows) == [3, 2, 1], "completed tries, the best first"

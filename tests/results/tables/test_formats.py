@@ -23,6 +23,7 @@ from trytable.records import DEFAULT_OBJECTIVE
 from trytable.results.analysis.analysis import analyze
 from trytable.results.analysis.statistics import mean_over_seeds
 from trytable.results.analysis.types import Confirmation, ConfirmedPoint
+from trytable.results.frames.frames import StudyFrames
 from trytable.results.report.html import try_table_html
 from trytable.results.report.view import Findings
 from trytable.results.storage.reader import read_study
@@ -38,7 +39,8 @@ from trytable.results.tables.formats import (
     to_xlsx,
     write_tables,
 )
-from trytable.results.tables.trials import TryTable, try_table
+from trytable.results.tables.trials import try_table
+from trytable.results.tables.types import TryTable
 from trytable.results.text.catalog import LANGUAGES, Words
 from trytable.results.text.format import Cell, format_value
 
@@ -147,7 +149,8 @@ def tables(draw: st.DrawFn) -> tuple[TryTable, Findings]:
         confirmed = replace(confirmed, points=(ConfirmedPoint(0, seeds, mean, None, None),))
     words = Words(draw(st.sampled_from(LANGUAGES)))
     analysis = analyze(study, words.language, confirmed)
-    table = try_table(study, analysis, words, all_tests=draw(st.booleans()))
+    frames = StudyFrames(study, analysis, draw(st.booleans()), words.language)
+    table = try_table(frames, words)
     return table, analysis.findings
 
 

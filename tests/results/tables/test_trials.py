@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 
 from tests.results.studies import Maker, Planned, report_content
-from trytable.results.analysis.analysis import analyze
 from trytable.results.analysis.statistics import mean_over_seeds
-from trytable.results.analysis.types import Analysis, Confirmation, ConfirmedPoint
+from trytable.results.analysis.types import Confirmation, ConfirmedPoint
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import FindingRow
-from trytable.results.tables.trials import TryTable, try_table
+from trytable.results.tables.types import TryTable
 
 
 def test_order_completed_best_first_then_pruned_then_the_rest(full: Maker) -> None:
@@ -133,7 +132,7 @@ def test_a_finding_of_two_attempts_is_marked_once_with_its_worst_severity(maker:
     )
     first, second = study.trials
     study = replace(study, trials=(replace(first, findings=rows), second))
-    assert _cells(try_table(study, analyze(study)), 1)["findings"] == "oom_retry (error)"
+    assert _cells(report_content(study).table, 1)["findings"] == "oom_retry (error)"
 
 
 def test_what_a_diagnosis_finds_is_marked_in_the_row(maker: Maker) -> None:
@@ -150,18 +149,17 @@ def test_what_a_diagnosis_finds_is_marked_in_the_row(maker: Maker) -> None:
 def test_test_accuracy_is_shown_for_the_baseline_and_what_is_confirmed_alone(full: Maker) -> None:
     study = read_study(full.url, full.name)
 
-    def shown_tests(analysis: Analysis, *, all_tests: bool = False) -> list[int]:
-        table = try_table(study, analysis, all_tests=all_tests)
+    def shown_tests(again: Confirmation | None = None, *, all_tests: bool = False) -> list[int]:
+        table = report_content(study, confirmation=again, all_tests=all_tests).table
         return [n for n in range(1, 9) if _cells(table, n)["test_accuracy"] is not None]
 
-    assert shown_tests(analyze(study)) == [1]
-    assert shown_tests(analyze(study), all_tests=True) == [1, 2]
+    assert shown_tests() == [1]
+    assert shown_tests(all_tests=True) == [1, 2]
     values = {7: 0.62, 8: 0.6}
     point = ConfirmedPoint(1, values, mean_over_seeds(tuple(values.values())), None, None)
     confirmation = Confirmation("dropout@confirm", (point,), 1, 0.03, None, None, 3)
-    analysis = analyze(study, confirmation=confirmation)
-    assert shown_tests(analysis) == [1, 2]
-    cells = _cells(try_table(study, analysis), 2)
+    assert shown_tests(confirmation) == [1, 2]
+    cells = _cells(report_content(study, confirmation=confirmation).table, 2)
     assert (cells["confirmed_mean"], cells["confirmed_seeds"]) == (pytest.approx(0.61), 2)
     own = report_content(replace(study, name="dropout@confirm")).table
     assert _cells(own, 2)["test_accuracy"] == 0.61

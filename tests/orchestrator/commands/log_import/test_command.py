@@ -23,6 +23,7 @@ from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.orchestrator.study.study import OptunaStudy
 from trytable.records import Objective
 from trytable.results.analysis.analysis import analyze
+from trytable.results.frames.frames import StudyFrames
 from trytable.results.storage.ledger import STUDY_UID, Ledger
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult
@@ -123,7 +124,7 @@ def test_the_imported_are_rows_like_any_other(by_hand: Path) -> None:
 
 def test_the_table_shows_their_test_accuracies_and_where_they_came_from(by_hand: Path) -> None:
     study = study_of(by_hand, "mine")
-    table = try_table(study, analyze(study))
+    table = try_table(StudyFrames(study, analyze(study)))
     keys = [column.key for column in table.columns]
     cells = {row.number: dict(zip(keys, row.cells, strict=True)) for row in table.rows}
     assert cells[11]["test_accuracy"] == 0.408
