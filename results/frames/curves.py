@@ -51,9 +51,7 @@ STEPS = FrameSchema(
             "",
             "L2 norm of all gradients, before clipping",
         ),
-        FrameColumn(
-            "weight_norm", "Float64", "", "L2 norm of all trained weights", "record.weight_norm"
-        ),
+        FrameColumn("weight_norm", "Float64", "", "L2 norm of all trained weights"),
         FrameColumn(
             "running_accuracy",
             "Float64",

@@ -92,7 +92,7 @@ _RESULTS = (
         "test_accuracy",
         "Float64",
         "share",
-        "test accuracy at the best epoch, where it may be shown (see below)",
+        "test accuracy at the best epoch, of the tries that `all_tests` describes",
     ),
     FrameColumn(
         "gap", "Float64", "share", "`train_accuracy` minus `best_dev_accuracy`", "trial.gap"

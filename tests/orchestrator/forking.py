@@ -29,7 +29,7 @@ from typing import NamedTuple
 TOP = Path(__file__).resolve().parents[2]
 MODULE = "trytable.orchestrator.cli"
 PRELOADED = (
-    "trytable.orchestrator.commands.look.report",
+    "trytable.orchestrator.commands.look.report_files",
     "trytable.orchestrator.commands.train.sweep",
     "trytable.orchestrator.run.engine",
     # Imported when first used:
