@@ -102,5 +102,5 @@ class Study:
 
     def __repr__(self) -> str:
         study = self._frames.study
-        ended = sum(trial.status == "completed" for trial in study.trials)
-        return f"<Study {study.name!r}: {len(study.trials)} tries, {ended} completed>"
+        completed = sum(trial.status == "completed" for trial in study.trials)
+        return f"<Study {study.name!r}: {len(study.trials)} tries, {completed} completed>"

@@ -134,9 +134,12 @@ def comparison_frame(study: StudyResult, analysis: Analysis) -> pd.DataFrame:
 
 def _model_pairs(study: StudyResult, analysis: Analysis) -> Iterator[PairRecord]:
     comparison = analysis.comparison
-    others: dict[Against, int | None] = {"best": comparison.best, "baseline": comparison.baseline}
+    references: dict[Against, int | None] = {
+        "best": comparison.best,
+        "baseline": comparison.baseline,
+    }
     for trial in study.trials:
-        for against, other in others.items():
+        for against, other in references.items():
             test, reason = _model_test(comparison.trials[trial.number], against)
             yield _model_pair(trial.number, against, other, test, reason)
 
@@ -188,13 +191,13 @@ def _setting_pairs(study: StudyResult, analysis: Analysis) -> Iterator[PairRecor
     confirmation = analysis.confirmation
     if confirmation is None:
         return
-    others: dict[Against, ConfirmedPoint | None] = {
+    references: dict[Against, ConfirmedPoint | None] = {
         "best": next(iter(confirmation.points), None),
         "baseline": _baseline_point(confirmation, study),
     }
     texts = analysis.comparison.examples
     for point in confirmation.points:
-        for against, other in others.items():
+        for against, other in references.items():
             yield _setting_pair(point, against, other, study.objective, texts)
 
 

@@ -14,11 +14,11 @@ def page(text: str) -> str:
     """The page with the tables of today's schemas between its markers."""
     for schema in SCHEMAS:
         start, end = f"<!-- columns of {schema.name} -->\n", f"<!-- end of {schema.name} -->"
-        before, opening, rest = text.partition(start)
-        _, closing, after = rest.partition(end)
+        head, opening, rest = text.partition(start)
+        _, closing, tail = rest.partition(end)
         if not (opening and closing):
             raise ValueError(f"{PATH.name} has no markers for the columns of {schema.name}")
-        text = before + opening + columns_table(schema) + closing + after
+        text = head + opening + columns_table(schema) + closing + tail
     return text
 
 

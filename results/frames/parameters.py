@@ -8,9 +8,9 @@ from trytable.results.text.format import as_cell
 
 def swept_parameters(study: StudyResult) -> tuple[str, ...]:
     """Return the parameters of the sweep, those that Optuna chose, and those that vary."""
-    chosen = (name for trial in study.trials for name in trial.params)
+    sampled = (name for trial in study.trials for name in trial.params)
     swept = study.sweep.get("parameters") or ()
-    return tuple(dict.fromkeys((*swept, *chosen, *varied_parameters(study.trials))))
+    return tuple(dict.fromkeys((*swept, *sampled, *varied_parameters(study.trials))))
 
 
 def varied_parameters(trials: Iterable[TrialResult]) -> tuple[str, ...]:

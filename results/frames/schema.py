@@ -140,13 +140,13 @@ def setting_array(values: Sequence[Any]) -> Any:
     Texts and numbers together, and integers beyond 64 bits, stay Python objects.
     """
     cells = [as_cell(value) for value in values]
-    known = [cell for cell in cells if cell is not None]
-    if known and all(isinstance(cell, bool) for cell in known):
+    present = [cell for cell in cells if cell is not None]
+    if present and all(isinstance(cell, bool) for cell in present):
         return pd.array(cells, dtype="boolean")
-    if known and all(isinstance(cell, str) for cell in known):
+    if present and all(isinstance(cell, str) for cell in present):
         return pd.array(cells, dtype="string")
-    if known and all(map(is_number, known)):
-        return pd.array(cells, dtype=_number_dtype(known))
+    if present and all(map(is_number, present)):
+        return pd.array(cells, dtype=_number_dtype(present))
     array = np.empty(len(cells), dtype=object)
     array[:] = cells
     return array

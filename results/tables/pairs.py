@@ -14,7 +14,7 @@ from trytable.results.text.format import CellKind
 PAIRS_STEM = "comparison"
 """The name of the table's files, without ending."""
 
-_OTHERS = ("best", "baseline")
+_REFERENCES = ("best", "baseline")
 _NUMBERS = {
     "difference": "difference",
     "low": "low",
@@ -31,7 +31,7 @@ def pairs_table(frames: StudyFrames, words: Words = ENGLISH) -> TryTable:
     numbers = [t.number + 1 for t in in_table_order(study) if t.status == "completed"]
     # The files of this table have no reason why a trial ended.
     tries = frames.tries.loc[numbers].assign(reason=pd.NA)
-    sides = [_side(frames.comparison, other, numbers, words) for other in _OTHERS]
+    sides = [_side(frames.comparison, other, numbers, words) for other in _REFERENCES]
     against = study.baseline.label if study.baseline else words.text("try.baseline")
     columns = (Column("try", words.text("table.try"), "try"), *_columns(against, words))
     cells = pd.concat([pd.Series(numbers, numbers, dtype="Int64"), *sides], axis="columns")
@@ -52,7 +52,7 @@ def _side(comparison: pd.DataFrame, other: str, numbers: list[int], words: Words
 
 
 def _columns(against: str, words: Words) -> Iterator[Column]:
-    for other in _OTHERS:
+    for other in _REFERENCES:
         for name, source in _NUMBERS.items():
             key = f"{other}_{name}"
             kind: CellKind = "p" if source.startswith("p") else "difference"

@@ -121,6 +121,6 @@ def python_values(column: "pd.Series") -> list[Cell]:
 
 def _is_numeric(column: Column, cells: Sequence[Cell]) -> bool:
     if column.kind == "parameter":
-        known = [cell for cell in cells if cell is not None]
-        return bool(known) and all(map(is_number, known))
+        present = [cell for cell in cells if cell is not None]
+        return bool(present) and all(map(is_number, present))
     return column.kind not in _TEXT_KINDS
