@@ -18,7 +18,7 @@ from optuna.distributions import FloatDistribution, distribution_to_json
 from rich.console import Console
 
 from benchmarks.measure import Result, seconds, spread
-from trytable.orchestrator.commands.look.report import report_study
+from trytable.orchestrator.commands.look.report_files import write_report_files
 from trytable.orchestrator.paths import Folders
 from trytable.results.storage.ledger import STUDY_UID, Ledger
 from trytable.results.storage.rows import (
@@ -33,6 +33,7 @@ from trytable.results.storage.rows import (
     StudyRow,
     TrialRow,
 )
+from trytable.results.text.catalog import ENGLISH
 
 REPEATS = 3
 TRIALS, EPOCHS, STEPS_LOGGED, DEV = 2000, 50, 4, 1000
@@ -65,8 +66,8 @@ def run(folder: Path) -> Result:
 
 
 def write_all(folders: Folders) -> None:
-    """What `make report` does."""
-    report_study(folders, Console(file=io.StringIO()))
+    """What `make report` does after its imports."""
+    write_report_files(folders, Console(file=io.StringIO()), ENGLISH, all_tests=False)
 
 
 def build(folders: Folders, trials: int, epochs: int) -> None:
