@@ -20,10 +20,9 @@ import logging
 __version__ = "0.2.0"
 """The only place that states the version; pyproject.toml reads it."""
 
-<<<<<<< HEAD
 # A library stays silent unless its user configures logging.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
-=======
+
 _MODULES = {
     "open_study": "trytable.study",
     "Study": "trytable.study",
@@ -41,4 +40,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
->>>>>>> 3a5f82e (Make the tables from pandas frames whose columns are declared once, with units and nullable dtypes)

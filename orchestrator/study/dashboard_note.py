@@ -61,6 +61,7 @@ class DashboardNoteWriter:
         pause = max(_PAUSE_SECONDS, _PAUSE_PER_COST * cost)
         self._not_before = math.inf if cost > _MAX_SECONDS else self._now() + pause
 
+
 def _table_text(study: StudyResult) -> str:
     # Not at the top of the module: they import pandas, and no sweep should start later.
     from trytable.results.frames.frames import StudyFrames  # noqa: PLC0415 - see above
