@@ -6,6 +6,7 @@ Exception
  +-- DatabaseUnreadable   there is no database, or it cannot be read as a study database
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from trytable.study import Study, open_study
 
 __all__ = ["DatabaseUnreadable", "Study", "StudyNotFound", "__version__", "open_study"]
-
-import logging
 
 __version__ = "0.2.0"
 """The only place that states the version; pyproject.toml reads it."""
