@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers.utils.hub import cached_file
 
 from trytable.records import Refused
-from trytable.trainers.models.locate import resolve
+from trytable.trainers.models.locate import REDIRECTIONS, check_redirections, resolve
 
 _RELATIVE = "rel_embeddings"
 """The attribute of DeBERTa's relative positions in transformers."""
@@ -56,6 +57,8 @@ def load_model(reference: str) -> LoadedModel:
     """
     folder = resolve(reference)
     try:
+        if not Path(folder).is_dir():
+            check_redirections(reference, _hub_files(folder))
         model, report = AutoModel.from_pretrained(
             folder,
             local_files_only=Path(folder).is_dir(),
@@ -64,6 +67,8 @@ def load_model(reference: str) -> LoadedModel:
             dtype=torch.float32,
             output_loading_info=True,
         )
+    except Refused:
+        raise
     except Exception as error:  # transformers, safetensors and the hub raise many types
         raise Refused(f"MODEL={reference} cannot be read: {error}") from error
     missing = [name for name in report["missing_keys"] if "pooler" not in name]
@@ -72,6 +77,15 @@ def load_model(reference: str) -> LoadedModel:
             f"MODEL={reference}: {len(missing)} weights are missing, such as {sorted(missing)[0]}."
         )
     return LoadedModel(reference, folder, type(model), model.config, model.state_dict())
+
+
+def _hub_files(name: str) -> dict[str, Path]:
+    """Return where the cache has the files of a hub model that may name others."""
+    paths = {
+        file: cached_file(name, file, _raise_exceptions_for_missing_entries=False)
+        for file in REDIRECTIONS
+    }
+    return {file: Path(path or f"no {file}") for file, path in paths.items()}
 
 
 def transformer_layers(backbone: nn.Module) -> nn.ModuleList:

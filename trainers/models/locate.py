@@ -2,12 +2,23 @@
 
 import hashlib
 import importlib.util
+import json
+from collections.abc import Mapping
 from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
 
 from trytable.records import Refused
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+INDEX = "model.safetensors.index.json"
+_WEIGHTS = ("model.safetensors", INDEX)
+_ENDING = ".safetensors"
+_ADAPTER = "adapter_config.json"
+_CONFIG = "config.json"
+
+REDIRECTIONS = (_CONFIG, _ADAPTER, INDEX)
+"""The files of a model that may name other files or models, which transformers then loads."""
 
 
 def resolve(reference: str) -> str:
@@ -32,7 +43,11 @@ def resolve(reference: str) -> str:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise Refused if a model folder lacks its config, its weights or its tokenizer."""
+    """Raise Refused if a model folder lacks its config, its weights or its tokenizer.
+
+    Also if its weights are not all safetensors in the folder itself: an index or an adapter may
+    name other files, and a pickle can run code.
+    """
     if not folder.is_dir():
         raise Refused(f"MODEL={folder} is a file; expected a model's folder.")
     missing = []
@@ -44,6 +59,79 @@ def check_folder(folder: Path) -> None:
         missing.append("a tokenizer (tokenizer.json)")
     if missing:
         raise Refused(f"MODEL={folder} is incomplete: it lacks {' and '.join(missing)}.")
+    check_redirections(str(folder), {name: folder / name for name in REDIRECTIONS})
+    if not (folder / _WEIGHTS[0]).is_file():
+        shards = _shards(folder / INDEX)
+        absent = [name for name in shards if not (folder / name).is_file()]
+        if absent:
+            raise Refused(f"{folder / INDEX} names {', '.join(absent)}, which the folder lacks.")
+        for name, tensors in shards.items():
+            _check_shard(folder / INDEX, name, tensors)
+
+
+def check_redirections(reference: str, files: Mapping[str, Path]) -> None:
+    """Raise Refused if one of a model's REDIRECTIONS makes transformers load anything else.
+
+    Args:
+        reference: the model's folder or its name on the hub.
+        files: where each of the REDIRECTIONS is; a file may be absent.
+    """
+    if files[_ADAPTER].is_file():
+        raise Refused(
+            f"MODEL={reference} holds an adapter ({_ADAPTER}), which names another model to load. "
+            "Merge the adapter into its model first."
+        )
+    try:
+        config = json.loads(files[_CONFIG].read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        config = {}  # transformers says what is wrong with it
+    if isinstance(config, dict) and "transformers_weights" in config:
+        raise Refused(
+            f"MODEL={reference}: {_CONFIG} names other weights (transformers_weights: "
+            f"{config['transformers_weights']!r}). Remove the key; the weights are "
+            "model.safetensors."
+        )
+    if files[INDEX].is_file():
+        _shards(files[INDEX])
+
+
+def _shards(index: Path) -> dict[str, set[str]]:
+    """Return the files that an index names, and the tensors in each. Raises Refused.
+
+    transformers unpickles an index's `.bin` files, and follows names out of the folder.
+    """
+    try:
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        names = sorted(set(weight_map.values()), key=str)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Refused(f"{index} is not an index of weights: {error!r}.") from error
+    foreign = [name for name in names if not _is_shard(name)]
+    if foreign:
+        raise Refused(
+            f"{index} names {', '.join(map(repr, foreign[:3]))}; expected only files ending in "
+            f"{_ENDING} in the folder itself. Pickled weights are not supported."
+        )
+    return {
+        name: {tensor for tensor, shard in weight_map.items() if shard == name} for name in names
+    }
+
+
+def _is_shard(name: object) -> bool:
+    return isinstance(name, str) and name.endswith(_ENDING) and Path(name).name == name
+
+
+def _check_shard(index: Path, name: str, tensors: set[str]) -> None:
+    try:
+        with safe_open(index.parent / name, framework="numpy") as shard:
+            stored = set(shard.keys())
+    except (SafetensorError, OSError) as error:
+        raise Refused(f"{index.parent / name} cannot be read as safetensors: {error}.") from error
+    if stored != tensors:
+        example = sorted(stored ^ tensors)[0]
+        raise Refused(
+            f"{index} and {name} do not hold the same tensors: {len(stored ^ tensors)} are in one "
+            f"of them only, such as {example}."
+        )
 
 
 def _minilm() -> Path:
