@@ -17,6 +17,7 @@ from trytable.results.analysis.diagnosis.symptoms.trial import (
     Case,
     DiagnosedTrial,
     DiagnosisKind,
+    LeakCount,
     Task,
 )
 from trytable.results.analysis.diagnosis.symptoms.types import Diagnosis, OverfitLevel, Symptom
@@ -110,6 +111,7 @@ def make_task(facts: Mapping[str, Any], gold: tuple[int, ...]) -> Task:
         dev_size=len(labels) or (facts.get("sizes") or {}).get("dev"),
         lowest_label=min(labels, default=None),
         highest_label=max(labels, default=None),
+        leaks=tuple(LeakCount(**leak) for leak in facts.get("leaks") or ()),
     )
 
 

@@ -7,6 +7,7 @@ from trytable.results.analysis.diagnosis.symptoms.divergence import (
     NON_FINITE,
 )
 from trytable.results.analysis.diagnosis.symptoms.fit import OVERFIT, STILL_IMPROVING, UNDERFIT
+from trytable.results.analysis.diagnosis.symptoms.leaks import LEAK
 from trytable.results.analysis.diagnosis.symptoms.learning import MAJORITY_CLASS, NO_LEARNING
 from trytable.results.analysis.diagnosis.symptoms.learning_rate import SCHEDULE
 from trytable.results.analysis.diagnosis.symptoms.sanity import LABEL_RANGE, LOSS_SCALE, SAME_SEED
@@ -18,6 +19,7 @@ from trytable.results.storage.rows import FindingRow
 
 DIAGNOSES = (
     LABEL_RANGE,
+    LEAK,
     NON_FINITE,
     NO_LEARNING,
     MAJORITY_CLASS,

@@ -119,6 +119,9 @@ MIN_LOSS = 0.05
 HIGH_DROPOUT = 0.3
 """From here on dropout alone raises the train loss far above the dev loss."""
 
+LEAK_SHARE = 0.01
+"""Share of a split's texts that may be in another split: a hundredth moves no accuracy much."""
+
 SAME_LOSS = 1e-6
 """Relative difference of losses from the same computation."""
 

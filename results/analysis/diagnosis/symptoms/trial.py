@@ -17,11 +17,22 @@ StoppingTime = Literal["at once", "after the window"]
 
 
 @dataclass(frozen=True)
+class LeakCount:
+    """Of `size` texts in a split, `shared` are in another, `other_label` with another label."""
+
+    split: str
+    other: str
+    size: int
+    shared: int
+    other_label: int
+
+
+@dataclass(frozen=True)
 class Task:
     """What all trials of a study share.
 
     `classes` is None if their number is unknown; `shares` are the shares of the classes in dev, in
-    the order of the classes, empty if dev has no labels.
+    the order of the classes, empty if dev has no labels; `leaks` are the texts that splits share.
     """
 
     classes: int | None = None
@@ -29,6 +40,7 @@ class Task:
     dev_size: int | None = None
     lowest_label: int | None = None
     highest_label: int | None = None
+    leaks: tuple[LeakCount, ...] = ()
 
     @property
     def guessing_loss(self) -> float | None:
