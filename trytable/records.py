@@ -58,18 +58,48 @@ _FORBID_EXTRA = {"extra": "forbid"}
 
 @dataclass(frozen=True)
 class DataSource:
-    """Where the text comes from, and in which columns it is.
+    """Where the text comes from, and how its files are read; `docs/data.md` has an example of each.
 
     `name` is `docstrings` (the embedded data), a folder with train, dev and test files, or a
-    data set name for the `datasets` package.
+    data set name for the `datasets` package. None means: decide by the content of the files.
+
+    Attributes:
+        text, text_pair, label: columns, by name or by number from 1.
+        train, dev, test: the file or split to read; for dev also a share of train, such as 0.1.
+        separator: what separates the columns of a text file.
+        quoting: whether quotes around a field are syntax (csv) or part of the text (none).
+        header: whether the first line holds the columns' names.
+        encoding: the encoding of text files; by default UTF-8, or UTF-16 with a byte order mark.
+        labels: the class of each label, or None to leave out the label's rows. Other labels are
+            classes of their own.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID_EXTRA
+    __pydantic_config__: ClassVar[dict[str, Any]] = {
+        **_FORBID_EXTRA,
+        "coerce_numbers_to_str": True,  # columns by number, labels that are numbers
+    }
 
     name: str = "docstrings"
     text: str = "text"
     text_pair: str | None = None
     label: str = "label"
+    train: str | None = None
+    dev: float | str | None = None
+    test: str | None = None
+    separator: str | None = None
+    quoting: Literal["csv", "none"] | None = None
+    header: bool | None = None
+    encoding: str | None = None
+    labels: dict[str, str | None] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plain dict that a study stores: where and which columns, and what is set."""
+        always = ("name", "text", "text_pair", "label")
+        return {
+            field.name: value
+            for field in fields(self)
+            if (value := getattr(self, field.name)) is not None or field.name in always
+        }
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,8 @@ class Sweep(Strict):
 
     def to_json(self) -> dict[str, Any]:
         """The plain dict that a study stores."""
-        return self.model_dump(mode="json", exclude=None if self.script else {"script"})
+        content = self.model_dump(mode="json", exclude=None if self.script else {"script"})
+        return content | {"data": self.data.to_json()}
 
 
 FILE_KEYS = tuple(Sweep.model_fields)[: tuple(Sweep.model_fields).index("name")]

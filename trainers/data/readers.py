@@ -1,202 +1,185 @@
-"""Reads data files (SST style `label ||| sentence`, CSV, TSV, JSONL, Parquet) and hub data sets."""
+"""Reads the files of a folder, and data sets of the package `datasets`, into rows."""
 
-import csv
-import io
+import codecs
+import gzip
 import json
-import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from trytable.records import DataSource, Refused
+from trytable.trainers.data import dialect, shapes, tables
+from trytable.trainers.data.splits import Rows
 
-SEPARATOR = "|||"
-_WORDS = {"train": ("train",), "dev": ("dev", "valid"), "test": ("test",)}
-_ENDINGS = (".txt", ".sst", ".csv", ".tsv", ".jsonl", ".parquet")
-_MAPPING = "label-mapping.json"
-_LONGEST_FIELD = 2**31 - 1
-"""Characters; the csv module's own limit of 131072 is less than a long document."""
-
-_EXPECTED = {"text": "sentence", "label": "class"}
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
-@dataclass
-class Rows:
-    """The rows of a file, each with its line number, and the mistakes in it."""
-
-    source: str
-    lines: list[int] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    labels: list[str] = field(default_factory=list)
-    pairs: list[str] = field(default_factory=list)
-    mistakes: list[str] = field(default_factory=list)
-
-    def add_mistake(self, line: int, text: str) -> None:
-        """Record a mistake in a line."""
-        self.mistakes.append(f"{self.source}:{line}: {text}")
-
-    def add(self, line: int, label: str, text: str, pair: str | None = None) -> None:
-        """Add a row, or a mistake if text or label is blank or cannot be encoded as UTF-8."""
-        for column, value in (("text", text), ("label", label)):
-            if not value.strip():
-                self.add_mistake(line, f"the {column} is blank; expected a {_EXPECTED[column]}.")
-                return
-        if not _is_unicode(f"{label}{text}{pair}"):
-            self.add_mistake(
-                line, "the row contains half a surrogate pair; expected valid Unicode."
-            )
-            return
-        self.lines.append(line)
-        self.texts.append(text.strip())
-        self.labels.append(label.strip())
-        if pair is not None:
-            self.pairs.append(pair.strip())
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def find_files(folder: Path) -> tuple[dict[str, Path], Path | None]:
-    """Return the train, dev and test files of a folder, and its label mapping.
-
-    Raises Refused if train or dev is missing, if two files match one split, if one file matches
-    two splits, or if there are two mappings; OSError if the folder cannot be read.
-    """
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    mappings = [path for path in files if path.name.endswith(_MAPPING)]
-    data = [path for path in files if path.suffix.lower() in _ENDINGS]
-    splits: dict[str, Path] = {}
-    mistakes = []
-    if len(mappings) > 1:
-        names = ", ".join(path.name for path in mappings)
-        mistakes.append(f"{folder}: more than one label mapping ({names}); keep one of them.")
-    for split, words in _WORDS.items():
-        matching = [path for path in data if any(word in path.stem.lower() for word in words)]
-        names = ", ".join(path.name for path in matching)
-        if len(matching) > 1:
-            mistakes.append(f"{folder}: more than one {split} file ({names}); keep one of them.")
-        elif matching and matching[0] in splits.values():
-            mistakes.append(
-                f"{matching[0]}: the file name matches {split} and another split; expected only "
-                "one of train, dev (or valid) and test in it."
-            )
-        elif matching:
-            splits[split] = matching[0]
-        elif split != "test":
-            pattern = " or ".join(f"*{word}*" for word in words)
-            mistakes.append(
-                f"{folder}: no {split} file; expected {pattern} ({', '.join(_ENDINGS)})."
-            )
-    if mistakes:
-        raise Refused("\n".join(mistakes))
-    return splits, mappings[0] if mappings else None
-
-
-def label_names(path: Path) -> list[str]:
-    """Read class names: a JSON list, or an object from name to index or from index to name."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise Refused(f"{path}: not readable as JSON ({error}).") from error
-    names = content
-    if isinstance(content, dict):
-        by_index = {str(v): k for k, v in content.items()} | {
-            k: v for k, v in content.items() if isinstance(v, str)
-        }
-        names = [by_index.get(str(index)) for index in range(len(content))]
-    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
-        raise Refused(
-            f"{path}: expected a JSON list of class names, or an object with their indices from 0."
-        )
-    if len(set(names)) < len(names):
-        raise Refused(f"{path}: a class name appears twice; expected each name once.")
-    return names
-
-
-def read_rows(path: Path, source: DataSource) -> Rows:
-    """Read one file. The mistakes in its lines are in the result."""
+def read_split(split: str, path: Path, source: DataSource) -> Rows:
+    """Read the file or class folder of a split. The mistakes in its lines are in the result."""
     rows = Rows(str(path))
-    reader: Callable[[Path, DataSource, Rows], None] = {
-        ".csv": _read_separated,
-        ".tsv": _read_separated,
-        ".jsonl": _read_jsonl,
-        ".parquet": _read_parquet,
-    }.get(path.suffix.lower(), _read_sst)
     try:
-        reader(path, source, rows)
-    except OSError as error:
-        rows.mistakes.append(f"{path}: not readable ({error.strerror}).")
+        _read(path, source, rows, is_test=split == "test")
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        rows.add_mistake(None, f"not readable ({reason}).")
     if not rows.texts and not rows.mistakes:
-        rows.mistakes.append(f"{path}: the file is empty; expected one sentence per line.")
+        rows.add_mistake(None, "the file is empty; expected one sentence per line.")
     return rows
 
 
-def _lines(path: Path, rows: Rows) -> Iterator[tuple[int, str]]:
-    """Split at newlines only: sentences may contain other Unicode line separators."""
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-        try:
-            text = line.decode("utf-8").removeprefix("\ufeff")
-        except UnicodeDecodeError as error:
-            rows.add_mistake(number, f"not UTF-8 text ({error.reason}); expected UTF-8.")
-            continue
-        if text.strip():
-            yield number, text
-
-
-def _read_sst(path: Path, _source: DataSource, rows: Rows) -> None:
-    for number, line in _lines(path, rows):
-        label, separator, text = line.partition(SEPARATOR)
-        if not separator:
-            start = line.strip()[:60]
-            rows.add_mistake(number, f"found {start!r}; expected `label {SEPARATOR} sentence`.")
-            continue
-        rows.add(number, label, text)
-
-
-def _read_separated(path: Path, source: DataSource, rows: Rows) -> None:
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        rows.add_mistake(line, f"not UTF-8 text ({error.reason}); expected UTF-8.")
+def _read(path: Path, source: DataSource, rows: Rows, *, is_test: bool) -> None:
+    kind = shapes.ending(path)
+    if path.is_dir():
+        shapes.read_class_folders(path, source.encoding or "utf-8-sig", rows)
         return
-    csv.field_size_limit(_LONGEST_FIELD)
-    # Strict, since a stray quote would otherwise swallow all lines up to the next quote.
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    if kind in (".parquet", ".xlsx"):
+        read = _read_parquet if kind == ".parquet" else _read_excel
+        read(path, source, rows, is_test=is_test)
+        return
+    content = path.read_bytes()
+    if path.suffix.lower() == ".gz":
+        content = gzip.decompress(content)
+    text = _decode(content, source.encoding, rows)
+    if text is None:
+        return
+    if kind in (".json", ".jsonl"):
+        _read_json(text, source, rows, is_test=is_test)
+    elif kind in _DELIMITERS:
+        tables.read_separated(text, _DELIMITERS[kind], source, rows, is_test=is_test)
+    else:
+        _read_lines(text, source, rows, is_test=is_test)
+
+
+def _decode(content: bytes, encoding: str | None, rows: Rows) -> str | None:
+    """Decode a file's text; None with the mistake of each line that cannot be decoded."""
+    name = encoding or _MARKS.get(content[:2], "utf-8-sig")
     try:
-        if _has_columns(reader.fieldnames or (), source, rows):
-            for record in reader:
-                _add_record(reader.line_num, record, source, rows)
-    except csv.Error as error:
-        # The broken record begins on the line after the last complete one.
+        text = content.decode(name)
+    except LookupError:
+        rows.add_mistake(None, f"data.encoding={name!r} is unknown; expected one such as latin-1.")
+        return None
+    except UnicodeDecodeError:
+        _note_bad_lines(content, name, rows)
+        return None
+    if "\0" in text:
         rows.add_mistake(
-            reader.line_num + 1,
-            f"{error}; expected quotes around a field, and doubled quotes inside it.",
+            text.count("\n", 0, text.index("\0")) + 1,
+            "holds a NUL character, which no text has; if the file is UTF-16, set "
+            "data.encoding=utf-16-le or utf-16-be.",
         )
+        return None
+    return text
 
 
-def _read_jsonl(path: Path, source: DataSource, rows: Rows) -> None:
-    for number, line in _lines(path, rows):
+def _note_bad_lines(content: bytes, encoding: str, rows: Rows) -> None:
+    name = "UTF-8" if encoding == "utf-8-sig" else encoding
+    expected = f"expected {name}; set data.encoding, such as latin-1, if it is another."
+    for number, line in enumerate(content.split(b"\n"), start=1):
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            rows.add_mistake(number, f"not JSON ({error}); expected one object per line.")
+            line.decode(encoding)
+        except UnicodeDecodeError as error:
+            message = f"not {name} text ({error.reason}); {expected}"
+            rows.add_mistake(number, message, "encoding")
+    if not rows.mistakes:  # of an encoding whose characters span the byte of a line end
+        rows.add_mistake(None, f"not {name} text; {expected}")
+
+
+def _read_lines(text: str, source: DataSource, rows: Rows, *, is_test: bool) -> None:
+    """Read a text file in the format that its lines show."""
+    lines = [
+        (number, line.removeprefix("\ufeff"))
+        for number, line in enumerate(shapes.text_lines(text), start=1)
+        if line.strip()
+    ]
+    if any(shapes.SEPARATOR in line for _, line in lines):
+        shapes.read_sst(lines, rows)
+    elif lines and lines[0][1].startswith(shapes.FASTTEXT):
+        shapes.read_fasttext(lines, rows)
+    elif lines and all(shapes.TREC.match(line) for _, line in lines):
+        shapes.read_trec(lines, source, rows)
+    elif _is_table(text, source):
+        tables.read_separated(text, "\t", source, rows, is_test=is_test)
+    else:
+        shapes.read_sst(lines, rows)
+
+
+def _is_table(text: str, source: DataSource) -> bool:
+    """Whether the user has set its separator or columns, or the first line names the columns."""
+    names = [name for name in (source.text, source.text_pair, source.label) if name is not None]
+    is_set = source.separator is not None or any(name.isdecimal() for name in names)
+    return is_set or dialect.find_separator(text, "\t", names) is not None
+
+
+def _read_json(text: str, source: DataSource, rows: Rows, *, is_test: bool) -> None:
+    """Read one JSON object per line, or an array of them."""
+    if text.lstrip()[:1] == "[":
+        _read_array(text, source, rows, is_test=is_test)
+        return
+    records: dict[int, Mapping[str, Any]] = {}
+    for number, line in enumerate(shapes.text_lines(text), start=1):
+        if not line.strip():
             continue
-        if not isinstance(record, dict):
-            rows.add_mistake(number, f"found {line.strip()[:60]!r}; expected a JSON object.")
+        try:
+            record = json.loads(line.removeprefix("\ufeff"))
+        except (ValueError, RecursionError) as error:
+            rows.add_mistake(
+                number, f"not JSON ({error}); expected one object per line, or one array.", "json"
+            )
+            continue
+        if isinstance(record, dict):
+            records[number] = record
         else:
-            _add_record(number, record, source, rows)
+            rows.add_mistake(
+                number, f"found {line.strip()[:60]!r}; expected a JSON object.", "object"
+            )
+    _add_objects(records, source, rows, is_test=is_test)
 
 
-def _read_parquet(path: Path, source: DataSource, rows: Rows) -> None:
+def _read_array(text: str, source: DataSource, rows: Rows, *, is_test: bool) -> None:
+    try:
+        items = json.loads(text)
+    except json.JSONDecodeError as error:
+        rows.add_mistake(error.lineno, f"not JSON ({error}); expected one object per line.")
+        return
+    except (ValueError, RecursionError) as error:
+        rows.add_mistake(1, f"not JSON ({error}); expected one object per line.")
+        return
+    rows.unit = "item "
+    records = {}
+    for number, item in enumerate(items, start=1):
+        if isinstance(item, dict):
+            records[number] = item
+        else:
+            rows.add_mistake(
+                number,
+                f"found {tables.shorten(json.dumps(item))}; expected a JSON object.",
+                "object",
+            )
+    _add_objects(records, source, rows, is_test=is_test)
+
+
+def _add_objects(
+    records: Mapping[int, Mapping[str, Any]], source: DataSource, rows: Rows, *, is_test: bool
+) -> None:
+    keys = list(dict.fromkeys(key for record in records.values() for key in record))
+    has_labels = source.label in keys
+    needed = (
+        tables.column_names(source)
+        if has_labels or not is_test
+        else tables.column_names(source)[:-1]
+    )
+    missing = [name for name in needed if name not in keys]
+    if missing and records:
+        rows.add_mistake(min(records), tables.absence("key", missing, keys, source))
+        return
+    for number, record in records.items():
+        tables.add_record(number, record, source, rows, labelled=has_labels or not is_test)
+
+
+def _read_parquet(path: Path, source: DataSource, rows: Rows, *, is_test: bool) -> None:
+    """Read a Parquet file."""
     import pyarrow as pa  # noqa: PLC0415 - loaded for Parquet files only
     import pyarrow.parquet as pq  # noqa: PLC0415 - as above
 
@@ -205,76 +188,46 @@ def _read_parquet(path: Path, source: DataSource, rows: Rows) -> None:
     except (pa.ArrowException, OSError) as error:
         rows.add_mistake(1, f"not readable as Parquet ({error}).")
         return
-    _add_table(table.column_names, table.to_pylist(), source, rows)
+    tables.add_table(table.column_names, table.to_pylist(), source, rows, is_test=is_test)
 
 
-def _add_table(
-    names: Iterable[str], records: Iterable[dict[str, Any]], source: DataSource, rows: Rows
-) -> None:
-    if _has_columns(names, source, rows):
-        for number, record in enumerate(records, start=1):
-            _add_record(number, record, source, rows)
-
-
-def _columns(source: DataSource) -> list[str]:
-    return [name for name in (source.text, source.text_pair, source.label) if name is not None]
-
-
-def _has_columns(names: Iterable[str], source: DataSource, rows: Rows) -> bool:
-    header = list(names)
-    missing = [name for name in _columns(source) if name not in header]
-    if missing:
-        rows.add_mistake(
-            1, f"no column {', '.join(map(repr, missing))}; found: {', '.join(map(str, header))}."
-        )
-    repeated = [name for name in _columns(source) if header.count(name) > 1]
-    if repeated:
-        columns = ", ".join(map(repr, repeated))
-        rows.add_mistake(1, f"more than one column {columns}; keep one of each.")
-    return not missing and not repeated
-
-
-def _add_record(line: int, record: dict[Any, Any], source: DataSource, rows: Rows) -> None:
-    if None in record:  # the key under which csv collects fields beyond the last column
-        rows.add_mistake(
-            line,
-            "more fields than columns; expected quotes around a text that contains the delimiter.",
-        )
+def _read_excel(path: Path, source: DataSource, rows: Rows, *, is_test: bool) -> None:
+    """Read the sheet of an Excel workbook that has the columns."""
+    try:
+        import openpyxl  # noqa: PLC0415 - an optional dependency
+    except ImportError:
+        rows.add_mistake(None, "reading Excel needs the package openpyxl (trytable[excel]).")
         return
-    values = {name: _cell_text(record.get(name)) for name in _columns(source)}
-    missing = [name for name, value in values.items() if value is None]
-    if missing:
-        rows.add_mistake(
-            line, f"no value for {', '.join(map(repr, missing))}; expected a string or a number."
-        )
+    try:
+        workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        sheets = {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in workbook}
+    except Exception as error:  # openpyxl passes on errors of zip and XML readers
+        rows.add_mistake(None, f"not readable as an Excel workbook ({error}).")
         return
-    words = {name: value for name, value in values.items() if value is not None}
-    pair = None if source.text_pair is None else words[source.text_pair]
-    rows.add(line, words[source.label], words[source.text], pair)
-
-
-def _cell_text(value: object) -> str | None:
-    """Return a cell as text, or None if it is neither a string nor a number.
-
-    1.0 becomes `1`: a column with gaps stores whole numbers as floats.
-    """
-    if isinstance(value, float):
-        if math.isnan(value):
-            return None
-        return str(int(value)) if value.is_integer() else str(value)
-    return str(value) if isinstance(value, str | int) else None
+    needed = set(tables.column_names(source)[:-1] if is_test else tables.column_names(source))
+    suitable = [
+        name for name, cells in sheets.items() if cells and needed <= set(map(str, cells[0]))
+    ]
+    filled = [name for name, cells in sheets.items() if cells]
+    if len(suitable or filled) > 1:
+        names = ", ".join(suitable or filled)
+        rows.add_mistake(None, f"more than one sheet with data ({names}); keep one of them.")
+        return
+    for name in suitable or filled:
+        header, *cells = sheets[name]
+        columns = [str(cell) for cell in header]
+        records = (dict(zip(columns, values, strict=True)) for values in cells)
+        tables.add_table(columns, records, source, rows, is_test=is_test, first_line=2)
 
 
 def is_saved_dataset(folder: Path) -> bool:
-    """Whether the package `datasets` wrote this folder."""
-    return (folder / "dataset_dict.json").is_file()
+    """Whether the package `datasets` wrote this folder: a set of splits, or one data set."""
+    names = ("dataset_dict.json", "state.json")
+    return any((folder / name).is_file() for name in names)
 
 
-def read_dataset(source: DataSource) -> tuple[dict[str, Rows], list[str] | None]:
-    """Read a folder that the package `datasets` saved, or a data set on the hub.
-
-    Returns the splits, and the class names if the data set has them. Raises Refused.
-    """
+def read_dataset(source: DataSource) -> dict[str, Rows]:
+    """Read a folder that the package `datasets` saved, or a data set on the hub. Raises Refused."""
     try:
         import datasets  # noqa: PLC0415 - an optional dependency
     except ImportError as error:
@@ -288,26 +241,44 @@ def read_dataset(source: DataSource) -> tuple[dict[str, Rows], list[str] | None]
         splits = datasets.load_from_disk(folder) if saved else datasets.load_dataset(source.name)
     except Exception as error:  # the package passes on the exceptions of its many readers
         raise Refused(f"DATA={source.name} cannot be read as a data set: {error}") from error
-    tables = dict(splits)
-    rows = _dataset_rows(source, tables)
-    features = (table.features.get(source.label) for table in tables.values())
-    class_names = (getattr(feature, "names", None) for feature in features)
-    return rows, next((list(names) for names in class_names if names), None)
+    if isinstance(splits, datasets.Dataset):
+        splits = {"train": splits}
+    return _dataset_rows(source, dict(splits))
 
 
-def _dataset_rows(source: DataSource, tables: dict[str, Any]) -> dict[str, Rows]:
+def _dataset_rows(source: DataSource, tables_by_name: Mapping[str, Any]) -> dict[str, Rows]:
     names = {"train": "train", "validation": "dev", "valid": "dev", "dev": "dev", "test": "test"}
-    rows = {}
-    for name, table in tables.items():
-        if name in names:
-            split = rows[names[name]] = Rows(f"{source.name}[{name}]")
-            _add_table(table.column_names, table, source, split)
-            if not split.texts and not split.mistakes:
-                split.mistakes.append(f"{split.source}: the split is empty; expected sentences.")
-    missing = {"train", "dev"} - rows.keys()
+    choices = {"train": source.train, "dev": source.dev, "test": source.test}
+    by_user = {split: name for split, name in choices.items() if isinstance(name, str)}
+    by_split = {split: name for name, split in names.items() if name in tables_by_name} | by_user
+    missing = [name for name in by_user.values() if name not in tables_by_name]
     if missing:
         raise Refused(
-            f"DATA={source.name}: no {' and no '.join(sorted(missing))} split; found: "
-            f"{', '.join(tables)}."
+            f"DATA={source.name}: no split {', '.join(missing)}; "
+            f"found: {', '.join(tables_by_name)}."
         )
+    needed = {"train"} if isinstance(source.dev, float) else {"train", "dev"}
+    if needed - by_split.keys():
+        hint = "" if "train" not in by_split else " data.dev=0.1 splits a tenth off train."
+        raise Refused(
+            f"DATA={source.name}: no {' and no '.join(sorted(needed - by_split.keys()))} split; "
+            f"found: {', '.join(tables_by_name)}.{hint}"
+        )
+    if isinstance(source.dev, float) and "dev" in by_split:
+        raise Refused(
+            f"DATA={source.name}: data.dev={source.dev} splits dev off train, but there is a split "
+            f"{by_split['dev']}. Set data.dev={by_split['dev']} to use it."
+        )
+    return {
+        split: _table_rows(source, name, tables_by_name[name], is_test=split == "test")
+        for split, name in by_split.items()
+    }
+
+
+def _table_rows(source: DataSource, name: str, table: Any, *, is_test: bool) -> Rows:
+    rows = Rows(f"{source.name}[{name}]")
+    tables.add_table(table.column_names, table, source, rows, is_test=is_test)
+    if not rows.texts and not rows.mistakes:
+        rows.add_mistake(None, "the split is empty; expected sentences.")
+    rows.names = tuple(getattr(table.features.get(source.label), "names", None) or ())
     return rows

@@ -10,13 +10,14 @@ import numpy as np
 
 from trytable.records import UNLABELLED, Scalar
 from trytable.trainers.data.batches import batches_by_length
+from trytable.trainers.data.labels import rare_classes
 from trytable.trainers.data.tokens import Indices, TokenSplit
 from trytable.trainers.entrypoints.baseline import DiscardedEvents, load_baseline
 from trytable.trainers.entrypoints.jsonl import answer_request
 from trytable.trainers.finetune.optimizer import parameter_blocks, set_learning_rates
 from trytable.trainers.finetune.step import NonFinite
 from trytable.trainers.finetune.trainer import TrainingRun
-from trytable.trainers.protocol.messages import Check, FinetuneSettings, Job, Verdict
+from trytable.trainers.protocol.messages import Check, FinetuneSettings, Job, Leak, Verdict
 from trytable.trainers.seeding import draw_seed
 
 MAX_CLASS_SHARE = 0.8
@@ -24,6 +25,9 @@ MAX_CLASS_SHARE = 0.8
 
 MIN_CLASS_SENTENCES = 10
 """With fewer train sentences, results on a class are mostly chance."""
+
+MAX_LEAK_SHARE = 0.01
+"""If more of a split's texts are in another split, its accuracy is too high."""
 
 MAX_FULL_LENGTH_SHARE = 0.1
 """If more of the texts fill max_length, many of them are probably cut."""
@@ -88,9 +92,26 @@ def check_class_balance(split: TokenSplit, names: tuple[str, ...]) -> Check:
     if is_skewed or counts.min() < MIN_CLASS_SENTENCES:
         rare = names[int(counts.argmin())]
         message += "" if is_skewed else f", and class {rare} has only {counts.min()} sentences"
-        message += "; try class_weights: balanced"
+        is_mistyped = rare_classes(dict(zip(names, counts.tolist(), strict=True)))
+        message += "; check its label" if is_mistyped else "; try class_weights: balanced"
         return _check("class balance", "warning", message, rows)
     return _check("class balance", "ok", message, rows)
+
+
+def check_leaks(leaks: Sequence[Leak]) -> Check:
+    """Check that hardly any text is in two splits."""
+    rows: list[tuple[str, Scalar]] = []
+    for leak in leaks:
+        rows.append((f"{leak.split} texts also in {leak.other}", leak.shared))
+        rows.append(("of them with another label", leak.other_label))
+    worst = max(leaks, key=lambda leak: leak.share, default=None)
+    if worst is None:
+        return _check("shared texts", "ok", "no text is in two splits", rows)
+    message = f"{worst.share:.1%} of the {worst.split} texts are also in {worst.other}"
+    if worst.share > MAX_LEAK_SHARE:
+        advice = "remove them from one of the two"
+        return _check("shared texts", "warning", f"{message}; {advice}", rows)
+    return _check("shared texts", "ok", message, rows)
 
 
 def check_lengths(split: TokenSplit, max_length: int) -> Check:
@@ -236,7 +257,9 @@ def _check(name: str, verdict: Verdict, message: str, rows: Sequence[tuple[str, 
     return Check(name=name, verdict=verdict, message=message, rows=tuple(rows))
 
 
-def all_checks(run: TrainingRun, unregularized: TrainingRun) -> Iterator[str | Check]:
+def all_checks(
+    run: TrainingRun, unregularized: TrainingRun, leaks: Sequence[Leak] = ()
+) -> Iterator[str | Check]:
     """Yield every check, and a progress text before each that takes a while.
 
     `unregularized` is the same run without dropout and weight decay. It is trained; `run` is not.
@@ -244,6 +267,7 @@ def all_checks(run: TrainingRun, unregularized: TrainingRun) -> Iterator[str | C
     split, settings = run.splits["train"], run.settings
     yield check_labels(run.splits, len(run.classes))
     yield check_class_balance(split, run.classes)
+    yield check_leaks(leaks)
     yield check_lengths(split, settings.max_length)
     yield check_parameters(run)
     yield check_learning_rates(run)
@@ -257,12 +281,13 @@ def diagnose(job: Job) -> Iterator[str | Check]:
     settings = job.settings
     assert isinstance(settings, FinetuneSettings), "the orchestrator asks for this trainer alone"
     yield "Reading data and model"
-    job, _, loaded = load_baseline(job, settings)
+    job, prepared, loaded = load_baseline(job, settings)
     # Without dropout and weight decay nothing is left that keeps a model from memorizing.
     bare = settings.model_copy(update={"dropout": 0.0, "weight_decay": 0.0})
     yield from all_checks(
         TrainingRun(job, settings, DiscardedEvents(), loaded),
         TrainingRun(job, bare, DiscardedEvents(), loaded),
+        prepared.leaks,
     )
 
 

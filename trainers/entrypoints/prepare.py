@@ -37,6 +37,7 @@ def prepare(model: str, data: DataSource, max_length: int, cache: Path) -> Prepa
         data_hash=text_data.hash,
         model_hash=model_hash(folder),
         notes=text_data.notes,
+        leaks=text_data.leaks,
     )
 
 

@@ -258,10 +258,30 @@ def parse_event(line: str | bytes) -> AnyEvent:
     return _EVENTS.validate_json(line)
 
 
+class Leak(Record):
+    """Texts of a split that are also in another one.
+
+    Of `size` texts in `split`, `shared` are in `other` too, `other_label` of them with another
+    label there.
+    """
+
+    split: str
+    other: str
+    size: int
+    shared: int
+    other_label: int
+
+    @property
+    def share(self) -> float:
+        """The share of the split's texts that are also in the other split."""
+        return self.shared / self.size
+
+
 class PreparedData(Record):
     """The result of `entrypoints.prepare`: facts about data and model, before any worker starts.
 
-    `gold` holds the class indices of dev and test; an unlabelled split has no entry.
+    `gold` holds the class indices of dev and test; an unlabelled split has no entry. `notes` are
+    sentences for the user.
     """
 
     classes: tuple[str, ...]
@@ -270,6 +290,7 @@ class PreparedData(Record):
     data_hash: str
     model_hash: str
     notes: tuple[str, ...] = ()
+    leaks: tuple[Leak, ...] = ()
 
 
 Verdict = Literal["ok", "warning", "failed"]

@@ -216,10 +216,17 @@ def _comment(text: str) -> str:
     return one_line(clean(text))
 
 
+def _key(key: str) -> str:
+    """Return a mapping's key; a label of the data may be any text."""
+    return key if key.isidentifier() else json.dumps(key, ensure_ascii=False)
+
+
 def _scalar(value: object) -> str:
     """Return YAML in flow style; strings are JSON, which YAML 1.2 includes."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_scalar(entry)}" for key, entry in value.items()) + "}"
+        return (
+            "{" + ", ".join(f"{_key(key)}: {_scalar(entry)}" for key, entry in value.items()) + "}"
+        )
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_scalar, value)) + "]"
     if isinstance(value, float):

@@ -11,7 +11,7 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
-from openpyxl import load_workbook  # type: ignore[import-untyped] # it has no types
+from openpyxl import load_workbook
 
 from tests.orchestrator.faults.aftermath import check_complete
 from tests.orchestrator.running import GRID, family, run, said, start, url, wait_for, write_sweep

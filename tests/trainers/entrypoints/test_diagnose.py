@@ -15,7 +15,7 @@ from trytable.trainers.data.tokens import TokenSplit
 from trytable.trainers.entrypoints import diagnose
 from trytable.trainers.finetune.trainer import TrainingRun
 from trytable.trainers.models.backbone import LoadedModel, transformer_layers
-from trytable.trainers.protocol.messages import Check
+from trytable.trainers.protocol.messages import Check, Leak
 
 
 def split_of(labels: list[int], lengths: list[int] | None = None) -> TokenSplit:
@@ -54,6 +54,21 @@ def test_the_share_of_the_largest_class() -> None:
     assert "yes, is 90.0% of train" in skewed.message
     rare = diagnose.check_class_balance(split_of([1] * 20 + [0] * 9), ("no", "yes"))
     assert "class no has only 9 sentences" in rare.message
+    assert "class_weights" in rare.message
+    mistyped = diagnose.check_class_balance(split_of([1] * 200 + [0]), ("n o", "yes"))
+    assert mistyped.message.endswith("; check its label")
+
+
+def test_texts_in_two_splits() -> None:
+    assert diagnose.check_leaks([]).verdict == "ok"
+    leaks = [
+        Leak(split="dev", other="train", size=100, shared=shared, other_label=1)
+        for shared in (1, 2)
+    ]
+    assert diagnose.check_leaks(leaks[:1]).verdict == "ok"
+    found = diagnose.check_leaks(leaks)
+    assert (found.verdict, row(found, "of them with another label")) == ("warning", 1)
+    assert "2.0% of the dev texts are also in train" in found.message
 
 
 def test_lengths_and_what_is_likely_cut_off() -> None:
@@ -116,7 +131,7 @@ def test_the_program_says_each_check_as_it_is_made(odd: Path, bert_folder: Path)
     assert said[0] == {"progress": "Reading data and model"}
     made = [Check.model_validate(one["result"]) for one in said if "result" in one]
     assert [one.name for one in made] == [
-        "labels", "class balance", "text lengths", "parameters", "learning rates", "one step",
-        "by heart",
+        "labels", "class balance", "shared texts", "text lengths", "parameters", "learning rates",
+        "one step", "by heart",
     ]  # fmt: skip
     assert "failed" not in [one.verdict for one in made]

@@ -126,6 +126,10 @@ def test_the_program_answers_one_line(odd: Path, bert_folder: Path) -> None:
     }
     prepared = PreparedData.model_validate(ask(request)["result"])
     assert prepared.sizes == {"train": 3, "dev": 3}
+    assert [(leak.split, leak.other, leak.share) for leak in prepared.leaks] == [
+        ("dev", "train", 1)
+    ]
+    assert "3 of 3 dev texts (100.0%) are also in train" in prepared.notes[0]
     assert "no such folder" in str(ask({**request, "model": str(odd / "none")})["refused"])
     (data / "dev.txt").write_text("")
     assert "dev.txt: the file is empty" in str(ask({**request, "data": {"name": str(data)}}))

@@ -27,7 +27,7 @@ def test_a_sound_sweep_and_one_that_cannot_learn(tmp_path: Path, small: dict[str
     write_sweep(tmp_path, SWEEP.replace("RATE", "3e-3"))
     code, printed = run(tmp_path, "diagnose", **small)
     assert code == 0, printed
-    assert "7 checks: 0 failed" in printed
+    assert "8 checks: 0 failed" in printed
     for name in ("labels", "class balance", "text lengths", "parameters", "learning rates",
                  "one step", "by heart"):  # fmt: skip
         assert f"\n{name}: " in printed
