@@ -135,7 +135,14 @@ class DatabaseRetry:
         if time.monotonic() - self._checked_at >= self._check_seconds:
             self._renew()
             self._checked_at = time.monotonic()
-        return action()
+        try:
+            return action()
+        except (sa.exc.SQLAlchemyError, StorageInternalError):
+            # A file that was deleted or replaced makes errors of many kinds, and they have one
+            # cause. A server is checked before its next call.
+            if self._check_seconds == 0.0:
+                self._renew()
+            raise
 
     def _before_retry(self, state: tenacity.RetryCallState) -> None:
         self._checked_at = 0.0
