@@ -39,7 +39,7 @@ def away() -> sa.exc.OperationalError:
     return sa.exc.OperationalError("SELECT 1", {}, Exception("the server has gone"))
 
 
-def test_what_fails_for_a_while_is_called_again() -> None:
+def test_what_fails_for_a_while_is_called_again(caplog: pytest.LogCaptureFixture) -> None:
     told: list[str] = []
     renewed: list[int] = []
     retry = DatabaseRetry(POSTGRES, lambda: renewed.append(1), told.append)
@@ -55,6 +55,12 @@ def test_what_fails_for_a_while_is_called_again() -> None:
     assert told == [
         "Lost the database connection (the server has gone). Retrying; workers keep running."
     ]
+    logged = [record.getMessage() for record in caplog.records]
+    assert logged[:-1] == [
+        f"Lost the database connection (attempt {number}): the server has gone" for number in (1, 2)
+    ]
+    assert logged[-1].startswith("Database connection back after ")
+    assert logged[-1].endswith(" s and 3 attempts")
 
 
 def test_what_never_works_raises_in_the_end() -> None:
