@@ -11,6 +11,7 @@ from rich.text import Text
 from trytable.orchestrator.errors import UserError
 from trytable.results.report.dashboard import PortTaken
 from trytable.results.storage.engine import DatabaseUnreadable, StudyNotFound
+from trytable.results.tables.try_columns import TRY_COLUMNS
 from trytable.results.tables.types import TableRow, TryTable
 from trytable.results.text.catalog import Words
 from trytable.results.text.format import format_value
@@ -25,29 +26,14 @@ _COLUMN_GAP = 2
 _MAX_ROWS = 100
 """Rows printed, the best first; the files have them all."""
 
-_DROP_ORDER = (
-    "device_seconds",
-    "last_dev_accuracy",
-    "equal_best",
-    "equal_baseline",
-    "confirmed_seeds",
-    "test_accuracy",
-    "epochs_run",
-    "seconds",
-    "trained",
-    "best_epoch",
-    "confirmed_low",
-    "confirmed_high",
-    "interval_low",
-    "interval_high",
-    "gap",
-    "train_accuracy",
-    "p_best",
-    "group",
-)
+_DROP_ORDER = [
+    column.key
+    for column in sorted(TRY_COLUMNS, key=lambda column: column.priority or 0)
+    if column.priority is not None
+]
 """Columns that are dropped on a narrow terminal, in this order; the files have them all."""
 
-_DROPPED_IF_BLANK = ("trained", "findings")
+_DROPPED_IF_BLANK = [column.key for column in TRY_COLUMNS if column.hides_blank]
 _WRAPPED_KINDS = {"state": len("completed (baseline)"), "findings": len("non_finite (warning)")}
 """Kinds of columns whose longer texts are wrapped, and the width that they get at least."""
 

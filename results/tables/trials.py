@@ -12,50 +12,12 @@ from trytable.results.frames.try_columns import PARAMETER_PREFIX
 from trytable.results.storage.study import StudyResult
 from trytable.results.tables.marks import finding_marks, mark_text
 from trytable.results.tables.order import in_table_order
+from trytable.results.tables.try_columns import TRY_COLUMNS, TryColumn
 from trytable.results.tables.types import Column, TryTable, python_values
 from trytable.results.text.catalog import ENGLISH, Words
-from trytable.results.text.format import CellKind, clean, one_line
+from trytable.results.text.format import clean, one_line
 
 _MAX_REASON = 200
-
-_OUTCOME: dict[str, CellKind] = {
-    "epochs_run": "count",
-    "best_value": "accuracy",
-    "best_dev_accuracy": "accuracy",
-    "interval_low": "accuracy",
-    "interval_high": "accuracy",
-    "confirmed_mean": "accuracy",
-    "confirmed_low": "accuracy",
-    "confirmed_high": "accuracy",
-    "confirmed_seeds": "count",
-    "best_epoch": "count",
-    "last_dev_accuracy": "accuracy",
-    "train_accuracy": "accuracy",
-    "test_accuracy": "accuracy",
-    "gap": "difference",
-    "delta": "difference",
-    "p_best": "p",
-    "group": "count",
-    "stars": "stars",
-    "equal_best": "difference",
-    "equal_baseline": "difference",
-    "trained": "share",
-    "seconds": "seconds",
-    "device_seconds": "seconds",
-    "findings": "findings",
-    "state": "state",
-}
-"""The columns after the parameters, in order, and what each holds."""
-
-_OPTIONAL = (
-    "confirmed_mean",
-    "confirmed_low",
-    "confirmed_high",
-    "confirmed_seeds",
-    "equal_best",
-    "equal_baseline",
-)
-"""Columns that a table has only if some row has a value there."""
 
 
 def try_table(frames: StudyFrames, words: Words = ENGLISH) -> TryTable:
@@ -69,11 +31,14 @@ def try_table(frames: StudyFrames, words: Words = ENGLISH) -> TryTable:
     tries = frames.tries.loc[[trial.number + 1 for trial in in_table_order(study)]]
     texts = {"findings": _findings(frames, tries, words), "state": _states(tries, words)}
     outcome = tries.assign(**texts)
-    keys = [key for key in _OUTCOME if _has_column(key, study, outcome)]
+    visible = [column for column in TRY_COLUMNS if _has_column(column, study, outcome)]
     names = varied_parameters(study.trials)
-    columns = _columns(names, keys, study, words)
+    columns = _columns(names, visible, study, words)
     parameters = family_columns(PARAMETER_PREFIX, swept_parameters(study))
-    sources = (*(tries[parameters[name]] for name in names), *(outcome[key] for key in keys))
+    sources = (
+        *(tries[parameters[name]] for name in names),
+        *(outcome[column.key] for column in visible),
+    )
     cells = pd.concat([_numbers(tries), *sources], axis="columns")
     return TryTable(
         study=study.name,
@@ -84,19 +49,19 @@ def try_table(frames: StudyFrames, words: Words = ENGLISH) -> TryTable:
     )
 
 
-def _has_column(key: str, study: StudyResult, outcome: pd.DataFrame) -> bool:
-    if key == "best_value":  # would repeat the column of dev accuracy
+def _has_column(column: TryColumn, study: StudyResult, outcome: pd.DataFrame) -> bool:
+    if column.key == "best_value":  # would repeat the column of dev accuracy
         return study.objective.name != DEFAULT_OBJECTIVE.name
-    return key not in _OPTIONAL or bool(outcome[key].notna().any())
+    return not column.is_optional or bool(outcome[column.key].notna().any())
 
 
 def _columns(
-    names: tuple[str, ...], keys: list[str], study: StudyResult, words: Words
+    names: tuple[str, ...], visible: list[TryColumn], study: StudyResult, words: Words
 ) -> tuple[Column, ...]:
     baseline = study.baseline
     against = baseline.label if baseline else words.text("try.baseline")
     fields = {"objective": words.term("objective", study.objective.name), "against": against}
-    outcome = [Column(key, words.text(f"table.{key}", **fields), _OUTCOME[key]) for key in keys]
+    outcome = [Column(c.key, c.title(words.language, fields), c.kind) for c in visible]
     own_titles = {words.text("table.try"), *(column.title for column in outcome)}
     parameters = (
         Column(f"parameter:{name}", _parameter_title(name, own_titles, words), "parameter")
