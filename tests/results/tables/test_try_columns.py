@@ -4,6 +4,7 @@ import re
 
 from trytable.results.frames.try_columns import TRIES
 from trytable.results.tables.try_columns import TRY_COLUMNS
+from trytable.results.text.catalog import LANGUAGES
 
 TEXTS = ("findings", "state")
 """Columns that the table makes from texts, and not from the frame."""
@@ -17,7 +18,7 @@ def test_every_column_is_declared_once_and_has_its_value_in_the_frame() -> None:
 
 def test_titles_are_distinct_and_have_the_same_fields_in_both_languages() -> None:
     fields = {"objective": "objective", "against": "Try 1"}
-    for language in ("en", "zh"):
+    for language in LANGUAGES:
         titles = [column.title(language, fields) for column in TRY_COLUMNS]
         assert len(set(titles)) == len(titles)
     for column in TRY_COLUMNS:
