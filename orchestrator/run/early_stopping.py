@@ -1,17 +1,18 @@
 """Stops a running trial if a diagnosis finds it hopeless (`gate:` in a sweep). No I/O, no clock."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 from trytable.orchestrator.backends.base import WorkerEvent, WorkerMessage
 from trytable.orchestrator.run.recorder import step_row
 from trytable.orchestrator.scheduler.events import EarlyStopAdvice
-from trytable.results.analysis.diagnosis.api import stopping_symptom
+from trytable.results.analysis.diagnosis.api import make_task, stopping_symptom, thresholds_of
 from trytable.results.analysis.diagnosis.registry import describe
 from trytable.results.analysis.diagnosis.symptoms.thresholds import Thresholds
 from trytable.results.analysis.diagnosis.symptoms.trial import DiagnosedTrial, Task
-from trytable.results.storage.rows import EpochRow, StepRow
+from trytable.results.storage.rows import EpochRow, StepRow, StudyLedger
 from trytable.results.storage.study import EpochResult
+from trytable.sweeps.config.schema import Sweep
 from trytable.trainers.protocol.messages import Epoch, Started, Step
 
 
@@ -90,3 +91,16 @@ class EarlyStopping:
 
     def _curves_of(self, uid: str) -> _TrialCurves:
         return self._curves.setdefault(uid, _TrialCurves())
+
+
+def open_early_stopping(
+    sweep: Sweep, earlier: StudyLedger, live_uids: Container[str]
+) -> EarlyStopping:
+    """Return a sweep's early stopping, with what its unfinished trials have reported so far."""
+    gold = {row.split: tuple(row.labels) for row in earlier.gold}
+    return EarlyStopping(
+        make_task(earlier.study.facts, gold.get("dev", ())),
+        thresholds_of(sweep.to_json()),
+        (row for row in earlier.steps if row.trial_uid in live_uids),
+        (row for row in earlier.epochs if row.trial_uid in live_uids),
+    )

@@ -35,6 +35,16 @@ def best_first(
     return sorted(completed, key=lambda pair: (objective.rank(pair[0]), pair[1]))
 
 
+def best_completed(trials: Iterable[TrialRow], objective: Objective) -> list[tuple[float, int]]:
+    """Return value and number of the completed trials that were not imported, best first."""
+    completed = (
+        (trial.best_value, trial.number)
+        for trial in trials
+        if trial.status == "completed" and trial.best_value is not None and not trial.origin
+    )
+    return best_first(completed, objective)
+
+
 class SweepListener(Protocol):
     """Shows the user what happens in a sweep; changes nothing."""
 

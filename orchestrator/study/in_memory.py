@@ -96,11 +96,16 @@ class InMemoryStudyStorage(InMemoryStorage):
     ) -> list[FrozenTrial]:
         """Return the visible trials, ordered by number."""
         del study_id  # there is only one
-        if self._for_pruner and states == (TrialState.COMPLETE,):
-            trials = self._completed_sample.trials()
+        if self._for_pruner:
+            only_completed = states == (TrialState.COMPLETE,)
+            trials = (self._completed_sample if only_completed else self._sample).trials()
         else:
-            visible = self._visible(states)
-            trials = [trial for trial in visible if states is None or trial.state in states]
+            # Waiting trials are looked for at each ask; the ended ones need not be put in order.
+            ended = {} if states == (TrialState.WAITING,) else self._ended_trials.trials()
+            visible = {**ended, **self._open_trials}
+            trials = [visible[number] for number in sorted(visible)]
+        if states is not None:
+            trials = [trial for trial in trials if trial.state in states]
         return deep_copy(trials) if deepcopy else trials
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
@@ -141,14 +146,6 @@ class InMemoryStudyStorage(InMemoryStorage):
         if _FOR_OTHER_PROCESSES not in key:
             super().set_trial_system_attr(trial_id, key, value)
             self._update(trial_id)
-
-    def _visible(self, states: Container[TrialState] | None) -> list[FrozenTrial]:
-        if states == (TrialState.WAITING,):
-            return [self._open_trials[number] for number in sorted(self._open_trials)]
-        if self._for_pruner:
-            return self._sample.trials()
-        trials = {**self._ended_trials.trials(), **self._open_trials}
-        return [trials[number] for number in sorted(trials)]
 
     def _update(self, trial_id: int) -> None:
         trial = self.get_trial(trial_id)

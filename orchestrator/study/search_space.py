@@ -1,6 +1,6 @@
-"""Translates a sweep into Optuna's terms: distributions, sampler, pruner, initial points."""
+"""Translates a sweep into Optuna's terms (distributions, sampler, pruner) and compares points."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 from optuna.distributions import (
@@ -12,7 +12,7 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState
 
 from trytable.records import Point, Scalar
-from trytable.sweeps.config.schema import Range, Sweep, Values, grid_points
+from trytable.sweeps.config.schema import Range, Sweep, Values
 
 
 def distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
@@ -65,6 +65,20 @@ def point_key(point: Mapping[str, Any]) -> frozenset[tuple[str, bool, Any]]:
     )
 
 
+class PointSet:
+    """Points by their `point_key`."""
+
+    def __init__(self, points: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._keys = {point_key(point) for point in points}
+
+    def add(self, point: Mapping[str, Any]) -> bool:
+        """Add a point and return whether the set lacked it."""
+        key = point_key(point)
+        is_new = key not in self._keys
+        self._keys.add(key)
+        return is_new
+
+
 def same_point(point: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two points are the same."""
     return point_key(point) == point_key(other)
@@ -86,25 +100,6 @@ def point_inside(
         if inside:
             point[name] = value
     return point
-
-
-def points_left(
-    sweep: Sweep, trials: Sequence[FrozenTrial], is_taken: Callable[[FrozenTrial], bool]
-) -> Iterator[tuple[Point, str]]:
-    """The initial points that no trial has taken, each with its source, in the order to run."""
-    baseline = {name: sweep.baseline[name] for name in sweep.parameters}
-    points = [(baseline, "baseline")]
-    points += [({**baseline, **point}, "enqueued") for point in sweep.enqueue]
-    if sweep.sampler.name == "grid":
-        points += [(point, "grid") for point in grid_points(sweep)]
-    failed = [trial_point(trial) for trial in trials if trial.state == TrialState.FAIL]
-    points += [(point, "retry") for point in failed if point.keys() == baseline.keys()]
-    taken_keys = {point_key(trial_point(trial)) for trial in trials if is_taken(trial)}
-    for point, source in points:
-        key = point_key(point)
-        if key not in taken_keys:
-            taken_keys.add(key)
-            yield point, source
 
 
 def trial_point(trial: FrozenTrial) -> dict[str, Any]:

@@ -10,18 +10,15 @@ import math
 import sys
 import time
 import uuid
-import warnings
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.study import search_space
 from trytable.orchestrator.study.history import Bounds
 from trytable.orchestrator.study.imported import (
@@ -34,14 +31,13 @@ from trytable.orchestrator.study.in_memory import InMemoryStudyStorage
 from trytable.orchestrator.study.sampling.kinds import create_pruner, create_sampler
 from trytable.orchestrator.study.sampling.pruners import PRUNERS
 from trytable.orchestrator.study.sampling.samplers import SAMPLERS
-from trytable.orchestrator.study.search_space import points_left
-from trytable.orchestrator.study.trial_store import AskedTrial, TrialStore
+from trytable.orchestrator.study.search_space import PointSet, point_key, trial_point
+from trytable.orchestrator.study.trial_store import AskedTrial, TrialStore, ensure_study_uid
 from trytable.records import Point, is_number
 from trytable.results.storage.engine import Caller, call_once
 from trytable.results.storage.ledger import STUDY_UID
 from trytable.results.storage.rows import Status
-from trytable.results.storage.snapshot import MOVED_TO
-from trytable.sweeps.config.schema import Choice, Sweep
+from trytable.sweeps.config.schema import Choice, Sweep, grid_points
 
 _OPTUNA_STATE: dict[Status, TrialState] = {
     "completed": TrialState.COMPLETE,
@@ -51,35 +47,6 @@ _OPTUNA_STATE: dict[Status, TrialState] = {
 }
 _CHECK_SECONDS = 1.0
 """How often the database is checked for enqueued trials."""
-
-
-def ensure_study_uid(study: optuna.Study, objective: str) -> str:
-    """Return our UUID of a study; made on first use.
-
-    Raises UserError if another program made the study, or it was moved to another database.
-    """
-    uid = study.user_attrs.get(STUDY_UID)
-    if MOVED_TO in study.user_attrs:
-        database = study.user_attrs[MOVED_TO]
-        raise UserError(
-            f"The study {study.study_name!r} was moved to {database}. Name that database with "
-            "STORAGE= (or RUNS=) to go on there; trytable move-storage moves the study back."
-        )
-    if uid is None:
-        if study.get_trials(deepcopy=False):
-            raise UserError(
-                f"The database already holds a study named {study.study_name!r} that "
-                "was not made by Trytable. Give the sweep's file another name, or keep its "
-                "study in another folder with RUNS=folder."
-            )
-        uid = uuid.uuid4().hex
-        with warnings.catch_warnings():
-            # Experimental by name only: the interface has not changed since Optuna 3.2.
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            # For the dashboard's axes.
-            study.set_metric_names([objective.replace("_", " ")])
-        study.set_user_attr(STUDY_UID, uid)
-    return str(uid)
 
 
 @dataclass(frozen=True)
@@ -149,9 +116,7 @@ class OptunaStudy:
     def trials_to_ask(self) -> int:
         """Return how many trials are still to be asked for, all runs of the sweep counted."""
         trials = self._store.trials()
-        self._initial_points = deque(
-            points_left(self._sweep, trials, self._is_taken)
-        )  # again: trials were told since
+        self._queue_initial_points(trials)  # trials may have been told since they were read
         if self._sweep.trials is None:
             queued_count = sum(trial.state == TrialState.WAITING for trial in trials)
             return queued_count + len(self._initial_points)
@@ -186,7 +151,11 @@ class OptunaStudy:
                     self._in_memory.study.enqueue_trial(point, user_attrs=attributes)
                 elif self._sweep.sampler.name == "grid":
                     return None
-            number = self._write(self._draw())
+            with SAMPLERS.plugin_errors(self._sweep.sampler.name):
+                trial = self._in_memory.study.ask(self._distributions)
+            if STUDY_UID not in trial.user_attrs:
+                trial.set_user_attr(STUDY_UID, uuid.uuid4().hex)
+            number = self._write(self._in_memory.get_trial(trial._trial_id))
             if number is not None:
                 in_memory_id = self._open_trials[number].in_memory_id
                 return _asked_trial(self._in_memory.get_trial(in_memory_id))
@@ -234,9 +203,22 @@ class OptunaStudy:
         self._open_trials = {}
         for trial in trials:
             self._add(trial)
-        self._initial_points = deque(points_left(self._sweep, trials, self._is_taken))
+        self._queue_initial_points(trials)
         self._checked_at = self._now()
         return trials
+
+    def _queue_initial_points(self, trials: Sequence[FrozenTrial]) -> None:
+        """Queue the initial points that no trial has taken, each once, in the order to run."""
+        sweep = self._sweep
+        baseline = {name: sweep.baseline[name] for name in sweep.parameters}
+        points = [(baseline, "baseline")]
+        points += [({**baseline, **point}, "enqueued") for point in sweep.enqueue]
+        if sweep.sampler.name == "grid":
+            points += [(point, "grid") for point in grid_points(sweep)]
+        failed = [trial_point(trial) for trial in trials if trial.state == TrialState.FAIL]
+        points += [(point, "retry") for point in failed if point.keys() == baseline.keys()]
+        taken = PointSet(trial_point(trial) for trial in trials if self._is_taken(trial))
+        self._initial_points = deque(item for item in points if taken.add(item[0]))
 
     def _add(self, trial: FrozenTrial) -> None:
         in_memory_id = self._in_memory.add(trial)
@@ -262,14 +244,6 @@ class OptunaStudy:
             if trial.number == self._in_memory.count:
                 self._add(trial)
 
-    def _draw(self) -> FrozenTrial:
-        """Return the next trial of the copy in memory, with our UUID."""
-        with SAMPLERS.plugin_errors(self._sweep.sampler.name):
-            trial = self._in_memory.study.ask(self._distributions)
-        if STUDY_UID not in trial.user_attrs:
-            trial.set_user_attr(STUDY_UID, uuid.uuid4().hex)
-        return self._in_memory.get_trial(trial._trial_id)
-
     def _write(self, trial: FrozenTrial) -> int | None:
         """Write a new trial; return its number, or None if another program took it meanwhile."""
         # The sampler's position first: a kill in between skips a point, rather than repeat one.
@@ -291,11 +265,9 @@ class OptunaStudy:
             self._read_all()
             return None
         self._open(trial_id, trial._trial_id, trial)
-        point_key = search_space.point_key(trial.params)
+        key = point_key(trial.params)
         self._initial_points = deque(
-            (point, source)
-            for point, source in self._initial_points
-            if search_space.point_key(point) != point_key
+            item for item in self._initial_points if point_key(item[0]) != key
         )
         return trial.number
 

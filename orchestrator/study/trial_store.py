@@ -6,6 +6,7 @@ Each call can be made again (see `database`): it leaves what is already there as
 import copy
 import itertools
 import uuid
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,13 +15,15 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from trytable.orchestrator.errors import UserError
 from trytable.records import Point
 from trytable.results.storage.engine import Caller, call_once
 from trytable.results.storage.ledger import STUDY_UID
+from trytable.results.storage.snapshot import MOVED_TO
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,6 +37,35 @@ class AskedTrial:
     number: int
     params: Point
     source: str
+
+
+def ensure_study_uid(study: optuna.Study, objective: str) -> str:
+    """Return our UUID of a study; made on first use.
+
+    Raises UserError if another program made the study, or it was moved to another database.
+    """
+    uid = study.user_attrs.get(STUDY_UID)
+    if MOVED_TO in study.user_attrs:
+        database = study.user_attrs[MOVED_TO]
+        raise UserError(
+            f"The study {study.study_name!r} was moved to {database}. Name that database with "
+            "STORAGE= (or RUNS=) to go on there; trytable move-storage moves the study back."
+        )
+    if uid is None:
+        if study.get_trials(deepcopy=False):
+            raise UserError(
+                f"The database already holds a study named {study.study_name!r} that "
+                "was not made by Trytable. Give the sweep's file another name, or keep its "
+                "study in another folder with RUNS=folder."
+            )
+        uid = uuid.uuid4().hex
+        with warnings.catch_warnings():
+            # Experimental by name only: the interface has not changed since Optuna 3.2.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            # For the dashboard's axes.
+            study.set_metric_names([objective.replace("_", " ")])
+        study.set_user_attr(STUDY_UID, uid)
+    return str(uid)
 
 
 def _retried(

@@ -30,7 +30,7 @@ from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study import search_space
 from trytable.orchestrator.study.database import open_database
 from trytable.orchestrator.study.locks import identity_lock, study_lock
-from trytable.orchestrator.study.study import ensure_study_uid
+from trytable.orchestrator.study.trial_store import ensure_study_uid
 from trytable.records import DEFAULT_OBJECTIVE, Objective, Scalar
 from trytable.results.storage.ledger import STUDY_UID, Ledger
 from trytable.results.storage.rows import StudyRow, TrialRow

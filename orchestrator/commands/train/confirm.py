@@ -16,8 +16,8 @@ from trytable.orchestrator.backends.base import Slot
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.run.engine import EngineOptions, open_engine
-from trytable.orchestrator.run.jobs import BackendStarter
-from trytable.orchestrator.run.sweep import SweepOutcome, knob_defaults, run_sweep
+from trytable.orchestrator.run.jobs import BackendStarter, knob_defaults
+from trytable.orchestrator.run.sweep import SweepOutcome, run_sweep
 from trytable.orchestrator.study.compatibility import fact_differences, sweep_changed_error
 from trytable.orchestrator.study.search_space import same_point
 from trytable.records import Point
