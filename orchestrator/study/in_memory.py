@@ -101,8 +101,8 @@ class InMemoryStudyStorage(InMemoryStorage):
             trials = (self._completed_sample if only_completed else self._sample).trials()
         else:
             # Waiting trials are looked for at each ask; the ended ones need not be put in order.
-            ended = {} if states == (TrialState.WAITING,) else self._ended_trials.trials()
-            visible = {**ended, **self._open_trials}
+            ended_trials = {} if states == (TrialState.WAITING,) else self._ended_trials.trials()
+            visible = {**ended_trials, **self._open_trials}
             trials = [visible[number] for number in sorted(visible)]
         if states is not None:
             trials = [trial for trial in trials if trial.state in states]

@@ -217,8 +217,8 @@ class OptunaStudy:
             points += [(point, "grid") for point in grid_points(sweep)]
         failed = [trial_point(trial) for trial in trials if trial.state == TrialState.FAIL]
         points += [(point, "retry") for point in failed if point.keys() == baseline.keys()]
-        taken = PointSet(trial_point(trial) for trial in trials if self._is_taken(trial))
-        self._initial_points = deque(item for item in points if taken.add(item[0]))
+        taken_points = PointSet(trial_point(trial) for trial in trials if self._is_taken(trial))
+        self._initial_points = deque(item for item in points if taken_points.add(item[0]))
 
     def _add(self, trial: FrozenTrial) -> None:
         in_memory_id = self._in_memory.add(trial)
