@@ -140,7 +140,9 @@ class ValueTracer:
         self.sources[function] |= sources - {function}
 
     def _note_validation(self, frame: FrameType) -> None:
-        if "/pydantic/" not in frame.f_code.co_filename:
+        path = frame.f_code.co_filename
+        # A TypeAdapter keeps its caller's local variables, to look up names in annotations.
+        if "/pydantic/" not in path or path.endswith("/_namespace_utils.py"):
             return
         # Pydantic takes an instance of a model as it is: only plain data are validated.
         arguments = [*_arguments(frame)]
