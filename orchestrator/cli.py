@@ -5,17 +5,20 @@ Each verb is also a target of the Makefile, which passes its variables in the en
 uses: `trytable sweeps` must not wait for Optuna or plotly.
 """
 
+import contextvars
+import importlib.metadata
 import sys
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from trytable.orchestrator.commands import options
-from trytable.orchestrator.errors import UnexpectedError, UserError
-from trytable.sweeps.config.overrides import parse_overrides
+from trytable.orchestrator.commands.command_line import add_verb
+from trytable.orchestrator.errors import UserError, user_errors
 
 if TYPE_CHECKING:
     from trytable.orchestrator.run.sweep import SweepOutcome
@@ -25,174 +28,137 @@ FAILED = 1
 INTERRUPTED = 130
 """Exit codes; 130 is the shell's own for Ctrl-C."""
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+TRAIN, LOOK, STORE = "Train", "Look at results", "Store and exchange"
+
+app = typer.Typer(pretty_exceptions_enable=False)
 
 
-@app.command()
-def sweep(
-    *,
-    name: options.Name = "",
-    trials: Annotated[str, options.option("TRIALS", "number of trials in total")] = "",
-    hours: Annotated[str, options.option("HOURS", "stop after this time")] = "",
-    data: options.Data = "",
-    model: options.Model = "",
-    slots: options.Slots = "",
-    engine: options.EngineName = "",
-    checkpoints: options.Checkpoints = "",
-    runs: options.Runs = options.DEFAULT_RUNS,
-    storage: options.Storage = "",
-    settings: options.Settings = "",
-    retry_failed: options.RetryFailed = "",
-    as_new: Annotated[str, options.option("AS_NEW", "1: new study for a changed sweep")] = "",
-    language: options.ReportLanguage = "",
-    log_level: options.LogLevel = "",
+def _print_version(value: bool) -> None:
+    if value:
+        Console().print(Text(f"trytable {importlib.metadata.version('trytable')}"))
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback prints it
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
 ) -> None:
-    """Run a sweep, or the rest of one, and print its Try table."""
-    from trytable.orchestrator.commands.look.report import ReportOptions, report_study
-    from trytable.orchestrator.commands.train.sweep import train_sweep
-    from trytable.orchestrator.log.run_log import set_log_level
-    from trytable.orchestrator.run.engine import EngineOptions
+    """Run hyperparameter sweeps for transformer fine-tuning and compare their trials.
 
-    set_log_level(log_level)
-    # SET comes last, so that SET="data.text=review" changes one key of the data that DATA names.
-    budgets = {
-        "trials": options.whole_number("TRIALS", trials),
-        "hours": options.decimal("HOURS", hours),
-    }
-    overrides = options.data_and_model(data, model)
-    overrides |= {key: value for key, value in budgets.items() if value is not None}
+    The verbs are also targets of make: `trytable sweep lr --trials 20` is
+    `make sweep NAME=lr TRIALS=20`.
+    """
+    if context.invoked_subcommand is None:
+        context.get_help()
+        raise typer.Exit(USER_ERROR)
+
+
+@add_verb(app, "sweep", TRAIN)
+def sweep(
+    name: options.SweepName = "",
+    trials: options.Trials = None,
+    hours: options.Hours = None,
+    *,
+    changes: options.Changes,
+    as_new: options.AsNew = False,
+    retry_failed: options.RetryFailed = True,
+    engine: options.Engine,
+    all_studies: options.AllStudies,
+    report_options: options.ReportLanguage,
+) -> None:
+    """Run a sweep, or the rest of one, and print its Try table.
+
+    The same command continues a sweep that was stopped.
+    """
+    from trytable.orchestrator.commands.look.report import report_study
+    from trytable.orchestrator.commands.train.sweep import train_sweep
+
+    budgets: dict[str, object] = {"trials": trials, "hours": hours}
+    overrides = {key: value for key, value in budgets.items() if value is not None}
     console = Console()
     outcome = train_sweep(
         name,
-        options.all_studies(runs, storage),
-        overrides | parse_overrides(settings),
-        EngineOptions(engine, options.whole_number("SLOTS", slots), checkpoints),
-        retry_failed=options.switch("RETRY_FAILED", retry_failed, default=True),
-        as_new=options.switch("AS_NEW", as_new, default=False),
-        report=partial(
-            report_study, console=console, options=ReportOptions(options.report_words(language))
-        ),
+        all_studies,
+        {**overrides, **changes.settings},
+        engine,
+        retry_failed=retry_failed,
+        as_new=as_new,
+        report=partial(report_study, console=console, options=report_options),
         console=console,
     )
     _exit_with(outcome)
 
 
-@app.command()
+@add_verb(app, "confirm", TRAIN)
 def confirm(
+    study: options.Study,
+    top: options.Top = options.DEFAULT_TOP,
+    seeds: options.Seeds = options.DEFAULT_SEEDS,
     *,
-    name: options.Name = "",
-    top: Annotated[str, options.option("TOP", "number of leaders to retrain")] = "",
-    seeds: Annotated[str, options.option("SEEDS", "seeds for each")] = "",
-    slots: options.Slots = "",
-    engine: options.EngineName = "",
-    checkpoints: options.Checkpoints = "",
-    runs: options.Runs = options.DEFAULT_RUNS,
-    storage: options.Storage = "",
-    retry_failed: options.RetryFailed = "",
-    language: options.ReportLanguage = "",
-    log_level: options.LogLevel = "",
+    retry_failed: options.RetryFailed = True,
+    engine: options.Engine,
+    report_options: options.ReportLanguage,
 ) -> None:
     """Retrain a study's leaders and baseline with fresh seeds and compare their means."""
-    from trytable.orchestrator.commands.look.report import ReportOptions, report_study
-    from trytable.orchestrator.commands.train.confirm import (
-        DEFAULT_SEEDS,
-        DEFAULT_TOP,
-        confirm_study,
-    )
-    from trytable.orchestrator.log.run_log import set_log_level
-    from trytable.orchestrator.run.engine import EngineOptions
+    from trytable.orchestrator.commands.look.report import report_study
+    from trytable.orchestrator.commands.train.confirm import confirm_study
 
-    set_log_level(log_level)
-    top_count, seed_count = options.whole_number("TOP", top), options.whole_number("SEEDS", seeds)
     console = Console()
     outcome = confirm_study(
-        options.one_study(name, runs, storage),
-        DEFAULT_TOP if top_count is None else top_count,
-        DEFAULT_SEEDS if seed_count is None else seed_count,
-        EngineOptions(engine, options.whole_number("SLOTS", slots), checkpoints),
-        retry_failed=options.switch("RETRY_FAILED", retry_failed, default=True),
-        report=partial(
-            report_study, console=console, options=ReportOptions(options.report_words(language))
-        ),
+        study,
+        top,
+        seeds,
+        engine,
+        retry_failed=retry_failed,
+        report=partial(report_study, console=console, options=report_options),
         console=console,
     )
     _exit_with(outcome)
 
 
-@app.command()
-def diagnose(
-    *,
-    name: options.Name = "",
-    data: options.Data = "",
-    model: options.Model = "",
-    runs: options.Runs = options.DEFAULT_RUNS,
-    settings: options.Settings = "",
-) -> None:
-    """Check a sweep's data, model and baseline before it runs; exit code 1 if a check fails."""
-    from trytable.orchestrator.commands.look.diagnose import diagnose_sweep
-
-    overrides = options.data_and_model(data, model) | parse_overrides(settings)
-    if not diagnose_sweep(name, runs, overrides, Console()):
-        raise typer.Exit(FAILED)
-
-
-@app.command()
-def suggest(
-    name: options.Name = "",
-    runs: options.Runs = options.DEFAULT_RUNS,
-    storage: options.Storage = "",
-) -> None:
-    """Write the next sweep file, based on a study's results and findings."""
-    from trytable.orchestrator.commands.train.suggest import suggest_sweep
-
-    suggest_sweep(options.one_study(name, runs, storage), Console())
-
-
-@app.command(name="lr-range")
+@add_verb(app, "lr-range", TRAIN)
 def lr_range(
+    name: options.SweepName = "",
     *,
-    name: options.Name = "",
-    data: options.Data = "",
-    model: options.Model = "",
-    runs: options.Runs = options.DEFAULT_RUNS,
-    settings: options.Settings = "",
-    freeze: Annotated[str, options.option("FREEZE", "none,half,…")] = "",
-    lr_from: Annotated[str, options.option("LR_FROM", "1e-7")] = "",
-    lr_to: Annotated[str, options.option("LR_TO", "1")] = "",
-    steps: Annotated[str, options.option("STEPS", "100")] = "",
-    seeds: Annotated[str, options.option("SEEDS", "3")] = "",
-    apply: Annotated[str, options.option("APPLY", "1: write a sweep file with the bounds")] = "",
-    log_level: options.LogLevel = "",
+    ramp: options.Ramp,
+    changes: options.Changes,
+    apply: options.Apply = False,
+    runs: options.RunsFolder,
 ) -> None:
     """Run a learning-rate range test over several seeds and suggest a learning rate."""
-    from trytable.orchestrator.commands.train.lr_range import (
-        RangeTestOptions,
-        RangeTestRequest,
-        run_range_test,
-    )
-    from trytable.orchestrator.log.run_log import set_log_level
+    from trytable.orchestrator.commands.train.lr_range import RangeTestRequest, run_range_test
 
-    set_log_level(log_level)
-    limits: dict[str, Any] = {
-        "low": options.decimal("LR_FROM", lr_from),
-        "high": options.decimal("LR_TO", lr_to),
-        "steps": options.whole_number("STEPS", steps),
-        "seeds": options.whole_number("SEEDS", seeds),
-        "freezes": freeze,
-    }
-    variables = {"DATA": data, "MODEL": model, "SET": settings}
-    request = RangeTestRequest(
-        name=name,
-        runs=runs,
-        overrides=options.data_and_model(data, model) | parse_overrides(settings),
-        variables={key: value for key, value in variables.items() if value},
-        options=RangeTestOptions(**{k: value for k, value in limits.items() if value is not None}),
-        apply=options.switch("APPLY", apply, default=False),
-    )
+    request = RangeTestRequest(name, runs, changes.settings, changes.variables, ramp, apply)
     run_range_test(request, Console())
 
 
-@app.command()
+@add_verb(app, "rerun", TRAIN)
+def rerun(study: options.Study, number: options.TryNumber = None) -> None:
+    """Retrain a try from its record and check that every bit is the same."""
+    from trytable.orchestrator.commands.train.rerun import rerun_trial
+
+    outcome = rerun_trial(study, number, Console())
+    if outcome.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if not outcome.as_expected:
+        raise typer.Exit(FAILED)
+
+
+@add_verb(app, "suggest", TRAIN)
+def suggest(study: options.Study) -> None:
+    """Write the next sweep file, based on a study's results and findings."""
+    from trytable.orchestrator.commands.train.suggest import suggest_sweep
+
+    suggest_sweep(study, Console())
+
+
+@add_verb(app, "sweeps", LOOK)
 def sweeps() -> None:
     """List the sweeps and the parameters that each varies."""
     from trytable.orchestrator.commands.look.sweeps import print_sweeps
@@ -200,154 +166,113 @@ def sweeps() -> None:
     print_sweeps(Console())
 
 
-@app.command()
-def report(
-    name: options.Name = "",
-    runs: options.Runs = options.DEFAULT_RUNS,
-    storage: options.Storage = "",
-    language: options.ReportLanguage = "",
-    test: options.AllTests = "",
+@add_verb(app, "diagnose", LOOK)
+def diagnose(
+    name: options.SweepName = "", *, changes: options.Changes, runs: options.RunsFolder
 ) -> None:
-    """Write a study's report.html, report.md and tables, and print its Try table."""
-    from trytable.orchestrator.commands.look.report import ReportOptions, report_study
+    """Check a sweep's data, model and baseline before it runs.
 
-    report_options = ReportOptions(options.report_words(language), options.shows_all_tests(test))
-    report_study(options.one_study(name, runs, storage), Console(), report_options)
+    The exit code is 1 if a check fails.
+    """
+    from trytable.orchestrator.commands.look.diagnose import diagnose_sweep
 
-
-@app.command()
-def show(
-    name: options.StudyName = "",
-    number: options.TryNumber = "",
-    runs: options.Runs = options.DEFAULT_RUNS,
-    storage: options.Storage = "",
-) -> None:
-    """Print one try in full: requested and effective settings, attempts, curve, findings, files."""
-    from trytable.orchestrator.commands.look.show import show_trial
-
-    show_trial(options.one_study(name, runs, storage), number, Console())
-
-
-@app.command()
-def rerun(
-    name: options.StudyName = "",
-    number: options.TryNumber = "",
-    runs: options.Runs = options.DEFAULT_RUNS,
-    storage: options.Storage = "",
-    log_level: options.LogLevel = "",
-) -> None:
-    """Retrain a try from its record and report whether the result is the same to the last bit."""
-    from trytable.orchestrator.commands.train.rerun import rerun_trial
-    from trytable.orchestrator.log.run_log import set_log_level
-
-    set_log_level(log_level)
-    outcome = rerun_trial(options.one_study(name, runs, storage), number, Console())
-    if outcome.interrupted:
-        raise typer.Exit(INTERRUPTED)
-    if not outcome.as_expected:
+    if not diagnose_sweep(name, runs, changes.settings, Console()):
         raise typer.Exit(FAILED)
 
 
-@app.command()
-def best(
-    name: options.StudyName = "",
-    out: Annotated[str, options.option("OUT", "a new folder")] = "",
-    number: Annotated[str, options.option("TRY", "another try than the best", "--try")] = "",
-    runs: options.Runs = options.DEFAULT_RUNS,
-    storage: options.Storage = "",
-) -> None:
-    """Export the best try as a model folder that transformers loads, with its provenance."""
-    from trytable.orchestrator.commands.keep.export_model import export_model
-
-    export_model(options.one_study(name, runs, storage), number, out, Console())
-
-
-@app.command()
-def export(
-    *,
-    name: options.Name = "",
-    formats: Annotated[str, options.option("FORMAT", "such as md,csv,tex", "--format")] = "",
-    runs: options.Runs = options.DEFAULT_RUNS,
-    storage: options.Storage = "",
-    language: options.ReportLanguage = "",
-    test: options.AllTests = "",
-) -> None:
-    """Write a study's Try table as md, csv, tex, xlsx or json; in all formats by default."""
-    from trytable.orchestrator.commands.look.report import ReportOptions, export_tables
-
-    report_options = ReportOptions(options.report_words(language), options.shows_all_tests(test))
-    export_tables(options.one_study(name, runs, storage), formats, Console(), report_options)
-
-
-@app.command("import")
-def import_(
-    name: options.StudyName = "",
-    log: Annotated[str, options.option("LOG", "a log, CSV or JSON file")] = "",
-    pattern: Annotated[str, options.option("PATTERN", "your own, with named groups")] = "",
-    runs: options.Runs = options.DEFAULT_RUNS,
-    storage: options.Storage = "",
-) -> None:
-    """Import a log of runs made by hand: write a mapping file to complete, then import by it."""
-    from trytable.orchestrator.commands.log_import.command import import_log
+@add_verb(app, "report", LOOK)
+def report(study: options.Study, report_options: options.Report) -> None:
+    """Write a study's report.html, report.md and tables, and print its Try table."""
     from trytable.orchestrator.commands.look.report import report_study
 
-    console = Console()
-    folders = options.one_study(name, runs, storage)
-    import_log(log, folders, pattern, console, report=partial(report_study, console=console))
+    report_study(study, Console(), report_options)
 
 
-@app.command()
-def backup(runs: options.Runs = options.DEFAULT_RUNS, storage: options.Storage = "") -> None:
-    """Copy the study database, even while sweeps write to it, and check that it is sound."""
-    from trytable.orchestrator.commands.keep.backup import back_up_database
+@add_verb(app, "show", LOOK)
+def show(study: options.Study, number: options.TryNumber = None) -> None:
+    """Print one try in full: settings, attempts, curve, findings, files."""
+    from trytable.orchestrator.commands.look.show import show_trial
 
-    back_up_database(options.all_studies(runs, storage), Console())
+    show_trial(study, number, Console())
 
 
-@app.command(name="move-storage")
-def move_storage(
-    source: Annotated[str, options.argument("FROM", "a folder or a URL", metavar="FROM")] = "",
-    target: Annotated[str, options.argument("TO", "a folder or a URL", metavar="TO")] = "",
-    name: Annotated[str, options.option("NAME", "one study; all by default")] = "",
-    runs: options.Runs = options.DEFAULT_RUNS,
+@add_verb(app, "export", LOOK)
+def export(
+    study: options.Study, formats: options.Formats = (), *, report_options: options.Report
 ) -> None:
-    """Copy studies from one database to another and verify that they are the same there."""
-    from trytable.orchestrator.commands.keep.move_storage import move_studies
+    """Write a study's Try table as md, csv, tex, xlsx and json."""
+    from trytable.orchestrator.commands.look.report import export_tables
 
-    if not move_studies(source, target, name, runs, Console()):
-        raise typer.Exit(FAILED)
+    export_tables(study, formats, Console(), report_options)
 
 
-@app.command()
-def check(
-    name: options.Name = "",
-    runs: options.Runs = options.DEFAULT_RUNS,
-    storage: options.Storage = "",
-) -> None:
-    """Check the database, and that no trial of a study (or of any) was lost or duplicated."""
+@add_verb(app, "check", LOOK)
+def check(folders: options.AnyStudy) -> None:
+    """Check that no trial of a study (or of any) was lost or duplicated.
+
+    The exit code is 1 if there is a problem.
+    """
     from trytable.orchestrator.commands.look.check import print_check
 
-    folders = options.one_study(name, runs, storage) if name else options.all_studies(runs, storage)
     if not print_check(folders, Console()):
         raise typer.Exit(FAILED)
 
 
-@app.command()
+@add_verb(app, "dashboard", LOOK)
 def dashboard(
-    runs: options.Runs = options.DEFAULT_RUNS,
-    storage: options.Storage = "",
-    port: Annotated[str, options.option("PORT", "on 127.0.0.1")] = "",
-    writable: Annotated[str, options.option("WRITABLE", "1: allow changes")] = "",
+    port: options.Port = options.DEFAULT_PORT,
+    writable: options.Writable = False,
+    *,
+    all_studies: options.AllStudies,
 ) -> None:
     """Open the Optuna dashboard on the studies, read-only by default."""
-    from trytable.orchestrator.commands.look.dashboard import DEFAULT_PORT, serve_dashboard
+    from trytable.orchestrator.commands.look.dashboard import serve_dashboard
 
-    serve_dashboard(
-        options.all_studies(runs, storage),
-        options.whole_number("PORT", port) or DEFAULT_PORT,
-        writable=options.switch("WRITABLE", writable, default=False),
-        console=Console(),
-    )
+    serve_dashboard(all_studies, port, writable=writable, console=Console())
+
+
+@add_verb(app, "best", STORE)
+def best(study: options.Study, out: options.Out = None, number: options.AnotherTry = None) -> None:
+    """Export the best try as a model folder that transformers can load."""
+    from trytable.orchestrator.commands.keep.export_model import export_model
+
+    export_model(study, number, out, Console())
+
+
+@add_verb(app, "import", STORE)
+def import_(study: options.Study, log: options.Log = None, pattern: options.Pattern = "") -> None:
+    """Import a log of runs made by hand.
+
+    The first call writes a mapping file to complete; the second imports by it.
+    """
+    from trytable.orchestrator.commands.log_import.command import import_log
+    from trytable.orchestrator.commands.look.report import report_study
+
+    console = Console()
+    import_log(log, study, pattern, console, report=partial(report_study, console=console))
+
+
+@add_verb(app, "backup", STORE)
+def backup(all_studies: options.AllStudies) -> None:
+    """Copy the study database, even while sweeps write to it, and check the copy."""
+    from trytable.orchestrator.commands.keep.backup import back_up_database
+
+    back_up_database(all_studies, Console())
+
+
+@add_verb(app, "move-storage", STORE)
+def move_storage(
+    source: options.Source = "",
+    target: options.Target = "",
+    name: options.MovedStudy = "",
+    *,
+    runs: options.RunsFolder,
+) -> None:
+    """Copy studies from one database to another and verify the copy."""
+    from trytable.orchestrator.commands.keep.move_storage import move_studies
+
+    if not move_studies(source, target, name, runs, Console()):
+        raise typer.Exit(FAILED)
 
 
 def _exit_with(outcome: "SweepOutcome") -> None:
@@ -358,16 +283,19 @@ def _exit_with(outcome: "SweepOutcome") -> None:
         raise typer.Exit(FAILED)
 
 
-def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line; a UserError is one paragraph and exit code 2."""
-    from trytable.orchestrator.commands.terminal import user_errors
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; a mistake of the user is printed as one paragraph with exit code 2."""
+    # In a context of its own, because a verb chooses how messages spell its options.
+    sys.exit(contextvars.copy_context().run(_run, arguments))
 
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         with user_errors():
-            app(arguments)
-    except (UserError, UnexpectedError) as error:
+            return app(arguments, prog_name="trytable", standalone_mode=False) or 0
+    except (UserError, typer.TyperException) as error:
         Console(stderr=True).print(Text(f"trytable: {error}"), soft_wrap=True)
-        sys.exit(USER_ERROR if isinstance(error, UserError) else FAILED)
+        return USER_ERROR
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ UserError
  +-- PluginError      a sampler, pruner or backend of another package cannot be used
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from trytable.records import Refused
 
 
@@ -38,3 +41,17 @@ class StudyDeleted(UserError):
 
 class PluginError(UserError, Refused):
     """A sampler, pruner or backend of another package cannot be used; the message names it."""
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turn errors that the user can fix, from whichever room, into UserError."""
+    try:
+        yield
+    except Refused as error:
+        raise UserError(str(error)) from error
+    except OSError as error:
+        if error.errno is None:
+            raise
+        place = error.filename or "A file could not be written"
+        raise UserError(f"{place}: {error.strerror}.") from error

@@ -9,6 +9,7 @@ import pynvml
 
 from trytable.orchestrator.backends.base import CPU, Slot
 from trytable.orchestrator.errors import UserError
+from trytable.spelling import setting
 
 MAX_DEFAULT_CPU_SLOTS = 4
 """The most CPU slots by default. The pruner learns from trials that have ended, so that more
@@ -33,11 +34,11 @@ def find_slots(requested: int | None, max_per_gpu: int = 1) -> tuple[Slot, ...]:
 def check_slot_count(requested: int | None, cores: int | None = None, owner: str = "") -> None:
     """Raise UserError if the number of slots is below 1, or above the cores of a GPU-less owner."""
     if requested is not None and requested < 1:
-        raise UserError(f"SLOTS={requested}: there must be at least one slot.")
+        raise UserError(f"{setting('SLOTS', requested)}: there must be at least one slot.")
     if requested is not None and cores is not None and requested > cores:
         raise UserError(
-            f"SLOTS={requested}: {owner} has {cores} CPU cores and no GPU; more slots than "
-            f"cores only slow each other down. Allowed: 1 to {cores}."
+            f"{setting('SLOTS', requested)}: {owner} has {cores} CPU cores and no GPU; more slots "
+            f"than cores only slow each other down. Allowed: 1 to {cores}."
         )
 
 

@@ -1,126 +1,291 @@
-"""Options that several verbs share, and the readers that turn their text into values.
+"""The options of the verbs, and the records that are built from several of them.
 
-Every option arrives as text: an unset Make variable is an empty string, which means the default.
-The readers raise UserError with the name of the variable, the value, and what to use instead.
+Each option is a type: what it is in Python, its Make variable, its help text, and how its text is
+read. Heavy modules are imported when a record needs them.
 """
 
-import re
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from trytable.orchestrator.commands.command_line import PREFIX, Alias, Record
+from trytable.orchestrator.commands.completion import DEFAULT_RUNS, study_names, sweep_names
+from trytable.orchestrator.commands.readers import (
+    Override,
+    all_tests,
+    language,
+    number,
+    override,
+    port_number,
+    storage_url,
+    study_name,
+    switch,
+    whole_number,
+    words,
+)
 from trytable.orchestrator.errors import UserError
-from trytable.orchestrator.paths import Folders
-from trytable.results.storage.engine import postgresql_url
+from trytable.records import Language
+from trytable.spelling import label, setting
 
 if TYPE_CHECKING:
-    from trytable.results.text.catalog import Words
+    from trytable.orchestrator.commands.look.report import ReportOptions
+    from trytable.orchestrator.commands.train.lr_range import RangeTestOptions
+    from trytable.orchestrator.paths import Folders
+    from trytable.orchestrator.run.engine import EngineOptions
+
+Reader = Callable[[str, str], object]
+
+DEFAULT_TOP, DEFAULT_SEEDS = 3, 5
+"""How many leaders are confirmed, and with how many seeds each."""
+
+DEFAULT_LR_FROM, DEFAULT_LR_TO, DEFAULT_STEPS, DEFAULT_RANGE_SEEDS = 1e-7, 1.0, 100, 3
+"""The learning-rate range test."""
+
+DEFAULT_PORT = 8080
+
+ENGINE_PANEL = "Where trials run"
+STUDIES_PANEL = "Where studies are stored"
+REPORT_PANEL = "Report"
 
 
-def option(variable: str, text: str, *names: str) -> Any:
+@dataclass(frozen=True)
+class SweepChanges:
+    """What replaces the settings of a sweep file.
+
+    Attributes:
+        settings: values by top-level key, knob or dotted path.
+        variables: the same as Make variables, to print a command.
+    """
+
+    settings: Mapping[str, object]
+    variables: Mapping[str, str]
+
+
+def option(
+    variable: str,
+    text: str,
+    *names: str,
+    read: Reader | None = None,
+    **more: Any,
+) -> Any:
     """Return a Typer option that the Make variable sets, too."""
-    return typer.Option(*names, envvar=f"TRYTABLE_{variable}", help=text)
+    return typer.Option(
+        *names,
+        envvar=f"{PREFIX}{variable}",
+        show_envvar=False,  # the help text of each verb has the rule
+        help=text,
+        parser=_parser(variable, read),
+        **more,
+    )
 
 
-def argument(variable: str, text: str, metavar: str | None = None) -> Any:
+def argument(variable: str, text: str, read: Reader | None = None, **more: Any) -> Any:
     """Return a Typer argument that the Make variable sets, too."""
-    return typer.Argument(envvar=f"TRYTABLE_{variable}", metavar=metavar, help=text)
+    return typer.Argument(
+        envvar=f"{PREFIX}{variable}",
+        show_envvar=False,
+        help=text,
+        metavar=variable,
+        parser=_parser(variable, read),
+        **more,
+    )
 
 
-Name = Annotated[str, option("NAME", "name of the sweep")]
-StudyName = Annotated[str, argument("NAME", "name of the study")]
-TryNumber = Annotated[str, argument("TRY", "number of the try: 3", metavar="[TRY]")]
-Data = Annotated[str, option("DATA", "a folder or a name")]
-Model = Annotated[str, option("MODEL", "a folder or a name")]
-Settings = Annotated[str, option("SET", "'key=value …', overrides the sweep file", "--set")]
-Slots = Annotated[str, option("SLOTS", "trials to run at once")]
-EngineName = Annotated[str, option("ENGINE", "local, or ray for a Ray cluster")]
-Checkpoints = Annotated[str, option("CHECKPOINTS", "a URL that all Ray nodes can write to")]
-RetryFailed = Annotated[str, option("RETRY_FAILED", "0: do not retry failed points")]
-ReportLanguage = Annotated[str, option("REPORT_LANG", "en, or zh for Chinese", "--lang")]
-AllTests = Annotated[str, option("TEST", "all: show every test accuracy")]
-LogLevel = Annotated[str, option("LOG_LEVEL", "debug, info, warning or error: what is logged")]
-Runs = Annotated[Path, option("RUNS", "folder of all studies")]
-Storage = Annotated[str, option("STORAGE", "postgresql://… instead of the SQLite file")]
-
-DEFAULT_RUNS = Path("runs")
-
-# A name becomes a folder under RUNS, so it must never be a path.
-_STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")
+def _parser(variable: str, read: Reader | None) -> Callable[[Any], Any] | None:
+    if read is None:
+        return None
+    # Typer parses the default, too.
+    return lambda value: read(variable, value) if value and isinstance(value, str) else value
 
 
-def data_and_model(data: str, model: str) -> dict[str, object]:
-    """Return the overrides of a sweep file that DATA and MODEL stand for."""
-    overrides: dict[str, object] = {"data": {"name": data} if data else "", "model": model}
-    return {key: value for key, value in overrides.items() if value}
+SweepName = Annotated[
+    str,
+    argument("NAME", "Name of a file in sweeps/, without .yaml.", autocompletion=sweep_names),
+    Alias("--name"),
+]
+StudyName = Annotated[
+    str,
+    argument("NAME", "Name of the study.", study_name, autocompletion=study_names),
+    Alias("--name"),
+]
+MovedStudy = Annotated[str, option("NAME", "The study to copy; all by default.", metavar="NAME")]
+Source = Annotated[str, argument("FROM", "Folder or URL to copy from.")]
+Target = Annotated[str, argument("TO", "Folder or URL to copy to.")]
+TryNumber = Annotated[
+    int | None, argument("TRY", "Number of the try, such as 3.", whole_number), Alias("--try")
+]
+AnotherTry = Annotated[
+    int | None, option("TRY", "Another try than the best.", "--try", read=whole_number)
+]
+
+Trials = Annotated[int | None, option("TRIALS", "Trials in total.", read=whole_number)]
+Hours = Annotated[float | None, option("HOURS", "Time limit.", read=number)]
+Data = Annotated[
+    str, option("DATA", "Folder with the texts, or name of a data set.", metavar="FOLDER")
+]
+Model = Annotated[
+    str, option("MODEL", "Folder, or name that transformers knows.", metavar="FOLDER")
+]
+Settings = Annotated[
+    Override | None,
+    option(
+        "SET",
+        "Settings to use instead of the file's: --set 'epochs=2 lr=1e-4'.",
+        "--set",
+        read=override,
+        metavar="KEY=VALUE",
+    ),
+]
+AsNew = Annotated[bool, option("AS_NEW", "Start a new study.", read=switch, show_default=False)]
+RetryFailed = Annotated[bool, option("RETRY_FAILED", "Try failed points again.", read=switch)]
+
+Top = Annotated[int, option("TOP", "How many of the best tries to retrain.", read=whole_number)]
+Seeds = Annotated[int, option("SEEDS", "Seeds for each.", read=whole_number)]
+
+Freeze = Annotated[
+    str, option("FREEZE", "Freeze strategies to test: none,half.", metavar="STRATEGIES")
+]
+LrFrom = Annotated[float, option("LR_FROM", "Lowest learning rate.", read=number)]
+LrTo = Annotated[float, option("LR_TO", "Highest learning rate.", read=number)]
+Steps = Annotated[int, option("STEPS", "Optimizer steps of a run.", read=whole_number)]
+Apply = Annotated[
+    bool, option("APPLY", "Write a sweep file with the bounds.", read=switch, show_default=False)
+]
+
+Out = Annotated[Path | None, option("OUT", "New folder to write.", metavar="FOLDER")]
+Log = Annotated[Path | None, option("LOG", "Log, CSV or JSON file to import.", metavar="FILE")]
+Pattern = Annotated[
+    str, option("PATTERN", "Lines of your own format, with named groups.", metavar="REGEX")
+]
+Formats = Annotated[
+    Sequence[str],
+    option("FORMAT", "Formats: csv,tex. All by default.", "--format", read=words, metavar="WORDS"),
+]
+Port = Annotated[int, option("PORT", "Port on 127.0.0.1.", read=port_number)]
+Writable = Annotated[bool, option("WRITABLE", "Allow changes.", read=switch, show_default=False)]
+
+_Slots = Annotated[
+    int | None,
+    option("SLOTS", "Trials at once.", read=whole_number, rich_help_panel=ENGINE_PANEL),
+]
+_EngineName = Annotated[
+    str,
+    option("ENGINE", "local, or ray for a cluster.", metavar="NAME", rich_help_panel=ENGINE_PANEL),
+]
+_Checkpoints = Annotated[
+    str,
+    option(
+        "CHECKPOINTS",
+        "fsspec URL for checkpoints, if the nodes share no folder.",
+        metavar="URL",
+        rich_help_panel=ENGINE_PANEL,
+    ),
+]
+_ReportLanguage = Annotated[
+    Language,
+    option(
+        "REPORT_LANG",
+        "English or Chinese.",
+        "--lang",
+        read=language,
+        rich_help_panel=REPORT_PANEL,
+    ),
+]
+_AllTests = Annotated[
+    Literal["all"] | None,
+    option("TEST", "Show every test accuracy.", read=all_tests, rich_help_panel=REPORT_PANEL),
+]
+_Runs = Annotated[
+    Path, option("RUNS", "Folder of all studies.", metavar="FOLDER", rich_help_panel=STUDIES_PANEL)
+]
+_Storage = Annotated[
+    str,
+    option(
+        "STORAGE",
+        "postgresql://… instead of the SQLite file in that folder.",
+        read=storage_url,
+        metavar="URL",
+        rich_help_panel=STUDIES_PANEL,
+    ),
+]
 
 
-def all_studies(runs: Path, storage: str) -> Folders:
-    """Return the folder and the database of all studies."""
-    try:
-        return Folders(runs.resolve(), "", postgresql_url(storage) if storage else "")
-    except ValueError as error:
-        raise UserError(
-            f"STORAGE: {error}. Use postgresql://user@host:5432/database, or leave STORAGE out to "
-            "use the SQLite file studies.db under RUNS."
-        ) from error
+def _sweep_changes(data: Data = "", model: Model = "", settings: Settings = None) -> SweepChanges:
+    # SET comes last, so that SET="data.text=review" changes one key of the data that DATA names.
+    values = {"data": {"name": data} if data else None, "model": model}
+    texts = {"DATA": data, "MODEL": model, "SET": settings.text if settings else ""}
+    return SweepChanges(
+        {key: value for key, value in values.items() if value}
+        | dict(settings.settings if settings else {}),
+        {variable: text for variable, text in texts.items() if text},
+    )
 
 
-def one_study(name: str, runs: Path, storage: str) -> Folders:
-    """Return the folder and the database of one study."""
+def _ramp(
+    freeze: Freeze = "",
+    lr_from: LrFrom = DEFAULT_LR_FROM,
+    lr_to: LrTo = DEFAULT_LR_TO,
+    steps: Steps = DEFAULT_STEPS,
+    seeds: Seeds = DEFAULT_RANGE_SEEDS,
+) -> "RangeTestOptions":
+    from trytable.orchestrator.commands.train.lr_range import RangeTestOptions  # noqa: PLC0415 - heavy
+
+    return RangeTestOptions(lr_from, lr_to, steps, seeds, freeze)
+
+
+def _runs_folder(runs: _Runs = DEFAULT_RUNS) -> Path:
+    return runs.resolve()
+
+
+def _all_studies(runs: _Runs = DEFAULT_RUNS, storage: _Storage = "") -> "Folders":
+    from trytable.orchestrator.paths import Folders  # noqa: PLC0415 - imports Optuna
+
+    return Folders(runs.resolve(), "", storage)
+
+
+def _any_study(
+    name: StudyName = "", runs: _Runs = DEFAULT_RUNS, storage: _Storage = ""
+) -> "Folders":
+    return replace(_all_studies(runs, storage), study=name)
+
+
+def _study(name: StudyName = "", runs: _Runs = DEFAULT_RUNS, storage: _Storage = "") -> "Folders":
     if not name:
-        raise UserError("NAME is missing. Use the name of a study, such as NAME=dropout.")
-    if not _STUDY_NAME.fullmatch(name):
         raise UserError(
-            f"NAME={name!r} is not a valid study name. Use letters, digits and . _ - @, starting "
-            "with a letter or a digit, such as NAME=dropout."
+            f"{label('NAME')} is missing. Use the name of a study, such as "
+            f"{setting('NAME', 'dropout')}."
         )
-    return replace(all_studies(runs, storage), study=name)
+    return _any_study(name, runs, storage)
 
 
-def report_words(language: str) -> "Words":
-    """Return the texts of reports in a language; English by default."""
-    # Here, not at the top: most verbs print no report.
-    from trytable.results.text.catalog import LANGUAGES, Words  # noqa: PLC0415 - see above
+def _engine(
+    slots: _Slots = None, engine: _EngineName = "", checkpoints: _Checkpoints = ""
+) -> "EngineOptions":
+    from trytable.orchestrator.run.engine import EngineOptions  # noqa: PLC0415 - heavy
 
-    code = next((code for code in LANGUAGES if code == (language or LANGUAGES[0])), None)
-    if code is None:
-        raise UserError(
-            f"REPORT_LANG={language!r} is not a report language. Use {' or '.join(LANGUAGES)}."
-        )
-    return Words(code)
+    return EngineOptions(engine, slots, checkpoints)
 
 
-def shows_all_tests(text: str) -> bool:
-    """Return whether TEST asks for every test accuracy."""
-    if text not in ("", "all"):
-        raise UserError(f"TEST={text!r} is not valid. Use TEST=all to show every test accuracy.")
-    return text == "all"
+def _report(lang: _ReportLanguage = "en", test: _AllTests = None) -> "ReportOptions":
+    from trytable.orchestrator.commands.look.report import ReportOptions  # noqa: PLC0415 - heavy
+    from trytable.results.text.catalog import Words  # noqa: PLC0415 - heavy
+
+    return ReportOptions(Words(lang), all_tests=test == "all")
 
 
-def decimal(variable: str, text: str) -> float | None:
-    """Return a number, or None for an empty text."""
-    if not text:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise UserError(f"{variable}={text!r} is not a number.") from None
+def _report_language(lang: _ReportLanguage = "en") -> "ReportOptions":
+    return _report(lang)
 
 
-def whole_number(variable: str, text: str) -> int | None:
-    """Return a whole number of at least 0, or None for an empty text."""
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit()):
-        raise UserError(f"{variable}={text!r} is not a whole number.")
-    return int(text)
-
-
-def switch(variable: str, text: str, *, default: bool) -> bool:
-    """Return True for 1 and False for 0."""
-    if text not in ("", "0", "1"):
-        raise UserError(f"{variable}={text!r} is not valid. Use 0 or 1.")
-    return text == "1" if text else default
+Changes = Annotated[SweepChanges, Record(_sweep_changes)]
+Ramp = Annotated["RangeTestOptions", Record(_ramp)]
+RunsFolder = Annotated[Path, Record(_runs_folder)]
+AllStudies = Annotated["Folders", Record(_all_studies)]
+AnyStudy = Annotated["Folders", Record(_any_study)]
+Study = Annotated["Folders", Record(_study)]
+Engine = Annotated["EngineOptions", Record(_engine)]
+Report = Annotated["ReportOptions", Record(_report)]
+ReportLanguage = Annotated["ReportOptions", Record(_report_language)]

@@ -1,21 +1,14 @@
-"""Prints on the terminal: the Try table, fitted to the width, and the user's errors."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""Prints on the terminal: the Try table, fitted to the width, and single lines."""
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trytable.orchestrator.errors import UserError
-from trytable.results.report.dashboard import PortTaken
-from trytable.results.storage.engine import DatabaseUnreadable, StudyNotFound
 from trytable.results.tables.try_columns import TRY_COLUMNS
 from trytable.results.tables.types import TableRow, TryTable
 from trytable.results.text.catalog import Words
 from trytable.results.text.format import format_value
-from trytable.sweeps.config import loader
 
 _SEVERITY_STYLES = {"warning": "yellow", "error": "bold red"}
 _STATUS_STYLES = {"pruned": "dim", "stopped": "yellow", "failed": "red"}
@@ -109,17 +102,3 @@ def _cell_text(table: TryTable, row: TableRow, index: int) -> str:
     kind = table.columns[index].kind
     text = format_value(row.cells[index], kind)
     return text.removeprefix("Try ") if kind == "try" else text
-
-
-@contextmanager
-def user_errors() -> Iterator[None]:
-    """Turn errors that the user can fix, from whichever package, into UserError."""
-    try:
-        yield
-    except (loader.SweepError, StudyNotFound, DatabaseUnreadable, PortTaken) as error:
-        raise UserError(str(error)) from error
-    except OSError as error:
-        if error.errno is None:
-            raise
-        place = error.filename or "A file could not be written"
-        raise UserError(f"{place}: {error.strerror}.") from error

@@ -21,6 +21,7 @@ from trytable.results.analysis.reproducibility import Measurements, TrainingCond
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import TERMINAL, AttemptRow
 from trytable.results.storage.study import StudyResult, TrialResult
+from trytable.spelling import echo, label, setting
 from trytable.trainers.protocol.messages import FinetuneSettings, Job, PreparedData, Settings
 
 _HASH_DIGITS = 12
@@ -68,12 +69,16 @@ class TrialRecord:
         return self.trial.seed
 
 
-def find_trial(study: StudyResult, text: str) -> TrialResult:
-    """Return the trial that TRY names: `3` is Try 3. Raises UserError with the valid numbers."""
-    by_number = {str(trial.number + 1): trial for trial in study.trials}
-    trial = by_number.get(text.lstrip("0")) if text.isascii() and text.isdigit() else None
+def find_trial(study: StudyResult, number: int | None) -> TrialResult:
+    """Return the trial that TRY names: 3 is Try 3. Raises UserError with the valid numbers."""
+    trial = next((trial for trial in study.trials if trial.number + 1 == number), None)
     if trial is None:
-        mistake = f"TRY={text!r} is not a try of {study.name}." if text else "TRY is missing."
+        is_missing = number is None
+        mistake = (
+            f"{label('TRY')} is missing."
+            if is_missing
+            else f"{echo('TRY', number)} is not a try of {study.name}."
+        )
         raise UserError(f"{mistake} {_valid_numbers(study)}")
     return trial
 
@@ -82,10 +87,13 @@ def _valid_numbers(study: StudyResult) -> str:
     count = len(study.trials)
     if not count:
         return f"{study.name} has no tries yet."
-    return "Use TRY=1." if count == 1 else f"Use a number from 1 to {count}, such as TRY=1."
+    example = setting("TRY", 1)
+    return (
+        f"Use {example}." if count == 1 else f"Use a number from 1 to {count}, such as {example}."
+    )
 
 
-def read_record(folders: Folders, number: str) -> TrialRecord:
+def read_record(folders: Folders, number: int | None) -> TrialRecord:
     """Return the record of the trial that TRY names.
 
     Raises UserError if the trial has not ended, was not trained here, or has settings that this

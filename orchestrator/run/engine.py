@@ -15,6 +15,7 @@ from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.plugins import Registry
 from trytable.orchestrator.run.jobs import BackendStarter, worker_settings
 from trytable.plugins import BackendKind
+from trytable.spelling import echo
 
 BACKENDS = Registry(
     noun="backend",
@@ -72,7 +73,7 @@ def _find_backend(name: str) -> BackendKind:
         return BACKENDS.find(name)
     except KeyError:
         allowed = ", ".join(BACKENDS.names())
-        raise UserError(f"ENGINE={name!r} is not an engine. Allowed: {allowed}.") from None
+        raise UserError(f"{echo('ENGINE', name)} is not an engine. Allowed: {allowed}.") from None
 
 
 def _for_sweeps(engine: Engine) -> BackendStarter:

@@ -13,6 +13,7 @@ from trytable.orchestrator.errors import StudyDeleted, UserError
 from trytable.orchestrator.log.run_log import RunLog
 from trytable.orchestrator.paths import Folders, display_path
 from trytable.results.storage.engine import driver_message
+from trytable.spelling import label
 
 
 @contextmanager
@@ -23,12 +24,12 @@ def as_user_errors(folders: Folders, log: RunLog | None = None) -> Iterator[None
     except BackendError as error:
         raise UserError(f"{error}{_log_note(log)}") from error
     except (sa.exc.SQLAlchemyError, StorageInternalError) as error:
-        alternative = "database with STORAGE=" if folders.storage else "folder with RUNS=folder"
+        variable, place = ("STORAGE", "database") if folders.storage else ("RUNS", "folder")
         raise UserError(
             f"The study database {folders.database_label} cannot be used: {driver_message(error)}. "
             "What the workers reported is kept in the trials' folders. Repair the database and run "
             "the same sweep again, or choose another "
-            f"{alternative}.{_log_note(log)}"
+            f"{place} with {label(variable)}.{_log_note(log)}"
         ) from error
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from trytable.orchestrator.errors import SweepChanged
 from trytable.results.storage.rows import StudyRow
+from trytable.spelling import flag, setting
 
 # Budgets, initial points, texts, sampler, pruner and early stopping may change from run to run: the
 # trials that have ended stay comparable. A change of these keys would make them incomparable.
@@ -129,7 +130,7 @@ def sweep_changed_error(study: str, changes: list[str]) -> SweepChanged:
     lines = "\n".join(f"  {line}" for line in changes)
     return SweepChanged(
         f"The study {study!r} was made with other settings, so its tries could not be compared "
-        f"with new ones:\n{lines}\nAS_NEW=1 starts a study beside it with the tries that are "
-        "still valid, RUNS=folder keeps studies in another folder, and undoing the change goes on "
-        "with this study."
+        f"with new ones:\n{lines}\n{flag('AS_NEW')} starts a study beside it with the tries that "
+        f"are still valid, {setting('RUNS', 'folder')} keeps studies in another folder, and "
+        "undoing the change goes on with this study."
     )

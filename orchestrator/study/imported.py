@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial
 
 from trytable.orchestrator.errors import SweepChanged
 from trytable.orchestrator.study.sampling.samplers import SAMPLERS
+from trytable.spelling import flag
 from trytable.sweeps.config.schema import Sweep
 
 SOURCE_ATTRIBUTE = "trytable:source"
@@ -55,8 +56,8 @@ def imported_start(
         lines = "\n".join(f"  {line}" for line in clashes)
         raise SweepChanged(
             f"The imported tries do not fit the sweep {sweep.name!r}:\n{lines}\n"
-            "Import the log under the NAME of an existing sweep file, or start a study without "
-            "them with AS_NEW=1."
+            "Import the log under the name of an existing sweep file, or start a study without "
+            f"them with {flag('AS_NEW')}."
         )
     unusable = tuple(_unusable(imported, distributions))
     if unusable and SAMPLERS.find(sweep.sampler.name).needs_full_space:
@@ -64,7 +65,7 @@ def imported_start(
         raise SweepChanged(
             f"The sampler {sweep.sampler.name} cannot start from imported tries that lack a "
             f"parameter or are outside the sweep's space:\n{lines}\nsampler=tpe and "
-            "sampler=random can. AS_NEW=1 starts a study without them."
+            f"sampler=random can. {flag('AS_NEW')} starts a study without them."
         )
     return ImportedStart(len(imported) - len(unusable), unusable)
 

@@ -24,6 +24,7 @@ from trytable.records import Point
 from trytable.results.storage.engine import Caller, call_once
 from trytable.results.storage.ledger import STUDY_UID
 from trytable.results.storage.snapshot import MOVED_TO
+from trytable.spelling import label, setting
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,14 +50,15 @@ def ensure_study_uid(study: optuna.Study, objective: str) -> str:
         database = study.user_attrs[MOVED_TO]
         raise UserError(
             f"The study {study.study_name!r} was moved to {database}. Name that database with "
-            "STORAGE= (or RUNS=) to go on there; trytable move-storage moves the study back."
+            f"{label('STORAGE')} (or {label('RUNS')}) to go on there; trytable move-storage "
+            "moves the study back."
         )
     if uid is None:
         if study.get_trials(deepcopy=False):
             raise UserError(
                 f"The database already holds a study named {study.study_name!r} that "
                 "was not made by Trytable. Give the sweep's file another name, or keep its "
-                "study in another folder with RUNS=folder."
+                f"study in another folder with {setting('RUNS', 'folder')}."
             )
         uid = uuid.uuid4().hex
         with warnings.catch_warnings():

@@ -1,6 +1,6 @@
 """Serves optuna-dashboard for a study database, on loopback only and read-only by default.
 
-OSError
+Refused
  +-- PortTaken   another program uses the port
 """
 
@@ -10,6 +10,7 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from trytable.records import Refused
 from trytable.results.storage.engine import existing_storage, open_read_only, read_only_storage
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ HOST = "127.0.0.1"
 _HTTP = 80
 
 
-class PortTaken(OSError):
+class PortTaken(Refused, OSError):
     """Another program uses the port that the message names."""
 
     def __init__(self, port: int) -> None:

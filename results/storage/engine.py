@@ -1,8 +1,7 @@
 """Opens study databases, SQLite files or PostgreSQL; opening one for reading writes nothing.
 
-LookupError
+Refused
  +-- StudyNotFound        no study has that name; the message lists the existing ones
-Exception
  +-- DatabaseUnreadable   there is no database, or it cannot be read as a study database
 """
 
@@ -18,6 +17,8 @@ import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 
+from trytable.records import Refused
+
 BUSY_SECONDS = 300.0
 """How long to wait for an SQLite file while another process writes it."""
 
@@ -31,11 +32,11 @@ _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_coun
 _SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 
 
-class DatabaseUnreadable(Exception):
+class DatabaseUnreadable(Refused):
     """The study database cannot be read; the message is one paragraph for the user."""
 
 
-class StudyNotFound(LookupError):
+class StudyNotFound(Refused, LookupError):
     """The database has no study of that name; the message lists those that it has."""
 
     def __init__(self, name: str, existing: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from pydantic import BaseModel
 
+from trytable.spelling import setting
 from trytable.sweeps.config import validation
 from trytable.sweeps.config.choices import check_choices
 from trytable.sweeps.config.form import check_form
@@ -50,7 +51,9 @@ def find_sweep(folder: Path, name: str) -> Path:
         return folder / f"{name}.yaml"
     available = f"Sweeps in {folder}: {join_words(names)}."
     if not name:
-        raise SweepError(f"No sweep was named. Name one, as in NAME=dropout. {available}")
+        raise SweepError(
+            f"No sweep was named. Name one, such as {setting('NAME', 'dropout')}. {available}"
+        )
     if not _is_name(name):
         raise SweepError(
             f"{show(name)} is not a valid sweep name. Use letters, digits and _ . -, start with a "

@@ -4,8 +4,10 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from trytable.records import Refused
 
-class SweepError(Exception):
+
+class SweepError(Refused):
     """All mistakes of a file or a setting, one per line: place, mistake, and what is allowed."""
 
 

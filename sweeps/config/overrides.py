@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from trytable.spelling import label
 from trytable.sweeps.config.form import ALL_KEYS, NAME_OR_MAPPING, free_names
 from trytable.sweeps.config.messages import SweepError, show, unknown
 from trytable.sweeps.config.yaml_source import Document, Key, Place, parse_value, spell
@@ -20,23 +21,23 @@ def parse_overrides(text: str) -> dict[str, object]:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise SweepError(f"SET: {show(text)} cannot be split: {error}.") from error
+        raise SweepError(f"{label('SET')}: {show(text)} cannot be split: {error}.") from error
     overrides: dict[str, object] = {}
     mistakes = []
     for word in words:
         key, equals, value = word.partition("=")
         if not (key and equals):
             mistakes.append(
-                f"SET: {show(word)} is not of the form key=value. Quote a value with spaces: "
-                "\"data.name='my folder'\"."
+                f"{label('SET')}: {show(word)} is not of the form key=value. Quote a value with "
+                "spaces: \"data.name='my folder'\"."
             )
         elif key in overrides:
-            mistakes.append(f"SET: {key}: is given twice.")
+            mistakes.append(f"{label('SET')}: {key}: is given twice.")
         else:
             try:
                 overrides[key] = parse_value(value)
             except ValueError as error:
-                mistakes.append(f"SET: {key}: {show(value)} cannot be used: {error}")
+                mistakes.append(f"{label('SET')}: {key}: {show(value)} cannot be used: {error}")
     if mistakes:
         raise SweepError("\n".join(mistakes))
     return overrides
@@ -89,7 +90,7 @@ def _key(document: Document, name: str, knobs: Iterable[str]) -> Key | None:
 
 def _place(name: str) -> Place:
     variable = _VARIABLES.get(name)
-    return Place(f"SET or {variable}" if variable else "SET")
+    return Place(f"{label('SET')} or {label(variable)}" if variable else label("SET"))
 
 
 def _set(document: Document, key: Key, value: object) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trytable.records import Objective, Point
+from trytable.spelling import setting
 from trytable.sweeps.config.form import ObjectiveForm
 from trytable.sweeps.config.knobs import MAX_POINTS, NO_LIST, Knobs, Parameters, check_point
 from trytable.sweeps.config.messages import show, unknown
@@ -152,5 +153,6 @@ def check_packing(document: Document, draft: Sweep, knobs: Knobs) -> None:
         document.complain(
             ("max_per_gpu",),
             f"trainer {draft.trainer} does not report its memory, so it is unknown how many "
-            "trials fit. Allowed with it: 1; SLOTS=number runs as many at once, unmeasured.",
+            f"trials fit. Allowed with it: 1; {setting('SLOTS', 'number')} runs as many at once, "
+            "unmeasured.",
         )

@@ -24,6 +24,7 @@ from trytable.orchestrator.backends.base import CPU, GPU, Slot
 from trytable.orchestrator.backends.ray.scratch import scratch_folder
 from trytable.orchestrator.backends.slots import check_slot_count, default_cpu_slots, gpu_uuids
 from trytable.orchestrator.errors import UserError
+from trytable.spelling import setting
 
 PACKAGE = Path(trytable.__file__).parent
 """The code that the nodes need."""
@@ -119,7 +120,9 @@ def join_cluster(warn: Callable[[str], None]) -> Iterator[list[NodeResources]]:
     installed, or if there is no cluster or it cannot be joined.
     """
     if find_spec("ray") is None:
-        raise UserError("ENGINE=ray needs Ray, which is not installed. To install it: make ray")
+        raise UserError(
+            f"{setting('ENGINE', 'ray')} needs Ray, which is not installed. To install it: make ray"
+        )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = os.environ.get("RAY_ADDRESS", "")
     with _join_existing(address, warn) if address not in ("", "local") else _start_local():

@@ -15,6 +15,7 @@ from trytable.orchestrator.backends.ray.cluster import (
 )
 from trytable.orchestrator.errors import UserError
 from trytable.plugins import BackendKind
+from trytable.spelling import setting
 
 CLUSTER_WAIT_SECONDS = 600.0
 """How long a sweep waits for a cluster to have room for its first slot."""
@@ -43,9 +44,11 @@ def check_url(checkpoints: str) -> None:
         content = store.pull(uid)
         store.delete(uid)
     except Exception as error:
-        raise UserError(f"CHECKPOINTS={checkpoints} cannot be used: {error}") from error
+        raise UserError(f"{setting('CHECKPOINTS', checkpoints)} cannot be used: {error}") from error
     if content != b"trytable":
-        raise UserError(f"CHECKPOINTS={checkpoints} does not return what was written to it.")
+        raise UserError(
+            f"{setting('CHECKPOINTS', checkpoints)} does not return what was written to it."
+        )
 
 
 def _start(

@@ -23,6 +23,7 @@ from trytable.results.report.model_card import ModelExport, model_card, predicti
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult
 from trytable.results.text.format import format_value
+from trytable.spelling import command, label, setting
 from trytable.sweeps.config.yaml_source import parse_value
 from trytable.trainers.protocol.messages import ExportedModel, FinetuneSettings, Job
 
@@ -30,7 +31,7 @@ PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "tryt
 """Packages whose versions are written beside the model."""
 
 
-def export_model(folders: Folders, number: str, out: str, console: Console) -> None:
+def export_model(folders: Folders, number: int | None, out: Path | None, console: Console) -> None:
     """Write the best completed trial, or the one that TRY names, into the folder `out`.
 
     The folder is written completely or not at all. Raises UserError if it is not free, if no trial
@@ -38,7 +39,7 @@ def export_model(folders: Folders, number: str, out: str, console: Console) -> N
     """
     target = output_folder(out)
     study = read_study(folders.url, folders.study)
-    record = trial_record.read_record(folders, number or _best_number(study))
+    record = trial_record.read_record(folders, _best_number(study) if number is None else number)
     checkpoints = _find_checkpoints(folders, record)
     with ExitStack() as stack:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -56,26 +57,29 @@ def export_model(folders: Folders, number: str, out: str, console: Console) -> N
     _print_summary(export, target, console)
 
 
-def output_folder(out: str) -> Path:
+def output_folder(out: Path | None) -> Path:
     """Return the folder to write. Raises UserError if there is something in its place."""
-    if not out:
-        raise UserError("OUT is missing. Use a new folder for the model, such as OUT=my/folder.")
+    if out is None:
+        raise UserError(
+            f"{label('OUT')} is missing. Use a new folder for the model, such as "
+            f"{setting('OUT', 'my/folder')}."
+        )
     try:
-        target = Path(out).expanduser().absolute()
+        target = out.expanduser().absolute()
         is_blocked = target.is_symlink() or (target.exists() and not target.is_dir())
         is_filled = not is_blocked and target.is_dir() and any(target.iterdir())
     except (ValueError, RuntimeError) as error:  # a NUL character, or `~name` of an unknown user
-        raise UserError(f"OUT={out!r} is not a valid folder name: {error}.") from error
+        raise UserError(f"{setting('OUT', out)} is not a valid folder name: {error}.") from error
     if is_blocked or is_filled:
         problem = "is not empty" if is_filled else "is not a folder"
-        raise UserError(f"OUT={out} {problem}. Use a new folder or an empty one.")
+        raise UserError(f"{setting('OUT', out)} {problem}. Use a new folder or an empty one.")
     return target
 
 
-def _best_number(study: StudyResult) -> str:
+def _best_number(study: StudyResult) -> int:
     if not study.ranked:
         raise UserError(f"No try of {study.name} has completed, so there is no model to export.")
-    return str(study.ranked[0].number + 1)
+    return study.ranked[0].number + 1
 
 
 def _find_checkpoints(folders: Folders, record: trial_record.TrialRecord) -> Path:
@@ -90,9 +94,9 @@ def _find_checkpoints(folders: Folders, record: trial_record.TrialRecord) -> Pat
         if (folder / "checkpoints" / "best").is_dir():
             return folder / "checkpoints"
     raise UserError(
-        f"The weights of {trial.label} are gone: only those of the best tries are kept. Use make "
-        f"rerun NAME={record.study.name} TRY={trial.number + 1} to train it again. If the result "
-        "is the same to the last bit, its weights are exported instead."
+        f"The weights of {trial.label} are gone: only those of the best tries are kept. Use "
+        f"{command('rerun', NAME=record.study.name, TRY=trial.number + 1)} to train it again. If "
+        "the result is the same to the last bit, its weights are exported instead."
     )
 
 
@@ -186,7 +190,7 @@ def _move(folder: Path, target: Path) -> None:
     try:
         folder.rename(target)  # replaces an empty folder, too
     except OSError as error:
-        raise UserError(f"OUT={target} cannot be written: {error.strerror}.") from error
+        raise UserError(f"{setting('OUT', target)} cannot be written: {error.strerror}.") from error
 
 
 def _print_summary(export: ModelExport, target: Path, console: Console) -> None:

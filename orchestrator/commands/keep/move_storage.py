@@ -36,6 +36,7 @@ from trytable.results.storage.engine import (
 from trytable.results.storage.ledger import STUDY_UID, Ledger
 from trytable.results.storage.reader import list_studies
 from trytable.results.storage.study import CONFIRM_SUFFIX
+from trytable.spelling import label, setting
 
 _ROWS_PER_WRITE = 5000
 
@@ -50,7 +51,10 @@ def move_studies(source: str, target: str, name: str, runs: Path, console: Conso
     source_folders = _parse_place("FROM", source, runs)
     target_folders = _parse_place("TO", target, runs)
     if source_folders.url == target_folders.url:
-        raise UserError(f"FROM and TO are the same database, {source_folders.database_label}.")
+        raise UserError(
+            f"{label('FROM')} and {label('TO')} are the same database, "
+            f"{source_folders.database_label}."
+        )
     with as_user_errors(target_folders):
         pairs = [
             (replace(source_folders, study=study), replace(target_folders, study=study))
@@ -66,11 +70,12 @@ def move_studies(source: str, target: str, name: str, runs: Path, console: Conso
 def _parse_place(variable: str, text: str, runs: Path) -> Folders:
     """Return a folder's SQLite file, or PostgreSQL with the files in RUNS."""
     allowed = (
-        f"Use {variable}=runs, a folder with studies.db; {variable}=sqlite:///runs/studies.db; or "
-        f"{variable}=postgresql://user@host:5432/database."
+        f"Use {setting(variable, 'runs')}, a folder with studies.db; "
+        f"{setting(variable, 'sqlite:///runs/studies.db')}; or "
+        f"{setting(variable, 'postgresql://user@host:5432/database')}."
     )
     if not text:
-        raise UserError(f"{variable} is missing. {allowed}")
+        raise UserError(f"{label(variable)} is missing. {allowed}")
     if "://" not in text:
         return Folders(Path(text).resolve(), "")
     try:
@@ -78,9 +83,11 @@ def _parse_place(variable: str, text: str, runs: Path) -> Folders:
             return Folders(runs.resolve(), "", postgresql_url(text))
         path = Path(sa.make_url(text).database or "")
     except (ValueError, sa.exc.ArgumentError) as error:
-        raise UserError(f"{variable}: {error}. {allowed}") from error
+        raise UserError(f"{label(variable)}: {error}. {allowed}") from error
     if path.name != "studies.db":
-        raise UserError(f"{variable}: the file {str(path)!r} is not named studies.db. {allowed}")
+        raise UserError(
+            f"{label(variable)}: the file {str(path)!r} is not named studies.db. {allowed}"
+        )
     return Folders(path.parent.resolve(), "")
 
 

@@ -26,6 +26,7 @@ from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, display_path
 from trytable.orchestrator.run.error_messages import as_user_errors
 from trytable.results.text.format import clean, one_line
+from trytable.spelling import echo, label, setting
 from trytable.sweeps.config import loader
 from trytable.trainers.script.logs.patterns import CustomPattern
 
@@ -34,7 +35,7 @@ _MAX_HEADING = 60
 
 
 def import_log(
-    log: str,
+    log: Path | None,
     folders: Folders,
     pattern: str,
     console: Console,
@@ -68,11 +69,14 @@ def import_log(
     report(folders)
 
 
-def read_log(log: str, pattern: str = "") -> ParsedLog:
+def read_log(log: Path | None, pattern: str = "") -> ParsedLog:
     """Return a log's blocks. Raises UserError if it has none, or cannot be a log."""
-    if not log:
-        raise UserError("LOG is missing. Use the file to import, such as LOG=train.log.")
-    path = Path(log).absolute()
+    if log is None:
+        raise UserError(
+            f"{label('LOG')} is missing. Use the file to import, such as "
+            f"{setting('LOG', 'train.log')}."
+        )
+    path = log.absolute()
     patterns = _custom_patterns(pattern)
     sha256 = sha256_of(path)
     builder = BlockBuilder()
@@ -82,10 +86,11 @@ def read_log(log: str, pattern: str = "") -> ParsedLog:
     blocks = builder.finish()
     if not blocks:
         raise UserError(
-            f"LOG={path}: no line has an epoch's loss or accuracy. Trytable reads lines such as "
-            "`epoch 3: train loss :: 1.419, dev acc :: 0.383`, those of HF Trainer, Keras and "
-            "Lightning, trainer_state.json, and CSV with a column `epoch`. For another format use "
-            "PATTERN='epoch (?P<epoch>[0-9]+) .* (?P<dev_accuracy>[0-9.]+)'."
+            f"{setting('LOG', path)}: no line has an epoch's loss or accuracy. Trytable reads "
+            "lines such as `epoch 3: train loss :: 1.419, dev acc :: 0.383`, those of HF Trainer, "
+            "Keras and Lightning, trainer_state.json, and CSV with a column `epoch`. For another "
+            "format use "
+            + setting("PATTERN", "'epoch (?P<epoch>[0-9]+) .* (?P<dev_accuracy>[0-9.]+)'.")
         )
     return ParsedLog(path, sha256, blocks)
 
@@ -94,7 +99,7 @@ def _custom_patterns(pattern: str) -> Sequence[CustomPattern]:
     try:
         return [CustomPattern(pattern)] if pattern else []
     except ValueError as error:
-        raise UserError(f"PATTERN={pattern!r}: {error}.") from error
+        raise UserError(f"{echo('PATTERN', pattern)}: {error}.") from error
 
 
 def _file_stem(path: Path) -> str:
@@ -125,7 +130,7 @@ def _print_blocks(log: ParsedLog, mapping: Path, study: str, console: Console) -
     print_line(
         console,
         f"Nothing is imported yet. Look at {display_path(mapping)}, fill in the settings that "
-        f"were not found, and run the same make import again to import into the study {study}.",
+        f"were not found, and run the same command again to import into the study {study}.",
     )
 
 

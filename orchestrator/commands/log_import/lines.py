@@ -23,6 +23,7 @@ from trytable.orchestrator.commands.log_import.parameters import (
 )
 from trytable.orchestrator.commands.log_import.trainer_state import trainer_state_items
 from trytable.orchestrator.errors import UserError
+from trytable.spelling import setting
 from trytable.trainers.script.logs.metric_files import CsvReader
 from trytable.trainers.script.logs.patterns import CustomPattern
 from trytable.trainers.script.logs.reader import LineSplitter, LogIssue, LogReader, LogRecord
@@ -56,17 +57,19 @@ _LAST_NUMBER = re.compile(r"(\.?)(\d{0,400})\D{0,200}$")
 def sha256_of(path: Path) -> str:
     """Return the file's hash as 64 hexadecimal digits. Raises UserError if it cannot be a log."""
     if not path.exists():
-        raise UserError(f"LOG={path}: there is no such file.")
+        raise UserError(f"{setting('LOG', path)}: there is no such file.")
     if not path.is_file():
-        raise UserError(f"LOG={path} is not a file. Use one log, not a folder or a device.")
+        raise UserError(
+            f"{setting('LOG', path)} is not a file. Use one log, not a folder or a device."
+        )
     with path.open("rb") as file:
         head = file.read(_CHUNK_BYTES)
         if not head.strip():
-            raise UserError(f"LOG={path} is empty.")
+            raise UserError(f"{setting('LOG', path)} is empty.")
         if b"\x00" in head:
             raise UserError(
-                f"LOG={path} is a binary file (it has a zero byte). Use a text log, CSV, TSV or "
-                "trainer_state.json."
+                f"{setting('LOG', path)} is a binary file (it has a zero byte). Use a text log, "
+                "CSV, TSV or trainer_state.json."
             )
         digest = hashlib.sha256(head)
         while chunk := file.read(_CHUNK_BYTES):

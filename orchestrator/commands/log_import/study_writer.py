@@ -105,7 +105,7 @@ def _check_objective(target: _Target) -> None:
     if study_objective != target.objective or maximize != target.objective.maximize:
         raise UserError(
             f"The study {target.name!r} optimizes {study_objective.name}, but its sweep now "
-            f"optimizes {target.objective.name}. Import under another NAME."
+            f"optimizes {target.objective.name}. Import under another name."
         )
 
 
@@ -205,6 +205,6 @@ def _print_if_changed(
     settings = settings_line(row.requested) or "none"
     text = (
         f"  Try {number + 1}: lines {trial.block.span} were imported with other settings "
-        f"({settings}), which stay. Import under another NAME to change them."
+        f"({settings}), which stay. Import under another name to change them."
     )
     print_line(console, text, style="yellow")

@@ -16,6 +16,7 @@ from trytable.orchestrator.commands.log_import.line_items import (
 from trytable.orchestrator.commands.log_import.parameters import LoggedSetting
 from trytable.orchestrator.errors import UserError
 from trytable.records import is_number
+from trytable.spelling import setting
 from trytable.trainers.script.logs.reader import LogReader, LogRecord
 
 MAX_JSON_BYTES = 64 * 2**20
@@ -26,7 +27,9 @@ def trainer_state_items(path: Path, file: BinaryIO) -> Iterator[LineItem]:
     """Yield the complete entries of a trainer_state.json, which may be truncated."""
     raw = file.read(MAX_JSON_BYTES + 1)
     if len(raw) > MAX_JSON_BYTES:
-        raise UserError(f"LOG={path} has more than 64 MiB, so it is not a trainer_state.json.")
+        raise UserError(
+            f"{setting('LOG', path)} has more than 64 MiB, so it is not a trainer_state.json."
+        )
     text = raw.decode("utf-8", "replace")
     if "\ufffd" in text and not raw.endswith(b"}"):
         yield line_issue(1, "bad_utf8")

@@ -4,6 +4,7 @@ Both import their work when it begins: a sweep, which ends in a report, should n
 the seconds that pandas, plotly and matplotlib take.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -38,9 +39,12 @@ def report_study(
 
 
 def export_tables(
-    folders: Folders, formats: str, console: Console, options: ReportOptions = DEFAULT_OPTIONS
+    folders: Folders,
+    formats: Sequence[str],
+    console: Console,
+    options: ReportOptions = DEFAULT_OPTIONS,
 ) -> None:
-    """Write a study's Try table and comparison in comma-separated formats; in all if empty.
+    """Write a study's Try table and comparison in these formats; in all if there are none.
 
     Raises UserError for an unknown format, StudyNotFound, DatabaseUnreadable and OSError.
     """

@@ -54,13 +54,13 @@ def write_report_files(
 
 
 def write_table_files(
-    folders: Folders, formats: str, console: Console, words: Words, *, all_tests: bool
+    folders: Folders, formats: Sequence[str], console: Console, words: Words, *, all_tests: bool
 ) -> None:
-    """Write a study's Try table and comparison in comma-separated formats; in all if empty.
+    """Write a study's Try table and comparison in these formats; in all if there are none.
 
     Raises UserError for an unknown format, StudyNotFound, DatabaseUnreadable and OSError.
     """
-    names = [name.strip() for name in formats.split(",") if name.strip()] or list(FORMATS)
+    names = formats or list(FORMATS)
     frames = _read_frames(folders, words, all_tests)
     table, pairs = try_table(frames, words), pairs_table(frames, words)
     try:

@@ -16,7 +16,7 @@ from trytable.results.storage.reader import read_study
 from trytable.results.text.format import format_value
 
 
-def show_trial(folders: Folders, number: str, console: Console) -> None:
+def show_trial(folders: Folders, number: int | None, console: Console) -> None:
     """Print a try. Raises UserError, StudyNotFound and DatabaseUnreadable."""
     study = read_study(folders.url, folders.study)
     trial = find_trial(study, number)

@@ -24,11 +24,9 @@ from trytable.records import Point
 from trytable.results.storage.reader import read_study
 from trytable.results.storage.rows import SEED
 from trytable.results.storage.study import CONFIRM_SUFFIX, StudyResult
+from trytable.spelling import setting
 from trytable.sweeps.config.schema import Range, Sweep
 from trytable.trainers.protocol.messages import TRAINERS
-
-DEFAULT_TOP, DEFAULT_SEEDS = 3, 5
-"""How many leaders are retrained, and with how many seeds each."""
 
 MIN_SEEDS = 2
 """One seed has no spread, so no interval."""
@@ -107,13 +105,13 @@ def run_confirmation(
 
 def _problems(search: StudyResult, top: int, seeds: int) -> Iterator[str]:
     if top < 1:
-        yield f"TOP={top} confirms nothing. Use at least 1."
+        yield f"{setting('TOP', top)} confirms nothing. Use at least 1."
     if seeds < MIN_SEEDS:
-        yield f"SEEDS={seeds} gives no confidence interval. Use at least {MIN_SEEDS}."
+        yield f"{setting('SEEDS', seeds)} gives no confidence interval. Use at least {MIN_SEEDS}."
     if search.is_confirmation:
         yield (
             f"{search.name} is itself a confirmation. Use the study that it confirms: "
-            f"NAME={search.name.removesuffix(CONFIRM_SUFFIX)}."
+            f"{setting('NAME', search.name.removesuffix(CONFIRM_SUFFIX))}."
         )
     elif search.sweep.get("trainer") not in TRAINERS or search.sweep.get("seed") is None:
         yield f"{search.name} was not made by a Trytable sweep, so it cannot be trained again."

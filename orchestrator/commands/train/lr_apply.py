@@ -16,6 +16,7 @@ from trytable.orchestrator.errors import UserError
 from trytable.results.analysis.lr_range import StrategyResult
 from trytable.results.report.lr_range import format_rate, freeze_name
 from trytable.results.text.format import format_number
+from trytable.spelling import flag, label
 from trytable.sweeps.config.schema import Sweep
 
 _GRID_POINTS = 5
@@ -32,8 +33,8 @@ def apply_problems(sweep: Sweep, tested: Sequence[str | int]) -> list[str]:
     trained = _trained_freezes(sweep)
     if not {str(freeze) for freeze in tested} & set(trained):
         problems.append(
-            f"APPLY=1: the sweep trains with freeze {', '.join(trained)}, which FREEZE does not "
-            "name. The bounds of other strategies do not apply to it."
+            f"{flag('APPLY')}: the sweep trains with freeze {', '.join(trained)}, which "
+            f"{label('FREEZE')} does not name. The bounds of other strategies do not apply to it."
         )
     head_lr = sweep.baseline["head_lr"]
     if head_lr is not None or "head_lr" in sweep.parameters:
@@ -41,8 +42,8 @@ def apply_problems(sweep: Sweep, tested: Sequence[str | int]) -> list[str]:
             "" if head_lr is None else f" (here {format_number(head_lr / sweep.baseline['lr'])})"
         )
         problems.append(
-            "APPLY=1: head_lr would stay fixed while lr is searched, but the test moves both. "
-            f"Use head_lr_multiplier instead{ratio}."
+            f"{flag('APPLY')}: head_lr would stay fixed while lr is searched, but the test moves "
+            f"both. Use head_lr_multiplier instead{ratio}."
         )
     return problems
 
@@ -69,7 +70,9 @@ def write_bounds(
         if result.freeze in trained and result.bounds
     }
     if not bounds:
-        raise UserError("APPLY=1: the test suggests no learning rate, so no file was written.")
+        raise UserError(
+            f"{flag('APPLY')}: the test suggests no learning rate, so no file was written."
+        )
     low = min(low for low, _ in bounds.values())
     high = max(high for _, high in bounds.values())
     path = Path(sweep.path)

@@ -1,7 +1,6 @@
 """`trytable lr-range`: a learning-rate range test of a sweep's baseline, repeated over seeds."""
 
 import logging
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,6 +14,12 @@ from rich.text import Text
 
 from trytable.orchestrator.backends.base import Slot
 from trytable.orchestrator.backends.slots import find_slots
+from trytable.orchestrator.commands.options import (
+    DEFAULT_LR_FROM,
+    DEFAULT_LR_TO,
+    DEFAULT_RANGE_SEEDS,
+    DEFAULT_STEPS,
+)
 from trytable.orchestrator.commands.sweep_files import load_sweep
 from trytable.orchestrator.commands.terminal import full_width, print_line
 from trytable.orchestrator.commands.train.lr_apply import apply_problems, write_bounds
@@ -33,6 +38,7 @@ from trytable.results.report.lr_range import (
     write_lr_range,
 )
 from trytable.results.text.format import format_number
+from trytable.spelling import command, label, setting
 from trytable.sweeps.config.knobs import Knobs
 from trytable.sweeps.config.schema import Sweep
 from trytable.sweeps.config.yaml_source import Document
@@ -59,10 +65,10 @@ class RangeTestOptions:
     their names.
     """
 
-    low: float = 1e-7
-    high: float = MAX_LR
-    steps: int = 100
-    seeds: int = 3
+    low: float = DEFAULT_LR_FROM
+    high: float = DEFAULT_LR_TO
+    steps: int = DEFAULT_STEPS
+    seeds: int = DEFAULT_RANGE_SEEDS
     freezes: str = ""
 
 
@@ -104,7 +110,9 @@ def run_range_test(request: RangeTestRequest, console: Console) -> None:
         curves = _run_tests(job, slot, options, freezes, console)
         _LOGGER.info("Range test ended: %d curves", len(curves))
     if not any(curve.lr for curve in curves):
-        raise UserError(f"The loss was not finite even at lr {options.low:g}. Lower LR_FROM.")
+        raise UserError(
+            f"The loss was not finite even at lr {options.low:g}. Lower {label('LR_FROM')}."
+        )
     results = strategy_results(curves)
     facts = {"sweep": sweep.to_json(), "rise": asdict(options)}
     paths = write_lr_range(sweep.name, results, facts, folders.home / "lr_range")
@@ -113,8 +121,9 @@ def run_range_test(request: RangeTestRequest, console: Console) -> None:
         print_line(console, display_path(path))
     if request.apply:
         new_file = write_bounds(sweep, results, request.overrides)
-        command = _sweep_command(new_file, request)
-        print_line(console, f"{display_path(new_file)}: run it with {command}")
+        print_line(
+            console, f"{display_path(new_file)}: run it with {_sweep_command(new_file, request)}"
+        )
 
 
 def _check(sweep: Sweep, options: RangeTestOptions, *, apply: bool) -> tuple[Freeze, ...]:
@@ -126,14 +135,18 @@ def _check(sweep: Sweep, options: RangeTestOptions, *, apply: bool) -> tuple[Fre
         )
     problems = []
     if not 0 < options.low < options.high <= MAX_LR:
+        limits = (setting("LR_FROM", f"{options.low:g}"), setting("LR_TO", f"{options.high:g}"))
         problems.append(
-            f"LR_FROM={options.low:g} LR_TO={options.high:g}: the rate must rise. Use LR_FROM "
-            f"above 0 and below LR_TO, and LR_TO at most {MAX_LR:g}, the highest lr of a sweep."
+            f"{' '.join(limits)}: the rate must rise. Use {label('LR_FROM')} above 0 and "
+            f"below {label('LR_TO')}, and {label('LR_TO')} at most {MAX_LR:g}, the "
+            "highest lr of a sweep."
         )
     if options.steps < MIN_STEPS:
-        problems.append(f"STEPS={options.steps} shows no slope. Use at least {MIN_STEPS}.")
+        problems.append(
+            f"{setting('STEPS', options.steps)} shows no slope. Use at least {MIN_STEPS}."
+        )
     if options.seeds < 1:
-        problems.append(f"SEEDS={options.seeds} trains nothing. Use at least 1.")
+        problems.append(f"{setting('SEEDS', options.seeds)} trains nothing. Use at least 1.")
     freezes, freeze_problems = parse_freezes(options.freezes, sweep.baseline)
     problems += freeze_problems
     if apply and not freeze_problems:
@@ -255,6 +268,4 @@ def _print_results(results: tuple[StrategyResult, ...], sweep: Sweep, console: C
 
 def _sweep_command(path: Path, request: RangeTestRequest) -> str:
     """Return the command that runs the new sweep file with the settings of the test."""
-    variables = {"NAME": path.stem, **request.variables}
-    words = (f"{name}={shlex.quote(value)}" for name, value in variables.items())
-    return f"make sweep {' '.join(words)}"
+    return command("sweep", NAME=path.stem, **request.variables)

@@ -75,7 +75,7 @@ class _Training:
         return f"failed: the worker exited without reporting a result ({self.exit_text})"
 
 
-def rerun_trial(folders: Folders, number: str, console: Console) -> RerunOutcome:
+def rerun_trial(folders: Folders, number: int | None, console: Console) -> RerunOutcome:
     """Retrain a trial in a folder of its own, with its threads and precision, and compare.
 
     Ctrl-C leaves nothing behind. Raises UserError if the trial has no usable record, or if its

@@ -30,6 +30,7 @@ from trytable.results.storage.reader import read_study
 from trytable.results.storage.study import StudyResult, TrialResult
 from trytable.results.tables.order import parameter_text
 from trytable.results.text.format import clean, format_number, one_line
+from trytable.spelling import command
 from trytable.trainers.protocol.messages import TRAINERS
 
 _SEARCHED_KNOBS = ("lr", "dropout", "weight_decay", "freeze", "head_lr_multiplier")
@@ -73,7 +74,7 @@ def suggest_sweep(folders: Folders, console: Console) -> None:
     path = write_sweep(sweeps_folder(), f"{study.name.replace('@', '-')}-next", text)
     console.print(Text(text), soft_wrap=True, end="")
     console.print()
-    print_line(console, f"{display_path(path)}: run it with make sweep NAME={path.stem}")
+    print_line(console, f"{display_path(path)}: run it with {command('sweep', NAME=path.stem)}")
 
 
 def plan_next_sweep(study: StudyResult, findings: Findings, schema: type[BaseModel]) -> NextSweep:

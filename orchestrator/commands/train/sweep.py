@@ -18,6 +18,7 @@ from trytable.orchestrator.study.sampling.kinds import missing_plugins
 from trytable.results.storage.engine import DatabaseUnreadable, StudyNotFound, database_exists
 from trytable.results.storage.reader import list_studies, read_study
 from trytable.results.storage.study import CONFIRM_SUFFIX
+from trytable.spelling import command
 from trytable.sweeps.config.messages import SweepError
 
 
@@ -49,7 +50,7 @@ def train_sweep(
     if name.endswith(CONFIRM_SUFFIX):
         search = name.removesuffix(CONFIRM_SUFFIX)
         raise UserError(
-            f"{name} confirms another study. Use make confirm NAME={search} to continue it."
+            f"{name} confirms another study. Use {command('confirm', NAME=search)} to continue it."
         )
     file_name, at, _ = name.partition("@")
     try:

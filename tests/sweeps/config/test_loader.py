@@ -52,7 +52,7 @@ def test_a_misspelt_name_is_put_right(folder: Path) -> None:
 
 def test_no_name_shows_how_to_give_one(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        SweepError, match=r"^No sweep was named\. Name one, as in NAME=dropout\. Sweeps in"
+        SweepError, match=r"^No sweep was named\. Name one, such as NAME=dropout\. Sweeps in"
     ):
         find_sweep(folder, "")
     with pytest.raises(SweepError, match="nothing"):

@@ -46,13 +46,13 @@ print(json.dumps([model.config.id2label[label] for label in labels]))
 """
 
 
-def handed_over(folders: Folders, out: Path, number: str = "") -> str:
+def handed_over(folders: Folders, out: Path, number: int | None = None) -> str:
     file = io.StringIO()
-    export_model(folders, number, str(out), Console(file=file, width=200))
+    export_model(folders, number, out, Console(file=file, width=200))
     return file.getvalue()
 
 
-def refusal(folders: Folders, out: Path, number: str = "") -> str:
+def refusal(folders: Folders, out: Path, number: int | None = None) -> str:
     with pytest.raises(UserError) as error:
         handed_over(folders, out, number)
     assert not out.exists()
@@ -106,14 +106,14 @@ def test_weights_that_have_gone_come_from_an_exact_repetition(
     folders = Folders(tmp_path / "runs", trained.study)
     folder = folders.new_rerun(1)
     folders.checkpoints(1).rename(folder / "checkpoints")
-    told = refusal(folders, tmp_path / "out", "2")
+    told = refusal(folders, tmp_path / "out", 2)
     assert "The weights of Try 2 are gone" in told
     assert "make rerun NAME=small TRY=2" in told
     (folder / "rerun.json").write_text(json.dumps({"same_to_the_last_bit": False}))
-    assert "are gone" in refusal(folders, tmp_path / "out", "2")
+    assert "are gone" in refusal(folders, tmp_path / "out", 2)
     (folder / "rerun.json").write_text(json.dumps({"same_to_the_last_bit": True}))
     with other_predictions(folders, 1):
-        printed = handed_over(folders, tmp_path / "out", "2")
+        printed = handed_over(folders, tmp_path / "out", 2)
     assert "small, Try 2" in printed
     assert "dev: 40 predictions, only 39 as in training" in printed
 
@@ -132,7 +132,7 @@ def other_predictions(folders: Folders, number: int) -> Iterator[None]:
 
 
 def test_the_commands_ask_for_the_very_same(trained: Folders) -> None:
-    record = read_record(trained, "2")
+    record = read_record(trained, 2)
     ours = training_commands(record.study, record)
     assert shlex.split(ours["again"]) == ["make", "rerun", "NAME=small", "TRY=2"]
     words = shlex.split(ours["anew"])
@@ -147,7 +147,7 @@ def test_the_commands_ask_for_the_very_same(trained: Folders) -> None:
 
 
 def test_awkward_settings_survive_the_command(trained: Folders) -> None:
-    record = read_record(trained, "1")
+    record = read_record(trained, 1)
     sweep = {**record.study.sweep, "data": {"name": "my data", "text": "a 'b' c", "label": "1"}}
     settings = record.settings.model_copy(update={"class_weights": [1.0, 2.5], "freeze": 1})
     study = replace(record.study, sweep=sweep)
@@ -166,27 +166,26 @@ def test_a_folder_that_is_taken_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "full" / "file").write_text("mine")
     for name in ("file", "link", "full"):
         with pytest.raises(UserError, match="Use a new folder or an empty one"):
-            output_folder(str(tmp_path / name))
+            output_folder(tmp_path / name)
     (tmp_path / "empty").mkdir()
     for name in ("empty", "new", "new/one"):
-        assert output_folder(str(tmp_path / name)) == tmp_path / name
+        assert output_folder(tmp_path / name) == tmp_path / name
     with pytest.raises(UserError, match="OUT=my/folder"):
-        output_folder("")
+        output_folder(None)
     with pytest.raises(UserError, match="is not a valid folder name"):
-        output_folder("~nobody-of-that-name/x")
+        output_folder(Path("~nobody-of-that-name/x"))
 
 
 @pytest.mark.parametrize(
     ("number", "message"),
     [
-        ("", "No try of dropout has completed"),
-        ("1", "Try 1 is pruned. Use a try that has completed"),
-        ("0", "TRY='0' is not a try of dropout"),
-        ("99", "TRY='99' is not a try of dropout"),
-        ("x", "TRY='x' is not a try of dropout"),
+        (None, "No try of dropout has completed"),
+        (1, "Try 1 is pruned. Use a try that has completed"),
+        (0, "TRY=0 is not a try of dropout"),
+        (99, "TRY=99 is not a try of dropout"),
     ],
 )
-def test_no_try_to_hand_over(tmp_path: Path, number: str, message: str) -> None:
+def test_no_try_to_hand_over(tmp_path: Path, number: int | None, message: str) -> None:
     maker = Maker(tmp_path / "studies.db", sweep={"trainer": "scripted"})
     maker.add(Planned({"value": 0.1}, (0.5,), status="pruned"))
     trial = maker.ledger.read(maker.uid).trials[0]

@@ -63,7 +63,9 @@ def once(folder: Path, log: str = "a.log", pattern: str = "", name: str = "quali
     with contextlib.chdir(folder):
         folders = Folders(folder / "runs", name)
         console = Console(file=told, width=200)
-        import_log(log, folders, pattern, console, report=partial(report_study, console=console))
+        import_log(
+            Path(log), folders, pattern, console, report=partial(report_study, console=console)
+        )
     return told.getvalue()
 
 
@@ -247,7 +249,7 @@ def test_what_a_crash_left_half_written_is_finished(tmp_path: Path) -> None:
     once(tmp_path)
     storage = url(tmp_path, for_optuna=True)
     uid = optuna.load_study(study_name="quality", storage=storage).user_attrs[STUDY_UID]
-    block, _ = read_log(str(log)).blocks
+    block, _ = read_log(log).blocks
     origin = Origin(str(log), "0" * 64, block.span, "", {})
     half = make_imported_trial(uid, block, origin, {"value": 0.2}, objective=Objective())
     assert half is not None
@@ -316,7 +318,7 @@ def test_no_folder_and_no_pipe_is_read(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="is not a file"):
             once(tmp_path, name)
     with pytest.raises(UserError, match="LOG is missing"):
-        once(tmp_path, "")
+        read_log(None)
     write_log(tmp_path, 0.2)
     with pytest.raises(UserError, match="PATTERN='\\('"):
         once(tmp_path, pattern="(")

@@ -127,13 +127,13 @@ def test_every_mistake_is_told_at_once(searched: Path) -> None:
     ("words", "told"),
     [
         (["confirm", "--name", "nothing"], "nothing"),
-        (["confirm", "--top", "many"], "TOP='many' is not a whole number."),
-        (["sweep", "--name", "quality@confirm"], "Use make confirm NAME=quality to continue it."),
+        (["confirm", "--top", "many"], "--top 'many' is not a whole number."),
+        (["sweep", "--name", "quality@confirm"], "Use trytable confirm quality to continue it."),
         (
             ["report", "--lang", "de"],
-            "REPORT_LANG='de' is not a report language. Use en or zh.",
+            "--lang 'de' is not a report language. Use en or zh.",
         ),
-        (["export", "--test", "some"], "TEST='some' is not valid. Use TEST=all"),
+        (["export", "--test", "some"], "--test 'some' is not valid. Use --test all"),
     ],
 )
 def test_what_cannot_be_done_is_refused(

@@ -57,7 +57,7 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     return Folders(folder / "runs", "quality")
 
 
-def again(folders: Folders, number: str) -> tuple[RerunOutcome, str, dict[str, Any]]:
+def again(folders: Folders, number: int) -> tuple[RerunOutcome, str, dict[str, Any]]:
     """Run one here; returns how it ended, what was printed, and its newest report."""
     file = io.StringIO()
     outcome = rerun_trial(folders, number, Console(file=file, width=200))
@@ -67,7 +67,7 @@ def again(folders: Folders, number: str) -> tuple[RerunOutcome, str, dict[str, A
 
 def test_a_real_try_comes_again_to_the_last_bit(trained: Folders) -> None:
     database = trained.database.read_bytes()
-    outcome, printed, report = again(trained, "2")
+    outcome, printed, report = again(trained, 2)
     assert outcome == RerunOutcome(interrupted=False, as_expected=True), printed
     assert "The same to the last bit: 2 epochs, 18 logged steps, 70 predictions." in printed
     assert printed.count("the same to the last bit") == 2
@@ -87,7 +87,7 @@ def test_data_and_model_that_changed_are_refused(trained: Folders) -> None:
     save_model(model, num_hidden_layers=2)
     try:
         with pytest.raises(UserError) as refusal:
-            again(trained, "1")
+            again(trained, 1)
     finally:
         write_data(data)
         save_model(model)
@@ -101,7 +101,7 @@ def test_data_that_have_gone_are_refused(trained: Folders) -> None:
     shutil.rmtree(data)
     try:
         with pytest.raises(UserError, match="there is no such folder"):
-            again(trained, "1")
+            again(trained, 1)
     finally:
         write_data(data)
     assert trained.reruns(0) == []
@@ -116,12 +116,12 @@ def test_from_the_command_line(scripted: Folders) -> None:
     code, printed = run(folder, "rerun", TRY="4")
     assert code == 2
     assert printed == (
-        "trytable: TRY='4' is not a try of quality. Use a number from 1 to 3, such as TRY=1.\n"
+        "trytable: TRY=4 is not a try of quality. Use a number from 1 to 3, such as TRY=1.\n"
     )
 
 
 def test_a_pruned_try_runs_as_far_as_it_did(scripted: Folders) -> None:
-    outcome, _, report = again(scripted, "2")
+    outcome, _, report = again(scripted, 2)
     assert outcome.as_expected
     assert [one["same"] for one in report["epochs"]] == [True]
     assert report["end"] == {
@@ -134,13 +134,13 @@ def test_steps_that_were_logged_before_the_stop_came_are_waited_for(scripted: Fo
     one = read_study(scripted.url, "quality").trials[1]
     late = replace(one.steps[-1], step=20, epoch=2, loss=0.5)
     Ledger(scripted.url).write(late)
-    outcome, printed, _ = again(scripted, "2")
+    outcome, printed, _ = again(scripted, 2)
     assert outcome.as_expected
     assert "The same to the last bit: 1 epoch, 2 logged steps." in printed
 
 
 def test_a_try_that_failed_fails_again(scripted: Folders) -> None:
-    outcome, printed, report = again(scripted, "3")
+    outcome, printed, report = again(scripted, 3)
     assert outcome.as_expected
     assert "nothing to compare" in printed
     assert report["end"]["again"] == "failed: a value of no use"
@@ -154,13 +154,13 @@ def test_where_it_parted_and_why(scripted: Folders) -> None:
     ledger = Ledger(scripted.url)
     row = _first_epoch(ledger, str(study.uid), str(one.uid))
     ledger.write(replace(row, dev_loss=0.25))
-    outcome, printed, report = again(scripted, "1")
+    outcome, printed, report = again(scripted, 1)
     assert not outcome.as_expected
     assert "The first difference is at epoch 1: dev_loss 0.25 then, 1.0 now." in printed
     assert report["first_difference"]["place"] == "epoch 1"
     assert [one["same"] for one in report["epochs"]] == [False, True]
     ledger.write(replace(one.attempts[0], code_hash="f" * 64))
-    outcome, printed, report = again(scripted, "1")
+    outcome, printed, report = again(scripted, 1)
     assert outcome.as_expected
     assert report["obstacles"] == ["trainer's sha256: ffffffffffff then, unknown now"]
     ledger.write(row, one.attempts[0])
@@ -175,7 +175,7 @@ def test_the_recorded_threads_and_each_rerun_a_folder(scripted: Folders) -> None
     before = scripted.reruns(0)
     row: AttemptRow = replace(one.attempts[0], threads=3)
     Ledger(scripted.url).write(row)
-    _, printed, _ = again(scripted, "1")
+    _, printed, _ = again(scripted, 1)
     Ledger(scripted.url).write(one.attempts[0])
     assert "CPU threads: 3" in printed
     newest, *rest = scripted.reruns(0)
@@ -225,11 +225,11 @@ def test_what_cannot_be_trained_again(tmp_path: Path, status: Any, message: str)
     maker = Maker(tmp_path / "studies.db", sweep={"trainer": "scripted"})
     maker.add(Planned({"dropout": 0.1}, (0.5,), status=status))
     with pytest.raises(UserError, match=message):
-        rerun_trial(Folders(tmp_path, "dropout"), "1", Console(file=io.StringIO()))
+        rerun_trial(Folders(tmp_path, "dropout"), 1, Console(file=io.StringIO()))
 
 
 def test_a_trial_of_somebody_elses(tmp_path: Path) -> None:
     maker = Maker(tmp_path / "studies.db")
     maker.add_foreign({"dropout": 0.1}, (0.5,))
     with pytest.raises(UserError, match="never trained here"):
-        rerun_trial(Folders(tmp_path, "dropout"), "1", Console(file=io.StringIO()))
+        rerun_trial(Folders(tmp_path, "dropout"), 1, Console(file=io.StringIO()))
