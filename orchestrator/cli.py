@@ -6,7 +6,6 @@ uses: `trytable sweeps` must not wait for Optuna or plotly.
 """
 
 import contextvars
-import importlib.metadata
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -16,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from trytable import __version__
 from trytable.orchestrator.commands import options
 from trytable.orchestrator.commands.command_line import add_verb
 from trytable.orchestrator.errors import UserError, user_errors
@@ -35,7 +35,7 @@ app = typer.Typer(pretty_exceptions_enable=False)
 
 def _print_version(value: bool) -> None:
     if value:
-        Console().print(Text(f"trytable {importlib.metadata.version('trytable')}"))
+        Console().print(Text(f"trytable {__version__}"))
         raise typer.Exit
 
 

@@ -330,7 +330,8 @@ def test_the_help_text_fits_a_terminal(verb: str, capsys: pytest.CaptureFixture[
     assert "TRYTABLE_RUNS=FOLDER" in printed or not verb
     command = VERBS[verb] if verb else GROUP
     for param in command.params:
-        assert (param.metavar if isinstance(param, TyperArgument) else param.opts[0]) in printed
+        is_argument = isinstance(param, TyperArgument)
+        assert str(param.metavar if is_argument else param.opts[0]) in printed
     if not verb:
         for name, command in VERBS.items():
             first = str(command.help).splitlines()[0]
