@@ -15,7 +15,13 @@ MOST_MODULES = 12
 MOST_FOLDERS = 7
 LONGEST_CHAIN = 11
 
-EVERYWHERE = ("trytable", "trytable.files", "trytable.plugins", "trytable.records")
+EVERYWHERE = (
+    "trytable",
+    "trytable.files",
+    "trytable.plugins",
+    "trytable.records",
+    "trytable.spelling",
+)
 """The leaves that every room may import."""
 
 COMMANDS = (

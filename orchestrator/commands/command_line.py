@@ -58,7 +58,8 @@ def add_verb(app: typer.Typer, name: str, panel: str) -> Callable[[Callable[...,
     """Add a function to the app as a verb; `panel` is the heading above it in the help text."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        decorate = app.command(name, cls=Verb, rich_help_panel=panel, epilog=EPILOG)
+        epilog = EPILOG if inspect.signature(function).parameters else None
+        decorate = app.command(name, cls=Verb, rich_help_panel=panel, epilog=epilog)
         return decorate(_expand(function))
 
     return register

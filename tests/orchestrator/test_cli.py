@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -320,6 +321,27 @@ def test_the_makefile_has_the_same_variables() -> None:
     assert variables - {"PYTHON"} == VALUES.keys()
 
 
+def quoted_commands() -> list[str]:
+    """The `trytable ...` lines in the code blocks of README and docs."""
+    files = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
+    blocks = [block for file in files for block in file.read_text().split("```")[1::2]]
+    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("trytable ")]
+
+
+@pytest.mark.parametrize("line", quoted_commands())
+def test_the_docs_quote_valid_commands(line: str) -> None:
+    verb, *words = shlex.split(line, comments=True)[1:]
+    if verb.startswith("--"):
+        assert verb in [name for param in GROUP.params for name in param.opts]
+    else:
+        parsed(verb, *words)
+
+
+def test_the_docs_quote_commands() -> None:
+    assert len(quoted_commands()) >= 3
+
+
 @pytest.mark.parametrize("verb", ["", *VERBS])
 def test_the_help_text_fits_a_terminal(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
@@ -327,7 +349,7 @@ def test_the_help_text_fits_a_terminal(verb: str, capsys: pytest.CaptureFixture[
     printed = capsys.readouterr().out
     assert end.value.code == 0
     assert max(map(len, printed.splitlines())) <= 100
-    assert "TRYTABLE_RUNS=FOLDER" in printed or not verb
+    assert ("TRYTABLE_RUNS=FOLDER" in printed) == (verb not in ("", "sweeps"))
     command = VERBS[verb] if verb else GROUP
     for param in command.params:
         is_argument = isinstance(param, TyperArgument)
