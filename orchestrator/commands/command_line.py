@@ -19,7 +19,6 @@ from trytable import spelling
 from trytable.orchestrator.errors import UserError
 from trytable.records import Refused
 from trytable.spelling import Spelling
-from trytable.sweeps.config.messages import suggestion
 
 T = TypeVar("T")
 
@@ -160,6 +159,8 @@ class Verb(TyperCommand):
                 if option in options:
                     mistakes[option] = f"{option} needs a value."
                 else:
+                    from trytable.sweeps.config.messages import suggestion  # noqa: PLC0415 - slow
+
                     hint = suggestion(option, options) or f" {ctx.command_path} --help lists them."
                     mistakes[option] = f"There is no option {option}.{hint}"
                 # The word after an unknown option is probably its value.

@@ -3,13 +3,10 @@
 import os
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 
 import typer
 
-from trytable.orchestrator.commands.sweep_files import sweeps_folder
-
-DEFAULT_RUNS = Path("runs")
+from trytable.orchestrator.commands.locations import DEFAULT_RUNS, sweeps_folder
 
 
 def sweep_names() -> list[str]:

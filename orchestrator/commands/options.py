@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from trytable.orchestrator.commands.command_line import PREFIX, Alias, Record
-from trytable.orchestrator.commands.completion import DEFAULT_RUNS, study_names, sweep_names
+from trytable.orchestrator.commands.completion import study_names, sweep_names
+from trytable.orchestrator.commands.locations import DEFAULT_RUNS
 from trytable.orchestrator.commands.readers import (
     Override,
     all_tests,

@@ -14,7 +14,6 @@ from typing import get_args
 from trytable.orchestrator.errors import UserError
 from trytable.records import Language
 from trytable.spelling import echo, label, setting
-from trytable.sweeps.config.overrides import parse_overrides
 
 _MAX_DIGITS = 18
 
@@ -90,6 +89,8 @@ def words(_variable: str, text: str) -> Sequence[str]:
 
 def override(_variable: str, text: str) -> Override:
     """Read `key=value …`. Raises SweepError with every mistake."""
+    from trytable.sweeps.config.overrides import parse_overrides  # noqa: PLC0415 - imports YAML
+
     return Override(text, parse_overrides(text))
 
 

@@ -5,15 +5,9 @@ from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
-import trytable.sweeps as sweeps_package
+from trytable.orchestrator.commands.locations import sweeps_folder
 from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.sweeps.config import loader
-
-
-def sweeps_folder() -> Path:
-    """Return `sweeps/` in the current folder, or the one that is installed with Trytable."""
-    local = Path("sweeps")
-    return local if local.is_dir() else Path(sweeps_package.__file__).parent
 
 
 def load_sweep(name: str, overrides: Mapping[str, object] = loader.NO_OVERRIDES) -> loader.Sweep:

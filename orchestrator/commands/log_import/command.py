@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from trytable.files import write_atomic
+from trytable.orchestrator.commands.locations import sweeps_folder
 from trytable.orchestrator.commands.log_import.blocks import ParsedLog
 from trytable.orchestrator.commands.log_import.lines import read_line_items, sha256_of
 from trytable.orchestrator.commands.log_import.mapping_file import (
@@ -20,7 +21,7 @@ from trytable.orchestrator.commands.log_import.mapping_file import (
 )
 from trytable.orchestrator.commands.log_import.runs import BlockBuilder
 from trytable.orchestrator.commands.log_import.study_writer import import_blocks
-from trytable.orchestrator.commands.sweep_files import load_sweep, sweeps_folder
+from trytable.orchestrator.commands.sweep_files import load_sweep
 from trytable.orchestrator.commands.terminal import print_line
 from trytable.orchestrator.errors import UserError
 from trytable.orchestrator.paths import Folders, display_path

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trytable.orchestrator.commands.sweep_files import sweeps_folder
+from trytable.orchestrator.commands.locations import sweeps_folder
 from trytable.orchestrator.study.sampling.kinds import KINDS
 from trytable.sweeps.config import loader
 

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.text import Text
 
-from trytable.orchestrator.commands.sweep_files import sweeps_folder, write_sweep
+from trytable.orchestrator.commands.locations import sweeps_folder
+from trytable.orchestrator.commands.sweep_files import write_sweep
 from trytable.orchestrator.commands.terminal import print_line
 from trytable.orchestrator.commands.train.next_values import (
     BREAKING_KINDS,
