@@ -18,7 +18,7 @@ from rich.text import Text
 from trytable import __version__
 from trytable.orchestrator.commands import options
 from trytable.orchestrator.commands.command_line import add_verb
-from trytable.orchestrator.errors import UserError, user_errors
+from trytable.orchestrator.errors import UnexpectedError, UserError, user_errors
 
 if TYPE_CHECKING:
     from trytable.orchestrator.run.sweep import SweepOutcome
@@ -71,6 +71,7 @@ def sweep(
     engine: options.Engine,
     all_studies: options.AllStudies,
     report_options: options.ReportLanguage,
+    log_level: options.LogLevel = "info",
 ) -> None:
     """Run a sweep, or the rest of one, and print its Try table.
 
@@ -78,7 +79,9 @@ def sweep(
     """
     from trytable.orchestrator.commands.look.report import report_study
     from trytable.orchestrator.commands.train.sweep import train_sweep
+    from trytable.orchestrator.log.run_log import set_log_level
 
+    set_log_level(log_level)
     budgets: dict[str, object] = {"trials": trials, "hours": hours}
     overrides = {key: value for key, value in budgets.items() if value is not None}
     console = Console()
@@ -104,11 +107,14 @@ def confirm(
     retry_failed: options.RetryFailed = True,
     engine: options.Engine,
     report_options: options.ReportLanguage,
+    log_level: options.LogLevel = "info",
 ) -> None:
     """Retrain a study's leaders and baseline with fresh seeds and compare their means."""
     from trytable.orchestrator.commands.look.report import report_study
     from trytable.orchestrator.commands.train.confirm import confirm_study
+    from trytable.orchestrator.log.run_log import set_log_level
 
+    set_log_level(log_level)
     console = Console()
     outcome = confirm_study(
         study,
@@ -130,19 +136,26 @@ def lr_range(
     changes: options.Changes,
     apply: options.Apply = False,
     runs: options.RunsFolder,
+    log_level: options.LogLevel = "info",
 ) -> None:
     """Run a learning-rate range test over several seeds and suggest a learning rate."""
     from trytable.orchestrator.commands.train.lr_range import RangeTestRequest, run_range_test
+    from trytable.orchestrator.log.run_log import set_log_level
 
+    set_log_level(log_level)
     request = RangeTestRequest(name, runs, changes.settings, changes.variables, ramp, apply)
     run_range_test(request, Console())
 
 
 @add_verb(app, "rerun", TRAIN)
-def rerun(study: options.Study, number: options.TryNumber = None) -> None:
+def rerun(
+    study: options.Study, number: options.TryNumber = None, log_level: options.LogLevel = "info"
+) -> None:
     """Retrain a try from its record and check that every bit is the same."""
     from trytable.orchestrator.commands.train.rerun import rerun_trial
+    from trytable.orchestrator.log.run_log import set_log_level
 
+    set_log_level(log_level)
     outcome = rerun_trial(study, number, Console())
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
@@ -293,9 +306,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         with user_errors():
             return app(arguments, prog_name="trytable", standalone_mode=False) or 0
-    except (UserError, typer.TyperException) as error:
+    except (UserError, UnexpectedError, typer.TyperException) as error:
         Console(stderr=True).print(Text(f"trytable: {error}"), soft_wrap=True)
-        return USER_ERROR
+        return FAILED if isinstance(error, UnexpectedError) else USER_ERROR
 
 
 if __name__ == "__main__":

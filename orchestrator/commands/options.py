@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from trytable.orchestrator.commands import readers
 from trytable.orchestrator.commands.command_line import PREFIX, Alias, Record
 from trytable.orchestrator.commands.completion import study_names, sweep_names
 from trytable.orchestrator.commands.locations import DEFAULT_RUNS
@@ -142,6 +143,11 @@ Settings = Annotated[
 ]
 AsNew = Annotated[bool, option("AS_NEW", "Start a new study.", read=switch, show_default=False)]
 RetryFailed = Annotated[bool, option("RETRY_FAILED", "Try failed points again.", read=switch)]
+
+LogLevel = Annotated[
+    readers.LogLevel,
+    option("LOG_LEVEL", "What goes to orchestrator.log of the run.", read=readers.log_level),
+]
 
 Top = Annotated[int, option("TOP", "How many of the best tries to retrain.", read=whole_number)]
 Seeds = Annotated[int, option("SEEDS", "Seeds for each.", read=whole_number)]

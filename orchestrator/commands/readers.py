@@ -9,11 +9,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 from trytable.orchestrator.errors import UserError
 from trytable.records import Language
 from trytable.spelling import echo, label, setting
+
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 _MAX_DIGITS = 18
 
@@ -70,6 +72,14 @@ def language(variable: str, text: str) -> str:
         allowed = " or ".join(get_args(Language))
         raise UserError(f"{echo(variable, text)} is not a report language. Use {allowed}.")
     return text
+
+
+def log_level(variable: str, text: str) -> str:
+    """Read what goes to the log, in either case."""
+    if text.lower() not in get_args(LogLevel):
+        allowed = ", ".join(get_args(LogLevel))
+        raise UserError(f"{echo(variable, text)} is not a log level. Use {allowed}.")
+    return text.lower()
 
 
 def all_tests(variable: str, text: str) -> str:

@@ -38,6 +38,7 @@ VALUES: dict[str, tuple[str, object]] = {
     "AS_NEW": ("1", True),
     "REPORT_LANG": ("zh", "zh"),
     "TEST": ("all", "all"),
+    "LOG_LEVEL": ("DEBUG", "debug"),
     "TOP": ("7", 7),
     "SEEDS": ("9", 9),
     "FREEZE": ("none,half", "none,half"),
@@ -65,6 +66,7 @@ WRONG: dict[str, str] = {
     "STORAGE": "mysql://u:secret@h/d",
     "REPORT_LANG": "de",
     "TEST": "some",
+    "LOG_LEVEL": "loud",
     "PORT": "65536",
 }
 """A text for every variable that does not take any text."""
