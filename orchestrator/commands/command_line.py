@@ -77,8 +77,10 @@ def _expand(function: Callable[..., None]) -> Callable[..., None]:
     def run(context: typer.Context, **values: Any) -> None:
         mistakes = dict(context.meta.get(_MISTAKES, {}))
         records = {}
+        # An unknown option may stand for any other, so that nothing more is said to be missing.
+        is_complete = not any(key.startswith("-") for key in mistakes)
         for name, (build, inputs) in builders.items():
-            if mistakes.keys().isdisjoint(inputs):
+            if is_complete and mistakes.keys().isdisjoint(inputs):
                 try:
                     records[name] = build(**{key: values[key] for key in inputs})
                 except (UserError, Refused) as error:
@@ -149,7 +151,12 @@ class Verb(TyperCommand):
         self, ctx: Any, words: list[str], mistakes: dict[str, str]
     ) -> tuple[dict[str, Any], list[str]]:
         """Return the options' texts and the words left over; unknown options are mistakes."""
-        options = [name for p in self.get_params(ctx) for name in p.opts if name.startswith("-")]
+        options = {
+            name: param.name.removesuffix(ALIAS_SUFFIX)
+            for param in self.get_params(ctx)
+            for name in param.opts
+            if name.startswith("-")
+        }
         while True:
             try:
                 values, rest, _ = self.make_parser(ctx).parse_args(args=list(words))
@@ -157,7 +164,7 @@ class Verb(TyperCommand):
                 option = str(getattr(error, "option_name", ""))
                 index = _index_of(option, words)
                 if option in options:
-                    mistakes[option] = f"{option} needs a value."
+                    mistakes[options[option]] = f"{option} needs a value."
                 else:
                     from trytable.sweeps.config.messages import suggestion  # noqa: PLC0415 - slow
 

@@ -45,7 +45,7 @@ def make_studies(folder: Path, runs: str, names: list[str]) -> None:
 def environment(folder: Path, **variables: str) -> dict[str, str]:
     clean = {key: value for key, value in os.environ.items() if "TRYTABLE" not in key}
     path = f"{folder / 'bin'}:{clean['PATH']}"
-    return {**clean, "PATH": path, "HOME": str(folder / "home"), **variables}
+    return {**clean, "PATH": path, **variables}
 
 
 def completed(folder: Path, line: str, **variables: str) -> list[str]:
@@ -101,9 +101,8 @@ def test_a_file_that_is_no_database_completes_nothing(folder: Path) -> None:
     assert completed(folder, "trytable report --runs broken ") == []
 
 
-def test_bash_completes_after_the_installation(folder: Path) -> None:
+def test_bash_completes_after_the_installation(folder: Path, tmp_path: Path) -> None:
     """The file that --install-completion writes, in a bash that starts with it."""
-    (folder / "home").mkdir()
     script = """
 trytable --install-completion >/dev/null
 source "$HOME/.bashrc"
@@ -114,7 +113,7 @@ echo "${COMPREPLY[@]}"
     done = subprocess.run(
         ["bash", "--norc", "-c", script],
         cwd=folder,
-        env=environment(folder),
+        env=environment(folder, HOME=str(tmp_path)),
         capture_output=True,
         text=True,
         check=True,
