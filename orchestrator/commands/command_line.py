@@ -197,7 +197,7 @@ def _fold_flags(
     args: Sequence[str], params: Iterable[Any], mistakes: dict[str, str]
 ) -> Iterator[str]:
     """Write `--as-new 1` and `--as-new=0`, as make users know them, as the flags they stand for."""
-    flags = {param.opts[0]: param.secondary_opts[0] for param in params if param.secondary_opts}
+    flags = {param.opts[0]: param for param in params if param.secondary_opts}
     words = list(args)
     while words:
         word = words.pop(0)
@@ -212,9 +212,10 @@ def _fold_flags(
         if not equals:
             value = words.pop(0) if words and words[0] in ("0", "1", "") else "1"
         if value in ("0", "1"):
-            yield name if value == "1" else flags[name]
+            yield name if value == "1" else flags[name].secondary_opts[0]
         elif value:
-            mistakes[name] = f"{name}={value} is not valid. Use {name} or {flags[name]}."
+            allowed = f"{name} or {flags[name].secondary_opts[0]}"
+            mistakes[flags[name].name] = f"{name}={value} is not valid. Use {allowed}."
 
 
 def _spelling_of(params: Sequence[Any], values: dict[str, Any]) -> Spelling:
