@@ -114,7 +114,7 @@ def rerun(space: Space, notes: Notes) -> None:
     study = whole_study(space)
     printed = io.StringIO()
     began = time.monotonic()
-    outcome = rerun_trial(study.folders, "1", Console(file=printed, width=200))
+    outcome = rerun_trial(study.folders, 1, Console(file=printed, width=200))
     notes.figure("seconds", time.monotonic() - began)
     print(printed.getvalue())
     (folder,) = study.folders.reruns(0)
