@@ -215,3 +215,23 @@ def epoch_metrics(epoch: EpochMetrics) -> dict[str, Any]:
     Typed as keyword arguments for another record of an epoch.
     """
     return {name: finite_or_none(getattr(epoch, name)) for name in EPOCH_METRICS}
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Texts of a split that are also in another one.
+
+    Of `size` texts in `split`, `shared` are in `other` too, `other_label` of them with another
+    label there.
+    """
+
+    split: str
+    other: str
+    size: int
+    shared: int
+    other_label: int
+
+    @property
+    def share(self) -> float:
+        """The share of the split's texts that are also in the other split."""
+        return self.shared / self.size

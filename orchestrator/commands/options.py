@@ -15,6 +15,14 @@ from trytable.orchestrator.commands import readers
 from trytable.orchestrator.commands.command_line import PREFIX, Alias, Record
 from trytable.orchestrator.commands.completion import study_names, sweep_names
 from trytable.orchestrator.commands.locations import DEFAULT_RUNS
+from trytable.orchestrator.commands.option_records import (
+    DEFAULT_LR_FROM,
+    DEFAULT_LR_TO,
+    DEFAULT_RANGE_SEEDS,
+    DEFAULT_STEPS,
+    RangeTestOptions,
+    ReportOptions,
+)
 from trytable.orchestrator.commands.readers import (
     Override,
     all_tests,
@@ -30,11 +38,10 @@ from trytable.orchestrator.commands.readers import (
 )
 from trytable.orchestrator.errors import UserError
 from trytable.records import Language
+from trytable.results.text.catalog import Words
 from trytable.spelling import label, setting
 
 if TYPE_CHECKING:
-    from trytable.orchestrator.commands.look.report import ReportOptions
-    from trytable.orchestrator.commands.train.lr_range import RangeTestOptions
     from trytable.orchestrator.paths import Folders
     from trytable.orchestrator.run.engine import EngineOptions
 
@@ -42,9 +49,6 @@ Reader = Callable[[str, str], object]
 
 DEFAULT_TOP, DEFAULT_SEEDS = 3, 5
 """How many leaders are confirmed, and with how many seeds each."""
-
-DEFAULT_LR_FROM, DEFAULT_LR_TO, DEFAULT_STEPS, DEFAULT_RANGE_SEEDS = 1e-7, 1.0, 100, 3
-"""The learning-rate range test."""
 
 DEFAULT_PORT = 8080
 
@@ -71,7 +75,7 @@ def option(
     text: str,
     *names: str,
     read: Reader | None = None,
-    **more: Any,
+    **typer_options: Any,
 ) -> Any:
     """Return a Typer option that the Make variable sets, too."""
     return typer.Option(
@@ -80,11 +84,11 @@ def option(
         show_envvar=False,  # the help text of each verb has the rule
         help=text,
         parser=_parser(variable, read),
-        **more,
+        **typer_options,
     )
 
 
-def argument(variable: str, text: str, read: Reader | None = None, **more: Any) -> Any:
+def argument(variable: str, text: str, read: Reader | None = None, **typer_options: Any) -> Any:
     """Return a Typer argument that the Make variable sets, too."""
     return typer.Argument(
         envvar=f"{PREFIX}{variable}",
@@ -92,7 +96,7 @@ def argument(variable: str, text: str, read: Reader | None = None, **more: Any) 
         help=text,
         metavar=variable,
         parser=_parser(variable, read),
-        **more,
+        **typer_options,
     )
 
 
@@ -237,9 +241,7 @@ def _ramp(
     lr_to: LrTo = DEFAULT_LR_TO,
     steps: Steps = DEFAULT_STEPS,
     seeds: Seeds = DEFAULT_RANGE_SEEDS,
-) -> "RangeTestOptions":
-    from trytable.orchestrator.commands.train.lr_range import RangeTestOptions  # noqa: PLC0415 - heavy
-
+) -> RangeTestOptions:
     return RangeTestOptions(lr_from, lr_to, steps, seeds, freeze)
 
 
@@ -276,23 +278,20 @@ def _engine(
     return EngineOptions(engine, slots, checkpoints)
 
 
-def _report(lang: _ReportLanguage = "en", test: _AllTests = None) -> "ReportOptions":
-    from trytable.orchestrator.commands.look.report import ReportOptions  # noqa: PLC0415 - heavy
-    from trytable.results.text.catalog import Words  # noqa: PLC0415 - heavy
-
+def _report(lang: _ReportLanguage = "en", test: _AllTests = None) -> ReportOptions:
     return ReportOptions(Words(lang), all_tests=test == "all")
 
 
-def _report_language(lang: _ReportLanguage = "en") -> "ReportOptions":
+def _report_language(lang: _ReportLanguage = "en") -> ReportOptions:
     return _report(lang)
 
 
 Changes = Annotated[SweepChanges, Record(_sweep_changes)]
-Ramp = Annotated["RangeTestOptions", Record(_ramp)]
+Ramp = Annotated[RangeTestOptions, Record(_ramp)]
 RunsFolder = Annotated[Path, Record(_runs_folder)]
 AllStudies = Annotated["Folders", Record(_all_studies)]
 AnyStudy = Annotated["Folders", Record(_any_study)]
 Study = Annotated["Folders", Record(_study)]
 Engine = Annotated["EngineOptions", Record(_engine)]
-Report = Annotated["ReportOptions", Record(_report)]
-ReportLanguage = Annotated["ReportOptions", Record(_report_language)]
+Report = Annotated[ReportOptions, Record(_report)]
+ReportLanguage = Annotated[ReportOptions, Record(_report_language)]

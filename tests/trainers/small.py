@@ -26,7 +26,7 @@ from transformers import (
 
 from trytable.records import DataSource
 from trytable.trainers.data import tokens
-from trytable.trainers.data.dataset import Split, TextData
+from trytable.trainers.data.splits import Split, TextData
 from trytable.trainers.protocol.messages import Event, FinetuneSettings, Job, StopReason
 
 WORDS = ["good", "bad", "film", "plot", "very", "not", "a", "the", "dull", "fine", "warm", "cold"]

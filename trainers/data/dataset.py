@@ -1,66 +1,13 @@
 """The text of a job: its splits, with their sentences and labels."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from trytable.records import UNLABELLED, DataSource, Refused
 from trytable.trainers.data import docstrings, labels, readers, shapes, splits
-from trytable.trainers.data.labels import ClassNames
-from trytable.trainers.data.splits import Mistake, Rows
-from trytable.trainers.protocol.messages import Leak
+from trytable.trainers.data.splits import ClassNames, Mistake, Rows, Split, TextData
 
 SPLITS = ("train", "dev", "test")
-
-
-@dataclass(frozen=True)
-class Split:
-    """Sentences and class indices, in file order; `pairs` is empty or has as many texts."""
-
-    texts: tuple[str, ...]
-    labels: tuple[int, ...]
-    pairs: tuple[str, ...] = ()
-
-    @property
-    def labelled(self) -> bool:
-        """Whether any sentence has a gold label."""
-        return any(label != UNLABELLED for label in self.labels)
-
-
-@dataclass(frozen=True)
-class TextData:
-    """Class names, the splits by name, notes for the user, and texts that splits share."""
-
-    classes: tuple[str, ...]
-    splits: dict[str, Split]
-    notes: tuple[str, ...] = ()
-    leaks: tuple[Leak, ...] = ()
-
-    @property
-    def hash(self) -> str:
-        """The SHA-256 of classes, texts and labels."""
-        return hashlib.sha256(to_json(self).encode()).hexdigest()
-
-
-def to_json(data: TextData) -> str:
-    """Return canonical JSON, which `from_json` reads back."""
-    splits = {
-        name: {"texts": split.texts, "labels": split.labels, "pairs": split.pairs}
-        for name, split in sorted(data.splits.items())
-    }
-    return json.dumps({"classes": data.classes, "splits": splits}, ensure_ascii=False)
-
-
-def from_json(text: str) -> TextData:
-    """Read the JSON that `to_json` wrote."""
-    content = json.loads(text)
-    splits = {
-        name: Split(tuple(split["texts"]), tuple(split["labels"]), tuple(split["pairs"]))
-        for name, split in content["splits"].items()
-    }
-    return TextData(tuple(content["classes"]), splits)
 
 
 _FORM_OPTIONS = ("separator", "quoting", "header", "encoding")

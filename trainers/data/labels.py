@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trytable.records import UNLABELLED, DataSource, Refused
-from trytable.trainers.data.splits import Rows, count_words, list_lines
+from trytable.trainers.data.splits import ClassNames, Rows, count_words, list_lines
 
 _ABSENT = frozenset({"nan", "null", "<na>", "#n/a", "unsup", "unlabeled", "unlabelled", "[]"})
 """Labels, in lower case, that say that there is no label."""
@@ -29,19 +29,6 @@ LARGE_CLASS = 50
 
 SMALL_DEV = 100
 """Sentences; below this, one sentence is more than a point of accuracy."""
-
-
-@dataclass(frozen=True)
-class ClassNames:
-    """Class names that come with the data.
-
-    `first_index` is the label of the first name if the source states it, 0 or 1. `are_indices`:
-    every label is an index, never a name.
-    """
-
-    names: tuple[str, ...]
-    first_index: int | None = None
-    are_indices: bool = False
 
 
 @dataclass(frozen=True)

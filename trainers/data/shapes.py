@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trytable.records import DataSource, Refused
-from trytable.trainers.data.labels import ClassNames
-from trytable.trainers.data.splits import Rows, count_words
+from trytable.trainers.data.splits import ClassNames, Rows, count_words
 
 ENDINGS = (".txt", ".sst", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx", ".label")
 SEPARATOR = "|||"

@@ -1,16 +1,77 @@
-"""The rows of a split, a dev split made by hash, and texts that two splits share."""
+"""A data set as it is read and as it is used, a dev split made by hash, texts that splits share."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trytable.records import Refused
-from trytable.trainers.protocol.messages import Leak
+from trytable.records import UNLABELLED, Leak, Refused
 
 _EXPECTED = {"text": "sentence", "label": "class"}
 _MAX_LINES = 3
 """Line numbers that a message lists before it counts the rest."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Sentences and class indices, in file order; `pairs` is empty or has as many texts."""
+
+    texts: tuple[str, ...]
+    labels: tuple[int, ...]
+    pairs: tuple[str, ...] = ()
+
+    @property
+    def labelled(self) -> bool:
+        """Whether any sentence has a gold label."""
+        return any(label != UNLABELLED for label in self.labels)
+
+
+@dataclass(frozen=True)
+class TextData:
+    """Class names, the splits by name, notes for the user, and texts that splits share."""
+
+    classes: tuple[str, ...]
+    splits: dict[str, Split]
+    notes: tuple[str, ...] = ()
+    leaks: tuple[Leak, ...] = ()
+
+    @property
+    def hash(self) -> str:
+        """The SHA-256 of classes, texts and labels."""
+        return hashlib.sha256(to_json(self).encode()).hexdigest()
+
+
+def to_json(data: TextData) -> str:
+    """Return canonical JSON, which `from_json` reads back."""
+    splits = {
+        name: {"texts": split.texts, "labels": split.labels, "pairs": split.pairs}
+        for name, split in sorted(data.splits.items())
+    }
+    return json.dumps({"classes": data.classes, "splits": splits}, ensure_ascii=False)
+
+
+def from_json(text: str) -> TextData:
+    """Read the JSON that `to_json` wrote."""
+    content = json.loads(text)
+    splits = {
+        name: Split(tuple(split["texts"]), tuple(split["labels"]), tuple(split["pairs"]))
+        for name, split in content["splits"].items()
+    }
+    return TextData(tuple(content["classes"]), splits)
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """Class names that come with the data.
+
+    `first_index` is the label of the first name if the source states it, 0 or 1. `are_indices`:
+    every label is an index, never a name.
+    """
+
+    names: tuple[str, ...]
+    first_index: int | None = None
+    are_indices: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trytable.records import Refused
-from trytable.trainers.data.dataset import Split, TextData, from_json, to_json
 from trytable.trainers.data.folders import write_folder, write_folder_once
+from trytable.trainers.data.splits import Split, TextData, from_json, to_json
 
 Indices = NDArray[np.int64]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from trytable.records import UNLABELLED, Scalar
+from trytable.records import UNLABELLED, Leak, Scalar
 from trytable.trainers.data.batches import batches_by_length
 from trytable.trainers.data.labels import rare_classes
 from trytable.trainers.data.tokens import Indices, TokenSplit
@@ -17,7 +17,7 @@ from trytable.trainers.entrypoints.jsonl import answer_request
 from trytable.trainers.finetune.optimizer import parameter_blocks, set_learning_rates
 from trytable.trainers.finetune.step import NonFinite
 from trytable.trainers.finetune.trainer import TrainingRun
-from trytable.trainers.protocol.messages import Check, FinetuneSettings, Job, Leak, Verdict
+from trytable.trainers.protocol.messages import Check, FinetuneSettings, Job, Verdict
 from trytable.trainers.seeding import draw_seed
 
 MAX_CLASS_SHARE = 0.8

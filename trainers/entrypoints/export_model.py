@@ -20,7 +20,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from trytable.records import Refused
 from trytable.trainers.data.batches import Collator, batches_in_order
-from trytable.trainers.data.dataset import TextData
+from trytable.trainers.data.splits import TextData
 from trytable.trainers.data.tokens import Indices, TokenSplit, encode, load_cached_data, tokenise
 from trytable.trainers.entrypoints.jsonl import answer_request
 from trytable.trainers.finetune.checkpoints import CheckpointFolder

@@ -9,7 +9,8 @@ from typing import Any
 
 from trytable.records import UNLABELLED, DataSource, Refused
 from trytable.trainers.data import docstrings, tokens
-from trytable.trainers.data.dataset import SPLITS, TextData, read_data
+from trytable.trainers.data.dataset import SPLITS, read_data
+from trytable.trainers.data.splits import TextData
 from trytable.trainers.entrypoints.jsonl import answer_request
 from trytable.trainers.models.locate import model_hash, resolve
 from trytable.trainers.protocol.messages import PreparedData

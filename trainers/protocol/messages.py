@@ -16,6 +16,7 @@ from trytable.records import (
     Direction,
     EpochMetrics,
     LaunchSettings,
+    Leak,
     Objective,
     Scalar,
     Severity,
@@ -256,25 +257,6 @@ _EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
 def parse_event(line: str | bytes) -> AnyEvent:
     """Read one JSON line. Raises pydantic.ValidationError if it is not one complete event."""
     return _EVENTS.validate_json(line)
-
-
-class Leak(Record):
-    """Texts of a split that are also in another one.
-
-    Of `size` texts in `split`, `shared` are in `other` too, `other_label` of them with another
-    label there.
-    """
-
-    split: str
-    other: str
-    size: int
-    shared: int
-    other_label: int
-
-    @property
-    def share(self) -> float:
-        """The share of the split's texts that are also in the other split."""
-        return self.shared / self.size
 
 
 class PreparedData(Record):

@@ -5,21 +5,11 @@ the seconds that pandas, plotly and matplotlib take.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rich.console import Console
 
+from trytable.orchestrator.commands.option_records import ReportOptions
 from trytable.orchestrator.paths import Folders
-from trytable.results.text.catalog import ENGLISH, Words
-
-
-@dataclass(frozen=True)
-class ReportOptions:
-    """The language of a report, and whether it shows every test accuracy."""
-
-    words: Words = ENGLISH
-    all_tests: bool = False
-
 
 DEFAULT_OPTIONS = ReportOptions()
 

@@ -14,12 +14,7 @@ from rich.text import Text
 
 from trytable.orchestrator.backends.base import Slot
 from trytable.orchestrator.backends.slots import find_slots
-from trytable.orchestrator.commands.options import (
-    DEFAULT_LR_FROM,
-    DEFAULT_LR_TO,
-    DEFAULT_RANGE_SEEDS,
-    DEFAULT_STEPS,
-)
+from trytable.orchestrator.commands.option_records import RangeTestOptions
 from trytable.orchestrator.commands.sweep_files import load_sweep
 from trytable.orchestrator.commands.terminal import full_width, print_line
 from trytable.orchestrator.commands.train.lr_apply import apply_problems, write_bounds
@@ -54,22 +49,6 @@ _KNOBS = Knobs("finetune", FinetuneSettings)
 
 Freeze = str | int
 """A freeze strategy: a word or patterns, or a number of layers."""
-
-
-@dataclass(frozen=True)
-class RangeTestOptions:
-    """The ramp of the learning rate, the freeze strategies to test, and the number of seeds.
-
-    The rate rises from `low` to `high` in `steps` optimizer steps. `freezes` is a list such as
-    `none,half,2`; empty for the baseline's strategy. The test's document stores these fields by
-    their names.
-    """
-
-    low: float = DEFAULT_LR_FROM
-    high: float = DEFAULT_LR_TO
-    steps: int = DEFAULT_STEPS
-    seeds: int = DEFAULT_RANGE_SEEDS
-    freezes: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.trainers.small import DATA, Recorder, job_for, same_tensors
 from trytable.trainers.data import augment, tokens
 from trytable.trainers.data.augment import Augmenter, cached_neighbours, nearest_neighbours
-from trytable.trainers.data.dataset import Split, TextData
+from trytable.trainers.data.splits import Split, TextData
 from trytable.trainers.data.tokens import TokenSplit
 from trytable.trainers.finetune import trainer
 from trytable.trainers.models.backbone import LoadedModel

@@ -10,7 +10,8 @@ import pytest
 
 from tests.trainers.small import label_rows, lines
 from trytable.records import DataSource, Refused
-from trytable.trainers.data.dataset import TextData, from_json, read_data, to_json
+from trytable.trainers.data.dataset import read_data
+from trytable.trainers.data.splits import TextData, from_json, to_json
 
 ROWS = [("It 's a lovely film , 50 % \\/ 'wow' .", 1), ('a,b\tc "d" \u2028 e', 0), ("plain", 1)]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from trytable.records import DataSource, Refused
-from trytable.trainers.data.dataset import TextData, read_data
+from trytable.trainers.data.dataset import read_data
+from trytable.trainers.data.splits import TextData
 
 WORDS = ["opens well", '"never closes', "third", "fourth", 'ends with one"', "six", "seven", "x"]
 LABELS = ["good", "bad"] * 4

@@ -16,7 +16,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from trytable.records import DataSource, Refused
-from trytable.trainers.data.dataset import TextData, read_data
+from trytable.trainers.data.dataset import read_data
+from trytable.trainers.data.splits import TextData
 
 Row = tuple[str, str]
 

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from trytable.records import DataSource, Refused
-from trytable.trainers.data.dataset import TextData, read_data
+from trytable.trainers.data.dataset import read_data
+from trytable.trainers.data.splits import TextData
 
 STARS = ["1", "2", "3", "4", "5"]
 

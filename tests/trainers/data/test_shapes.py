@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from trytable.records import DataSource, Refused
-from trytable.trainers.data.dataset import TextData, read_data
+from trytable.trainers.data.dataset import read_data
+from trytable.trainers.data.splits import TextData
 
 ROWS = [("a", "yes"), ("b", "no"), ("c", "yes")]
 FRAME = pd.DataFrame(ROWS, columns=["text", "label"])

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from trytable.records import DataSource, Refused
-from trytable.trainers.data.dataset import TextData, read_data
+from trytable.trainers.data.dataset import read_data
+from trytable.trainers.data.splits import TextData
 
 
 def write(folder: Path, split: str, rows: list[tuple[int, str]]) -> None:

@@ -16,7 +16,7 @@ from tests.trainers.small import DATA, save_model
 from trytable.records import Refused
 from trytable.trainers.data import tokens
 from trytable.trainers.data.batches import batches_by_length, batches_in_order, pad_batch
-from trytable.trainers.data.dataset import Split, TextData
+from trytable.trainers.data.splits import Split, TextData
 from trytable.trainers.data.tokens import tokenise
 
 TOP = Path(__file__).resolve().parents[3]
@@ -124,7 +124,7 @@ def test_whoever_keeps_data_second_finds_the_firsts(
 def test_other_characters_than_the_locales_are_kept(odd: Path, bert_folder: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from trytable.trainers.data import tokens; "
-        "from trytable.trainers.data.dataset import Split, TextData; "
+        "from trytable.trainers.data.splits import Split, TextData; "
         "split = Split(('\\u0142\\u20ac', '\\U0001f600'), (0, 1)); "
         "data = TextData(('0', '1'), {'train': split}); "
         "tokens.cache_data(Path(sys.argv[1]), data); "

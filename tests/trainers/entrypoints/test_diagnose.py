@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from tests.trainers.small import Recorder, job_for, save_data
+from trytable.records import Leak
 from trytable.trainers.data.tokens import TokenSplit
 from trytable.trainers.entrypoints import diagnose
 from trytable.trainers.finetune.trainer import TrainingRun
 from trytable.trainers.models.backbone import LoadedModel, transformer_layers
-from trytable.trainers.protocol.messages import Check, Leak
+from trytable.trainers.protocol.messages import Check
 
 
 def split_of(labels: list[int], lengths: list[int] | None = None) -> TokenSplit:

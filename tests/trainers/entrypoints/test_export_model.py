@@ -12,7 +12,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 
 from tests.trainers.small import DATA, Recorder, job_for, save_model
 from trytable.records import Refused
-from trytable.trainers.data.dataset import Split, TextData
+from trytable.trainers.data.splits import Split, TextData
 from trytable.trainers.entrypoints import export_model
 from trytable.trainers.finetune import trainer
 from trytable.trainers.finetune.checkpoints import CheckpointFolder

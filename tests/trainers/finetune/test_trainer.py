@@ -13,7 +13,7 @@ from torch.nn import functional
 from tests.trainers.small import CONFIGS, DATA, Recorder, job_for, same_tensors, save_model
 from trytable.records import Objective, Refused
 from trytable.trainers.data import tokens
-from trytable.trainers.data.dataset import TextData
+from trytable.trainers.data.splits import TextData
 from trytable.trainers.finetune import trainer
 from trytable.trainers.finetune.checkpoints import CheckpointFolder
 from trytable.trainers.finetune.step import NonFinite

@@ -20,9 +20,9 @@ from rich.console import Console
 
 from tests.orchestrator.running import family, run, start, wait_all_gone, wait_for, write_sweep
 from tests.trainers.small import save_data, save_model
+from trytable.orchestrator.commands.option_records import RangeTestOptions
 from trytable.orchestrator.commands.train.lr_range import (
     MAX_LR,
-    RangeTestOptions,
     RangeTestRequest,
     parse_freezes,
     run_range_test,
