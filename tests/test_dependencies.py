@@ -18,6 +18,7 @@ PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
 
 ONLY_WITH: Mapping[str, tuple[str, ...]] = {
     "datasets": ("trainers/data/",),
+    "openpyxl": ("trainers/data/readers.py",),
     "peft": ("trainers/models/",),
     "ray": ("orchestrator/backends/ray/", "orchestrator/run/engine.py"),
     "tensorboard": ("trainers/script/logs/tensorboard.py",),

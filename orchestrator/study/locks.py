@@ -79,7 +79,10 @@ def study_lock(folders: Folders) -> Iterator[RenewLock]:
                     raise StudyDeleted(_deleted_message(folders, path))
             renew_server()
 
-        yield renew
+        try:
+            yield renew
+        finally:
+            files.clear()  # what happens to them now is no concern of this owner
 
 
 def identity_lock(folders: Folders, uid: str) -> AbstractContextManager[None]:

@@ -11,6 +11,7 @@ from tests.orchestrator.playing import play, sweep_of
 from tests.trainers.small import save_model
 from trytable.orchestrator.backends.base import Slot, WorkerMessage
 from trytable.orchestrator.backends.fake import FakeBackend, ScriptedExit
+from trytable.orchestrator.errors import UnexpectedError
 from trytable.orchestrator.paths import Folders
 from trytable.orchestrator.study.integrity import check_studies
 from trytable.records import EpochMetrics
@@ -230,7 +231,7 @@ def test_shapes_are_known_again_after_a_crash(
     """A small trial was under way, a larger one waited for its place: each is measured alone."""
     folders = Folders(tmp_path / "runs", "quality")
     needs = {8: 20.0, 16: 30.0}
-    with pytest.raises(RuntimeError, match="the orchestrator dies"):
+    with pytest.raises(UnexpectedError, match="the orchestrator dies"):
         run(
             given(IN_TURN),
             folders,
