@@ -120,8 +120,9 @@ def absence(
     """Return the message for columns that a table lacks: those it has, and what to set."""
     keys = {source.label: "label", source.text_pair: "text_pair", source.text: "text"}
     settings = " and ".join(f"data.{keys[name]}" for name in missing)
+    present_names = ", ".join(map(str, present)) or "none"
     return (
-        f"no {noun} {', '.join(map(repr, missing))}; found: {', '.join(map(str, present))}. Set "
+        f"no {noun} {', '.join(map(repr, missing))}; found: {present_names}. Set "
         f"{settings} to the right {noun}{'s' if len(missing) > 1 else ''}."
     )
 
